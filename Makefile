@@ -1,0 +1,60 @@
+# Every habit of the project is a target; `make` alone lists them.
+PYTHON ?= python3
+PORT ?= 4010
+BIN := .venv/bin
+READY := .venv/.ready
+# A shell that is set up for something else must not reach in here.
+unexport PYTHONPATH PYTHONHOME NODE_ENV
+export REDOCLY_TELEMETRY = off
+export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format generate lint-spec mock dist lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: $(READY) ## install all that the project needs, into .venv and node_modules
+
+$(READY): requirements/base.txt requirements/dev.txt requirements/node.txt package-lock.json pyproject.toml scripts/setup.py
+	@$(PYTHON) scripts/setup.py
+
+demo: $(READY) ## data from the mock in a minute: log in, metadata, results, a file
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) ## run all tests (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## lint, types, spec, and that generated/ is what the spec gives
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory lint-spec
+	@$(BIN)/python scripts/generate.py --check
+
+format: $(READY) ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+generate: $(READY) ## make generated/ from openapi.yaml
+	@$(BIN)/python scripts/generate.py
+
+lint-spec: $(READY) ## lint openapi.yaml: redocly, openapi-spec-validator, our own rules
+	@PATH="$$(dirname "$$($(BIN)/python -m kayrros_ext.testing.node)"):$$PATH" node_modules/.bin/redocly lint openapi.yaml
+	@$(BIN)/openapi-spec-validator openapi.yaml
+	@$(BIN)/python scripts/lint_spec.py
+
+mock: $(READY) ## serve openapi.yaml on loopback (PORT=4010), until Ctrl-C
+	@$(BIN)/python -m kayrros_ext.testing.prism --port $(PORT)
+
+dist: $(READY) ## build the wheel and the sdist into dist/
+	@rm -rf dist
+	@$(BIN)/hatchling build -d dist
+
+lock: ## renew the locks: requirements/ from pyproject.toml, package-lock.json from package.json
+	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip -q install --require-hashes -r requirements/lock.txt
+	@.venv/lock/bin/python scripts/lock.py
+
+clean: ## remove all that the targets made
+	@rm -rf .venv node_modules dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +

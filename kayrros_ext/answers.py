@@ -1,0 +1,67 @@
+"""What an answer that is not a success says for itself. Its body is not documented, so whatever comes is read."""
+
+import contextlib
+import json
+from collections.abc import Callable
+
+import attrs
+import httpx
+
+# Enough for any message; a gateway may send a page, and nobody wants all of it in a log.
+MAX_BODY = 64 * 1024
+MAX_WORDS = 300
+
+# `code` and `message` are assumed; the others are what frameworks commonly send.
+CODES = ("code", "errorCode", "error_code", "error")
+MESSAGES = ("message", "error_description", "detail")
+
+
+@attrs.frozen
+class Explanation:
+    """The server's own account of an error."""
+
+    code: str | None = None
+    message: str | None = None
+    excerpt: str | None = None
+
+    def __str__(self) -> str:
+        known = [part for part in (self.code, self.message) if part]
+        return ": ".join(known) or self.excerpt or "no explanation"
+
+
+def explain(body: bytes, redact: Callable[[str], str]) -> Explanation:
+    """Code and message of a JSON error, else an excerpt of what came instead.
+
+    Args:
+        body: the body, or its beginning.
+        redact: takes secrets out of a text: a server may repeat what it was sent.
+    """
+
+    def words(text: object) -> str:
+        line = " ".join("".join(c if c.isprintable() else " " for c in redact(str(text))).split())
+        return line if len(line) <= MAX_WORDS else line[:MAX_WORDS] + "…"
+
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return Explanation(excerpt=words(body.decode("utf-8", "replace")) or None)
+    known = said if isinstance(said, dict) else {}
+    code, message = (
+        next((words(known[name]) for name in names if isinstance(known.get(name), str | int)), None)
+        for names in (CODES, MESSAGES)
+    )
+    if not (code or message):
+        return Explanation(message=words(json.dumps(said, ensure_ascii=False)))
+    return Explanation(code, message)
+
+
+def beginning(response: httpx.Response) -> bytes:
+    """The first bytes of a streamed body, so that an error page of a gigabyte stays a page."""
+    body = b""
+    # A body that breaks off is still an error with a status, and that is the better news.
+    with contextlib.suppress(httpx.HTTPError):
+        for chunk in response.iter_bytes(chunk_size=MAX_BODY):
+            body += chunk
+            if len(body) >= MAX_BODY:
+                break
+    return body[:MAX_BODY]

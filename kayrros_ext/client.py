@@ -1,0 +1,174 @@
+"""Kayrros: datasets by id, as typed metadata, tables and files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+import httpx
+
+from kayrros_client import Client
+from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
+from kayrros_ext.auth import KayrrosAuth
+from kayrros_ext.calls import Door
+from kayrros_ext.downloads import save
+from kayrros_ext.inputs import Instant, parse_dataset_id, parse_filter
+from kayrros_ext.results import Results
+from kayrros_ext.settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from kayrros_client.models import DatasetMetadata
+
+
+class Kayrros:
+    """A logged-in client of the Kayrros Platform API. The login happens when the first call needs it.
+
+    Use it in a `with` block (or `async with`), which closes its connections. Threads and tasks may share one.
+
+    Args:
+        email: account; else KAYRROS_EMAIL.
+        password: its password; else KAYRROS_PASSWORD.
+        token: a token to use as it is; else KAYRROS_TOKEN. With email and password beside it, they are used once the
+            token is refused.
+        base_url: data host; else KAYRROS_BASE_URL; else https://platform.api.kayrros.com (reference).
+        auth_url: login host; else KAYRROS_AUTH_URL; else https://auth.kayrros.com (reference).
+        timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout; 10 and 120 unless given.
+
+    Attributes:
+        client: the generated Client, logged in. Every operation of kayrros_client.api takes it, sync and asyncio.
+
+    Raises:
+        ConfigurationError: no credentials, half of them, or a host that is not safe to send them to. Nothing was sent.
+    """
+
+    client: Client
+
+    def __init__(
+        self,
+        *,
+        email: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        base_url: str | None = None,
+        auth_url: str | None = None,
+        timeout: float | httpx.Timeout | None = None,
+    ) -> None:
+        settings = Settings.load(
+            email=email, password=password, token=token, base_url=base_url, auth_url=auth_url, timeout=timeout
+        )
+        # What goes to this machine goes there directly: a proxy would be given the password, in the clear.
+        local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
+        auth = KayrrosAuth(settings)
+        self.client = Client(
+            base_url=str(settings.base_url),
+            timeout=settings.timeout,
+            raise_on_unexpected_status=True,
+            httpx_args={"auth": auth, "mounts": {f"all://{_in_url(host)}": None for host in local}},
+        )
+        self.client.get_httpx_client()  # made here, since two threads that come first would make two
+        self._door = Door(self.client, auth)
+
+    def metadata(self, dataset_id: UUID | str) -> "DatasetMetadata":
+        """The metadata of a dataset. Its dates are epoch milliseconds; any field may be UNSET or None.
+
+        Args:
+            dataset_id: a UUID or its string.
+
+        Raises:
+            UsageError: dataset_id is not a UUID; nothing was sent.
+            LoginError: there was no token to be had.
+            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
+            ContractError: the answer is not what openapi.yaml says.
+            TransportError: no answer came, or it broke off.
+        """
+        metadata: DatasetMetadata = self._door.typed(get_dataset_metadata, dataset_id=parse_dataset_id(dataset_id))
+        return metadata
+
+    def results(
+        self,
+        dataset_id: UUID | str,
+        *,
+        start: Instant | None = None,
+        stop: Instant | None = None,
+        assets: Iterable[str] | None = None,
+    ) -> Results:
+        """The results of a dataset, or those of some dates and assets.
+
+        Args:
+            dataset_id: a UUID or its string.
+            start: first moment wanted: a date (its first moment in UTC), a datetime (UTC unless it says otherwise), an ISO
+                8601 string, or epoch milliseconds. Without it, from 1970.
+            stop: last moment wanted, likewise. Without it, all there is. Whether the API counts in a value at exactly
+                `stop` is unknown.
+            assets: ids of the assets wanted; all unless given.
+
+        Raises:
+            UsageError: an argument can't work, such as `stop` before `start`; nothing was sent.
+            LoginError: there was no token to be had.
+            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no. Status 504 is known to come
+                where the answer is too large.
+            ContractError: the answer is not what openapi.yaml says.
+            TransportError: no answer came, or it broke off.
+        """
+        wanted = parse_filter(start, stop, assets)
+        return Results.from_json(
+            self._door.body(get_dataset_results, dataset_id=parse_dataset_id(dataset_id), body=wanted)
+        )
+
+    def download(self, dataset_id: UUID | str, directory: str | Path = ".") -> Path:
+        """The file of a static dataset, into a directory, under the name that the API gives it.
+
+        It is streamed to disk and appears under its name once it is whole. A file of that name is replaced.
+
+        Args:
+            dataset_id: a UUID or its string.
+            directory: made if it is not there.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            UsageError: dataset_id is not a UUID; nothing was sent.
+            LoginError: there was no token to be had.
+            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
+            TransportError: no answer came, or it broke off; no file is left.
+            DownloadError: the file can't be written.
+        """
+        wanted = parse_dataset_id(dataset_id)
+        # As it is: compressed on the way, the length of a file is not the length that the server gives.
+        headers = {"Accept-Encoding": "identity"}
+        with self._door.stream(download_static_dataset, headers, dataset_id=wanted) as response:
+            return save(response, Path(directory), fallback=str(wanted))
+
+    def close(self) -> None:
+        """Close the connections of sync calls. A `with` block does."""
+        self.client.get_httpx_client().close()
+
+    async def aclose(self) -> None:
+        """Close all connections, those of asyncio calls too. An `async with` block does."""
+        self.close()
+        await self.client.get_async_httpx_client().aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Kayrros(base_url={str(self.client.get_httpx_client().base_url)!r})"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,116 @@
+"""Every error that the package raises, in one tree.
+
+    KayrrosError
+    ├── ConfigurationError      a setting is missing or can't work        nothing was sent
+    ├── UsageError              an argument can't work (a ValueError too)  nothing was sent
+    ├── LoginError              the login host gave no token
+    ├── APIError                the API answered with an error status
+    │   ├── UnauthorizedError   401
+    │   ├── AccessDeniedError   403
+    │   └── NotFoundError       404
+    ├── ContractError           an answer is not what openapi.yaml says
+    ├── TransportError          no answer came, or it broke off
+    ├── DownloadError           a file could not be written
+    └── MockError               the mock could not start
+
+Each message says what happened, to what, and what to do next. None holds a password or a token.
+"""
+
+
+class KayrrosError(Exception):
+    """Base of all errors of this package: catch this one to catch them all."""
+
+    def __init__(self, text: str, /, **details: object) -> None:
+        super().__init__(text)
+        # Into __dict__, where pickle finds them: errors travel between the processes of a pipeline.
+        self.__dict__.update(details)
+
+
+class ConfigurationError(KayrrosError):
+    """A setting is missing, contradicts another, or is not safe. Nothing was sent."""
+
+
+class UsageError(KayrrosError, ValueError):
+    """An argument of a call can't work. Nothing was sent."""
+
+
+class LoginError(KayrrosError):
+    """The login host answered without a token: wrong credentials, an error, or a reply that is not a login reply.
+
+    Not raised where no answer came (TransportError), nor where the data host refuses a token (UnauthorizedError).
+
+    Attributes:
+        status: HTTP status of the answer.
+        code: the server's code of the error, if it gave one.
+        message: the server's words, if it gave any.
+    """
+
+    status: int
+    code: str | None = None
+    message: str | None = None
+
+
+class APIError(KayrrosError):
+    """The API answered with a status that is not success, documented or not.
+
+    Attributes:
+        status: HTTP status, also one outside the IANA list.
+        code: the server's code of the error, if it gave one. The body of an error is not documented.
+        message: the server's words, if it gave any.
+        operation: operationId of the call, as in openapi.yaml.
+        excerpt: the beginning of a body that is not JSON.
+    """
+
+    status: int
+    operation: str
+    code: str | None = None
+    message: str | None = None
+    excerpt: str | None = None
+
+
+class UnauthorizedError(APIError):
+    """401: the token is not valid, and a new login did not help or was not possible."""
+
+
+class AccessDeniedError(APIError):
+    """403: the account may not see this dataset."""
+
+
+class NotFoundError(APIError):
+    """404: there is no dataset with this id."""
+
+
+class ContractError(KayrrosError):
+    """A successful answer is not what openapi.yaml says: another content type, not JSON, a value of the wrong type.
+
+    Attributes:
+        operation: operationId of the call, None where a body was read without one.
+        where: path to the value inside the answer, such as `assets[3].results[0].value_date`.
+    """
+
+    operation: str | None = None
+    where: str | None = None
+
+
+class TransportError(KayrrosError):
+    """No answer came, or it broke off: name resolution, connection, TLS, a timeout. The cause is the httpx error.
+
+    Attributes:
+        operation: operationId of the request that failed; `login` where it was the login.
+    """
+
+    operation: str
+
+
+class DownloadError(KayrrosError):
+    """A downloaded file could not be written to disk. What was there before is untouched.
+
+    Attributes:
+        path: the file or folder in question.
+    """
+
+    path: str
+
+
+class MockError(KayrrosError):
+    """The mock could not start; the message holds its last lines."""

@@ -1,0 +1,74 @@
+"""The results of a dataset as Arrow tables."""
+
+import logging
+from typing import TYPE_CHECKING, Self
+
+import attrs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_log = logging.getLogger("kayrros_ext")
+
+
+@attrs.frozen(repr=False, eq=False)
+class Results:
+    """Results of a dataset: every metric of every date of every asset.
+
+    Takes part in the Arrow PyCapsule interface, so polars.DataFrame(results), pandas.DataFrame.from_arrow(results) and a
+    query of DuckDB take it as it is.
+
+    Attributes:
+        table: a row per asset, date and metric, in the order of the answer. Columns: the ten of `assets` that describe
+            the asset, then value_date (timestamp, microseconds, UTC), metric (name), value (float64; the API gives no
+            unit). Units stand in the metadata of the fields, under `unit`.
+        assets: a row per asset, also of one without results: asset_id, asset_name, asset_version, asset_categories
+            (list), asset_centroid_latitude and asset_centroid_longitude (degrees), asset_surface_area_m2,
+            parent_asset_id, parent_asset_name, parent_asset_version, and date_count, its number of dates.
+        without_metrics: a row per asset and date (asset_id, value_date) that came without a metric, and so has no row in
+            `table`.
+        processing_id: id of the processing that made the results, if the answer has one.
+        source_id: id of the platform source, if the answer has one.
+        unknown_fields: fields of the answer that no table holds, such as `assets[].results[].extra_props`.
+    """
+
+    table: "pa.Table"
+    assets: "pa.Table"
+    without_metrics: "pa.Table"
+    processing_id: str | None
+    source_id: str | None
+    unknown_fields: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        """Read the body of a results answer.
+
+        Fields that the tables do not hold are named in one warning of the logger `kayrros_ext`.
+
+        Raises:
+            ContractError: the body is not what the contract says; the error names the place.
+        """
+        from kayrros_ext.tables import read  # pyarrow is heavy, and not everyone who imports us reads results
+
+        reading = read(body)
+        if reading.unknown_fields:
+            _log.warning(
+                "The results have fields that the table does not hold: %s. To read them, call "
+                "kayrros_client.api.datasets.get_dataset_results with kayrros.client.",
+                ", ".join(reading.unknown_fields),
+            )
+        return cls(**attrs.asdict(reading, recurse=False))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __repr__(self) -> str:
+        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"
+
+    def __arrow_c_schema__(self) -> object:
+        """The schema of `table`, as a PyCapsule."""
+        return self.table.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """`table` as a stream of record batches, as a PyCapsule."""
+        return self.table.__arrow_c_stream__(requested_schema)

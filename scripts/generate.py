@@ -1,0 +1,106 @@
+"""Make generated/kayrros_client from openapi.yaml. `make generate` runs it; `make check` runs it with --check.
+
+The same input gives the same bytes: the generator and the formatter are pinned, and the output is made in an empty
+folder, so that files that no longer belong disappear.
+"""
+
+import filecmp
+import hashlib
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TARGET = ROOT / "generated"
+BANNER = "# Generated from openapi.yaml. Do not edit: edit openapi.yaml, then run `make generate`.\n"
+
+
+def main() -> int:
+    """Write the client, or with --check say how it differs from what the spec gives."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "generated"
+        _generate(fresh)
+        if "--check" in sys.argv[1:]:
+            return _report(_differences(fresh))
+        changed = _differences(fresh)
+        shutil.rmtree(TARGET, ignore_errors=True)
+        shutil.copytree(fresh, TARGET)
+    print(f"generated/: {len(changed) or 'no'} files changed", *changed, sep="\n  ")
+    return 0
+
+
+def _generate(folder: Path) -> None:
+    """The whole of generated/ into an empty folder."""
+    package = folder / "kayrros_client"
+    folder.mkdir(parents=True)
+    tools = Path(sys.executable).parent
+    generator = [
+        str(tools / "openapi-python-client"),
+        "generate",
+        "--path",
+        str(ROOT / "openapi.yaml"),
+        "--meta",
+        "none",
+    ]
+    options = ["--config", str(ROOT / "codegen.yaml"), "--fail-on-warning", "--output-path", str(package)]
+    done = subprocess.run([*generator, *options], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"openapi-python-client could not make a client of openapi.yaml:\n{done.stdout}{done.stderr}")
+    (package / "py.typed").write_text("# PEP 561: this package carries types.\n")
+    (folder / "SOURCE.toml").write_text(_source())
+    # Formatted by our ruff with settings of its own, so that a change of the project's does not change the output.
+    ruff = str(tools / "ruff")
+    subprocess.run([ruff, "check", "--quiet", "--isolated", "--select", "I,F401", "--fix", str(package)], check=True)
+    subprocess.run([ruff, "format", "--quiet", "--isolated", "--line-length", "120", str(package)], check=True)
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            file.write_text(BANNER + file.read_text("utf-8"), "utf-8")
+    for cache in list(folder.rglob(".ruff_cache")):
+        shutil.rmtree(cache)
+
+
+def _source() -> str:
+    """What the output was made from: hashes, since a clone resets the times of files."""
+    digests = {
+        name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in ("openapi.yaml", "codegen.yaml")
+    }
+    tools = {name: importlib.metadata.version(name) for name in ("openapi-python-client", "ruff")}
+    sections = {"sha256": digests, "version": tools}
+    return "\n".join(
+        f"[{title}]\n" + "".join(f'"{name}" = "{value}"\n' for name, value in section.items())
+        for title, section in sections.items()
+    )
+
+
+def _differences(fresh: Path) -> list[str]:
+    """Files of generated/ that are missing, too many, or not what the spec gives."""
+    names = {
+        file.relative_to(root)
+        for root in (fresh, TARGET)
+        for file in root.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+    def same(name: Path) -> bool:
+        sides = (fresh / name, TARGET / name)
+        return all(side.is_file() for side in sides) and filecmp.cmp(*sides, shallow=False)
+
+    return sorted(str(name) for name in names if not same(name))
+
+
+def _report(changed: list[str]) -> int:
+    if changed:
+        print(
+            "generated/ is not what openapi.yaml gives: one of them was edited without the other.", *changed, sep="\n  "
+        )
+        print("Edit openapi.yaml, never generated/, and run `make generate`.")
+        return 1
+    print("generated/ is what openapi.yaml gives")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

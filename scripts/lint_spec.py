@@ -1,0 +1,69 @@
+"""Our own rules for openapi.yaml, beside redocly's: each operation says how well each part of it is known.
+
+Prints a line for each problem, with file and line, and exits with 1 if there is one.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+SPEC = Path(__file__).parent.parent / "openapi.yaml"
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+PARTS = ("path", "status", "body")
+# "reference", or "reference, observed", each with a remark in brackets, or words after a semicolon.
+WORD = r"(reference|observed|assumed)( \([^()]*\))?"
+PROVENANCE = re.compile(rf"{WORD}([,;] [^()]*?{WORD}|, {WORD})*", re.DOTALL)
+
+
+def main() -> int:
+    """Check one spec: the project's, or the one named as argument."""
+    path = Path(sys.argv[1]) if sys.argv[1:] else SPEC
+    problems = list(lint(path.read_text("utf-8")))
+    for line, problem in problems:
+        print(f"{path.name}:{line}: {problem}")
+    if not problems:
+        print(f"{path.name}: each operation says where it comes from")
+    return 1 if problems else 0
+
+
+def lint(text: str) -> list[tuple[int, str]]:
+    """Line and words of each problem."""
+    problems = []
+    document = yaml.compose(text, Loader=yaml.SafeLoader)
+    for path, item in _members(_get(document, "paths")):
+        for method, operation in _members(item):
+            if method.value in METHODS:
+                line = method.start_mark.line + 1
+                found = _provenance(operation)
+                problems += [(line, f"{method.value} {path.value}: {problem}") for problem in found]
+    return problems
+
+
+def _provenance(operation: yaml.Node) -> list[str]:
+    says = {key.value: value.value for key, value in _members(_get(operation, "x-provenance"))}
+    if not says:
+        return ["no x-provenance; say where path, status and body come from"]
+    problems = [f"x-provenance has no `{part}`" for part in PARTS if part not in says]
+    problems += [
+        f"x-provenance has `{part}`, which is none of {', '.join(PARTS)}" for part in says if part not in PARTS
+    ]
+    problems += [
+        f"x-provenance.{part} is {words!r}: begin with reference, observed or assumed, the words of the first comment"
+        for part, words in says.items()
+        if not (isinstance(words, str) and PROVENANCE.fullmatch(words))
+    ]
+    return problems
+
+
+def _members(node: yaml.Node | None) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    return node.value if isinstance(node, yaml.MappingNode) else []
+
+
+def _get(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    return next((value for key, value in _members(node) if key.value == name), None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
