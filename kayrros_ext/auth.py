@@ -17,7 +17,7 @@ from kayrros_client.api.authentication import login
 from kayrros_client.models import LoginReply, LoginRequest
 from kayrros_ext.answers import explain
 from kayrros_ext.errors import ConfigurationError, LoginError
-from kayrros_ext.settings import Secret, Settings, clean_token
+from kayrros_ext.settings import USER_AGENT, Secret, Settings, clean_token
 
 # Whether an expired token gets 401 or 403 is unknown. A 403 on a token younger than this is about the dataset.
 FRESH_S = 300
@@ -159,7 +159,8 @@ class KayrrosAuth(httpx.Auth):
         if not (email and password):
             raise ConfigurationError("There are no credentials to log in with: give email and password.")
         kwargs = login._get_kwargs(body=LoginRequest(email=email, password=password.reveal()))
-        return httpx.Request(**{**kwargs, "url": self._login_url()})
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+        return httpx.Request(**{**kwargs, "url": self._login_url(), "headers": {**kwargs["headers"], **headers}})
 
     def _read_login(self, response: httpx.Response) -> Secret:
         status, host = response.status_code, self._settings.auth_url.host

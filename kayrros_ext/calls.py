@@ -7,7 +7,7 @@ and the typed reading of its answer, and does the sending itself.
 
 import contextlib
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import Any, Protocol
 
@@ -35,6 +35,9 @@ _TODO = {
     429: "Wait, and send less at a time.",
     504: "The gateway gave up: the answer is too large. Ask for less with start and stop, or with assets.",
 }
+
+
+_T = typing.TypeVar("_T")
 
 
 class Operation(Protocol):
@@ -79,14 +82,21 @@ class Door:
             )
         return parsed
 
-    def body(self, operation: Operation, **arguments: Any) -> bytes:
-        """The body of an answer that the spec says is JSON, unread.
+    def read(self, operation: Operation, reading: Callable[[bytes], _T], **arguments: Any) -> _T:
+        """The body of an answer, read by a function of our own instead of the generated one.
 
         Raises:
             APIError, TransportError, LoginError: as for `stream`.
+            ContractError: `reading` says so.
         """
         with self.stream(operation, **arguments) as response:
-            return response.read()
+            body = response.read()
+        try:
+            return reading(body)
+        except ContractError as error:
+            if error.where is not None:
+                raise
+            raise self.not_the_contract(operation, body, str(error)) from error
 
     @contextlib.contextmanager
     def stream(

@@ -15,7 +15,7 @@ from kayrros_ext.calls import Door
 from kayrros_ext.downloads import save
 from kayrros_ext.inputs import Instant, parse_dataset_id, parse_filter
 from kayrros_ext.results import Results
-from kayrros_ext.settings import Settings, is_loopback
+from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
 
 if TYPE_CHECKING:
     from kayrros_client.models import DatasetMetadata
@@ -62,6 +62,7 @@ class Kayrros:
         auth = KayrrosAuth(settings)
         self.client = Client(
             base_url=str(settings.base_url),
+            headers={"User-Agent": USER_AGENT},
             timeout=settings.timeout,
             raise_on_unexpected_status=True,
             httpx_args={"auth": auth, "mounts": {f"all://{_in_url(host)}": None for host in local}},
@@ -112,8 +113,8 @@ class Kayrros:
             TransportError: no answer came, or it broke off.
         """
         wanted = parse_filter(start, stop, assets)
-        return Results.from_json(
-            self._door.body(get_dataset_results, dataset_id=parse_dataset_id(dataset_id), body=wanted)
+        return self._door.read(
+            get_dataset_results, Results.from_json, dataset_id=parse_dataset_id(dataset_id), body=wanted
         )
 
     def download(self, dataset_id: UUID | str, directory: str | Path = ".") -> Path:

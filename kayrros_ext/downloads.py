@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-from pathvalidate import sanitize_filename
 
 from kayrros_ext.errors import DownloadError
 
@@ -45,6 +44,8 @@ def save(response: httpx.Response, directory: Path, fallback: str) -> Path:
 
 def file_name(headers: httpx.Headers, fallback: str) -> str:
     """One safe name from Content-Disposition: no folder, no reserved name, whatever the server says."""
+    from pathvalidate import sanitize_filename
+
     message = Message()
     message["Content-Disposition"] = headers.get("content-disposition", "")
     given = message.get_filename() or ""

@@ -4,6 +4,7 @@ Reading is strict about what the contract declares and tolerant where it is sile
 fields that are not declared are named, not lost from sight.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -99,7 +100,7 @@ class _Reader:
 
     def read(self, answer: object) -> Reading:
         top = self.members(answer, "", "", {"assets", "processing_id", "source_id"})
-        for where, asset in _items(top, "assets", ""):
+        for where, asset in _items(top.get("assets"), "assets"):
             self.read_asset(asset, where)
         return Reading(
             table=pa.table(self.rows, schema=RESULTS),
@@ -114,7 +115,7 @@ class _Reader:
         members = self.members(asset, where, "assets[].", {*_OF_ASSET, "results"})
         values = [_read(members, field.name, where, _CHECKS[field.type]) for field in _ASSET_FIELDS]
         dates = 0
-        for dates, (place, result) in enumerate(_items(members, "results", where), 1):  # noqa: B007 - the last is the count
+        for dates, (place, result) in enumerate(_items(members.get("results"), f"{where}.results"), 1):  # noqa: B007 - the last is the count
             self.read_result(result, place, values)
         for name, value in zip(_OF_ASSET, values, strict=True):
             self.assets[name].append(value)
@@ -124,7 +125,7 @@ class _Reader:
         members = self.members(result, where, "assets[].results[].", {"metrics", "value_date"})
         date = _read(members, "value_date", where, self.date)
         count = 0
-        for count, (place, metric) in enumerate(_items(members, "metrics", where), 1):  # noqa: B007 - as above
+        for count, (place, metric) in enumerate(_items(members.get("metrics"), f"{where}.metrics"), 1):  # noqa: B007 - as above
             named = self.members(metric, place, "assets[].results[].metrics[].", {"name", "value"})
             for name, value in zip(_OF_ASSET, asset, strict=True):
                 self.rows[name].append(value)
@@ -153,9 +154,8 @@ class _Reader:
         return self.dates[text]
 
 
-def _items(members: dict[str, Any], name: str, where: str) -> Iterator[tuple[str, Any]]:
+def _items(value: object, place: str) -> Iterator[tuple[str, Any]]:
     """The items of an array that may be missing or null, each with its place."""
-    value, place = members.get(name), f"{where}.{name}".lstrip(".")
     if value is None:
         return
     if not isinstance(value, list):
@@ -175,9 +175,11 @@ def _string(value: object, where: str) -> str:
 
 def _number(value: object, where: str) -> float:
     # An integer is a double in JSON; true is not.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        _refuse(value, where, "a number that a double can hold")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            if math.isfinite(value):
+                return float(value)
+    return _refuse(value, where, "a number that a double can hold")
 
 
 def _integer(value: object, where: str) -> int:
@@ -187,7 +189,7 @@ def _integer(value: object, where: str) -> int:
 
 
 def _strings(value: object, where: str) -> list[str | None]:
-    return [None if item is None else _string(item, place) for place, item in _items({"": value}, "", where)]
+    return [None if item is None else _string(item, place) for place, item in _items(value, where)]
 
 
 _CHECKS: dict[pa.DataType, Callable[[Any, str], Any]] = {

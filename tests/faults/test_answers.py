@@ -1,0 +1,270 @@
+"""Every kind of answer, over real sockets: a status becomes an error of ours, and so does what is not the contract."""
+
+import http
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kayrros_client.models import SharedOption
+from kayrros_client.types import UNSET
+from kayrros_ext import (
+    AccessDeniedError,
+    APIError,
+    ContractError,
+    DownloadError,
+    Kayrros,
+    KayrrosError,
+    NotFoundError,
+    TransportError,
+    UnauthorizedError,
+    UsageError,
+)
+from tests.server import DATASET, DOWNLOAD, METADATA, RESULTS, Answer, Platform, Server, as_json
+
+Start = Callable[..., Server]
+Connect = Callable[..., Kayrros]
+HTML = Answer(200, b"<html><body>Please sign in</body></html>", {"Content-Type": "text/html"})
+
+
+@pytest.fixture
+def kayrros(platform: Platform, start: Start, connect: Connect) -> Kayrros:
+    platform.valid.add("a-token")
+    return connect(start(platform), token="a-token")
+
+
+def calls(kayrros: Kayrros, directory: Path) -> dict[str, Callable[[], object]]:
+    return {
+        METADATA: lambda: kayrros.metadata(DATASET),
+        RESULTS: lambda: kayrros.results(DATASET),
+        DOWNLOAD: lambda: kayrros.download(DATASET, directory),
+    }
+
+
+OPERATIONS = {METADATA: "getDatasetMetadata", RESULTS: "getDatasetResults", DOWNLOAD: "downloadStaticDataset"}
+SUBCLASS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+@pytest.mark.parametrize(
+    "status", [201, 204, 302, 400, 401, 403, 404, 405, 409, 418, 429, 500, 502, 504, 499, 520, 999]
+)
+def test_a_status_that_is_not_200_is_an_error(
+    status: int, path: str, kayrros: Kayrros, platform: Platform, tmp_path: Path
+) -> None:
+    """Documented or not, in the IANA list or not: with its number, the server's words and the operation."""
+    body = b"" if status == 204 else b'{"code": "SOME_CODE", "message": "some words"}'
+    platform.answers[path] = Answer(status, body)
+    with pytest.raises(APIError) as caught:
+        calls(kayrros, tmp_path)[path]()
+    error = caught.value
+    assert SUBCLASS.get(status, APIError) is type(error)
+    assert (status, OPERATIONS[path]) == (error.status, error.operation)
+    assert str(status) in str(error)
+    if status != 204:
+        assert ("SOME_CODE", "some words") == (error.code, error.message)
+        assert "some words" in str(error)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html>\n<h1>504  Gateway\x1b[31m Time-out</h1>", {"excerpt": "<html> <h1>504 Gateway [31m Time-out</h1>"}),
+        (b"", {}),
+        (b"\xff\xfe\x00", {"excerpt": "\ufffd\ufffd"}),
+        (b"null", {"message": "null"}),
+        (b'["a", 1]', {"message": '["a", 1]'}),
+        (b'{"error": "denied", "detail": 7}', {"code": "denied", "message": "7"}),
+        (b'{"code": 0, "message": {"deep": 1}}', {"code": "0"}),
+        (b'{"status": 504}', {"message": '{"status": 504}'}),
+        (b"[" * 50_000, {}),
+        (b"x" * 10_000_000, {"excerpt": "x" * 300 + "…"}),
+    ],
+)
+def test_whatever_comes_as_the_body_of_an_error_is_read(
+    body: bytes, said: dict[str, str], kayrros: Kayrros, platform: Platform
+) -> None:
+    """JSON of any shape, HTML, nothing, ten megabytes: the error has the status, and a line at most of the rest."""
+    platform.answers[METADATA] = Answer(504, body)
+    with pytest.raises(APIError, match="answer is too large") as caught:
+        kayrros.metadata(DATASET)
+    assert 504 == caught.value.status
+    assert said.items() <= vars(caught.value).items()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, platform: Platform) -> None:
+    """A status is better news than a broken connection."""
+    platform.answers[METADATA] = Answer(404, b"x" * 1000, cut=10)
+    with pytest.raises(NotFoundError):
+        kayrros.metadata(DATASET)
+
+
+@pytest.mark.parametrize("path", [METADATA, RESULTS])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HTML,
+        Answer(200, b""),
+        Answer(200, b'{"id": '),
+        Answer(200, b'"text"'),
+        Answer(200, b"null"),
+        Answer(200, b"[]"),
+        Answer(200, b'""'),
+        Answer(200, b"\xff"),
+        Answer(200, b"[" * 100_000),
+    ],
+)
+def test_a_success_that_is_not_the_contract_is_a_contract_error(
+    path: str, answer: Answer, kayrros: Kayrros, platform: Platform, tmp_path: Path
+) -> None:
+    """HTML with status 200, half a body, JSON of another type."""
+    platform.answers[path] = answer
+    with pytest.raises(ContractError) as caught:
+        calls(kayrros, tmp_path)[path]()
+    assert OPERATIONS[path] == caught.value.operation
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"x" * 5_000_000, cut=3_000_000),
+        Answer(200, b"not gzip at all", {"Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_body_that_breaks_off_is_a_transport_error(
+    path: str, answer: Answer, kayrros: Kayrros, platform: Platform, tmp_path: Path
+) -> None:
+    """Shorter than promised, or not the compression that it says; no half file is left."""
+    platform.answers[path] = answer
+    with pytest.raises(TransportError, match="no whole answer") as caught:
+        calls(kayrros, tmp_path)[path]()
+    assert OPERATIONS[path] == caught.value.operation
+    assert not list(tmp_path.iterdir())
+
+
+def test_nobody_there_is_a_transport_error() -> None:
+    """A refused connection names the host and what to check."""
+    with (
+        Kayrros(token="t", base_url="http://127.0.0.1:1") as kayrros,
+        pytest.raises(TransportError, match="127.0.0.1.*ConnectError.*KAYRROS_BASE_URL"),
+    ):
+        kayrros.metadata(DATASET)
+
+
+def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, start: Start) -> None:
+    """The timeout is ours to set."""
+    done = threading.Event()
+
+    def silent(_: object) -> Answer:
+        done.wait(20)
+        return Answer()
+
+    server = start(silent)
+    with (
+        Kayrros(token="t", base_url=server.url, timeout=0.1) as kayrros,
+        pytest.raises(TransportError, match="ReadTimeout.*longer timeout"),
+    ):
+        kayrros.metadata(DATASET)
+    done.set()
+
+
+def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
+    """Using it after its `with` block is a mistake of ours to explain."""
+    kayrros.close()
+    with pytest.raises(UsageError, match="closed"):
+        kayrros.metadata(DATASET)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "words"),
+    [
+        ("asset_count", "6", "asset_count.*'6', not int"),
+        ("asset_count", True, "asset_count.*True, not int"),
+        ("start_date", 1.5, "start_date.*1.5, not int"),
+        ("name", {}, "name.*not str"),
+        ("id", "not-a-uuid", "id.*'not-a-uuid', not UUID"),
+        ("sharedOption", 5, "shared_option.*5, not SharedOption or str"),
+    ],
+)
+def test_metadata_of_the_wrong_type_is_a_contract_error(
+    member: str, value: Any, words: str, kayrros: Kayrros, platform: Platform
+) -> None:
+    """The generated reading would let a string pass for a number."""
+    platform.answers[METADATA] = as_json({member: value})
+    with pytest.raises(ContractError, match=words):
+        kayrros.metadata(DATASET)
+
+
+def test_metadata_is_read_with_tolerance(kayrros: Kayrros, platform: Platform) -> None:
+    """Fields may be missing or null, unknown ones are kept, a sharedOption outside the enum is the plain string."""
+    platform.answers[METADATA] = as_json({"name": None, "sharedOption": "LEASED", "colour": "red"})
+    metadata = kayrros.metadata(DATASET)
+    assert (UNSET, None, "LEASED") == (metadata.asset_count, metadata.name, metadata.shared_option)
+    assert {"colour": "red"} == metadata.additional_properties
+    platform.answers[METADATA] = as_json({"sharedOption": "OWNED"})
+    assert SharedOption.OWNED is kayrros.metadata(DATASET).shared_option
+
+
+def test_a_filter_arrives_as_the_reference_says(kayrros: Kayrros, platform: Platform, start: Start) -> None:
+    """mo_ids and time_range in epoch milliseconds; without a filter, no body and no content type."""
+    server = start(platform)
+    with Kayrros(token="a-token", base_url=server.url) as client:
+        client.results(DATASET, start="2024-01-01", stop="2024-07-01", assets=["a", "b"])
+        client.results(DATASET)
+    filtered, plain = server.requests
+    assert {
+        "mo_ids": ["a", "b"],
+        "time_range": {"start_date": 1704067200000, "stop_date": 1719792000000},
+    } == filtered.json
+    assert "application/json" == filtered.headers["content-type"]
+    assert b"" == plain.body
+    assert "content-type" not in plain.headers
+
+
+def test_a_file_is_streamed_under_its_name(kayrros: Kayrros, platform: Platform, tmp_path: Path) -> None:
+    """The directory is made, the bytes are the server's, a file of that name is replaced."""
+    target = tmp_path / "new" / "deep"
+    for content in (bytes(range(256)) * 20_000, b"second"):
+        platform.answers[DOWNLOAD] = Answer(200, content, {"Content-Disposition": 'attachment; filename="../a b.bin"'})
+        path = kayrros.download(DATASET, target)
+        assert target / "a b.bin" == path
+        assert content == path.read_bytes()
+        assert [path] == list(target.iterdir())
+
+
+def test_a_lost_connection_leaves_the_old_file(kayrros: Kayrros, platform: Platform, tmp_path: Path) -> None:
+    """Whole or not at all."""
+    headers = {"Content-Disposition": "attachment; filename=a.csv"}
+    platform.answers[DOWNLOAD] = Answer(200, b"old", headers)
+    path = kayrros.download(DATASET, tmp_path)
+    platform.answers[DOWNLOAD] = Answer(200, b"n" * 5_000_000, headers, cut=4_000_000)
+    with pytest.raises(TransportError):
+        kayrros.download(DATASET, tmp_path)
+    assert b"old" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_directory_that_can_not_be_is_a_download_error(kayrros: Kayrros, platform: Platform, tmp_path: Path) -> None:
+    """A file in the way, named, with what to do."""
+    platform.answers[DOWNLOAD] = Answer(200, b"x")
+    (tmp_path / "file").write_text("in the way")
+    for directory in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(DownloadError, match="file.*choose another directory") as caught:
+            kayrros.download(DATASET, directory)
+        assert str(tmp_path) in caught.value.path
+
+
+def test_every_error_says_what_to_do(kayrros: Kayrros, platform: Platform) -> None:
+    """The last sentence of each message is advice, for every status there is."""
+    for status in http.HTTPStatus:
+        if status >= 300:
+            platform.answers[METADATA] = Answer(status.value)
+            with pytest.raises(KayrrosError) as caught:
+                kayrros.metadata(DATASET)
+            assert str(caught.value).rstrip(".").rpartition("). ")[2], str(caught.value)

@@ -1,0 +1,316 @@
+"""Login over real sockets: one for all who wait, again when the token is gone, never a secret in sight."""
+
+import asyncio
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from kayrros_client.api.authentication import login
+from kayrros_client.api.datasets import get_dataset_metadata
+from kayrros_client.models import DatasetMetadata, LoginReply, LoginRequest
+from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
+from kayrros_ext.inputs import parse_dataset_id
+from tests.server import DATASET, LOGIN, METADATA, Answer, Platform, Request, Server, as_json
+
+Start = Callable[..., Server]
+Connect = Callable[..., Kayrros]
+ID = parse_dataset_id(DATASET)
+MANY = 32
+
+
+def test_nothing_is_sent_before_the_first_call(platform: Platform, start: Start, connect: Connect) -> None:
+    """The login is lazy, and happens once."""
+    server = start(platform)
+    kayrros = connect(server)
+    assert not server.requests
+    kayrros.metadata(DATASET)
+    kayrros.metadata(DATASET)
+    assert [LOGIN, METADATA, METADATA] == server.paths()
+
+
+def test_an_expired_token_costs_one_login(platform: Platform, start: Start, connect: Connect) -> None:
+    """After a 401 we log in once, repeat once, and keep the new token."""
+    server = start(platform)
+    kayrros = connect(server)
+    kayrros.metadata(DATASET)
+    platform.expire_tokens()
+    kayrros.metadata(DATASET)
+    kayrros.metadata(DATASET)
+    assert 2 == platform.logins
+    assert [LOGIN, METADATA, METADATA, LOGIN, METADATA, METADATA] == server.paths()
+
+
+def test_a_second_401_is_the_answer(platform: Platform, start: Start, connect: Connect) -> None:
+    """A new login that does not help is not followed by a third."""
+    platform.answers[METADATA] = as_json({"message": "still no"}, 401)
+    server = start(platform)
+    with pytest.raises(UnauthorizedError, match="still no.*A new login did not help"):
+        connect(server).metadata(DATASET)
+    assert [LOGIN, METADATA, LOGIN, METADATA] == server.paths()
+
+
+def test_a_token_without_credentials_is_used_as_it_is(platform: Platform, start: Start, connect: Connect) -> None:
+    """It works without a login; where it is refused, the error says what to give."""
+    platform.valid.add("given")
+    server = start(platform)
+    kayrros = connect(server, token="given")
+    assert "Tanks" == kayrros.metadata(DATASET).name
+    platform.expire_tokens()
+    with pytest.raises(UnauthorizedError, match="give a new token, or email and password"):
+        kayrros.metadata(DATASET)
+    assert [METADATA, METADATA] == server.paths()
+
+
+def gated(platform: Platform, size: int) -> Callable[[Request], Answer]:
+    """The platform, its first `size` data requests held back until all are there, so that they fail together."""
+    gate = threading.Barrier(size)
+    held = iter(range(size))
+
+    def answer(request: Request) -> Answer:
+        if request.path != LOGIN and next(held, None) is not None:
+            gate.wait(20)
+        return platform(request)
+
+    return answer
+
+
+def test_many_threads_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+    """32 threads without a token log in once, and once more when it has expired for all of them at once."""
+    platform.valid.add("old")
+    server = start(gated(platform, MANY))
+    kayrros = connect(server, email="e", password="p")
+    with ThreadPoolExecutor(MANY) as pool:
+        assert ["Tanks"] * MANY == list(pool.map(lambda _: kayrros.metadata(DATASET).name, range(MANY)))
+    assert 1 == platform.logins
+
+
+def test_many_threads_share_a_renewal(platform: Platform, start: Start, connect: Connect) -> None:
+    """32 threads that get a 401 at the same time cost one login."""
+    server = start(gated(platform, MANY))
+    kayrros = connect(server, token="expired", email="e", password="p")
+    with ThreadPoolExecutor(MANY) as pool:
+        assert ["Tanks"] * MANY == list(pool.map(lambda _: kayrros.metadata(DATASET).name, range(MANY)))
+    assert 1 == platform.logins
+
+
+async def name_of(kayrros: Kayrros) -> object:
+    metadata = await get_dataset_metadata.asyncio(ID, client=kayrros.client)
+    assert isinstance(metadata, DatasetMetadata)
+    return metadata.name
+
+
+def test_many_tasks_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+    """32 tasks of asyncio too, first and when the token has expired."""
+    server = start(platform)
+
+    async def main() -> None:
+        async with connect(server) as kayrros:
+            for logins in (1, 2):
+                names = await asyncio.gather(*(name_of(kayrros) for _ in range(MANY)))
+                assert ["Tanks"] * MANY == names
+                assert logins == platform.logins
+                platform.expire_tokens()
+
+    asyncio.run(main())
+
+
+def test_tasks_of_trio_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+    """The wait for the turn does not depend on asyncio."""
+    server = start(platform)
+
+    async def main() -> None:
+        async with connect(server) as kayrros, trio.open_nursery() as nursery:
+            for _ in range(MANY):
+                nursery.start_soon(name_of, kayrros)
+
+    trio.run(main)
+    assert 1 == platform.logins
+
+
+def test_threads_and_tasks_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+    """One Kayrros under both at once."""
+    server = start(platform)
+
+    async def main() -> None:
+        async with connect(server) as kayrros:
+            threads = [asyncio.to_thread(kayrros.metadata, DATASET) for _ in range(8)]
+            await asyncio.gather(*threads, *(name_of(kayrros) for _ in range(8)))
+
+    asyncio.run(main())
+    assert 1 == platform.logins
+
+
+def test_a_sync_call_inside_a_loop_does_not_hang(platform: Platform, start: Start, connect: Connect) -> None:
+    """While a task logs in, a sync call in the same thread keeps the task from ending: it logs in by itself."""
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> Answer:
+        if request.path == LOGIN and not arrived.is_set():
+            arrived.set()
+            go_on.wait(20)
+        return platform(request)
+
+    server = start(answer)
+
+    async def main() -> None:
+        async with connect(server) as kayrros:
+            task = asyncio.create_task(name_of(kayrros))
+            await asyncio.to_thread(arrived.wait, 20)
+            assert "Tanks" == kayrros.metadata(DATASET).name
+            go_on.set()
+            assert "Tanks" == await task
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_login_lets_the_next_one_in(platform: Platform, start: Start, connect: Connect) -> None:
+    """A task that is cancelled while it logs in, or while it waits, does not keep the others from it."""
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> Answer:
+        if request.path == LOGIN and not arrived.is_set():
+            arrived.set()
+            go_on.wait(20)
+        return platform(request)
+
+    server = start(answer)
+
+    async def main() -> None:
+        async with connect(server) as kayrros:
+            first, second = (asyncio.create_task(name_of(kayrros)) for _ in range(2))
+            await asyncio.to_thread(arrived.wait, 20)
+            for task in (second, first):
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert "Tanks" == await name_of(kayrros)
+        go_on.set()
+
+    try:
+        asyncio.run(main())
+    finally:
+        go_on.set()
+
+
+def test_many_threads_try_wrong_credentials_once(platform: Platform, start: Start, connect: Connect) -> None:
+    """All get the error, and the account is not locked."""
+    platform.refuse_logins_with = as_json({"code": "WRONG_CREDENTIALS", "message": "no such pair"}, 401)
+    kayrros = connect(start(platform))
+
+    def attempt(_: int) -> int:
+        with pytest.raises(LoginError, match="no such pair") as caught:
+            kayrros.metadata(DATASET)
+        return caught.value.status
+
+    with ThreadPoolExecutor(MANY) as pool:
+        assert [401] * MANY == list(pool.map(attempt, range(MANY)))
+    assert 1 == platform.logins
+
+
+def test_a_login_without_an_answer_is_a_transport_error(platform: Platform, start: Start, connect: Connect) -> None:
+    """It says that it was the login, and a later call tries again."""
+    broken = [Answer(200, b"x" * 100, cut=10)]
+
+    def answer(request: Request) -> Answer:
+        return broken.pop() if broken else platform(request)
+
+    kayrros = connect(start(answer))
+    with pytest.raises(TransportError, match="^login: ") as caught:
+        kayrros.metadata(DATASET)
+    assert "login" == caught.value.operation
+    assert "Tanks" == kayrros.metadata(DATASET).name
+
+
+def test_the_generated_login_works_with_the_client(platform: Platform, start: Start) -> None:
+    """Any generated operation takes kayrros.client, the login too, though it is on another host."""
+    data, auth = start(platform), start(platform)
+    body = LoginRequest(email="e", password="p")
+    with Kayrros(token="t", base_url=data.url, auth_url=auth.url) as kayrros:
+        assert isinstance(login.sync(client=kayrros.client, body=body), LoginReply)
+    assert ([], [LOGIN]) == (data.paths(), auth.paths())
+
+
+def test_the_token_stays_with_the_data_host(platform: Platform, start: Start) -> None:
+    """Neither a redirect nor an absolute URL takes it elsewhere."""
+    elsewhere = start(lambda _: Answer())
+    platform.answers[METADATA] = Answer(302, b"", {"Location": elsewhere.url + "/landing"})
+    data = start(platform)
+    with Kayrros(email="e", password="p", base_url=data.url, auth_url=data.url) as kayrros:
+        http = kayrros.client.get_httpx_client()
+        http.get(elsewhere.url)
+        http.get(METADATA, follow_redirects=True)
+        with pytest.raises(APIError, match="302") as caught:
+            kayrros.metadata(DATASET)
+    assert 302 == caught.value.status
+    assert ["/", "/landing"] == elsewhere.paths()
+    assert [None, None] == [request.token for request in elsewhere.requests]
+
+
+def test_proxies_of_the_environment_get_nothing_for_loopback(
+    platform: Platform, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request to this machine goes there directly: a proxy would be given the password in the clear."""
+    proxy = start(lambda _: Answer(500))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    assert "Tanks" == connect(start(platform)).metadata(DATASET).name
+    assert not proxy.requests
+
+
+def everything_about(error: BaseException) -> str:
+    """What a person could see of an error: its words, its traceback with locals, its attributes and its causes."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(told.format()) + repr(error) + repr(vars(error))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 520])
+def test_no_secret_in_errors_or_logs(
+    status: int, platform: Platform, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At debug level, with tracebacks that show locals, from a server that repeats whatever it was sent."""
+    secrets = {"password": "hunter2-is-secret", "token": "t0ken-is-secret"}
+
+    def echo(request: Request) -> Answer:
+        said = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
+        return Answer(status, said.encode(), {"X-Echo": "1"})
+
+    server = start(echo)
+    shown: list[str] = []
+    with caplog.at_level(logging.DEBUG):
+        for credentials in ({"token": secrets["token"]}, {"email": "e", "password": secrets["password"]}):
+            given: dict[str, Any] = credentials
+            with Kayrros(**given, base_url=server.url, auth_url=server.url) as kayrros:
+                shown += [repr(kayrros), repr(kayrros.client), str(vars(kayrros))]
+                for call in (kayrros.metadata, kayrros.results, kayrros.download):
+                    with pytest.raises(KayrrosError) as caught:
+                        call(DATASET)
+                    shown.append(everything_about(caught.value))
+    shown += [record.getMessage() + repr(vars(record)) for record in caplog.records]
+    assert caplog.records
+    assert not [
+        (name, text[max(0, text.find(secret) - 300) :][:600])
+        for text in shown
+        for name, secret in secrets.items()
+        if secret in text and "secrets = {" not in text
+    ]
+
+
+def test_the_client_sends_its_own_name(platform: Platform, start: Start, connect: Connect) -> None:
+    """Kayrros can tell who calls."""
+    server = start(platform)
+    connect(server).metadata(DATASET)
+    assert all(request.headers["user-agent"].startswith("kayrros-client/") for request in server.requests)
+
+
+def test_httpx_is_what_we_think() -> None:
+    """The flows rely on httpx closing them when a request fails."""
+    assert httpx.__version__.startswith("0.")

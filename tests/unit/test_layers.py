@@ -1,0 +1,96 @@
+"""The house: imports go one way, the public surface is a list, an add-on costs nothing until it is imported."""
+
+import ast
+import importlib
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kayrros_ext
+from kayrros_ext import APIError, KayrrosError, errors
+
+PACKAGE = Path(kayrros_ext.__file__).parent
+
+# Each module may import those before it, and kayrros_client. A new module finds its place here.
+ORDER = [
+    "errors",
+    "settings",
+    "answers",
+    "auth",
+    "inputs",
+    "calls",
+    "tables",
+    "results",
+    "downloads",
+    "client",
+    "__init__",
+    "testing.node",
+    "testing.prism",
+    "testing.__init__",
+]
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert not (node.level and PACKAGE in path.parents), f"{path}: our imports are absolute"
+            names = [node.module or ""]
+        found |= {
+            name.removeprefix("kayrros_ext").lstrip(".") or "__init__"
+            for name in names
+            if name.startswith("kayrros_ext")
+        }
+    return found
+
+
+def test_imports_go_one_way() -> None:
+    """A module imports only what lies before it."""
+    modules = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    assert set(ORDER) == set(modules)
+    for place, name in enumerate(ORDER):
+        packages = {module.removesuffix(".__init__") for module in ORDER[:place]}
+        assert imported(modules[name]) <= {*ORDER[:place], *packages}, f"{name} imports what lies behind it"
+
+
+def test_generated_code_knows_nothing_of_ours() -> None:
+    """The generated client stands on its own."""
+    generated = PACKAGE.parent / "generated" / "kayrros_client"
+    assert not [path for path in generated.rglob("*.py") if imported(path)]
+
+
+@pytest.mark.parametrize("heavy", ["pyarrow", "kayrros_ext.testing", "pathvalidate", "pandas", "numpy", "anyio"])
+def test_what_is_heavy_is_imported_where_it_is_used(heavy: str) -> None:
+    """`import kayrros_ext` loads neither pyarrow nor an add-on."""
+    code = f"import sys, kayrros_ext; sys.exit({heavy!r} in sys.modules)"
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+def test_the_public_surface_is_a_list() -> None:
+    """A name that comes or goes is seen here."""
+    assert {
+        *("Kayrros", "Results", "KayrrosError", "ConfigurationError", "UsageError", "LoginError", "APIError"),
+        *("UnauthorizedError", "AccessDeniedError", "NotFoundError", "ContractError", "TransportError"),
+        *("DownloadError", "MockError"),
+    } == set(kayrros_ext.__all__)
+    assert {"PrismMock", "prism_mock"} == set(importlib.import_module("kayrros_ext.testing").__all__)
+
+
+def test_every_error_is_in_one_tree_and_drawn() -> None:
+    """All errors are KayrrosErrors, importable from the package, and stand in the drawing on top of their module."""
+    found = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    assert all(issubclass(error, KayrrosError) for error in found)
+    assert {error.__name__ for error in found} <= set(kayrros_ext.__all__)
+    assert all(error.__name__ in (errors.__doc__ or "") for error in found)
+
+
+def test_an_error_survives_the_way_to_another_process() -> None:
+    """Pickled and back, with all that it knows."""
+    error = APIError("words", status=404, operation="login", code="C", message="m")
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (str(error), vars(error)) == (str(back), vars(back))

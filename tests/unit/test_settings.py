@@ -1,0 +1,149 @@
+"""Where settings come from, and which are refused."""
+
+import pickle
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from kayrros_ext import ConfigurationError, Kayrros
+from kayrros_ext.settings import Secret, Settings
+
+
+def load(**given: str) -> Settings:
+    return Settings.load(**given)  # type: ignore[arg-type]  # the tests give strings alone
+
+
+def revealed(settings: Settings) -> tuple[str | None, str | None, str | None]:
+    return (
+        settings.email,
+        settings.password.reveal() if settings.password else None,
+        settings.token.reveal() if settings.token else None,
+    )
+
+
+def test_arguments_are_used() -> None:
+    """Email, password and token may be given together."""
+    assert ("e", "p", "t") == revealed(load(email="e", password="p", token="t"))
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without arguments, everything comes from KAYRROS_ variables."""
+    names = ["EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL"]
+    for name, value in zip(names, ["e", "p", "t", "https://b.example", "https://a.example"], strict=True):
+        monkeypatch.setenv(f"KAYRROS_{name}", value)
+    settings = load()
+    assert ("e", "p", "t") == revealed(settings)
+    assert ("https://b.example", "https://a.example") == (str(settings.base_url), str(settings.auth_url))
+
+
+def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token from the environment is not used beside credentials given as arguments, nor the other way round."""
+    for name in ("EMAIL", "PASSWORD", "TOKEN"):
+        monkeypatch.setenv(f"KAYRROS_{name}", "environment")
+    assert ("e", "p", None) == revealed(load(email="e", password="p"))
+    assert ("e", "environment", None) == revealed(load(email="e"))
+    assert (None, None, "t") == revealed(load(token="t"))
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is set to nothing does not count."""
+    monkeypatch.setenv("KAYRROS_TOKEN", "")
+    monkeypatch.setenv("KAYRROS_BASE_URL", "")
+    assert "https://platform.api.kayrros.com" == str(load(email="e", password="p").base_url)
+    with pytest.raises(ConfigurationError, match="KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN"):
+        load()
+
+
+def test_half_of_the_credentials_is_refused() -> None:
+    """The error names the half that is missing, and its variable."""
+    with pytest.raises(ConfigurationError, match="no password.*KAYRROS_PASSWORD"):
+        load(email="e")
+    with pytest.raises(ConfigurationError, match="no email.*KAYRROS_EMAIL"):
+        load(password="p")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://platform.api.kayrros.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://10.0.0.1",
+        "http://0.0.0.0",
+        "ftp://localhost",
+        "localhost:4010",
+        "https://",
+        "https://example.com?a=b",
+        "http://[::1",
+    ],
+)
+def test_a_host_that_is_not_safe_is_refused(url: str) -> None:
+    """Plain http is for loopback alone, and a host is a scheme and a name."""
+    for name in ("base_url", "auth_url"):
+        with pytest.raises(ConfigurationError, match=name):
+            Kayrros(token="t", **{name: url})  # type: ignore[arg-type]  # name is one of two strings
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:4010", "http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:4010"]
+)
+def test_loopback_may_be_plain(url: str) -> None:
+    """The mock is one setting away."""
+    with Kayrros(token="t", base_url=url, auth_url=url) as kayrros:
+        assert httpx.URL(url).host == kayrros.client.get_httpx_client().base_url.host
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
+    """A URL with credentials is refused without repeating it."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(token="t", base_url="https://me:hunter2@example.com")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["a b", "a\nb", "Bearer x", "ünïcode", "\x00", " "])
+def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+    """Such a token would end up, in clear, in the words of an error of the HTTP library."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(token=token)
+    assert token.strip() not in str(caught.value).split() or not token.strip()
+
+
+def test_the_line_end_of_a_file_is_taken_off_a_token() -> None:
+    """A token read from a file works."""
+    assert "abc" == revealed(load(token="abc\n"))[2]
+
+
+def test_a_password_that_is_not_text_is_refused() -> None:
+    """An undecodable byte is named before the HTTP library can show the whole body in its error."""
+    with pytest.raises(ConfigurationError, match="UTF-8") as caught:
+        load(email="e", password="hunter2\udcff")
+    assert caught.value.__cause__ is None
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "30"])
+def test_a_timeout_that_is_no_time_is_refused(timeout: float) -> None:
+    """Seconds, more than 0."""
+    with pytest.raises(ConfigurationError, match="timeout"):
+        Settings.load(token="t", timeout=timeout)
+
+
+def test_a_timeout_is_always_set() -> None:
+    """The generated client would wait for ever by default."""
+    assert 120 == Settings.load(token="t").timeout.read
+    assert 5 == Settings.load(token="t", timeout=5).timeout.read
+    assert 7 == Settings.load(token="t", timeout=httpx.Timeout(7)).timeout.read
+
+
+def shown(settings: Settings) -> Iterator[str]:
+    yield from (repr(settings), str(settings), f"{settings}", repr(vars(Secret)))
+    yield from (repr(settings.password), str(settings.password), f"{settings.token:}", "%s" % settings.token)  # noqa: UP031
+
+
+def test_no_secret_shows_itself() -> None:
+    """Not in repr, str or format, and a pickle is refused."""
+    settings = load(email="e", password="hunter2", token="t0ken")
+    assert not [text for text in shown(settings) if "hunter2" in text or "t0ken" in text]
+    with pytest.raises(TypeError):
+        pickle.dumps(settings.password)
