@@ -40,12 +40,12 @@ generate: $(READY) ## make generated/ from openapi.yaml
 	@$(BIN)/python scripts/generate.py
 
 lint-spec: $(READY) ## lint openapi.yaml: redocly, openapi-spec-validator, our own rules
-	@PATH="$$(dirname "$$($(BIN)/python -m kayrros_ext.testing.node)"):$$PATH" node_modules/.bin/redocly lint openapi.yaml
+	@PATH="$$($(BIN)/python -m scripts.node_folder):$$PATH" node_modules/.bin/redocly lint openapi.yaml
 	@$(BIN)/openapi-spec-validator openapi.yaml
 	@$(BIN)/python scripts/lint_spec.py
 
 mock: $(READY) ## serve openapi.yaml on loopback (PORT=4010), until Ctrl-C
-	@$(BIN)/python -m kayrros_ext.testing.prism --port $(PORT)
+	@$(BIN)/python -m kayrros_ext.testing --port $(PORT)
 
 dist: $(READY) ## build the wheel and the sdist into dist/
 	@rm -rf dist

@@ -12,9 +12,9 @@ import yaml
 SPEC = Path(__file__).parent.parent / "openapi.yaml"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 PARTS = ("path", "status", "body")
-# "reference", or "reference, observed", each with a remark in brackets, or words after a semicolon.
+# Words joined by commas, each with a remark in brackets or without: "reference (labels), assumed (numbers)".
 WORD = r"(reference|observed|assumed)( \([^()]*\))?"
-PROVENANCE = re.compile(rf"{WORD}([,;] [^()]*?{WORD}|, {WORD})*", re.DOTALL)
+PROVENANCE = re.compile(rf"{WORD}(, {WORD})*")
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def _provenance(operation: yaml.Node) -> list[str]:
         f"x-provenance has `{part}`, which is none of {', '.join(PARTS)}" for part in says if part not in PARTS
     ]
     problems += [
-        f"x-provenance.{part} is {words!r}: begin with reference, observed or assumed, the words of the first comment"
+        f"x-provenance.{part} is {words!r}: write reference, observed or assumed, with a remark in brackets or without"
         for part, words in says.items()
         if not (isinstance(words, str) and PROVENANCE.fullmatch(words))
     ]

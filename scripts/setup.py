@@ -53,26 +53,27 @@ def _make_venv() -> None:
 
 def _node_packages() -> None:
     """Prism and redocly from package-lock.json, with the machine's Node where it will do, else with one from PyPI."""
-    node = _node()
-    if not node:
+    folder = _node_folder()
+    if not folder:
         _say("Node for the mock into .venv/ (the machine has none that is new enough)")
         _pip("install", "--no-deps", "--require-hashes", "--requirement", "requirements/node.txt")
-        node = _node()
-    if not node:
+        folder = _node_folder()
+    if not folder:
         sys.exit(
             "No Node that the mock can run on, not even from PyPI. Install Node 24.18 or newer and run make again."
         )
     _say("the mock and the linter into node_modules/")
-    folder = str(Path(node).parent)
     path = os.pathsep.join([folder, os.environ.get("PATH", "")])
     npm = shutil.which("npm", path=folder)
     _run(npm, "ci", "--include=dev", "--ignore-scripts", "--loglevel=error", env={"PATH": path})
 
 
-def _node() -> str:
-    """The Node that the mock will run on; the package is asked, in the environment where it is installed."""
-    command = [str(PYTHON), "-m", "kayrros_ext.testing.node"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=_environment()).stdout.strip()
+def _node_folder() -> str:
+    """Where the node is that the mock will run on; the package is asked, in the environment where it is installed."""
+    command = [str(PYTHON), "-m", "scripts.node_folder"]
+    return subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=_environment()
+    ).stdout.strip()
 
 
 def _pip(*arguments: object) -> None:

@@ -1,7 +1,4 @@
-"""A Node that Prism runs on: the machine's, where it is new enough, else the one that setup put into the environment.
-
-Standard library only: setup uses this before anything is installed.
-"""
+"""A Node that Prism runs on: the machine's, where it is new enough, else the one that setup put into the environment."""
 
 import os
 import re
@@ -10,36 +7,43 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
+
 # What Prism 5.16 asks for in its package.json (engines.node).
 OLDEST = (24, 18)
 
 
-def find_node(environment: Path | None = None) -> Path | None:
-    """The first Node that is new enough and has npm beside it: on the PATH, then in a virtual environment.
+@attrs.frozen
+class Node:
+    """A Node with npm.
 
-    Args:
-        environment: the virtual environment; the running one unless given.
+    Attributes:
+        executable: the program itself. What the PATH has may be a script that starts it, and does not stop with it.
+        folder: where `node` and `npm` were found.
     """
-    scripts = (environment or Path(sys.prefix)) / ("Scripts" if os.name == "nt" else "bin")
+
+    executable: Path
+    folder: Path
+
+
+def find_node() -> Node | None:
+    """The first Node that is new enough and has npm beside it: on the PATH, then in the running virtual environment."""
+    scripts = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin")
     for path in (None, str(scripts)):
         found = shutil.which("node", path=path)
-        if found and _version(found) >= OLDEST and shutil.which("npm", path=Path(found).parent):
-            return Path(found)
+        if found and shutil.which("npm", path=str(Path(found).parent)):
+            version, executable = _ask(found)
+            if version >= OLDEST:
+                return Node(executable, Path(found).parent)
     return None
 
 
-def _version(node: str) -> tuple[int, ...]:
+def _ask(node: str) -> tuple[tuple[int, ...], Path]:
+    """Version and path of the program behind a `node`."""
+    command = [node, "-p", "process.version + ' ' + process.execPath"]
     try:
-        answer = subprocess.run(  # noqa: S603 - the node that the PATH gives
-            [node, "--version"], capture_output=True, text=True, timeout=20, check=False
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - a node
     except (OSError, subprocess.TimeoutExpired):
-        return (0,)
-    version = re.fullmatch(r"v(\d+)\.(\d+)\.\d+.*", answer.stdout.strip())
-    return tuple(map(int, version.groups())) if version else (0,)
-
-
-if __name__ == "__main__":
-    node = find_node()
-    print(node or "")
-    sys.exit(0 if node else 1)
+        return (0,), Path(node)
+    said = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S* (.+)", answer.stdout.strip())
+    return (tuple(map(int, said.groups()[:2])), Path(said[3])) if said else ((0,), Path(node))

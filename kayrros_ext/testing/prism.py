@@ -4,14 +4,12 @@ It answers with the examples of the spec: the same whatever the id, filters igno
 spec does not allow gets an error, and its response a header `sl-violations`.
 """
 
-import argparse
 import collections
 import contextlib
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,15 +115,20 @@ class _Run:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
+            self._signal(signal.SIGTERM)
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
-                self.process.kill()
+                self._signal(signal.SIGKILL)
                 self.process.wait()
         self._reader.join(5)
         if self.process.stdout and not self._reader.is_alive():
             self.process.stdout.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The session is the process's own, so this reaches what it started, and nothing else.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     def _read(self) -> None:
         for line in self.process.stdout or ():
@@ -149,7 +152,7 @@ def _command(checkout: Path, spec: Path) -> list[str]:
         oldest = ".".join(map(str, OLDEST))
         raise MockError(f"Prism needs Node {oldest} or newer, and there is none. Run `make setup` in {checkout}.")
     # One process, since a request that a worker of Prism's chokes on would hang it.
-    return [str(node), str(prism), "mock", str(spec), "--host", "127.0.0.1", "--multiprocess", "false"]
+    return [str(node.executable), str(prism), "mock", str(spec), "--host", "127.0.0.1", "--multiprocess", "false"]
 
 
 def _free_port() -> int:
@@ -163,27 +166,3 @@ def _why(tail: str, port: int) -> str:
     if "EADDRINUSE" in tail:
         return f"Something else listens there: choose another with PORT=, such as PORT={port + 1}."
     return "Check the spec with `make lint-spec`."
-
-
-def main() -> int:
-    """Serve the mock in the foreground until Ctrl-C or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="make mock", description="Serve openapi.yaml on loopback.")
-    parser.add_argument("--port", type=int, default=4010)
-    port = parser.parse_args().port
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        with prism_mock(port=port, echo=True) as mock:
-            print("\nThe mock is ready. In another terminal:", flush=True)
-            for name, value in mock.settings.items():
-                print(f"  export {name}={value}", flush=True)
-            print("Ctrl-C stops it.\n", flush=True)
-            return mock.process.wait()
-    except KeyboardInterrupt:
-        return 0
-    except MockError as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,6 +30,7 @@ ORDER = [
     "testing.node",
     "testing.prism",
     "testing.__init__",
+    "testing.__main__",
 ]
 
 

@@ -1,0 +1,58 @@
+"""The public reference as data: each schema, field, type, format and enum value that it prints, and each operation."""
+
+# Schema -> field -> (type, format), or the name of a schema; a list is an array of it.
+SCHEMAS = {
+    "AssetResult": {
+        "asset_categories": [("string", None)],
+        "asset_centroid_latitude": ("number", "double"),
+        "asset_centroid_longitude": ("number", "double"),
+        "asset_id": ("string", None),
+        "asset_name": ("string", None),
+        "asset_surface_area_m2": ("number", "double"),
+        "asset_version": ("integer", "int64"),
+        "parent_asset_id": ("string", None),
+        "parent_asset_name": ("string", None),
+        "parent_asset_version": ("integer", "int64"),
+        "results": ["Result"],
+    },
+    "DatasetMetadata": {
+        "asset_count": ("integer", "int32"),
+        "attributionFile": ("string", None),
+        "attributionText": ("string", None),
+        "description": ("string", None),
+        "id": ("string", "uuid"),
+        "name": ("string", None),
+        "processing_id": ("string", None),
+        "processing_name": ("string", None),
+        "sharedOption": "SharedOption",
+        "source_id": ("string", None),
+        "source_name": ("string", None),
+        "start_date": ("integer", "int64"),
+        "stop_date": ("integer", "int64"),
+    },
+    "DateRange": {"start_date": ("integer", "int64"), "stop_date": ("integer", "int64")},
+    "Metrics": {"name": ("string", None), "value": ("number", "double")},
+    "ProcessingResultFilter": {"mo_ids": [("string", None)], "time_range": "DateRange"},
+    "ProcessingResultTimeSeries": {
+        "assets": ["AssetResult"],
+        "processing_id": ("string", None),
+        "source_id": ("string", None),
+    },
+    "Result": {"metrics": ["Metrics"], "value_date": ("string", None)},
+    # Not among its schemas, but printed in the chapter about the login.
+    "LoginRequest": {"email": ("string", None), "password": ("string", "password")},
+    "LoginReply": {"token": ("string", None)},
+}
+SHARED_OPTIONS = ["OWNED", "SHARED", "NON_SHARED"]
+HOSTS = {"data": "https://platform.api.kayrros.com", "login": "https://auth.kayrros.com"}
+# Method and path; the reference prints the login's and, in a curl line, the summary's.
+PRINTED = {
+    "login": ("post", "/v3/login"),
+    "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}"),
+}
+# What each data operation answers with: a schema, or for the download `string (byte)`, which we read as raw bytes.
+ANSWERS = {
+    "getDatasetMetadata": "DatasetMetadata",
+    "getDatasetResults": "ProcessingResultTimeSeries",
+    "downloadStaticDataset": ("string", "binary"),
+}

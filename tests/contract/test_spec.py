@@ -1,0 +1,187 @@
+"""openapi.yaml: valid, complete, with examples worth serving."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from scripts.lint_spec import lint
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "openapi.yaml").read_text("utf-8")
+SPEC: dict[str, Any] = yaml.safe_load(TEXT)
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+# As the reference prints them, in its order; the numbers are assumed.
+LABELS = {
+    "200": "OK",
+    "400": "BAD_REQUEST OR VALIDATION_EXCEPTION OR EXCEPTION",
+    "401": "WRONG_CREDENTIALS",
+    "403": "UNAUTHORIZED OR ACCESS_DENIED",
+    "404": "NOT_FOUND",
+    "405": "METHOD_NOT_ALLOWED",
+    "409": "DUPLICATE_ENTITY",
+    "500": "INTERNAL_SERVER_ERROR",
+}
+
+
+def resolve(node: Any) -> Any:
+    while isinstance(node, dict) and "$ref" in node:
+        target: Any = SPEC
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    return {
+        operation["operationId"]: operation
+        for item in SPEC["paths"].values()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def media(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each body of an operation, with its name."""
+    if "requestBody" in operation:
+        for content in operation["requestBody"]["content"].values():
+            yield "request", content
+    for status, response in operation["responses"].items():
+        for content in resolve(response).get("content", {}).values():
+            yield status, content
+
+
+def examples() -> list[Any]:
+    """Each example of each body: its name, its schema, its value."""
+    found = []
+    for name, operation in operations().items():
+        for place, content in media(operation):
+            single = {"": {"value": content["example"]}} if "example" in content else {}
+            for title, example in {**single, **content.get("examples", {})}.items():
+                found.append(pytest.param(content["schema"], resolve(example)["value"], id=f"{name}-{place}-{title}"))
+    return found
+
+
+def test_the_spec_is_openapi_3_1() -> None:
+    """By somebody else's validator."""
+    assert SPEC["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(SPEC).validate()
+
+
+def test_the_operations_are_those_of_the_reference() -> None:
+    """The two list operations, which it does not mention, are not here."""
+    assert {"login", "getDatasetMetadata", "getDatasetResults", "downloadStaticDataset"} == set(operations())
+
+
+@pytest.mark.parametrize("name", ["getDatasetMetadata", "getDatasetResults", "downloadStaticDataset"])
+def test_every_data_operation_has_all_eight_labels(name: str) -> None:
+    """Each description begins with the label of the reference."""
+    responses = operations()[name]["responses"]
+    assert list(LABELS) == list(responses)
+    for status, label in LABELS.items():
+        assert resolve(responses[status])["description"].startswith(f"{label}. "), status
+
+
+def test_every_body_has_an_example() -> None:
+    """The mock answers without an example with extremes; so each status of each operation has one."""
+    for name, operation in operations().items():
+        for place, content in media(operation):
+            assert content.get("examples") or "example" in content, (name, place)
+
+
+@pytest.mark.parametrize(("schema", "value"), examples())
+def test_each_example_fits_its_schema(schema: dict[str, Any], value: Any) -> None:
+    """Formats too: a UUID is one."""
+    validator = jsonschema.Draft202012Validator(
+        {**schema, "components": SPEC["components"]}, format_checker=jsonschema.FormatChecker()
+    )
+    assert not [error.message for error in validator.iter_errors(value)]
+
+
+def test_an_example_of_another_type_would_be_seen() -> None:
+    """The check above can fail: nested in arrays, behind references, and in formats."""
+    schema = {"$ref": "#/components/schemas/ProcessingResultTimeSeries", "components": SPEC["components"]}
+    wrong = {"assets": [{"results": [{"metrics": [{"value": "1"}]}]}]}
+    assert not jsonschema.Draft202012Validator(schema).is_valid(wrong)
+    metadata = {"$ref": "#/components/schemas/DatasetMetadata", "components": SPEC["components"]}
+    checker = jsonschema.FormatChecker()
+    assert not jsonschema.Draft202012Validator(metadata, format_checker=checker).is_valid({"id": "abc"})
+
+
+def named(operation: str, status: str = "200") -> dict[str, Any]:
+    [content] = operations()[operation]["responses"][status]["content"].values()
+    return {name: resolve(example)["value"] for name, example in content["examples"].items()}
+
+
+def test_metadata_and_results_tell_of_the_same_datasets() -> None:
+    """Three of them, by the same names, with as many assets, the same ids, and dates within the range."""
+    metadata, results = named("getDatasetMetadata"), named("getDatasetResults")
+    assert list(metadata) == list(results) == ["crude-tanks", "methane-hotspots", "industrial-activity"]
+    for name, about in metadata.items():
+        answer = results[name]
+        assert about["asset_count"] == len(answer["assets"]) >= 3
+        assert about["processing_id"] == answer["processing_id"]
+        assert about["source_id"] == answer["source_id"]
+        dates = [result["value_date"] for asset in answer["assets"] for result in asset["results"]]
+        for date in dates:
+            assert about["start_date"] <= datetime.fromisoformat(date).timestamp() * 1000 <= about["stop_date"]
+        assert len(set(dates)) >= 4
+
+
+def test_the_examples_hold_the_special_cases() -> None:
+    """Two metrics per date, parents, one result without metrics, one asset without results."""
+    results = named("getDatasetResults")
+    assert {2} == {len(result["metrics"]) for asset in results["crude-tanks"]["assets"] for result in asset["results"]}
+    assert 2 == len({asset["parent_asset_id"] for asset in results["crude-tanks"]["assets"]})
+    everything = [asset for answer in results.values() for asset in answer["assets"]]
+    assert 1 == sum(not result["metrics"] for asset in everything for result in asset["results"])
+    assert 1 == sum(not asset["results"] for asset in everything)
+
+
+def test_reading_is_tolerant_and_sending_is_strict() -> None:
+    """No response field is required, each may be null, unknown ones are kept; a request takes what is listed."""
+    sent = {"LoginRequest", "ProcessingResultFilter", "DateRange"}
+    for name, schema in SPEC["components"]["schemas"].items():
+        if schema["type"] == "object":
+            assert (name not in sent) is schema["additionalProperties"], name
+            if name not in sent:
+                assert "required" not in schema, name
+                for field, kind in schema["properties"].items():
+                    assert "null" in kind.get("type", "") or {"type": "null"} in kind.get("anyOf", []), (name, field)
+
+
+def test_every_operation_says_where_it_comes_from() -> None:
+    """By our lint, which redocly has no rule for."""
+    assert not lint(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("path: observed\n        status", "status"), "x-provenance has no `path`"),
+        (("path: observed\n        status", "path: rumoured\n        status"), "x-provenance.path is 'rumoured'"),
+        (
+            ("path: observed\n        status", "path: observed, rumoured\n        status"),
+            "x-provenance.path is 'observed, rumoured'",
+        ),
+        (
+            ("path: observed\n        status", "path: observed\n        colour: assumed\n        status"),
+            "x-provenance has `colour`",
+        ),
+        (("x-provenance:\n        path: observed\n", "x-other:\n        path: observed\n"), "no x-provenance"),
+    ],
+)
+def test_an_operation_that_does_not_is_named_with_its_line(change: tuple[str, str], problem: str) -> None:
+    """The lint can fail."""
+    assert 1 == TEXT.count(change[0])
+    [(line, words)] = lint(TEXT.replace(*change))
+    assert words.startswith("post /v1/processingresult/dataset/{datasetId}: ")
+    assert problem in words
+    assert "post:" == TEXT.splitlines()[line - 1].strip()

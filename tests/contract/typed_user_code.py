@@ -1,0 +1,76 @@
+"""What a user would write, for mypy --strict: never run, but every line of it is checked by `make check`."""
+
+from datetime import date
+from pathlib import Path
+from typing import assert_type
+from uuid import UUID
+
+import pyarrow as pa
+
+from kayrros_client import Client
+from kayrros_client.api.authentication import login
+from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
+from kayrros_client.models import (
+    AssetResult,
+    DatasetMetadata,
+    Error,
+    LoginReply,
+    LoginRequest,
+    ProcessingResultTimeSeries,
+    SharedOption,
+)
+from kayrros_client.types import File, Response, Unset
+from kayrros_ext import APIError, Kayrros, KayrrosError, Results
+
+DATASET = UUID("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
+
+
+def simple() -> None:
+    """The layer."""
+    with Kayrros(email="e", password="p") as kayrros:
+        metadata = kayrros.metadata(DATASET)
+        assert_type(metadata, DatasetMetadata)
+        assert_type(metadata.asset_count, int | None | Unset)
+        assert_type(metadata.shared_option, SharedOption | str | None | Unset)
+        results = kayrros.results(str(DATASET), start="2024-01-01", stop=date(2024, 7, 1), assets=["a"])
+        assert_type(results, Results)
+        table: pa.Table = results.table
+        assert table is not None
+        assert_type(kayrros.download(DATASET, "data/"), Path)
+        assert_type(kayrros.client, Client)
+
+
+def errors() -> str | None:
+    """Attributes of errors are typed."""
+    try:
+        simple()
+    except APIError as error:
+        assert_type(error.status, int)
+        assert_type(error.code, str | None)
+        return error.operation
+    except KayrrosError as error:
+        return str(error)
+    return None
+
+
+def generated(kayrros: Kayrros) -> None:
+    """Every operation, sync."""
+    client = kayrros.client
+    assert_type(get_dataset_metadata.sync(DATASET, client=client), DatasetMetadata | Error | None)
+    answer = get_dataset_results.sync(DATASET, client=client)
+    if isinstance(answer, ProcessingResultTimeSeries) and answer.assets:
+        assert_type(answer.assets, list[AssetResult])
+    assert_type(login.sync(client=client, body=LoginRequest("e", "p")), LoginReply | Error | None)
+    assert_type(download_static_dataset.sync_detailed(DATASET, client=client), Response[Error | File])
+
+
+async def generated_async() -> None:
+    """Every operation, async."""
+    async with Kayrros(token="t") as kayrros:
+        client = kayrros.client
+        assert_type(await get_dataset_metadata.asyncio(DATASET, client=client), DatasetMetadata | Error | None)
+        assert_type(
+            await get_dataset_results.asyncio(DATASET, client=client), ProcessingResultTimeSeries | Error | None
+        )
+        assert_type(await login.asyncio(client=client, body=LoginRequest("e", "p")), LoginReply | Error | None)
+        assert_type(await download_static_dataset.asyncio(DATASET, client=client), File | Error | None)

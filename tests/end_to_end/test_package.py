@@ -1,0 +1,70 @@
+"""The wheel: built, installed in an empty environment away from the checkout, used."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from kayrros_ext.testing import PrismMock
+from tests.server import DATASET
+
+ROOT = Path(__file__).parents[2]
+# Kept by setup: the base install, so that no test needs a network.
+WHEELS = Path(sys.prefix) / "wheels"
+
+USE = f"""
+import logging, pathlib, sys
+import kayrros_client, kayrros_ext
+from kayrros_ext import Kayrros
+for package in (kayrros_client, kayrros_ext):
+    assert pathlib.Path(sys.prefix) in pathlib.Path(package.__file__).parents, package.__file__
+with Kayrros() as kayrros:
+    print(kayrros.metadata("{DATASET}").name)
+    print(kayrros.results("{DATASET}").table.num_rows)
+    print(kayrros.download("{DATASET}", "data").name)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built by what `make dist` runs, from a copy, so that the checkout stays clean."""
+    copy = tmp_path_factory.mktemp("source") / "checkout"
+    unwanted = shutil.ignore_patterns(".git", ".venv", "node_modules", "dist", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, copy, ignore=unwanted)
+    subprocess.run([Path(sys.executable).parent / "hatchling", "build"], cwd=copy, check=True, capture_output=True)
+    [built] = (copy / "dist").glob("*.whl")
+    assert list((copy / "dist").glob("*.tar.gz"))
+    return built
+
+
+def test_the_wheel_holds_two_typed_packages_and_nothing_else(wheel: Path) -> None:
+    """No tests, no scripts, no spec tools."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"kayrros_client", "kayrros_ext"} == {name.partition("/")[0] for name in names if ".dist-info" not in name}
+    assert {"kayrros_client/py.typed", "kayrros_ext/py.typed"} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_works_away_from_the_checkout(wheel: Path, mock: PrismMock, tmp_path: Path) -> None:
+    """In an environment with the base install alone: metadata, a table, a file."""
+    venv.create(tmp_path / "env", with_pip=True, symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
+    install: list[str | Path] = ["-m", "pip", "install", "--quiet", "--no-index", "--find-links", WHEELS, wheel]
+    subprocess.run([python, *install], check=True, env=environment, cwd=tmp_path)
+    used = subprocess.run(
+        [python, "-W", "error", "-c", USE],
+        env={**environment, **mock.settings},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "" == used.stderr
+    assert ["Crude oil storage, selected terminals", "72", "crude-terminals.csv"] == used.stdout.splitlines()
+    assert (tmp_path / "data" / "crude-terminals.csv").is_file()

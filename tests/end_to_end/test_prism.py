@@ -1,0 +1,105 @@
+"""The mock as a process: it starts, it says why it does not, and it takes nobody else with it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kayrros_ext import MockError
+from kayrros_ext.testing import prism_mock
+from kayrros_ext.testing.node import Node, find_node
+
+ROOT = Path(__file__).parents[2]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex(("127.0.0.1", port))
+
+
+def test_it_starts_on_a_free_port_and_stops_what_it_started() -> None:
+    """Two at once do not meet; at the end of the block the process is gone, after an error too."""
+    with prism_mock() as first, prism_mock() as second:
+        assert first.url != second.url
+        assert all(httpx.get(mock.url, trust_env=False).status_code for mock in (first, second))
+    assert first.process.poll() is not None
+    with pytest.raises(ZeroDivisionError), prism_mock() as third:
+        1 / 0  # noqa: B018 - any error
+    assert third.process.poll() is not None
+
+
+def test_a_port_that_is_taken_is_said_and_its_owner_left_alone() -> None:
+    """The error names the port, what to do, and Prism's last lines."""
+    with socket.socket() as owner:
+        owner.bind(("127.0.0.1", 0))
+        owner.listen()
+        port = owner.getsockname()[1]
+        with pytest.raises(MockError, match=f"port {port}.*PORT=(?s:.*)EADDRINUSE"), prism_mock(port=port):
+            pass
+        assert listens(port)
+
+
+def test_a_broken_spec_is_said(tmp_path: Path) -> None:
+    """With the last lines of Prism."""
+    spec = tmp_path / "openapi.yaml"
+    spec.write_text("openapi: 3.1.0\npaths: [")
+    with pytest.raises(MockError, match="make lint-spec(?s:.*)last lines:\n."), prism_mock(spec=spec):
+        pass
+
+
+def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No spec, no Prism, no Node: each with what to do."""
+    with pytest.raises(MockError, match="no spec"), prism_mock(checkout=tmp_path):
+        pass
+    with pytest.raises(MockError, match="make setup"), prism_mock(checkout=tmp_path, spec=ROOT / "openapi.yaml"):
+        pass
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(MockError, match="24.18.*make setup"), prism_mock():
+        pass
+
+
+def test_a_node_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node on the PATH counts only if it is new enough and npm is beside it."""
+    for name, says in (("node", "v20.1.0"), ("npm", "10.0.0")):
+        file = tmp_path / name
+        file.write_text(f"#!/bin/sh\necho {says} $0\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = find_node()
+    assert found is not None
+    assert tmp_path != found.folder
+    (tmp_path / "node").write_text("#!/bin/sh\necho v24.18.0 $0\n")
+    assert Node(tmp_path / "node", tmp_path) == find_node()
+    (tmp_path / "npm").unlink()
+    assert Node(tmp_path / "node", tmp_path) != find_node()
+
+
+def test_settings_for_production_do_not_break_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NODE_ENV=production would make Prism fork, and crash."""
+    monkeypatch.setenv("NODE_ENV", "production")
+    with prism_mock() as mock:
+        assert httpx.get(mock.url, trust_env=False).status_code
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_make_mock_serves_until_it_is_told_to_stop(how: signal.Signals) -> None:
+    """It prints where it listens and what to export; Ctrl-C and SIGTERM end it and the process that it started."""
+    command = [sys.executable, "-u", "-m", "kayrros_ext.testing", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        printed: list[str] = []
+        for line in run.stdout:
+            printed.append(line)
+            if "Ctrl-C" in line:
+                break
+        [url] = [line.partition("=")[2].strip() for line in printed if "KAYRROS_BASE_URL" in line]
+        assert httpx.get(url, trust_env=False).status_code
+        run.send_signal(how)
+        assert 0 == run.wait(20)
+    assert not listens(httpx.URL(url).port or 0)
