@@ -69,8 +69,8 @@ def show_table(results: Results) -> None:
     for row in results.table.select(names).slice(0, ROWS_SHOWN).to_pylist():
         table.add_row(*(f"{cell:%Y-%m-%d}" if isinstance(cell, datetime) else str(cell) for cell in row.values()))
     console.print(table)
-    shown = min(ROWS_SHOWN, len(results))
-    console.print(f"  {shown} of {len(results)} rows, {len(names)} of {len(results.table.schema)} columns; {results!r}")
+    rows, columns = results.table.num_rows, len(results.table.schema)
+    console.print(f"  {min(ROWS_SHOWN, rows)} of {rows} rows, {len(names)} of {columns} columns; {results!r}")
 
 
 def show_chart(results: Results) -> None:

@@ -36,23 +36,32 @@ def explain(body: bytes, redact: Callable[[str], str]) -> Explanation:
         body: the body, or its beginning.
         redact: takes secrets out of a text: a server may repeat what it was sent.
     """
-
-    def words(text: object) -> str:
-        line = " ".join("".join(c if c.isprintable() else " " for c in redact(str(text))).split())
-        return line if len(line) <= MAX_WORDS else line[:MAX_WORDS] + "…"
-
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
-        return Explanation(excerpt=words(body.decode("utf-8", "replace")) or None)
-    known = said if isinstance(said, dict) else {}
+        return Explanation(excerpt=_line(body.decode("utf-8", "replace"), redact))
+    if not isinstance(said, dict):
+        return Explanation(message=_line(json.dumps(said, ensure_ascii=False), redact))
+    # Some nest it: {"error": {"code": …, "message": …}}.
+    known = {**said, **said["error"]} if isinstance(said.get("error"), dict) else said
     code, message = (
-        next((words(known[name]) for name in names if isinstance(known.get(name), str | int)), None)
+        next((_line(str(known[name]), redact) for name in names if _is_word(known.get(name))), None)
         for names in (CODES, MESSAGES)
     )
-    if not (code or message):
-        return Explanation(message=words(json.dumps(said, ensure_ascii=False)))
-    return Explanation(code, message)
+    if code or message:
+        return Explanation(code, message)
+    # Members that we do not know are named and not shown: nobody knows what they hold.
+    return Explanation(message=_line("an object with " + (", ".join(said) or "no members"), redact))
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _line(text: str, redact: Callable[[str], str]) -> str | None:
+    """One line that a terminal and a log can take, of some length at most."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in redact(text)).split())
+    return (line if len(line) <= MAX_WORDS else line[:MAX_WORDS] + "…") or None
 
 
 def beginning(response: httpx.Response) -> bytes:

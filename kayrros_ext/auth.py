@@ -3,24 +3,28 @@
 The flow performs no I/O. It yields requests and is sent responses; httpx does the sending, for threads and tasks alike.
 """
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
-from urllib.parse import quote
 
 import attrs
 import httpx
 
 from kayrros_client.api.authentication import login
 from kayrros_client.models import LoginReply, LoginRequest
-from kayrros_ext.answers import explain
-from kayrros_ext.errors import ConfigurationError, LoginError
-from kayrros_ext.settings import USER_AGENT, Secret, Settings, clean_token
+from kayrros_ext.answers import Explanation, explain
+from kayrros_ext.errors import ConfigurationError, LoginError, TransportError
+from kayrros_ext.secrets import Secret, hide_from_logs, redact
+from kayrros_ext.settings import USER_AGENT, Settings, clean_token
 
 # Whether an expired token gets 401 or 403 is unknown. A 403 on a token younger than this is about the dataset.
 FRESH_S = 300
+
+# A login that ends so is not tried again: the account would get locked.
+REFUSALS = {400, 401, 403, 422, 423}
 
 WAIT = "wait for the turn to log in"
 # Yields a request, and is sent its response; or yields WAIT, and is sent whether the turn is ours.
@@ -49,43 +53,48 @@ class KayrrosAuth(httpx.Auth):
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self._turn = _Turn()
+        self._turn = _Turn(settings.timeout)
         self._token = None if settings.token is None else Token(settings.token, float("-inf"))
-        self._refused: LoginError | None = None
+        self._failures, self._last_failure = 0, LoginError("")
+        self._secrets = {
+            held for held in (settings.token, settings.credentials and settings.credentials.password) if held
+        }
+        hide_from_logs()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.base_url})"
+        return f"{type(self).__name__}({str(self._settings.base_url)!r})"
 
     @property
     def can_log_in(self) -> bool:
         """Whether there are credentials to get a new token with."""
-        return self._settings.can_log_in
+        return self._settings.credentials is not None
 
     def is_login(self, request: httpx.Request) -> bool:
         """Whether a request is the login, for errors to say so."""
         return request.url == self._login_url()
 
     def redact(self, text: str) -> str:
-        """The text without our secrets, in case a server repeats what it was sent."""
-        held = [self._settings.password, self._settings.token, self._token and self._token.value]
-        for secret in {secret.reveal() for secret in held if secret}:
-            for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
-                text = text.replace(form, "**********")
-        return text
+        """The text without any secret that we hold or have held."""
+        return redact(text, list(self._secrets))
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """The flow under httpx.Client."""
-        flow = self._flow(request)
+        flow, answered = self._flow(request), None
         try:
             step = next(flow)
             while True:
                 if step is WAIT:
                     step = flow.send(self._turn.wait())
-                else:
-                    response = yield step
-                    if step is not request:  # the login: its body is ours to read, before httpx would
-                        response.read()
-                    step = flow.send(response)
+                    continue
+                if answered:
+                    answered.stream.close()  # type: ignore[union-attr]  # a sync client's stream
+                    _forget_body(answered)
+                response = yield step
+                if step is request:
+                    answered = response
+                else:  # the login: its body is ours to read
+                    response.read()
+                step = flow.send(response)
         except StopIteration:
             return
         finally:
@@ -93,17 +102,22 @@ class KayrrosAuth(httpx.Auth):
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """The flow under httpx.AsyncClient."""
-        flow = self._flow(request)
+        flow, answered = self._flow(request), None
         try:
             step = next(flow)
             while True:
                 if step is WAIT:
                     step = flow.send(await self._turn.wait_async())
+                    continue
+                if answered:
+                    await answered.stream.aclose()  # type: ignore[union-attr]  # an async client's stream
+                    _forget_body(answered)
+                response = yield step
+                if step is request:
+                    answered = response
                 else:
-                    response = yield step
-                    if step is not request:
-                        await response.aread()
-                    step = flow.send(response)
+                    await response.aread()
+                step = flow.send(response)
         except StopIteration:
             return
         finally:
@@ -131,21 +145,27 @@ class KayrrosAuth(httpx.Auth):
 
     def _usable_token(self, stale: Token | None) -> Generator[Any, Any, Token]:
         """The token at hand, unless it is the stale one; else a new one, by whoever comes first."""
-        token = self._token
+        token, failures = self._token, self._failures
         if token is not None and token is not stale:
             return token
         held = yield WAIT
         try:
             token = self._token
             if token is None or token is stale:
-                if self._refused:
-                    raise LoginError(str(self._refused), **vars(self._refused))
+                self._raise_known_failure(failures)
                 response = yield self._login_request()
                 token = self._token = Token(self._read_login(response), self._clock())
+                self._secrets.add(token.value)
             return token
         finally:
             if held:
                 self._turn.release()
+
+    def _raise_known_failure(self, known: int) -> None:
+        """What a login that we waited for ended in is our answer too; and what the host has refused, it will again."""
+        last = self._last_failure
+        if self._failures > known or (self._failures and last.status in REFUSALS):
+            raise LoginError(str(last), status=last.status, code=last.code, message=last.message)
 
     def _signed(self, request: httpx.Request, token: Token) -> httpx.Request:
         request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
@@ -155,47 +175,51 @@ class KayrrosAuth(httpx.Auth):
         return _join(self._settings.auth_url, _login_path())
 
     def _login_request(self) -> httpx.Request:
-        email, password = self._settings.email, self._settings.password
-        if not (email and password):
-            raise ConfigurationError("There are no credentials to log in with: give email and password.")
-        kwargs = login._get_kwargs(body=LoginRequest(email=email, password=password.reveal()))
-        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
-        return httpx.Request(**{**kwargs, "url": self._login_url(), "headers": {**kwargs["headers"], **headers}})
+        account = self._settings.credentials
+        if account is None:  # not reached: without credentials there is a token, and its 401 is the answer
+            raise ConfigurationError("There are no credentials to log in with. Give email and password.")
+        kwargs = login._get_kwargs(body=LoginRequest(email=account.email, password=account.password.reveal()))
+        headers = {**kwargs.pop("headers"), "Accept": "application/json", "User-Agent": USER_AGENT}
+        # What a client would add to a request that it builds.
+        extensions = {"timeout": self._settings.timeout.as_dict()}
+        return httpx.Request(**{**kwargs, "url": self._login_url(), "headers": headers, "extensions": extensions})
 
     def _read_login(self, response: httpx.Response) -> Secret:
         status, host = response.status_code, self._settings.auth_url.host
         if status == 200:
-            try:
-                return Secret(clean_token(_token_of(response.content)))
-            except (ConfigurationError, ValueError, TypeError):
-                raise LoginError(
-                    f"The login at {host} was answered without a token that can be used. Check KAYRROS_AUTH_URL; if it is "
-                    "right, the API has changed.",
-                    status=status,
-                ) from None
+            with contextlib.suppress(ConfigurationError, ValueError, TypeError, RecursionError):
+                return clean_token(_token_of(response.content))
+        if 200 <= status < 300:
+            # What it holds may be a token, and is not shown.
+            todo = "Check KAYRROS_AUTH_URL; if it is right, the API has changed."
+            raise self._failed(
+                f"The login at {host} was answered {status} without a token that can be used. {todo}", status
+            )
         said = explain(response.content, self.redact)
-        refused = 400 <= status < 500 and status not in {408, 425, 429}
-        todo = (
-            "Check email and password, then make a new Kayrros: this one does not try again, so that the account is not "
-            "locked."
-            if refused
-            else "Try again later."
-        )
-        error = LoginError(
-            f"The login at {host} failed with status {status} ({said}). {todo}",
-            status=status,
-            code=said.code,
-            message=said.message,
-        )
-        if refused:
-            self._refused = error
-        raise error
+        if status in REFUSALS:
+            todo = "Check email and password, then make a new Kayrros: this one tries no more, so that no account is locked."
+        elif 300 <= status < 500 and status not in {408, 425, 429}:
+            todo = "Check KAYRROS_AUTH_URL."
+        else:
+            todo = "Try again later."
+        raise self._failed(f"The login at {host} failed with status {status} ({said}). {todo}", status, said)
+
+    def _failed(self, words: str, status: int, said: Explanation | None = None) -> LoginError:
+        said = said or Explanation()
+        error = LoginError(words, status=status, code=said.code, message=said.message)
+        self._failures, self._last_failure = self._failures + 1, error
+        return error
 
 
 class _Turn:
-    """A lock that threads and tasks share: one login at a time, whoever wants it."""
+    """A lock that threads and tasks share: one login at a time, whoever wants it.
 
-    def __init__(self) -> None:
+    Nobody waits longer than a login can take. Where one hangs until its timeout, those behind it do not each add theirs.
+    """
+
+    def __init__(self, timeout: httpx.Timeout) -> None:
+        parts = (timeout.connect, timeout.read)
+        self._patience_s = None if None in parts else sum(part or 0 for part in parts)
         self._lock = threading.Lock()
         self._thread_of_task: int | None = None
 
@@ -203,20 +227,37 @@ class _Turn:
         """Wait as a thread. False: not waited for, since the holder is a task that this thread keeps from running."""
         if self._thread_of_task == threading.get_ident():
             return False
-        return self._lock.acquire()
+        if not self._lock.acquire(timeout=-1 if self._patience_s is None else self._patience_s):
+            raise self._out_of_patience()
+        return True
 
     async def wait_async(self) -> bool:
         """Wait as a task, and let the other tasks run meanwhile."""
         import anyio  # httpx's own, which loads it for async clients alone
 
-        while not self._lock.acquire(blocking=False):
-            await anyio.sleep(0.01)
-        self._thread_of_task = threading.get_ident()
-        return True
+        with anyio.move_on_after(self._patience_s):
+            while not self._lock.acquire(blocking=False):
+                await anyio.sleep(0.01)
+            self._thread_of_task = threading.get_ident()
+            return True
+        raise self._out_of_patience()
 
     def release(self) -> None:
         self._thread_of_task = None
         self._lock.release()
+
+    def _out_of_patience(self) -> TransportError:
+        return TransportError(
+            f"login: another call's login had no answer in {self._patience_s:g} seconds. Check the network and "
+            "KAYRROS_AUTH_URL; where the host is only slow, give Kayrros a longer timeout.",
+            operation="login",
+        )
+
+
+def _forget_body(response: httpx.Response) -> None:
+    """A body that nobody will see: httpx would read it before the repeat, however long, and fail where it is broken."""
+    response.stream = httpx.ByteStream(b"")
+    response.headers.pop("Content-Encoding", None)
 
 
 def _login_path() -> str:
@@ -224,12 +265,12 @@ def _login_path() -> str:
     return path
 
 
-def _token_of(body: bytes) -> str:
+def _token_of(body: bytes) -> Secret:
     reply = json.loads(body)
     token = LoginReply.from_dict(reply).token if isinstance(reply, dict) else None
     if not isinstance(token, str):
         raise TypeError
-    return token
+    return Secret(token)
 
 
 def _join(base: httpx.URL, path: str) -> httpx.URL:

@@ -16,7 +16,7 @@ import httpx
 
 import kayrros_client.models
 from kayrros_client import AuthenticatedClient, Client
-from kayrros_ext.answers import beginning, explain
+from kayrros_ext.answers import MAX_BODY, beginning, explain
 from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.errors import (
     AccessDeniedError,
@@ -38,6 +38,13 @@ _TODO = {
 
 
 _T = typing.TypeVar("_T")
+
+_TODO_BY_CLASS = {
+    2: "The API is not known to answer so: check KAYRROS_BASE_URL.",
+    3: "The API is not known to redirect: check KAYRROS_BASE_URL.",
+    4: "Check the arguments of the call.",
+    5: "The platform failed: try again later.",
+}
 
 
 class Operation(Protocol):
@@ -61,42 +68,50 @@ class Door:
         """The typed answer of an operation, each field of the type that the spec declares.
 
         Raises:
-            APIError, TransportError, LoginError: as for `stream`.
+            APIError, TransportError, LoginError, UsageError: as for `stream`.
             ContractError: the answer is not what the spec says.
         """
-        name = operation_id(operation)
-        with self.stream(operation, **arguments) as response:
-            response.read()
-        try:
-            answer = response.json()
-            parsed = operation._parse_response(client=self.client, response=response)
-            # The generated reading takes an empty array, or an empty string, for an object without members.
-            _require(type(answer) is (list if isinstance(parsed, list) else dict), f"{answer!r:.80} is of another type")
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise self.not_the_contract(operation, response.content, f"{type(error).__name__}: {error}") from error
-        for where, problem in mismatches(parsed):
-            raise ContractError(
-                f"{name}: `{where}` {problem}. The API has changed, or {self.client_host} is not the API.",
-                operation=name,
-                where=where,
-            )
-        return parsed
 
-    def read(self, operation: Operation, reading: Callable[[bytes], _T], **arguments: Any) -> _T:
+        def reading(response: httpx.Response) -> Any:
+            try:
+                answer = response.json()
+                parsed = operation._parse_response(client=self.client, response=response)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                raise ContractError(f"{type(error).__name__}: {error}") from None
+            # The generated reading takes an empty array, or an empty string, for an object without members.
+            if type(answer) is not (list if isinstance(parsed, list) else dict):
+                raise ContractError("it is JSON of another type")
+            for where, problem in mismatches(parsed):
+                raise ContractError(f"`{where}` {problem}", where=where)
+            return parsed
+
+        return self._read(operation, reading, **arguments)
+
+    def body(self, operation: Operation, reading: Callable[[bytes], _T], **arguments: Any) -> _T:
         """The body of an answer, read by a function of our own instead of the generated one.
 
         Raises:
-            APIError, TransportError, LoginError: as for `stream`.
+            APIError, TransportError, LoginError, UsageError: as for `stream`.
             ContractError: `reading` says so.
         """
+        return self._read(operation, lambda response: reading(response.content), **arguments)
+
+    def _read(self, operation: Operation, reading: Callable[[httpx.Response], _T], **arguments: Any) -> _T:
         with self.stream(operation, **arguments) as response:
-            body = response.read()
+            response.read()
         try:
-            return reading(body)
+            return reading(response)
         except ContractError as error:
-            if error.where is not None:
-                raise
-            raise self.not_the_contract(operation, body, str(error)) from error
+            # What was caught may repeat what the server sent, and that may repeat our secrets.
+            problem, where = self.auth.redact(str(error)), error.where
+        name = operation_id(operation)
+        begins = "" if where else f" It begins: {explain(response.content[:MAX_BODY], self.auth.redact)}."
+        raise ContractError(
+            f"{name}: the answer of {self._host} is not what the contract says: {problem}.{begins} Check KAYRROS_BASE_URL "
+            "and whether a proxy answers in the API's place; if neither, the API has changed: please report it.",
+            operation=name,
+            where=where,
+        )
 
     @contextlib.contextmanager
     def stream(
@@ -128,23 +143,14 @@ class Door:
                 if response.status_code != 200:
                     raise self._api_error(name, response)
                 yield response
-        except httpx.RequestError as error:
-            raise self._transport_error(name, error) from error
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            # The cause is kept where it shows no secret: a server may repeat what it was sent in a header that is broken.
+            cause = error if self.auth.redact(_chain(error)) == _chain(error) else None
+            raise self._transport_error(name, error) from cause
 
     @property
-    def client_host(self) -> str:
-        """The data host, for messages."""
+    def _host(self) -> str:
         return self.client.get_httpx_client().base_url.host
-
-    def not_the_contract(self, operation: Operation, body: bytes, problem: str) -> ContractError:
-        """The error for a body that can't be read at all."""
-        name = operation_id(operation)
-        said = explain(body, self.auth.redact)
-        return ContractError(
-            f"{name}: the answer of {self.client_host} is not what the contract says ({self.auth.redact(problem)[:200]}). "
-            f"It begins: {said}. Check KAYRROS_BASE_URL, or look for a proxy that answers in the API's place.",
-            operation=name,
-        )
 
     def _api_error(self, name: str, response: httpx.Response) -> APIError:
         status = response.status_code
@@ -158,15 +164,9 @@ class Door:
                 "email and password (KAYRROS_EMAIL, KAYRROS_PASSWORD)."
             )
         elif todo is None:
-            todo = (
-                "Check KAYRROS_BASE_URL: the API is not known to redirect."
-                if 300 <= status < 400
-                else "The platform failed: try again later."
-                if status >= 500
-                else "Check the arguments of the call."
-            )
+            todo = _TODO_BY_CLASS.get(status // 100, "Try again later.")
         return _BY_STATUS.get(status, APIError)(
-            f"{name}: {self.client_host} answered {status} ({said}). {todo}",
+            f"{name}: {self._host} answered {status} ({said}). {todo}",
             status=status,
             operation=name,
             code=said.code,
@@ -174,9 +174,10 @@ class Door:
             excerpt=said.excerpt,
         )
 
-    def _transport_error(self, name: str, error: httpx.RequestError) -> TransportError:
-        host = error.request.url.host
-        during = "login" if self.auth.is_login(error.request) else name
+    def _transport_error(self, name: str, error: httpx.RequestError | httpx.InvalidURL) -> TransportError:
+        request = error.request if isinstance(error, httpx.RequestError) else None
+        during = "login" if request and self.auth.is_login(request) else name
+        host = request.url.host if request else self._host
         words = self.auth.redact(str(error)) or "no further words"
         return TransportError(
             f"{during}: no whole answer from {host} ({type(error).__name__}: {words}). Check the network, the proxy and "
@@ -185,9 +186,9 @@ class Door:
         )
 
 
-def _require(fulfilled: bool, problem: str) -> None:  # noqa: FBT001 - a condition
-    if not fulfilled:
-        raise TypeError(problem)
+def _chain(error: BaseException | None) -> str:
+    """All that a traceback would print of an error and what led to it."""
+    return f"{error!r} {error}" + _chain(error.__cause__ or error.__context__) if error else ""
 
 
 def operation_id(operation: Operation) -> str:

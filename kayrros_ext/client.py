@@ -12,9 +12,11 @@ from kayrros_client import Client
 from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
 from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.calls import Door
-from kayrros_ext.downloads import save
+from kayrros_ext.downloads import parse_directory, save
+from kayrros_ext.errors import ConfigurationError
 from kayrros_ext.inputs import Instant, parse_dataset_id, parse_filter
 from kayrros_ext.results import Results
+from kayrros_ext.secrets import Secret
 from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class Kayrros:
         timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout; 10 and 120 unless given.
 
     Attributes:
-        client: the generated Client, logged in. Every operation of kayrros_client.api takes it, sync and asyncio.
+        client: the generated Client, logged in. Every operation of kayrros_client.api takes it, sync and asyncio. Its
+            async connections belong to one event loop: for each asyncio.run, an `async with Kayrros()` of its own.
 
     Raises:
         ConfigurationError: no credentials, half of them, or a host that is not safe to send them to. Nothing was sent.
@@ -48,26 +51,20 @@ class Kayrros:
         self,
         *,
         email: str | None = None,
-        password: str | None = None,
-        token: str | None = None,
+        password: str | Secret | None = None,
+        token: str | Secret | None = None,
         base_url: str | None = None,
         auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
     ) -> None:
+        # First of all: a traceback that shows locals shows those of this frame.
+        password, token = Secret.of(password), Secret.of(token)
         settings = Settings.load(
             email=email, password=password, token=token, base_url=base_url, auth_url=auth_url, timeout=timeout
         )
-        # What goes to this machine goes there directly: a proxy would be given the password, in the clear.
-        local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
+        self._base_url = str(settings.base_url)
         auth = KayrrosAuth(settings)
-        self.client = Client(
-            base_url=str(settings.base_url),
-            headers={"User-Agent": USER_AGENT},
-            timeout=settings.timeout,
-            raise_on_unexpected_status=True,
-            httpx_args={"auth": auth, "mounts": {f"all://{_in_url(host)}": None for host in local}},
-        )
-        self.client.get_httpx_client()  # made here, since two threads that come first would make two
+        self.client = _client(settings, auth)
         self._door = Door(self.client, auth)
 
     def metadata(self, dataset_id: UUID | str) -> "DatasetMetadata":
@@ -113,7 +110,7 @@ class Kayrros:
             TransportError: no answer came, or it broke off.
         """
         wanted = parse_filter(start, stop, assets)
-        return self._door.read(
+        return self._door.body(
             get_dataset_results, Results.from_json, dataset_id=parse_dataset_id(dataset_id), body=wanted
         )
 
@@ -130,17 +127,17 @@ class Kayrros:
             The path of the file.
 
         Raises:
-            UsageError: dataset_id is not a UUID; nothing was sent.
+            UsageError: dataset_id is not a UUID, or directory no path; nothing was sent.
             LoginError: there was no token to be had.
             NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
             TransportError: no answer came, or it broke off; no file is left.
             DownloadError: the file can't be written.
         """
-        wanted = parse_dataset_id(dataset_id)
+        wanted, target = parse_dataset_id(dataset_id), parse_directory(directory)
         # As it is: compressed on the way, the length of a file is not the length that the server gives.
         headers = {"Accept-Encoding": "identity"}
         with self._door.stream(download_static_dataset, headers, dataset_id=wanted) as response:
-            return save(response, Path(directory), fallback=str(wanted))
+            return save(response, target, fallback=str(wanted))
 
     def close(self) -> None:
         """Close the connections of sync calls. A `with` block does."""
@@ -168,8 +165,27 @@ class Kayrros:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"Kayrros(base_url={str(self.client.get_httpx_client().base_url)!r})"
+        return f"Kayrros(base_url={getattr(self, '_base_url', None)!r})"
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _client(settings: Settings, auth: KayrrosAuth) -> Client:
+    """The generated client, with its sync half made: two threads that come first would each make one."""
+    # What goes to this machine goes there directly: a proxy would be given the password, in the clear.
+    local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
+    mounts = {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
+    client = Client(
+        base_url=str(settings.base_url),
+        headers={"User-Agent": USER_AGENT},
+        timeout=settings.timeout,
+        # Otherwise a generated call returns None for a status that the spec does not know.
+        raise_on_unexpected_status=True,
+        httpx_args={"auth": auth, "mounts": mounts},
+    )
+    try:
+        client.get_httpx_client()
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"No HTTP client could be made ({type(error).__name__}: {error}). Check the proxies and certificates that the "
+            "environment names: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, SSL_CERT_DIR."
+        ) from error
+    return client

@@ -1,19 +1,44 @@
 """A streamed answer to a file on disk: flat memory, a safe name, whole or not at all."""
 
 import contextlib
+import errno
 import mimetypes
 import os
-import tempfile
+import secrets
+import unicodedata
 from collections.abc import Iterator
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from pathlib import Path
 from typing import IO
 
 import httpx
 
-from kayrros_ext.errors import DownloadError
+from kayrros_ext.errors import DownloadError, UsageError
 
 CHUNK = 1024 * 1024
+_TODO = {
+    errno.ENOSPC: "Free the disk, or choose another directory.",
+    errno.EDQUOT: "Free your quota of the disk, or choose another directory.",
+    errno.EACCES: "Choose a directory that you may write to.",
+    errno.EROFS: "Choose a directory that you may write to.",
+}
+
+
+def parse_directory(value: str | Path) -> Path:
+    """The directory that a download goes into.
+
+    Raises:
+        UsageError: no file system could have it.
+    """
+    problem = "it is no path"
+    try:
+        directory = Path(value)
+        if b"\0" not in os.fsencode(directory):
+            return directory
+    except (TypeError, ValueError) as error:
+        problem = str(error)
+    raise UsageError(f"directory is {value!r}, which can't be ({problem}). Give a path, such as data/.")
 
 
 def save(response: httpx.Response, directory: Path, fallback: str) -> Path:
@@ -35,10 +60,8 @@ def save(response: httpx.Response, directory: Path, fallback: str) -> Path:
             for chunk in response.iter_bytes(CHUNK):
                 file.write(chunk)
     except OSError as error:
-        raise DownloadError(
-            f"{path} could not be written ({error.strerror or error}). Free the disk, or choose another directory.",
-            path=str(path),
-        ) from error
+        todo = _TODO.get(error.errno or 0, "Choose another directory.")
+        raise DownloadError(f"{path} could not be written ({error.strerror or error}). {todo}", path=path) from error
     return path
 
 
@@ -46,32 +69,41 @@ def file_name(headers: httpx.Headers, fallback: str) -> str:
     """One safe name from Content-Disposition: no folder, no reserved name, whatever the server says."""
     from pathvalidate import sanitize_filename
 
-    message = Message()
-    message["Content-Disposition"] = headers.get("content-disposition", "")
-    given = message.get_filename() or ""
     # Either slash: a name for Windows does not become a folder here, nor the other way round.
-    last = given.replace("\\", "/").rpartition("/")[2]
-    safe = sanitize_filename(last, platform="universal").strip(". ")
+    last = _given_name(headers).replace("\\", "/").rpartition("/")[2]
+    # Characters that do not show can make a name look like another.
+    visible = "".join(character for character in last if unicodedata.category(character) not in {"Cc", "Cf", "Cs"})
+    safe = str(sanitize_filename(visible, platform="universal")).strip(". ")
     if safe:
-        return str(safe)
+        return safe
     kind = headers.get("content-type", "").partition(";")[0].strip()
     return fallback + (mimetypes.guess_extension(kind) or ".bin")
+
+
+def _given_name(headers: httpx.Headers) -> str:
+    message = Message()
+    message["Content-Disposition"] = headers.get("content-disposition", "")
+    try:
+        parameters = message.get_params([], header="content-disposition")
+        names = [value for name, value in parameters if name.lower() == "filename"]
+        # `filename*`, which has a character set, wins over the plain `filename` (RFC 6266).
+        names.sort(key=lambda value: isinstance(value, str))
+        return collapse_rfc2231_value(names[0]) if names else ""
+    except (ValueError, TypeError, LookupError):  # what the parser does with a header that is no such header
+        return ""
 
 
 @contextlib.contextmanager
 def _whole_or_not_at_all(path: Path) -> Iterator[IO[bytes]]:
     """A file beside the target, moved over it at the end, and gone if there was no end."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-        part = Path(file.name)
+    # Not of the tempfile module: its files are for their owner alone, and this becomes a file like any other.
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    with part.open("xb") as file:
         try:
             yield file
             file.flush()
             os.fsync(file.fileno())
             file.close()
-            # A temporary file is for its owner alone; a download is a file like any other.
-            umask = os.umask(0)
-            os.umask(umask)
-            part.chmod(0o666 & ~umask)
             part.replace(path)
         except BaseException:
             file.close()

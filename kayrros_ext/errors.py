@@ -2,7 +2,7 @@
 
     KayrrosError
     ├── ConfigurationError      a setting is missing or can't work        nothing was sent
-    ├── UsageError              an argument can't work (a ValueError too)  nothing was sent
+    ├── UsageError              a call can't work (a ValueError too)       nothing was sent
     ├── LoginError              the login host gave no token
     ├── APIError                the API answered with an error status
     │   ├── UnauthorizedError   401
@@ -15,6 +15,8 @@
 
 Each message says what happened, to what, and what to do next. None holds a password or a token.
 """
+
+from pathlib import Path
 
 
 class KayrrosError(Exception):
@@ -31,7 +33,7 @@ class ConfigurationError(KayrrosError):
 
 
 class UsageError(KayrrosError, ValueError):
-    """An argument of a call can't work. Nothing was sent."""
+    """A call can't work: an argument is wrong, or the client is closed. Nothing was sent."""
 
 
 class LoginError(KayrrosError):
@@ -81,7 +83,7 @@ class NotFoundError(APIError):
 
 
 class ContractError(KayrrosError):
-    """A successful answer is not what openapi.yaml says: another content type, not JSON, a value of the wrong type.
+    """A successful answer is not what openapi.yaml says: not JSON, or a value of the wrong type.
 
     Attributes:
         operation: operationId of the call, None where a body was read without one.
@@ -93,7 +95,9 @@ class ContractError(KayrrosError):
 
 
 class TransportError(KayrrosError):
-    """No answer came, or it broke off: name resolution, connection, TLS, a timeout. The cause is the httpx error.
+    """No answer came, or it broke off: name resolution, connection, TLS, a timeout.
+
+    The cause is the httpx error, unless that would show a secret.
 
     Attributes:
         operation: operationId of the request that failed; `login` where it was the login.
@@ -109,7 +113,7 @@ class DownloadError(KayrrosError):
         path: the file or folder in question.
     """
 
-    path: str
+    path: Path
 
 
 class MockError(KayrrosError):

@@ -1,5 +1,6 @@
 """What users give, turned into what the API takes. What can't work is refused here, before anything is sent."""
 
+import logging
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,11 @@ MILLISECOND = timedelta(milliseconds=1)
 FIRST_MS, LAST_MS = 0, 4_102_444_800_000  # 1970-01-01 and 2100-01-01
 # What a datetime can hold; beyond are micro- or nanoseconds given as milliseconds.
 MIN_MS, MAX_MS = -62_135_596_800_000, 253_402_300_799_999
+
+# Epoch seconds since 1973, taken for milliseconds, lie before 1973, when there was no such data.
+SECONDS_LOOK_LIKE_THIS = 100_000_000_000
+
+_log = logging.getLogger("kayrros_ext")
 
 Instant = date | datetime | str | int
 
@@ -49,8 +55,12 @@ def parse_filter(
     """
     wanted = ProcessingResultFilter()
     if start is not None or stop is not None:
-        first = FIRST_MS if start is None else epoch_ms("start", start)
-        last = LAST_MS if stop is None else epoch_ms("stop", stop, up=True)
+        first = None if start is None else epoch_ms("start", start)
+        last = None if stop is None else epoch_ms("stop", stop, up=True)
+        if first is None:
+            first = FIRST_MS if last is None else min(FIRST_MS, last)
+        if last is None:
+            last = max(LAST_MS, first)
         if last < first:
             raise UsageError(f"stop ({stop}) lies before start ({start}). Swap them, or leave one out.")
         wanted.time_range = DateRange(start_date=first, stop_date=last)
@@ -68,13 +78,14 @@ def epoch_ms(name: str, value: Instant, *, up: bool = False) -> int:
         UsageError: the value is not an instant.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        if MIN_MS <= value <= MAX_MS:
-            return value
-        raise UsageError(
-            f"{name} is {value}, beyond the year 9999 in epoch milliseconds. Is it in micro- or nanoseconds?"
-        )
+        if not MIN_MS <= value <= MAX_MS:
+            raise UsageError(f"{name} is beyond the year 9999 in epoch milliseconds. Is it in micro- or nanoseconds?")
+        if 0 < value < SECONDS_LOOK_LIKE_THIS:
+            date_meant = f"{EPOCH + value * MILLISECOND:%Y-%m-%d}"
+            _log.warning("%s is %d epoch milliseconds, which is %s. Were seconds meant?", name, value, date_meant)
+        return value
     moment = _datetime(name, value)
-    since = moment.replace(tzinfo=UTC) - EPOCH if moment.tzinfo is None else moment - EPOCH
+    since = moment.replace(tzinfo=UTC) - EPOCH if moment.utcoffset() is None else moment - EPOCH
     return -(-since // MILLISECOND) if up else since // MILLISECOND
 
 
@@ -97,12 +108,13 @@ def _asset_ids(assets: Iterable[str]) -> list[str]:
     if isinstance(assets, str | bytes):
         raise UsageError(f"assets is {assets!r}. Give a list of asset ids, a list of one for one asset.")
     try:
-        ids = list(assets)
+        # A column of an Arrow table gives scalars.
+        ids = [asset.as_py() if hasattr(asset, "as_py") else asset for asset in assets]
     except TypeError:
         raise UsageError(f"assets is {assets!r}. Give a list of asset ids.") from None
     if not ids:
         raise UsageError("assets is empty, and what the API makes of that is unknown. Leave it out to have all assets.")
     for asset in ids:
-        if not (isinstance(asset, str) and asset):
+        if not (isinstance(asset, str) and re.fullmatch("[^\ud800-\udfff]+", asset)):
             raise UsageError(f"assets holds {asset!r}. Asset ids are strings, such as those in results.assets.")
     return ids

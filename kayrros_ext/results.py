@@ -8,6 +8,9 @@ import attrs
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Of unknown fields, in a log line.
+MOST_NAMED = 20
+
 _log = logging.getLogger("kayrros_ext")
 
 
@@ -52,15 +55,16 @@ class Results:
 
         reading = read(body)
         if reading.unknown_fields:
+            # Escaped, and some of them: names are the server's, and a log line is ours.
+            named = ", ".join(ascii(name)[1:-1] for name in reading.unknown_fields[:MOST_NAMED])
             _log.warning(
-                "The results have fields that the table does not hold: %s. To read them, call "
+                "The results have %d fields that the table does not hold: %s%s. To read them, call "
                 "kayrros_client.api.datasets.get_dataset_results with kayrros.client.",
-                ", ".join(reading.unknown_fields),
+                len(reading.unknown_fields),
+                named,
+                ", …" * (len(reading.unknown_fields) > MOST_NAMED),
             )
         return cls(**attrs.asdict(reading, recurse=False))
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
 
     def __repr__(self) -> str:
         return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"

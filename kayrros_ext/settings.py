@@ -9,6 +9,7 @@ import attrs
 import httpx
 
 from kayrros_ext.errors import ConfigurationError
+from kayrros_ext.secrets import Secret
 
 # Hosts: the public reference.
 BASE_URL = "https://platform.api.kayrros.com"
@@ -22,23 +23,12 @@ DEFAULT_TIMEOUT = httpx.Timeout(120, connect=10)
 USER_AGENT = f"kayrros-client/{metadata.version('kayrros-client')} httpx/{httpx.__version__}"
 
 
-class Secret:
-    """A string that shows itself only when asked."""
+@attrs.frozen
+class Credentials:
+    """An account, to log in with."""
 
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The string itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "**********"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("A secret is not pickled. Give the other process its own settings.")
+    email: str
+    password: Secret
 
 
 @attrs.frozen
@@ -47,8 +37,7 @@ class Settings:
 
     base_url: httpx.URL
     auth_url: httpx.URL
-    email: str | None
-    password: Secret | None
+    credentials: Credentials | None
     token: Secret | None
     timeout: httpx.Timeout
 
@@ -57,8 +46,8 @@ class Settings:
         cls,
         *,
         email: str | None = None,
-        password: str | None = None,
-        token: str | None = None,
+        password: str | Secret | None = None,
+        token: str | Secret | None = None,
         base_url: str | None = None,
         auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
@@ -69,38 +58,38 @@ class Settings:
         credential given as an argument is not mixed with one of another kind from the environment.
 
         Raises:
-            ConfigurationError: no credentials at all, half of them, a value that can't be sent, a host that is not safe.
+            ConfigurationError: no credentials, half of them, a value that can't be sent, a host that is not safe.
         """
         if email is None and password is None and token is None:
-            token = _environment("KAYRROS_TOKEN")
-            email, password = _environment("KAYRROS_EMAIL"), _environment("KAYRROS_PASSWORD")
+            email, token = _environment("KAYRROS_EMAIL"), Secret.of(_environment("KAYRROS_TOKEN"))
+            password = Secret.of(_environment("KAYRROS_PASSWORD"))
         elif email is not None or password is not None:
             email = email if email is not None else _environment("KAYRROS_EMAIL")
-            password = password if password is not None else _environment("KAYRROS_PASSWORD")
-        _check_complete(email, password, token)
+            password = Secret.of(password if password is not None else _environment("KAYRROS_PASSWORD"))
+        password, token = Secret.of(password), Secret.of(token)
+        credentials = _credentials(email, password)
+        if not (credentials or token):
+            raise ConfigurationError(
+                "There are no credentials. Give email and password, or a token, as arguments of Kayrros or in the "
+                "environment: KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN."
+            )
         return cls(
             base_url=_host("base_url", base_url or _environment("KAYRROS_BASE_URL") or BASE_URL),
             auth_url=_host("auth_url", auth_url or _environment("KAYRROS_AUTH_URL") or AUTH_URL),
-            email=email or None,
-            password=None if not password else Secret(_encodable(password)),
-            token=None if not token else Secret(clean_token(token)),
+            credentials=credentials,
+            token=None if token is None else clean_token(token),
             timeout=_timeout(timeout),
         )
 
-    @property
-    def can_log_in(self) -> bool:
-        """Whether there are credentials to get a token with."""
-        return self.password is not None
 
-
-def clean_token(token: str) -> str:
+def clean_token(token: Secret) -> Secret:
     """A token without the line end that a file or a shell leaves on it.
 
     Raises:
-        ConfigurationError: it has characters that no header can carry.
+        ConfigurationError: it has characters that no header can carry. The HTTP library would show it in its error.
     """
-    stripped = token.strip()
-    if not stripped or not all("!" <= character <= "~" for character in stripped):
+    stripped = Secret(token.reveal().strip()) if token.is_text else token
+    if not (stripped.is_text and stripped.fits_a_header):
         raise ConfigurationError(
             "The token is empty, or holds spaces or characters that a header can't carry. Copy it again, whole."
         )
@@ -122,44 +111,35 @@ def _environment(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
-def _check_complete(email: str | None, password: str | None, token: str | None) -> None:
+def _credentials(email: str | None, password: Secret | None) -> Credentials | None:
     if bool(email) != bool(password):
         given, missing = ("email", "password") if email else ("password", "email")
         raise ConfigurationError(
             f"There is {given} but no {missing}. Give it as an argument of Kayrros or as KAYRROS_{missing.upper()}."
         )
-    if not (email or token):
-        raise ConfigurationError(
-            "There are no credentials. Give email and password, or a token, as arguments of Kayrros or in the "
-            "environment: KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN."
-        )
-
-
-def _encodable(password: str) -> str:
-    # An undecodable byte of the environment becomes a lone surrogate, and the error about that would show the password.
-    try:
-        password.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError("The password is not valid UTF-8. Check how it reaches the environment.") from None
-    return password
+    if not (email and password):
+        return None
+    # The error of the HTTP library about text that it can't encode would show the whole of the login.
+    for name, value in (("email", Secret(email)), ("password", password)):
+        if not value.is_text:
+            raise ConfigurationError(f"The {name} is not text in UTF-8. Check how it reaches Kayrros.")
+    return Credentials(email, password)
 
 
 def _host(name: str, text: str) -> httpx.URL:
-    """A URL that is safe to send credentials to. Its text is not repeated in errors before it is known to hold none."""
+    """A URL that is safe to send credentials to. It is not repeated in errors, for it may hold some."""
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, TypeError):
         raise ConfigurationError(f"{name} is not a URL. Give one such as {BASE_URL}.") from None
-    if url.userinfo:
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
         raise ConfigurationError(
-            f"{name} holds a user or password. Give the URL without, and credentials on their own."
+            f"{name} is not scheme, host and no more. Give one such as {BASE_URL}, and credentials on their own."
         )
-    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
-        raise ConfigurationError(f"{name} is {text!r}. Give scheme and host, such as {BASE_URL}.")
     if url.scheme == "http" and not is_loopback(url):
         raise ConfigurationError(
-            f"{name} is {text!r}: plain http would show the token to everyone on the way. Use https; plain http is for "
-            "localhost alone."
+            f"{name} is plain http to {url.host}, which would show the token to everyone on the way. Use https; plain http "
+            "is for localhost alone."
         )
     return url
 

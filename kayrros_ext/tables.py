@@ -7,6 +7,7 @@ fields that are not declared are named, not lost from sight.
 import contextlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -15,6 +16,9 @@ import attrs
 import pyarrow as pa
 
 from kayrros_ext.errors import ContractError
+
+# Half of a character: JSON can escape one, no text can hold it.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Names and ids repeat on every row: each is stored once.
 _LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -78,14 +82,8 @@ def read(body: bytes) -> Reading:
     try:
         answer = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ContractError(
-            f"The results are not JSON ({error}). The answer broke off, or is not the API's."
-        ) from error
-    reader = _Reader()
-    try:
-        return reader.read(answer)
-    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError) as error:
-        raise ContractError(f"The results hold a value that no column can: {error}.") from error
+        raise ContractError(f"the results are not JSON ({error})", operation="getDatasetResults") from None
+    return _Reader().read(answer)
 
 
 class _Reader:
@@ -146,12 +144,19 @@ class _Reader:
     def date(self, value: object, where: str) -> datetime:
         text = _string(value, where)
         if text not in self.dates:
-            try:
-                date = datetime.fromisoformat(text)
-                self.dates[text] = date.replace(tzinfo=UTC) if date.tzinfo is None else date
-            except ValueError:
-                _refuse(value, where, "an ISO 8601 date")
+            self.dates[text] = _parse_date(text) or _refuse(value, where, "an ISO 8601 date")
         return self.dates[text]
+
+
+def _parse_date(text: str) -> datetime | None:
+    """A date in UTC, which is also what a date without a zone is in (assumed); None where it is not ISO 8601."""
+    if not re.fullmatch(r"[0-9W-]+([T ][0-9:.,Z+-]+)?", text, re.ASCII):  # Python would take any separator
+        return None
+    try:
+        date = datetime.fromisoformat(text)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _items(value: object, place: str) -> Iterator[tuple[str, Any]]:
@@ -170,7 +175,9 @@ def _read(members: dict[str, Any], name: str, where: str, check: Callable[[Any, 
 
 
 def _string(value: object, where: str) -> str:
-    return value if isinstance(value, str) else _refuse(value, where, "a string")
+    if not isinstance(value, str):
+        _refuse(value, where, "a string")
+    return value if value.isascii() or not _SURROGATE.search(value) else _refuse(value, where, "a string of Unicode")
 
 
 def _number(value: object, where: str) -> float:
@@ -183,9 +190,12 @@ def _number(value: object, where: str) -> float:
 
 
 def _integer(value: object, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(value, where, "an integer")
-    return value
+    # 3.0 is an integer in JSON; true is not.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return value
+    return _refuse(value, where, "an integer of 64 bits")
 
 
 def _strings(value: object, where: str) -> list[str | None]:
@@ -202,11 +212,19 @@ _CHECKS: dict[pa.DataType, Callable[[Any, str], Any]] = {
 
 def _refuse(value: object, where: str, expected: str) -> NoReturn:
     raise ContractError(
-        f"The results hold {value!r:.80} at `{where}`, where the contract says {expected}. The API has changed, or "
-        "something answers in its place.",
+        f"the results hold {_short(value)} at `{where}`, where the contract says {expected}",
         operation="getDatasetResults",
         where=where,
     )
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -21,6 +21,10 @@ from kayrros_ext.testing.node import OLDEST, find_node
 
 CHECKOUT = Path(__file__).parents[2]
 ATTEMPTS = 5
+# Runs in Prism's process before Prism. A parent that is killed can't stop it, but the pipe between them closes.
+LIFELINE = (
+    "data:text/javascript,process.stdin.on('end', () => process.exit()).on('error', () => process.exit()).resume()"
+)
 
 
 @attrs.frozen
@@ -62,6 +66,8 @@ def prism_mock(
     Raises:
         MockError: it can't start; the message holds its last lines.
     """
+    if not 0 <= port <= 65535:
+        raise MockError(f"There is no port {port}. Choose one from 1024 to 65535, or 0 for a free one.")
     command = _command(checkout, spec or checkout / "openapi.yaml")
     for attempt in range(1, ATTEMPTS + 1):
         chosen = port or _free_port()
@@ -84,11 +90,11 @@ class _Run:
 
     def __init__(self, command: list[str], *, echo: bool) -> None:
         # NODE_ENV=production would make Prism fork, which crashes it.
-        environment = {**os.environ, "NODE_ENV": "development", "NO_COLOR": "1"}
+        environment = {**os.environ, "NODE_ENV": "development", "NO_COLOR": "1", "NODE_OPTIONS": ""}
         self.process = subprocess.Popen(  # noqa: S603 - our own Node, our own arguments
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # closed with us, however we end: see LIFELINE
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -97,7 +103,7 @@ class _Run:
             start_new_session=True,  # Ctrl-C is ours to handle: it stops the mock once, and in order
         )
         self._echo = echo
-        self._lines: collections.deque[str] = collections.deque(maxlen=12)
+        self._lines: collections.deque[str] = collections.deque(maxlen=40)
         self._decided = threading.Event()
         self._listening = False
         self._reader = threading.Thread(target=self._read, name="prism-output", daemon=True)
@@ -122,8 +128,9 @@ class _Run:
                 self._signal(signal.SIGKILL)
                 self.process.wait()
         self._reader.join(5)
-        if self.process.stdout and not self._reader.is_alive():
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
 
     def _signal(self, number: signal.Signals) -> None:
         # The session is the process's own, so this reaches what it started, and nothing else.
@@ -152,7 +159,18 @@ def _command(checkout: Path, spec: Path) -> list[str]:
         oldest = ".".join(map(str, OLDEST))
         raise MockError(f"Prism needs Node {oldest} or newer, and there is none. Run `make setup` in {checkout}.")
     # One process, since a request that a worker of Prism's chokes on would hang it.
-    return [str(node.executable), str(prism), "mock", str(spec), "--host", "127.0.0.1", "--multiprocess", "false"]
+    return [
+        str(node.executable),
+        "--import",
+        LIFELINE,
+        str(prism),
+        "mock",
+        str(spec),
+        "--host",
+        "127.0.0.1",
+        "--multiprocess",
+        "false",
+    ]
 
 
 def _free_port() -> int:

@@ -1,6 +1,7 @@
 """The mock as a process: it starts, it says why it does not, and it takes nobody else with it."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -85,6 +86,29 @@ def test_settings_for_production_do_not_break_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("NODE_ENV", "production")
     with prism_mock() as mock:
         assert httpx.get(mock.url, trust_env=False).status_code
+
+
+def test_a_parent_that_is_killed_takes_the_mock_along() -> None:
+    """A run that is killed can't clean up; the mock ends by itself."""
+    code = (
+        "from kayrros_ext.testing import prism_mock\nwith prism_mock() as m: print(m.process.pid, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout
+        pid = int(run.stdout.readline())
+        ended = select.poll()
+        ended.register(os.pidfd_open(pid), select.POLLIN)
+        assert not ended.poll(0)
+        run.kill()
+        assert ended.poll(10_000)
+
+
+def test_a_port_that_can_not_be_is_said() -> None:
+    """Before anything is started."""
+    with pytest.raises(MockError, match="no port 99999"), prism_mock(port=99999):
+        pass
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -79,7 +79,7 @@ def test_a_status_that_is_not_200_is_an_error(
         (b'["a", 1]', {"message": '["a", 1]'}),
         (b'{"error": "denied", "detail": 7}', {"code": "denied", "message": "7"}),
         (b'{"code": 0, "message": {"deep": 1}}', {"code": "0"}),
-        (b'{"status": 504}', {"message": '{"status": 504}'}),
+        (b'{"status": 504, "a": 1}', {"message": "an object with status, a"}),
         (b"[" * 50_000, {}),
         (b"x" * 10_000_000, {"excerpt": "x" * 300 + "…"}),
     ],
@@ -146,6 +146,13 @@ def test_a_body_that_breaks_off_is_a_transport_error(
         calls(kayrros, tmp_path)[path]()
     assert OPERATIONS[path] == caught.value.operation
     assert not list(tmp_path.iterdir())
+
+
+def test_a_redirect_to_what_is_no_url_is_an_error_of_ours(kayrros: Kayrros, platform: Platform) -> None:
+    """Httpx looks at the Location even where it does not follow it."""
+    platform.answers[METADATA] = Answer(302, b"", {"Location": "javascript:alert(1)"})
+    with pytest.raises(TransportError, match="InvalidURL"):
+        kayrros.metadata(DATASET)
 
 
 def test_nobody_there_is_a_transport_error() -> None:
@@ -255,9 +262,9 @@ def test_a_directory_that_can_not_be_is_a_download_error(kayrros: Kayrros, platf
     platform.answers[DOWNLOAD] = Answer(200, b"x")
     (tmp_path / "file").write_text("in the way")
     for directory in (tmp_path / "file", tmp_path / "file" / "deeper"):
-        with pytest.raises(DownloadError, match="file.*choose another directory") as caught:
+        with pytest.raises(DownloadError, match="file.*Choose another directory") as caught:
             kayrros.download(DATASET, directory)
-        assert str(tmp_path) in caught.value.path
+        assert tmp_path in caught.value.path.parents
 
 
 def test_every_error_says_what_to_do(kayrros: Kayrros, platform: Platform) -> None:

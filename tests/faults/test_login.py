@@ -17,7 +17,7 @@ from kayrros_client.api.datasets import get_dataset_metadata
 from kayrros_client.models import DatasetMetadata, LoginReply, LoginRequest
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
 from kayrros_ext.inputs import parse_dataset_id
-from tests.server import DATASET, LOGIN, METADATA, Answer, Platform, Request, Server, as_json
+from tests.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
@@ -214,6 +214,89 @@ def test_many_threads_try_wrong_credentials_once(platform: Platform, start: Star
     assert 1 == platform.logins
 
 
+def test_many_threads_share_a_login_host_that_is_down(platform: Platform, start: Start, connect: Connect) -> None:
+    """Who waited for a login that failed takes its outcome; who comes later tries again."""
+    arrived = threading.Semaphore(0)
+    platform.refuse_logins_with = Answer(503)
+
+    def answer(request: Request) -> Answer:
+        # The first login is answered once the other threads have had every chance to queue behind it.
+        arrived.acquire(timeout=0.5)
+        return platform(request)
+
+    kayrros = connect(start(answer))
+
+    def attempt(_: int) -> int:
+        with pytest.raises(LoginError, match="503.*Try again later") as caught:
+            kayrros.metadata(DATASET)
+        return caught.value.status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [503] * 8 == list(pool.map(attempt, range(8)))
+    assert platform.logins < 4
+    platform.refuse_logins_with = None
+    arrived.release(10)
+    assert "Tanks" == kayrros.metadata(DATASET).name
+
+
+def test_a_login_host_that_hangs_does_not_hang_us(platform: Platform, start: Start) -> None:
+    """The timeout holds for the login, and those who wait for it do not each add theirs."""
+    done = threading.Event()
+
+    def answer(request: Request) -> Answer:
+        done.wait(20)
+        return platform(request)
+
+    server = start(answer)
+    with Kayrros(email="e", password="p", base_url=server.url, auth_url=server.url, timeout=0.2) as kayrros:
+
+        def attempt(_: int) -> str:
+            with pytest.raises(TransportError, match="^login: ") as caught:
+                kayrros.metadata(DATASET)
+            return caught.value.operation
+
+        with ThreadPoolExecutor(MANY) as pool:
+            assert ["login"] * MANY == list(pool.map(attempt, range(MANY)))
+
+        async def main() -> None:
+            for _ in range(2):
+                answers = await asyncio.gather(*(name_of(kayrros) for _ in range(8)), return_exceptions=True)
+                assert {TransportError, httpx.ReadTimeout} >= {type(found) for found in answers}
+            await kayrros.client.get_async_httpx_client().aclose()
+
+        asyncio.run(main())
+    assert len(server.requests) <= 2 * 4
+    done.set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(401, b"x" * 1000, cut=10),
+        Answer(401, b"not gzip", {"Content-Encoding": "gzip"}),
+        Answer(401, b"x" * 20_000_000),
+    ],
+)
+def test_the_body_of_a_401_is_no_matter(answer: Answer, platform: Platform, start: Start, connect: Connect) -> None:
+    """Broken off, badly compressed or huge: we log in and ask again."""
+    refusals = [answer]
+
+    def respond(request: Request) -> Answer:
+        return refusals.pop() if request.path != LOGIN and refusals else platform(request)
+
+    server = start(respond)
+    kayrros = connect(server)
+    assert "Tanks" == kayrros.metadata(DATASET).name
+    refusals.append(answer)
+
+    async def main() -> None:
+        async with connect(server) as other:
+            assert "Tanks" == await name_of(other)
+
+    asyncio.run(main())
+    assert not refusals
+
+
 def test_a_login_without_an_answer_is_a_transport_error(platform: Platform, start: Start, connect: Connect) -> None:
     """It says that it was the login, and a later call tries again."""
     broken = [Answer(200, b"x" * 100, cut=10)]
@@ -302,6 +385,68 @@ def test_no_secret_in_errors_or_logs(
         for name, secret in secrets.items()
         if secret in text and "secrets = {" not in text
     ]
+
+
+SECRET = "t0ken-is-secret"
+
+
+def ours(error: BaseException) -> str:
+    """As everything_about, but of locals only what our own frames hold: others keep the bytes that came."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "kayrros_ext" in frame.f_code.co_filename]
+    held = "".join(repr(value) for frame in frames for value in frame.f_locals.values())
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + held
+
+
+@pytest.mark.parametrize("path", [METADATA, RESULTS])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        as_json({"asset_count": f"Bearer {SECRET}", "assets": f"Bearer {SECRET}"}),
+        as_json({"name": 5, "assets": [{"results": [{"value_date": SECRET}]}]}),
+        Answer(200, f"<p>{SECRET}".encode()),
+        as_json({"x": SECRET}, 400),
+        as_json([SECRET], 400),
+        as_json({"error": {"message": SECRET}}, 400),
+        Answer(302, b"", {"Location": f"http://h:x{SECRET}"}),
+        Answer(200, b"xx", {"Transfer-Encoding": "chunked", SECRET: SECRET}, cut=1),
+        Answer(200, b"{}", {"Set-Cookie": f"session={SECRET}", "Content-Length": f"1{SECRET}"}),
+    ],
+)
+def test_a_server_that_repeats_the_token_gives_nothing_away(
+    path: str, answer: Answer, platform: Platform, start: Start, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a success, in an error, in a header that is broken; in an old token's place as well."""
+    platform.valid.add(SECRET)
+    platform.answers[path] = answer
+    kayrros = connect(start(platform), token=SECRET, email="e", password="p")
+    for _ in range(2):
+        with caplog.at_level(logging.DEBUG), pytest.raises(KayrrosError) as caught:
+            kayrros.metadata(DATASET) if path == METADATA else kayrros.results(DATASET)
+        assert SECRET not in ours(caught.value) + caplog.text
+        platform.valid.discard(SECRET)  # the second time around it is an old one
+
+
+def test_a_login_that_sets_its_token_as_a_cookie_is_not_logged(
+    start: Start, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before we have read the token, the transport has seen it; its debug log does not say."""
+    headers = {"Set-Cookie": f"t={SECRET}", "X-Token": SECRET, "Content-Type": "application/json"}
+    login = Answer(200, f'{{"token": "{SECRET}"}}'.encode(), headers)
+    server = start(lambda request: login if request.path == LOGIN else as_json({}))
+    with caplog.at_level(logging.DEBUG):
+        connect(server).metadata(DATASET)
+    assert "receive_response_headers" in caplog.text
+    assert "application/json" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("status", [201, 200, 400, 500])
+def test_a_login_that_is_not_one_shows_nothing_of_what_it_holds(status: int, start: Start, connect: Connect) -> None:
+    """It may be a token, in a place that we do not know."""
+    server = start(lambda _: as_json({"jwt": SECRET}, status))
+    with pytest.raises(LoginError) as caught:
+        connect(server).metadata(DATASET)
+    assert SECRET not in ours(caught.value)
 
 
 def test_the_client_sends_its_own_name(platform: Platform, start: Start, connect: Connect) -> None:

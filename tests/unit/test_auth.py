@@ -185,7 +185,7 @@ def test_wrong_credentials_are_tried_once(clock: Clock) -> None:
     """A refused login is remembered, so that no account gets locked."""
     auth = make_auth(clock)
     for _ in range(2):
-        with pytest.raises(LoginError, match="wrong pair.*not locked") as caught:
+        with pytest.raises(LoginError, match="wrong pair.*no account is locked") as caught:
             refused(auth)
         assert (401, "WRONG_CREDENTIALS", "wrong pair") == (
             caught.value.status,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kayrros_client.types import UNSET
-from kayrros_ext import Kayrros, UsageError
+from kayrros_ext import Kayrros, Results, UsageError
 from kayrros_ext.inputs import epoch_ms, parse_dataset_id, parse_filter
 from tests.server import DATASET, Platform, Server
 
@@ -69,6 +69,19 @@ def test_an_open_end_is_sent_as_far_away() -> None:
     assert {"start_date": 0, "stop_date": JUNE} == parse_filter(None, JUNE, None).to_dict()["time_range"]  # type: ignore[union-attr]
 
 
+def test_an_open_end_never_lies_before_the_other() -> None:
+    """Beyond 2100, and before 1970."""
+    late, early = parse_filter("2101-01-01", None, None).to_dict(), parse_filter(None, "1969-01-01", None).to_dict()  # type: ignore[union-attr]
+    for sent in (late["time_range"], early["time_range"]):
+        assert sent["start_date"] <= sent["stop_date"]
+
+
+def test_seconds_are_asked_about(caplog: pytest.LogCaptureFixture) -> None:
+    """They are sent as they are, but nobody has data of January 1970."""
+    assert 1704067200 == epoch_ms("start", 1704067200)
+    assert "start is 1704067200 epoch milliseconds, which is 1970-01-20. Were seconds meant?" in caplog.text
+
+
 def test_no_filter_is_no_body() -> None:
     """Nothing given, nothing sent."""
     assert UNSET is parse_filter(None, None, None)
@@ -79,7 +92,13 @@ def test_assets_are_any_iterable_of_ids() -> None:
     assert {"mo_ids": ["a", "b"]} == parse_filter(None, None, (name for name in "ab")).to_dict()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("value", ["tank-1", b"tank-1", [], [1], [""], 5, [None]])
+def test_assets_may_be_a_column() -> None:
+    """Of a table that we gave out."""
+    column = Results.from_json(b'{"assets": [{"asset_id": "a"}, {"asset_id": "b"}]}').assets["asset_id"]
+    assert {"mo_ids": ["a", "b"]} == parse_filter(None, None, column).to_dict()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("value", ["tank-1", b"tank-1", [], [1], [""], 5, [None], ["\ud800"]])
 def test_assets_that_are_no_ids_are_refused(value: Any) -> None:
     """A string is not taken for a list of letters, and an empty list not for all assets."""
     with pytest.raises(UsageError, match="assets"):
@@ -105,6 +124,17 @@ def test_what_is_no_dataset_id_is_refused_before_a_request(
         with pytest.raises(UsageError, match="dataset_id") as caught:
             call(value)
         assert isinstance(caught.value, ValueError)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("directory", [None, 3, b"bytes", "a\0b", "\ud800"])
+def test_a_directory_that_can_not_be_is_refused_before_a_request(
+    directory: Any, platform: Platform, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """No path of any file system."""
+    server = start(platform)
+    with pytest.raises(UsageError, match="directory"):
+        connect(server).download(DATASET, directory)
     assert not server.requests
 
 

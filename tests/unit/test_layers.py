@@ -17,6 +17,7 @@ PACKAGE = Path(kayrros_ext.__file__).parent
 # Each module may import those before it, and kayrros_client. A new module finds its place here.
 ORDER = [
     "errors",
+    "secrets",
     "settings",
     "answers",
     "auth",

@@ -1,13 +1,15 @@
 """Where settings come from, and which are refused."""
 
 import pickle
+import traceback
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros
-from kayrros_ext.settings import Secret, Settings
+from kayrros_ext.secrets import Secret
+from kayrros_ext.settings import Settings
 
 
 def load(**given: str) -> Settings:
@@ -15,9 +17,10 @@ def load(**given: str) -> Settings:
 
 
 def revealed(settings: Settings) -> tuple[str | None, str | None, str | None]:
+    account = settings.credentials
     return (
-        settings.email,
-        settings.password.reveal() if settings.password else None,
+        account.email if account else None,
+        account.password.reveal() if account else None,
         settings.token.reveal() if settings.token else None,
     )
 
@@ -94,10 +97,19 @@ def test_loopback_may_be_plain(url: str) -> None:
         assert httpx.URL(url).host == kayrros.client.get_httpx_client().base_url.host
 
 
-def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
-    """A URL with credentials is refused without repeating it."""
-    with pytest.raises(ConfigurationError) as caught:
-        load(token="t", base_url="https://me:hunter2@example.com")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:hunter2@example.com",
+        "me:hunter2@example.com",
+        "https://example.com/?token=hunter2",
+        "http://hunter2:x",
+    ],
+)
+def test_a_secret_in_a_url_is_not_shown(url: str) -> None:
+    """A URL that is refused is not repeated."""
+    with pytest.raises(ConfigurationError, match="base_url") as caught:
+        load(token="t", base_url=url)
     assert "hunter2" not in str(caught.value)
 
 
@@ -137,8 +149,10 @@ def test_a_timeout_is_always_set() -> None:
 
 
 def shown(settings: Settings) -> Iterator[str]:
-    yield from (repr(settings), str(settings), f"{settings}", repr(vars(Secret)))
-    yield from (repr(settings.password), str(settings.password), f"{settings.token:}", "%s" % settings.token)  # noqa: UP031
+    assert settings.credentials
+    secret = settings.credentials.password
+    yield from (repr(settings), str(settings), f"{settings}", repr(secret), str(secret), f"{secret}", f"{secret!r}")
+    yield from (str(vars(Secret)), "%s" % settings.token, "{}".format(settings.token))  # noqa: UP031, UP032
 
 
 def test_no_secret_shows_itself() -> None:
@@ -146,4 +160,43 @@ def test_no_secret_shows_itself() -> None:
     settings = load(email="e", password="hunter2", token="t0ken")
     assert not [text for text in shown(settings) if "hunter2" in text or "t0ken" in text]
     with pytest.raises(TypeError):
-        pickle.dumps(settings.password)
+        pickle.dumps(settings.credentials)
+
+
+@pytest.mark.parametrize(
+    "given", [{"password": "hunter2"}, {"token": "hunter 2"}, {"email": "e", "password": "hunter2\udcff"}]
+)
+def test_a_refusal_shows_no_secret_in_its_traceback(given: dict[str, str]) -> None:
+    """Not even one that shows the locals of our frames, and it does not fail over a half-made client."""
+    with pytest.raises(ConfigurationError) as caught:
+        Kayrros(**given)  # type: ignore[arg-type]  # strings alone
+    stack = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    ours = [shown for frame in stack if "kayrros_ext" in frame.filename for shown in (frame.locals or {}).values()]
+    assert ours
+    assert "hunter" not in "".join(ours) + str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "socks5://localhost:1"),
+        ("HTTPS_PROXY", "foo://x"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+        ("SSL_CERT_FILE", __file__),
+    ],
+)
+def test_proxies_and_certificates_that_can_not_be_are_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's, which the HTTP library would stumble over."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY.*SSL_CERT_FILE"):
+        Kayrros(token="t")
+
+
+def test_what_is_no_string_is_refused() -> None:
+    """A number for a password."""
+    with pytest.raises(ConfigurationError, match="password"):
+        Settings.load(email="e", password=12345)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ConfigurationError, match="token"):
+        Settings.load(token=12345)  # type: ignore[arg-type]  # on purpose

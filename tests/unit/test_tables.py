@@ -60,7 +60,7 @@ def test_a_row_per_asset_date_and_metric() -> None:
     assert [("volume", 1.0), ("level", 0.1), ("volume", 2.0)] == [
         (row["metric"], row["value"]) for row in results.table.to_pylist()
     ]
-    assert 3 == len(results)
+    assert 3 == results.table.num_rows
 
 
 def test_an_asset_without_results_is_in_assets() -> None:
@@ -118,6 +118,10 @@ def test_a_date_in_any_iso_form(text: str, moment: datetime) -> None:
     ("asset", "where", "words"),
     [
         ({"results": [dated("01/02/2024", v=1)]}, "assets[0].results[0].value_date", "'01/02/2024'.*ISO 8601"),
+        ({"results": [dated("2024-01-01x00:00", v=1)]}, "assets[0].results[0].value_date", "ISO 8601"),
+        ({"results": [dated("9999-12-31T23:59:59-10:00", v=1)]}, "assets[0].results[0].value_date", "ISO 8601"),
+        ({"asset_version": 2**63}, "assets[0].asset_version", "an integer of 64 bits"),
+        ({"asset_name": "\ud800"}, "assets[0].asset_name", "a string of Unicode"),
         ({"results": [dated(1704067200000, v=1)]}, "assets[0].results[0].value_date", "a string"),
         ({"results": [dated("2024-01-01", v="1")]}, "assets[0].results[0].metrics[0].value", "'1'.*a number"),
         ({"results": [dated("2024-01-01", v=True)]}, "assets[0].results[0].metrics[0].value", "a number"),
@@ -165,6 +169,23 @@ def test_a_body_that_is_not_the_contract_is_an_error_of_ours(body: bytes) -> Non
         Results.from_json(body)
 
 
+def test_a_whole_number_with_a_point_is_an_integer() -> None:
+    """3.0 is one in JSON."""
+    assert [3] == Results.from_json(b'{"assets": [{"asset_version": 3.0}]}').assets["asset_version"].to_pylist()
+
+
+def test_many_unknown_fields_make_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Names are the server's, and a log line is ours: some of them, escaped."""
+    names = [f"line\n{number}" for number in range(1000)]
+    with caplog.at_level(logging.WARNING):
+        results = Results.from_json(json.dumps(dict.fromkeys(names)).encode())
+    assert names == list(results.unknown_fields)
+    [message] = [record.getMessage() for record in caplog.records]
+    assert "1000 fields" in message
+    assert "\n" not in message
+    assert len(message) < 1000
+
+
 def test_unknown_fields_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
     """One warning names each kind of field, however many objects have it."""
     result = {**dated("2024-01-01", v=1), "extra_props": {"a": 1}}
@@ -176,7 +197,7 @@ def test_unknown_fields_are_named_once(caplog: pytest.LogCaptureFixture) -> None
     assert set(fields) == set(results.unknown_fields)
     [record] = caplog.records
     assert all(field in record.getMessage() for field in fields)
-    assert 5 == len(results)
+    assert 5 == results.table.num_rows
 
 
 def test_no_warning_where_all_is_held(caplog: pytest.LogCaptureFixture) -> None:

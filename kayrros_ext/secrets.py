@@ -1,0 +1,90 @@
+"""Secrets: held so that they do not show, taken out of what others say, kept out of the log of the HTTP library."""
+
+import html
+import json
+import logging
+import re
+from collections.abc import Iterable
+from typing import Self
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "**********"
+
+
+class Secret:
+    """A string that shows itself only when asked."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    @classmethod
+    def of(cls, value: "str | Secret | None") -> Self | None:
+        """A secret of a string; None where there is none, or an empty one."""
+        if isinstance(value, Secret):
+            return cls(value.reveal())
+        return cls(value) if value else None
+
+    def reveal(self) -> str:
+        """The string itself."""
+        return self._value
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a string that UTF-8 can hold: an undecodable byte of the environment becomes one that can't."""
+        return isinstance(self._value, str) and not re.search("[\ud800-\udfff]", self._value)
+
+    @property
+    def fits_a_header(self) -> bool:
+        """Whether it is one word of visible ASCII."""
+        return bool(re.fullmatch(r"[!-~]+", self._value))
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("A secret is not pickled. Give the other process its own settings.")
+
+
+def redact(text: str, secrets: Iterable[Secret]) -> str:
+    """The text without the secrets, in whatever common spelling a server may repeat what it was sent."""
+    for secret in secrets:
+        plain = secret.reveal()
+        in_json = {json.dumps(plain, ensure_ascii=escaped)[1:-1] for escaped in (True, False)}
+        in_urls = {quote(plain), quote(plain, safe=""), quote_plus(plain)}
+        forms = {plain, html.escape(plain), html.escape(plain, quote=False), *in_urls, *in_json}
+        forms |= {form.replace("/", "\\/") for form in in_json}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, HIDDEN)
+    return text
+
+
+# Response headers whose values say nothing of who we are.
+_HARMLESS = {"connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "retry-after"}
+_HEADER = re.compile(r"""\((b'([^']*)'|b"([^"]*)"), (b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")\)""")
+
+
+class _HideResponses(logging.Filter):
+    """Takes from httpcore's debug records what a server sent: a login may set its token as a cookie."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        if "receive_response_headers" in said:
+            said = _HEADER.sub(self._hide, said)
+        record.msg, record.args = re.sub(r"(\.failed exception=\w+)\(.*", r"\1(…)", said, flags=re.DOTALL), ()
+        return True
+
+    @staticmethod
+    def _hide(header: re.Match[str]) -> str:
+        name = header[2] or header[3] or ""
+        return header[0] if name.lower() in _HARMLESS else f"({HIDDEN})"
+
+
+_FILTER = _HideResponses()
+
+
+def hide_from_logs() -> None:
+    """Keep headers of responses out of the debug log of httpx's transport. Again and again is the same as once."""
+    for name in ("httpcore.http11", "httpcore.http2"):
+        logging.getLogger(name).addFilter(_FILTER)
