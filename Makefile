@@ -16,8 +16,12 @@ help: ## list the targets
 
 setup: $(READY) ## install all that the project needs, into .venv and node_modules
 
-$(READY): requirements/base.txt requirements/dev.txt requirements/node.txt package-lock.json pyproject.toml scripts/setup.py
+# Asked every time, since a file's age says little: setup looks whether what is there is what the locks say, and is quick.
+$(READY): FORCE
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d. Run make with PYTHON=/path/to/a/newer/python3." % sys.version_info[:2])'
 	@$(PYTHON) scripts/setup.py
+
+FORCE:
 
 demo: $(READY) ## data from the mock in a minute: log in, metadata, results, a file
 	@$(BIN)/python examples/demo.py
@@ -28,7 +32,7 @@ test: $(READY) ## run all tests (ARGS="-k name" for some)
 check: $(READY) ## lint, types, spec, and that generated/ is what the spec gives
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy --cache-dir=/dev/null
 	@$(MAKE) --no-print-directory lint-spec
 	@$(BIN)/python scripts/generate.py --check
 
@@ -40,7 +44,7 @@ generate: $(READY) ## make generated/ from openapi.yaml
 	@$(BIN)/python scripts/generate.py
 
 lint-spec: $(READY) ## lint openapi.yaml: redocly, openapi-spec-validator, our own rules
-	@PATH="$$($(BIN)/python -m scripts.node_folder):$$PATH" node_modules/.bin/redocly lint openapi.yaml
+	@node=$$($(BIN)/python scripts/node_folder.py) && PATH="$$node:$$PATH" node_modules/.bin/redocly lint openapi.yaml
 	@$(BIN)/openapi-spec-validator openapi.yaml
 	@$(BIN)/python scripts/lint_spec.py
 
@@ -51,10 +55,10 @@ dist: $(READY) ## build the wheel and the sdist into dist/
 	@rm -rf dist
 	@$(BIN)/hatchling build -d dist
 
-lock: ## renew the locks: requirements/ from pyproject.toml, package-lock.json from package.json
-	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip -q install --require-hashes -r requirements/lock.txt
+lock: $(READY) ## renew the locks: requirements/ from pyproject.toml, package-lock.json from package.json
+	@$(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip -q install --require-hashes -r requirements/lock.txt
 	@.venv/lock/bin/python scripts/lock.py
 
 clean: ## remove all that the targets made
-	@rm -rf .venv node_modules dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .setup.lock node_modules dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

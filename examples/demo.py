@@ -3,6 +3,8 @@
 What it does works with a Kayrros account as well: leave out the mock and the settings that point to it.
 """
 
+import io
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kayrros_client.models import DatasetMetadata
-from kayrros_ext import Kayrros, Results
+from kayrros_ext import Kayrros, KayrrosError, Results
 from kayrros_ext.testing import prism_mock
 
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
@@ -96,4 +98,9 @@ def step(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no box characters shows the rest
+    try:
+        main()
+    except KayrrosError as error:
+        sys.exit(f"\n{error}")

@@ -32,7 +32,10 @@ def lint(text: str) -> list[tuple[int, str]]:
     """Line and words of each problem."""
     problems = []
     document = yaml.compose(text, Loader=yaml.SafeLoader)
-    for path, item in _members(_get(document, "paths")):
+    paths = _members(_get(document, "paths"))
+    if not paths:
+        return [(1, "no paths; a contract has operations")]
+    for path, item in paths:
         for method, operation in _members(item):
             if method.value in METHODS:
                 line = method.start_mark.line + 1

@@ -1,31 +1,59 @@
 """Set up everything that `make demo`, `make check` and `make test` need, into .venv and node_modules.
 
 Needs Python 3.11 or newer with its standard library, and a package index that pip can reach; nothing else. The Makefile
-runs it again when a lock changes.
+runs it before every target: where all is there and as the locks say, it does nothing.
 """
 
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+BIN = VENV / "bin"
 PYTHON = BIN / "python"
+STAMP = VENV / ".ready"
+PRISM = ROOT / "node_modules" / "@stoplight" / "prism-cli" / "package.json"
 
 # Settings of the caller's shell that would install somewhere else, or leave half of it out.
 MISLEADING = {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_USER", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "NODE_ENV"}
 
+# What decides what is installed.
+SOURCES = [
+    *(f"requirements/{name}.txt" for name in ("base", "dev", "node")),
+    *("package-lock.json", ".npmrc", "pyproject.toml", "scripts/setup.py"),
+]
+
 
 def main() -> None:
-    """Install what is locked; say each step in a line."""
-    if sys.version_info < (3, 11):
-        version = ".".join(map(str, sys.version_info[:3]))
-        sys.exit(
-            f"Python 3.11 or newer is needed, and python3 is {version}. Run make with PYTHON=/path/to/a/newer/python3."
-        )
+    """Install what is locked, unless it is there; say each step in a line."""
+    if _is_ready():
+        return
+    with (ROOT / ".setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once, in a new checkout, would trip over each other
+        if not _is_ready():
+            _set_up()
+
+
+def _is_ready() -> bool:
+    """Whether what is installed is what the sources say, for this checkout, on this Python."""
+    there = STAMP.is_file() and PYTHON.exists() and PRISM.is_file()
+    return there and STAMP.read_text() == _fingerprint()
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update((ROOT / name).read_bytes())
+    # An environment knows the place of its checkout and the Python that it was made with.
+    return f"{digest.hexdigest()}\n{ROOT}\n{sys.version_info[:3]}\n"
+
+
+def _set_up() -> None:
     _say(f"Python packages into {VENV.name}/ (the first time takes a minute)")
     _make_venv()
     # Wheels of the base install are kept, so that a test can install the package in an empty environment offline.
@@ -35,17 +63,18 @@ def main() -> None:
     _pip("install", "--no-deps", "--require-hashes", "--requirement", "requirements/dev.txt")
     _pip("install", "--no-deps", "--no-build-isolation", "--no-index", "--editable", ".")
     _node_packages()
-    (VENV / ".ready").touch()
+    STAMP.write_text(_fingerprint())
 
 
 def _make_venv() -> None:
-    """A fresh .venv, unless the one that is there runs on this Python."""
-    probe = "import sys, pip; print(sys.version_info[:2])"
-    if PYTHON.exists():
-        answer = subprocess.run(
-            [str(PYTHON), "-c", probe], capture_output=True, text=True, check=False, env=_environment()
+    """A fresh .venv, unless the one that is there works, on this Python, for this checkout."""
+    made_for = STAMP.read_text().splitlines()[1:] if STAMP.is_file() else []
+    if made_for == _fingerprint().splitlines()[1:]:
+        probe = subprocess.run(
+            [str(PYTHON), "-m", "pip", "--version"], capture_output=True, check=False, env=_environment()
         )
-        if answer.returncode == 0 and answer.stdout.strip() == str(tuple(sys.version_info[:2])):
+        if probe.returncode == 0:
+            STAMP.unlink()  # until all is done, it is not ready
             return
     shutil.rmtree(VENV, ignore_errors=True)
     _run(sys.executable, "-m", "venv", VENV)
@@ -69,8 +98,8 @@ def _node_packages() -> None:
 
 
 def _node_folder() -> str:
-    """Where the node is that the mock will run on; the package is asked, in the environment where it is installed."""
-    command = [str(PYTHON), "-m", "scripts.node_folder"]
+    """Where the node is that the mock will run on; empty where there is none."""
+    command = [str(PYTHON), "scripts/node_folder.py"]
     return subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=_environment()
     ).stdout.strip()

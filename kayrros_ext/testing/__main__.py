@@ -13,6 +13,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make mock", description="Serve openapi.yaml on loopback.")
     parser.add_argument("--port", type=int, default=4010)
     port = parser.parse_args().port
+    # A shell that starts us in the background has SIGINT ignored; who sends one means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with prism_mock(port=port, echo=True) as mock:

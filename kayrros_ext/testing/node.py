@@ -1,4 +1,7 @@
-"""A Node that Prism runs on: the machine's, where it is new enough, else the one that setup put into the environment."""
+"""A Node that Prism runs on: the machine's, where it is new enough, else the one that setup put into the environment.
+
+Standard library alone: setup and the linter of the spec read this file by itself, whatever state the package is in.
+"""
 
 import os
 import re
@@ -6,15 +9,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-import attrs
+from typing import NamedTuple
 
 # What Prism 5.16 asks for in its package.json (engines.node).
 OLDEST = (24, 18)
 
 
-@attrs.frozen
-class Node:
+class Node(NamedTuple):
     """A Node with npm.
 
     Attributes:

@@ -80,9 +80,8 @@ def prism_mock(
             run.stop()
         # Between our asking for a free port and Prism's taking it, somebody else may have been quicker.
         if port or "EADDRINUSE" not in run.tail or attempt == ATTEMPTS:
-            raise MockError(
-                f"The mock did not start on port {chosen}. {_why(run.tail, chosen)} Its last lines:\n{run.tail}"
-            )
+            said = "" if echo else f" Its last lines:\n{run.tail}"
+            raise MockError(f"The mock did not start on port {chosen}. {_why(run.tail, chosen)}{said}")
 
 
 class _Run:

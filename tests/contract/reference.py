@@ -1,4 +1,7 @@
-"""The public reference as data: each schema, field, type, format and enum value that it prints, and each operation."""
+"""The public reference as data: each schema, field, type, format and enum value that it prints, and each operation.
+
+What it does not print is marked as ours.
+"""
 
 # Schema -> field -> (type, format), or the name of a schema; a list is an array of it.
 SCHEMAS = {
@@ -40,16 +43,24 @@ SCHEMAS = {
     },
     "Result": {"metrics": ["Metrics"], "value_date": ("string", None)},
     # Not among its schemas, but printed in the chapter about the login.
-    "LoginRequest": {"email": ("string", None), "password": ("string", "password")},
+    "LoginRequest": {"email": ("string", None), "password": ("string", "password")},  # the format is ours,
     "LoginReply": {"token": ("string", None)},
 }
 SHARED_OPTIONS = ["OWNED", "SHARED", "NON_SHARED"]
 HOSTS = {"data": "https://platform.api.kayrros.com", "login": "https://auth.kayrros.com"}
-# Method and path; the reference prints the login's and, in a curl line, the summary's.
-PRINTED = {
-    "login": ("post", "/v3/login"),
-    "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}"),
+# Method and path, and how well each is known: the reference prints the login's and, in a curl line, the summary's.
+PATHS = {
+    "login": ("post", "/v3/login", "reference, observed"),
+    "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}", "reference (its curl line)"),
+    "getDatasetResults": ("post", "/v1/processingresult/dataset/{datasetId}", "observed"),
+    "downloadStaticDataset": (
+        "get",
+        "/v1/collection/dataset/download/{datasetId}",
+        "assumed (by analogy with `summary`)",
+    ),
 }
+# What a request needs, which the reference does not say (assumed, so that we send nothing that is half meant).
+REQUIRED = {"LoginRequest": ["email", "password"], "DateRange": ["start_date", "stop_date"]}
 # What each data operation answers with: a schema, or for the download `string (byte)`, which we read as raw bytes.
 ANSWERS = {
     "getDatasetMetadata": "DatasetMetadata",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.reference import ANSWERS, HOSTS, PRINTED, SCHEMAS, SHARED_OPTIONS
+from tests.contract.reference import ANSWERS, HOSTS, PATHS, REQUIRED, SCHEMAS, SHARED_OPTIONS
 from tests.contract.test_spec import SPEC, operations
 
 
@@ -26,17 +26,26 @@ def test_a_schema_has_the_fields_of_the_reference(name: str) -> None:
     }
 
 
+def test_sending_is_strict() -> None:
+    """A request has what it needs, and an empty list of assets is not sent."""
+    schemas = SPEC["components"]["schemas"]
+    assert REQUIRED == {name: schema["required"] for name, schema in schemas.items() if "required" in schema}
+    assert 1 == schemas["ProcessingResultFilter"]["properties"]["mo_ids"]["minItems"]
+
+
 def test_there_is_no_schema_but_those_and_ours() -> None:
     """An enum of its own, and a body for errors, which the reference does not document."""
     assert {*SCHEMAS, "SharedOption", "Error"} == set(SPEC["components"]["schemas"])
     assert SHARED_OPTIONS == SPEC["components"]["schemas"]["SharedOption"]["enum"]
 
 
-def test_hosts_and_printed_paths() -> None:
-    """The login is on a host of its own."""
+def test_hosts_and_paths() -> None:
+    """The login is on a host of its own; each path is as well known as it says."""
     assert [HOSTS["data"]] == [server["url"] for server in SPEC["servers"]]
-    for name, (method, path) in PRINTED.items():
-        assert name == SPEC["paths"][path][method]["operationId"]
+    for name, (method, path, provenance) in PATHS.items():
+        operation = SPEC["paths"][path][method]
+        assert (name, provenance) == (operation["operationId"], operation["x-provenance"]["path"])
+        assert "assumed" in operation["x-provenance"]["status"]  # the numbers, of all of them
     assert [HOSTS["login"]] == [server["url"] for server in SPEC["paths"]["/v3/login"]["servers"]]
 
 

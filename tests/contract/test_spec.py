@@ -1,5 +1,7 @@
 """openapi.yaml: valid, complete, with examples worth serving."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -89,6 +91,18 @@ def test_every_data_operation_has_all_eight_labels(name: str) -> None:
         assert resolve(responses[status])["description"].startswith(f"{label}. "), status
 
 
+def test_the_login_answers_with_these() -> None:
+    """The reference documents none of them but the success."""
+    assert ["200", "400", "401", "403", "500"] == list(operations()["login"]["responses"])
+
+
+def test_the_example_of_an_error_is_of_that_error() -> None:
+    """Its code is one of the label's."""
+    for response in SPEC["components"]["responses"].values():
+        label = response["description"].partition(". ")[0]
+        assert response["content"]["application/json"]["example"]["code"] in label.split(" OR ")
+
+
 def test_every_body_has_an_example() -> None:
     """The mock answers without an example with extremes; so each status of each operation has one."""
     for name, operation in operations().items():
@@ -130,6 +144,7 @@ def test_metadata_and_results_tell_of_the_same_datasets() -> None:
         assert about["processing_id"] == answer["processing_id"]
         assert about["source_id"] == answer["source_id"]
         dates = [result["value_date"] for asset in answer["assets"] for result in asset["results"]]
+        assert about["start_date"] > 1_500_000_000_000, "seconds are no milliseconds"
         for date in dates:
             assert about["start_date"] <= datetime.fromisoformat(date).timestamp() * 1000 <= about["stop_date"]
         assert len(set(dates)) >= 4
@@ -160,6 +175,19 @@ def test_reading_is_tolerant_and_sending_is_strict() -> None:
 def test_every_operation_says_where_it_comes_from() -> None:
     """By our lint, which redocly has no rule for."""
     assert not lint(TEXT)
+
+
+def test_a_spec_without_operations_is_a_problem() -> None:
+    """Nothing to check is not the same as all well."""
+    assert lint("openapi: 3.1.1\n")
+
+
+def test_the_lint_ends_with_1_where_there_is_a_problem(tmp_path: Path) -> None:
+    """So that `make check` stops."""
+    for name, text, expected in (("good.yaml", TEXT, 0), ("bad.yaml", TEXT.replace("x-provenance", "x-other"), 1)):
+        (tmp_path / name).write_text(text)
+        command = [sys.executable, "-m", "scripts.lint_spec", str(tmp_path / name)]
+        assert expected == subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,53 @@ def test_make_alone_lists_the_targets() -> None:
     assert {"setup", "demo", "test", "check", "generate", "mock", "dist"} <= set(targets())
 
 
+def planned(target: str) -> str:
+    """The commands of a target, as `make` would run them."""
+    return subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_check_checks_everything() -> None:
+    """Lint, format, types, the spec by three linters, and the generated code."""
+    commands = planned("check")
+    for part in (
+        *(
+            "ruff check .",
+            "ruff format --check .",
+            "mypy",
+            "redocly lint openapi.yaml",
+            "openapi-spec-validator openapi.yaml",
+        ),
+        *("scripts/lint_spec.py", "scripts/generate.py --check"),
+    ):
+        assert part in commands
+    assert "recommended" in (ROOT / "redocly.yaml").read_text()
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    """`make check` and `make test`, and stops where one fails."""
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "set -euo pipefail" in script
+    assert "make check\nmake test\n" in script
+
+
+def test_the_mock_listens_where_it_is_said_to() -> None:
+    """On 4010 unless PORT says otherwise."""
+    assert "--port 4010" in planned("mock")
+
+
+def test_what_is_installed_is_what_is_locked() -> None:
+    """Every pip and npm of the setup takes hashes, and no package runs code of its own at install."""
+    setup = (ROOT / "scripts" / "setup.py").read_text()
+    assert 3 == setup.count('"--require-hashes"') == setup.count('"--requirement"')
+    assert '"ci", "--include=dev", "--ignore-scripts"' in setup
+    assert "ignore-scripts=true" in (ROOT / ".npmrc").read_text()
+    for name in ("base", "dev", "node", "lock"):
+        lock = (ROOT / "requirements" / f"{name}.txt").read_text()
+        pins = re.findall(r"^[a-z0-9-]+==", lock, re.MULTILINE)
+        assert pins
+        assert len(pins) <= lock.count("--hash=sha256:")
+
+
 def test_the_readme_names_targets_that_exist() -> None:
     """Every `make target` of the README is one."""
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
