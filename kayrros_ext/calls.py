@@ -16,7 +16,7 @@ import httpx
 
 import kayrros_client.models
 from kayrros_client import AuthenticatedClient, Client
-from kayrros_ext.answers import MAX_BODY, beginning, explain
+from kayrros_ext.answers import MAX_BODY, Explanation, beginning, explain
 from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.errors import (
     AccessDeniedError,
@@ -97,17 +97,27 @@ class Door:
         return self._read(operation, lambda response: reading(response.content), **arguments)
 
     def _read(self, operation: Operation, reading: Callable[[httpx.Response], _T], **arguments: Any) -> _T:
+        name = operation_id(operation)
         with self.stream(operation, **arguments) as response:
+            kind = response.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+            if not kind.endswith("json"):
+                said = explain(beginning(response), self.auth.redact)
+                raise self._not_the_contract(name, f"it is {kind!r:.80}, not application/json", said)
             response.read()
         try:
             return reading(response)
         except ContractError as error:
             # What was caught may repeat what the server sent, and that may repeat our secrets.
             problem, where = self.auth.redact(str(error)), error.where
-        name = operation_id(operation)
-        begins = "" if where else f" It begins: {explain(response.content[:MAX_BODY], self.auth.redact)}."
-        raise ContractError(
-            f"{name}: the answer of {self._host} is not what the contract says: {problem}.{begins} Check KAYRROS_BASE_URL "
+        begins = None if where else explain(response.content[:MAX_BODY], self.auth.redact)
+        raise self._not_the_contract(name, problem, begins, where)
+
+    def _not_the_contract(
+        self, name: str, problem: str, begins: Explanation | None, where: str | None = None
+    ) -> ContractError:
+        said = f" It begins: {begins}." if begins else ""
+        return ContractError(
+            f"{name}: the answer of {self._host} is not what the contract says: {problem}.{said} Check KAYRROS_BASE_URL "
             "and whether a proxy answers in the API's place; if neither, the API has changed: please report it.",
             operation=name,
             where=where,
@@ -136,7 +146,10 @@ class Door:
             raise UsageError("This Kayrros is closed. Make the call inside its `with` block, or make a new one.")
         kwargs = operation._get_kwargs(**arguments)
         sent = {**kwargs.pop("headers", {}), **(headers or {})}
-        if "json" not in kwargs:  # the generated request names a content type for a body that it leaves out
+        if not kwargs.keys() & {
+            "json",
+            "data",
+        }:  # the generated request names a content type for a body that it leaves out
             sent.pop("Content-Type", None)
         try:
             with http.stream(**kwargs, headers=sent) as response:

@@ -9,18 +9,20 @@ from uuid import UUID
 import httpx
 
 from kayrros_client import Client
+from kayrros_client.api.collections import list_collection_datasets, list_collections
 from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
+from kayrros_client.models import CollectionDatasetsRequest
 from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.calls import Door
 from kayrros_ext.downloads import parse_directory, save
 from kayrros_ext.errors import ConfigurationError
-from kayrros_ext.inputs import Instant, parse_dataset_id, parse_filter
+from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
 from kayrros_ext.results import Results
 from kayrros_ext.secrets import Secret
 from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
 
 if TYPE_CHECKING:
-    from kayrros_client.models import DatasetMetadata
+    from kayrros_client.models import Collection, CollectionDataset, DatasetMetadata
 
 
 class Kayrros:
@@ -66,6 +68,40 @@ class Kayrros:
         auth = KayrrosAuth(settings)
         self.client = _client(settings, auth)
         self._door = Door(self.client, auth)
+
+    def collections(self) -> "list[Collection]":
+        """The collections that the account can see; any field may be UNSET or None.
+
+        The reference does not mention this operation; a public client uses it (observed).
+
+        Raises:
+            LoginError: there was no token to be had.
+            AccessDeniedError, UnauthorizedError, APIError: the API says no.
+            ContractError: the answer is not what openapi.yaml says.
+            TransportError: no answer came, or it broke off.
+            UsageError: the client is closed.
+        """
+        found: list[Collection] = self._door.typed(list_collections)
+        return found
+
+    def datasets(self, collection_id: UUID | str) -> "list[CollectionDataset]":
+        """The datasets of a collection, by id and name; any field may be UNSET or None.
+
+        The reference does not mention this operation; a public client uses it (observed).
+
+        Args:
+            collection_id: the id of one of `collections()`.
+
+        Raises:
+            UsageError: collection_id can't be one; nothing was sent. Or the client is closed.
+            LoginError: there was no token to be had.
+            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
+            ContractError: the answer is not what openapi.yaml says.
+            TransportError: no answer came, or it broke off.
+        """
+        wanted = CollectionDatasetsRequest(collection_id=parse_collection_id(collection_id))
+        found: list[CollectionDataset] = self._door.typed(list_collection_datasets, body=wanted)
+        return found
 
     def metadata(self, dataset_id: UUID | str) -> "DatasetMetadata":
         """The metadata of a dataset. Its dates are epoch milliseconds; any field may be UNSET or None.

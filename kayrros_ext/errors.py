@@ -83,7 +83,7 @@ class NotFoundError(APIError):
 
 
 class ContractError(KayrrosError):
-    """A successful answer is not what openapi.yaml says: not JSON, or a value of the wrong type.
+    """A successful answer is not what openapi.yaml says: another content type, not JSON, a value of the wrong type.
 
     Attributes:
         operation: operationId of the call, None where a body was read without one.

@@ -45,6 +45,19 @@ def parse_dataset_id(value: UUID | str) -> UUID:
     )
 
 
+def parse_collection_id(value: UUID | str) -> str:
+    """A collection id as the API takes it. What form it has is unknown, so any word is one.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"[!-~]+", value.strip()):
+        return value.strip()
+    raise UsageError(f"collection_id is {value!r}. Give the id of a collection, one of those in kayrros.collections().")
+
+
 def parse_filter(
     start: Instant | None, stop: Instant | None, assets: Iterable[str] | None
 ) -> ProcessingResultFilter | Unset:

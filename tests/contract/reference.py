@@ -43,8 +43,12 @@ SCHEMAS = {
     },
     "Result": {"metrics": ["Metrics"], "value_date": ("string", None)},
     # Not among its schemas, but printed in the chapter about the login.
-    "LoginRequest": {"email": ("string", None), "password": ("string", "password")},  # the format is ours,
+    "LoginRequest": {"email": ("string", None), "password": ("string", "password")},  # the format is ours
     "LoginReply": {"token": ("string", None)},
+    # Not in the reference at all: what a public client reads and sends (observed).
+    "Collection": {"id": ("string", None), "name": ("string", None)},
+    "CollectionDataset": {"id": ("string", None), "name": ("string", None)},
+    "CollectionDatasetsRequest": {"collection_id": ("string", None)},
 }
 SHARED_OPTIONS = ["OWNED", "SHARED", "NON_SHARED"]
 HOSTS = {"data": "https://platform.api.kayrros.com", "login": "https://auth.kayrros.com"}
@@ -53,6 +57,8 @@ PATHS = {
     "login": ("post", "/v3/login", "reference, observed"),
     "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}", "reference (its curl line)"),
     "getDatasetResults": ("post", "/v1/processingresult/dataset/{datasetId}", "observed"),
+    "listCollections": ("get", "/v1/processing/collection/list", "observed"),
+    "listCollectionDatasets": ("post", "/v1/processing/collection/datasets", "observed"),
     "downloadStaticDataset": (
         "get",
         "/v1/collection/dataset/download/{datasetId}",
@@ -60,7 +66,11 @@ PATHS = {
     ),
 }
 # What a request needs, which the reference does not say (assumed, so that we send nothing that is half meant).
-REQUIRED = {"LoginRequest": ["email", "password"], "DateRange": ["start_date", "stop_date"]}
+REQUIRED = {
+    "CollectionDatasetsRequest": ["collection_id"],
+    "LoginRequest": ["email", "password"],
+    "DateRange": ["start_date", "stop_date"],
+}
 # What each data operation answers with: a schema, or for the download `string (byte)`, which we read as raw bytes.
 ANSWERS = {
     "getDatasetMetadata": "DatasetMetadata",

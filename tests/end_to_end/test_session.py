@@ -13,6 +13,17 @@ from tests.contract.test_spec import named
 from tests.server import DATASET
 
 
+def test_from_a_collection_to_a_dataset(kayrros: Kayrros) -> None:
+    """The ids that one call gives, the next one takes."""
+    collection = kayrros.collections()[1]
+    assert ("9c41e7b8-6d03-4f25-a1b9-7e8f5d2c3a60", "Emissions and industry") == (collection.id, collection.name)
+    datasets = kayrros.datasets(str(collection.id))
+    assert ["Methane hot spots, large emitters", "Industrial activity, selected sites"] == [
+        one.name for one in datasets
+    ]
+    assert isinstance(kayrros.metadata(str(datasets[0].id)), DatasetMetadata)
+
+
 def test_metadata(kayrros: Kayrros) -> None:
     """Typed: a UUID is one, the enum is one, the dates are epoch milliseconds."""
     metadata = kayrros.metadata(DATASET)

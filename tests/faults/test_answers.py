@@ -105,6 +105,40 @@ def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, pl
 
 
 @pytest.mark.parametrize("path", [METADATA, RESULTS])
+@pytest.mark.parametrize("kind", ["text/html", "text/plain; charset=utf-8", "application/octet-stream", "*/*"])
+def test_another_content_type_is_a_contract_error(
+    kind: str, path: str, kayrros: Kayrros, platform: Platform, tmp_path: Path
+) -> None:
+    """Even where the body happens to be JSON; the error names the type, and shows how the body begins."""
+    platform.answers[path] = Answer(200, b'{"name": "n"}', {"Content-Type": kind})
+    with pytest.raises(ContractError, match="not application/json.*begins: .*name") as caught:
+        calls(kayrros, tmp_path)[path]()
+    assert kind.partition(";")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json;charset=UTF-8", "application/problem+json", None]
+)
+def test_json_by_any_of_its_names_is_read(kind: str | None, kayrros: Kayrros, platform: Platform) -> None:
+    """With a charset, with a suffix, or where the server does not say."""
+    platform.answers[METADATA] = Answer(200, b'{"name": "n"}', {"Content-Type": kind} if kind else {})
+    assert "n" == kayrros.metadata(DATASET).name
+
+
+def test_lists_are_read_with_tolerance_too(kayrros: Kayrros, platform: Platform) -> None:
+    """Fields may be missing or null, and unknown ones are kept; an item that is no object is an error with its place."""
+    platform.answers["/v1/processing/collection/list"] = as_json([{"id": None, "owner": "me"}, {}])
+    first, second = kayrros.collections()
+    assert (None, {"owner": "me"}, UNSET) == (first.id, first.additional_properties, second.name)
+    wrongs: list[Any] = [[5], {}, None, [{"name": 5}], "text"]
+    for wrong in wrongs:
+        platform.answers["/v1/processing/collection/list"] = as_json(wrong)
+        with pytest.raises(ContractError) as caught:
+            kayrros.collections()
+        assert "listCollections" == caught.value.operation
+
+
+@pytest.mark.parametrize("path", [METADATA, RESULTS])
 @pytest.mark.parametrize(
     "answer",
     [

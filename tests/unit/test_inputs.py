@@ -138,6 +138,17 @@ def test_a_directory_that_can_not_be_is_refused_before_a_request(
     assert not server.requests
 
 
+@pytest.mark.parametrize("value", ["", " ", "a b", None, 5, "a\nb"])
+def test_a_collection_id_that_can_not_be_is_refused_before_a_request(
+    value: Any, platform: Platform, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """One word; what form it has is unknown."""
+    server = start(platform)
+    with pytest.raises(UsageError, match="collection_id"):
+        connect(server).datasets(value)
+    assert not server.requests
+
+
 def test_what_is_refused_is_not_sent(
     platform: Platform, start: Callable[..., Server], connect: Callable[..., Kayrros]
 ) -> None:

@@ -2,6 +2,9 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .asset_result import AssetResult
+from .collection import Collection
+from .collection_dataset import CollectionDataset
+from .collection_datasets_request import CollectionDatasetsRequest
 from .dataset_metadata import DatasetMetadata
 from .date_range import DateRange
 from .error import Error
@@ -15,6 +18,9 @@ from .shared_option import SharedOption
 
 __all__ = (
     "AssetResult",
+    "Collection",
+    "CollectionDataset",
+    "CollectionDatasetsRequest",
     "DatasetMetadata",
     "DateRange",
     "Error",
