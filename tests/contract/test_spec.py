@@ -204,7 +204,7 @@ def test_the_lint_ends_with_1_where_there_is_a_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (("path: observed\n", ""), "x-provenance has no `path`"),
+        (("path: observed\n        status", "status"), "x-provenance has no `path`"),
         (("path: observed\n", "path: rumoured\n"), "x-provenance.path is 'rumoured'"),
         (("path: observed\n", "path: observed, rumoured\n"), "x-provenance.path is 'observed, rumoured'"),
         (("path: observed\n", "path: observed\n        colour: assumed\n"), "x-provenance has `colour`"),
