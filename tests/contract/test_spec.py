@@ -213,7 +213,7 @@ def test_the_lint_ends_with_1_where_there_is_a_problem(tmp_path: Path) -> None:
 )
 def test_an_operation_that_does_not_is_named_with_its_line(change: tuple[str, str], problem: str) -> None:
     """The lint can fail."""
-    before, marker, after = TEXT.partition("operationId: getDatasetResults")
+    before, marker, after = TEXT.partition("operationId: getDatasetResults\n      summary")
     [(line, words)] = lint(before + marker + after.replace(*change, 1))
     assert words.startswith("post /v1/processingresult/dataset/{datasetId}: ")
     assert problem in words
