@@ -35,16 +35,14 @@ _TODO = {
     429: "Wait, and send less at a time.",
     504: "The gateway gave up: the answer is too large. Ask for less with start and stop, or with assets.",
 }
-
-
-_T = typing.TypeVar("_T")
-
 _TODO_BY_CLASS = {
     2: "The API is not known to answer so: check KAYRROS_BASE_URL.",
     3: "The API is not known to redirect: check KAYRROS_BASE_URL.",
     4: "Check the arguments of the call.",
     5: "The platform failed: try again later.",
 }
+
+_T = typing.TypeVar("_T")
 
 
 class Operation(Protocol):
@@ -146,10 +144,8 @@ class Door:
             raise UsageError("This Kayrros is closed. Make the call inside its `with` block, or make a new one.")
         kwargs = operation._get_kwargs(**arguments)
         sent = {**kwargs.pop("headers", {}), **(headers or {})}
-        if not kwargs.keys() & {
-            "json",
-            "data",
-        }:  # the generated request names a content type for a body that it leaves out
+        # A generated request names a content type also for a body that it leaves out.
+        if not kwargs.keys() & {"json", "data"}:
             sent.pop("Content-Type", None)
         try:
             with http.stream(**kwargs, headers=sent) as response:
