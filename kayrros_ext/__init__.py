@@ -4,22 +4,25 @@ Unofficial. The typed client of every operation is `kayrros_client`, generated f
 login, the errors, the tables and the downloads.
 """
 
-from kayrros_ext.client import Kayrros
-from kayrros_ext.errors import (
-    AccessDeniedError,
-    APIError,
-    ConfigurationError,
-    ContractError,
-    DownloadError,
-    KayrrosError,
-    LoginError,
-    MockError,
-    NotFoundError,
-    TransportError,
-    UnauthorizedError,
-    UsageError,
-)
-from kayrros_ext.results import Results
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kayrros_ext.client import Kayrros
+    from kayrros_ext.errors import (
+        AccessDeniedError,
+        APIError,
+        ConfigurationError,
+        ContractError,
+        DownloadError,
+        KayrrosError,
+        LoginError,
+        MockError,
+        NotFoundError,
+        TransportError,
+        UnauthorizedError,
+        UsageError,
+    )
+    from kayrros_ext.results import Results
 
 __all__ = [
     "APIError",
@@ -37,3 +40,19 @@ __all__ = [
     "UnauthorizedError",
     "UsageError",
 ]
+
+# Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
+# that does not use it need not pay for HTTP.
+_MODULES = {"Kayrros": "client", "Results": "results"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -20,6 +20,7 @@ from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, p
 from kayrros_ext.results import Results
 from kayrros_ext.secrets import Secret
 from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
+from kayrros_ext.transports import in_both_worlds
 
 if TYPE_CHECKING:
     from kayrros_client.models import Collection, CollectionDataset, DatasetMetadata
@@ -38,6 +39,8 @@ class Kayrros:
         base_url: data host; else KAYRROS_BASE_URL; else https://platform.api.kayrros.com (reference).
         auth_url: login host; else KAYRROS_AUTH_URL; else https://auth.kayrros.com (reference).
         timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout; 10 and 120 unless given.
+        transport: what requests go through instead of the network; kayrros_ext.testing has one. Closed with the client.
+            One that is for sync or for asyncio calls alone serves those; the others raise UsageError.
 
     Attributes:
         client: the generated Client, logged in. Every operation of kayrros_client.api takes it, sync and asyncio. Its
@@ -58,6 +61,7 @@ class Kayrros:
         base_url: str | None = None,
         auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
+        transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
     ) -> None:
         # First of all: a traceback that shows locals shows those of this frame.
         password, token = Secret.of(password), Secret.of(token)
@@ -66,7 +70,7 @@ class Kayrros:
         )
         self._base_url = str(settings.base_url)
         auth = KayrrosAuth(settings)
-        self.client = _client(settings, auth)
+        self.client = _client(settings, auth, transport)
         self._door = Door(self.client, auth)
 
     def collections(self) -> "list[Collection]":
@@ -204,18 +208,22 @@ class Kayrros:
         return f"Kayrros(base_url={getattr(self, '_base_url', None)!r})"
 
 
-def _client(settings: Settings, auth: KayrrosAuth) -> Client:
+def _client(
+    settings: Settings, auth: KayrrosAuth, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None
+) -> Client:
     """The generated client, with its sync half made: two threads that come first would each make one."""
-    # What goes to this machine goes there directly: a proxy would be given the password, in the clear.
-    local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
-    mounts = {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
+    if transport is not None:
+        # No mounts beside it: a host of this machine would get around it.
+        way: dict[str, object] = {"transport": in_both_worlds(transport)}
+    else:
+        way = {"mounts": _mounts(settings)}
     client = Client(
         base_url=str(settings.base_url),
         headers={"User-Agent": USER_AGENT},
         timeout=settings.timeout,
         # Otherwise a generated call returns None for a status that the spec does not know.
         raise_on_unexpected_status=True,
-        httpx_args={"auth": auth, "mounts": mounts},
+        httpx_args={"auth": auth, **way},
     )
     try:
         client.get_httpx_client()
@@ -225,3 +233,9 @@ def _client(settings: Settings, auth: KayrrosAuth) -> Client:
             "environment names: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, SSL_CERT_DIR."
         ) from error
     return client
+
+
+def _mounts(settings: Settings) -> dict[str, None]:
+    """What goes to this machine goes there directly: a proxy would be given the password, in the clear."""
+    local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
+    return {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
