@@ -58,7 +58,12 @@ def _serving(target: str) -> Iterator[tuple[str, str]]:
         with prism_mock() as mock:
             yield mock.url, "any-token-will-do"
     else:
-        raise NotImplementedError
+        from kayrros_ext.testing import Platform
+
+        platform = Platform()
+        platform.add_examples()
+        with platform.serve() as url:
+            yield url, platform.give_token()
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import attrs
 
 from kayrros_ext.errors import UsageError
+from kayrros_ext.inputs import MAX_MS, MIN_MS
 from kayrros_ext.testing.messages import Request
 
 Inclusive = Literal["both", "left", "right", "neither"]
@@ -161,15 +162,15 @@ def _texts(value: Any, where: str) -> frozenset[str]:
 
 
 def _range(value: Any, where: str) -> tuple[int, int]:
-    known = {"start_date": _int64, "stop_date": _int64}
+    known = {"start_date": _epoch_ms, "stop_date": _epoch_ms}
     ends = _members(value, where, known, required={"start_date", "stop_date"})
     # A range that ends before it starts breaks no rule of the spec: it holds nothing.
     return ends["start_date"], ends["stop_date"]
 
 
-def _int64(value: Any, where: str) -> int:
+def _epoch_ms(value: Any, where: str) -> int:
     if isinstance(value, float) and value.is_integer():  # 3.0 is an integer in JSON
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
-        raise InvalidError(f"{where} is not an integer of 64 bits")
+    if not isinstance(value, int) or isinstance(value, bool) or not MIN_MS <= value <= MAX_MS:
+        raise InvalidError(f"{where} is not an integer of epoch milliseconds in the years 1 to 9999")
     return value

@@ -1,4 +1,4 @@
-"""The three datasets that openapi.yaml shows: the same ids, assets, dates and special cases, with generated values.
+"""The datasets and collections that openapi.yaml shows: the same ids, assets and special cases, generated values.
 
 So what was tried out with `make mock` works here too, and the other way round.
 """
@@ -10,6 +10,8 @@ from typing import Any
 from kayrros_ext.testing.datasets import Dataset, Payload, StaticFile, moment_us
 from kayrros_ext.testing.generation import Dates, Generated
 from kayrros_ext.testing.profiles import PROFILES
+
+OIL_STORAGE, EMISSIONS = "5f2d8c34-1a7e-4b90-8d56-e3c47a9b0f12", "9c41e7b8-6d03-4f25-a1b9-7e8f5d2c3a60"
 
 _CUSHING = {"parent_asset_id": "terminal-cushing-north", "parent_asset_name": "Cushing North Terminal"}
 _FUJAIRAH = {"parent_asset_id": "terminal-fujairah-east", "parent_asset_name": "Fujairah East Terminal"}
@@ -63,7 +65,7 @@ def _crude_tanks() -> Dataset:
 def _methane_hotspots() -> Dataset:
     """Assets without a parent; one pass without a value."""
     passes = [(2, 3), (2, 24), (3, 11), (3, 27)]
-    dates = Dates.of([datetime(2024, month, day, 9, 14, tzinfo=UTC) for month, day in passes])
+    dates = Dates.of([datetime(2024, month, day, 13, 6, tzinfo=UTC) for month, day in passes])
     answer = _answer("methane-hotspots", 2, _HOTSPOTS, dates)
     answer["assets"][1]["results"][2]["metrics"] = []
     found = _dataset("c0a8e6f4-93d1-4b5a-8f27-6d1e4b7a3c58", "methane-hotspots", answer, "2024-02-01", "2024-03-31")

@@ -107,13 +107,16 @@ class Holdings(State):
         return self._put(id or source.uuid(), source, described, file, shared_with)
 
     def add_examples(self) -> list[Dataset]:
-        """Put in the three datasets that openapi.yaml shows, under their ids, with generated values.
+        """Put in what openapi.yaml shows: three datasets under their ids, with generated values, and their collections.
 
         Returns:
             Crude oil tanks (with a file), methane hot spots, activity of industrial sites.
         """
         found = examples.examples()
         self.datasets.update({dataset.id: dataset for dataset in found})
+        tanks, *others = found
+        self.add_collection("Oil storage", [tanks], id=examples.OIL_STORAGE)
+        self.add_collection("Emissions and industry", others, id=examples.EMISSIONS)
         return found
 
     def add_collection(

@@ -56,11 +56,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         """The body of the request; None where its length is not said in a way that we understand."""
-        length = self.headers.get("Content-Length", "0").strip()
-        if "Transfer-Encoding" in self.headers or not length.isdecimal():
-            self.close_connection = True
-            return None
-        return self.rfile.read(int(length))
+        length, coding = self.headers.get("Content-Length", "0").strip(), self.headers.get("Transfer-Encoding")
+        if coding == "chunked":
+            with contextlib.suppress(ValueError):
+                return b"".join(self._chunks())
+        elif coding is None and length.isdecimal():
+            return self.rfile.read(int(length))
+        self.close_connection = True
+        return None
+
+    def _chunks(self) -> Iterator[bytes]:
+        """The chunks of a request's body, up to the empty one; trailers are passed over."""
+        while size := int(self.rfile.readline(64).partition(b";")[0], 16):
+            yield self.rfile.read(size)
+            self.rfile.readline(64)
+        while self.rfile.readline(1024).strip():
+            pass
 
     def _head(self, answer: Answer, *, chunked: bool) -> None:
         self.send_response_only(answer.status)
