@@ -17,7 +17,7 @@ from tests.contract.traffic import Recording, Traffic
 from tests.server import DATASET
 
 # openapi-core holds bytes to be no string; the file of the fake is text.
-CONFIG = Config(extra_media_type_deserializers={"text/csv": lambda body, **_: body.decode()})
+CONFIG = Config(extra_media_type_deserializers={"*/*": lambda body, **_: body.decode()})
 SPEC = OpenAPI.from_file_path(str(Path(__file__).parents[2] / "openapi.yaml"), config=CONFIG)
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
