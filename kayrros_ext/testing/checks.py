@@ -54,7 +54,7 @@ class Window:
         return moment_us is not None and self.bounds[0] <= moment_us <= self.bounds[1]
 
 
-def dataset_id(text: str) -> str:
+def read_dataset_id(text: str) -> str:
     """A dataset id in lower case.
 
     Raises:
@@ -65,7 +65,7 @@ def dataset_id(text: str) -> str:
     return text.lower()
 
 
-def credentials(request: Request) -> tuple[str, str]:
+def read_credentials(request: Request) -> tuple[str, str]:
     """Email and password of a login.
 
     Raises:
@@ -75,7 +75,7 @@ def credentials(request: Request) -> tuple[str, str]:
     return body["email"], body["password"]
 
 
-def window(request: Request, inclusive: Inclusive) -> Window:
+def read_window(request: Request, inclusive: Inclusive) -> Window:
     """What a results request wants; all, where it has no body.
 
     Raises:
@@ -93,7 +93,7 @@ def window(request: Request, inclusive: Inclusive) -> Window:
     )
 
 
-def collection_id(request: Request) -> str:
+def read_collection_id(request: Request) -> str:
     """The form field of that name.
 
     Raises:
@@ -110,7 +110,7 @@ def collection_id(request: Request) -> str:
     return fields["collection_id"][0]
 
 
-def inclusive(value: str) -> Inclusive:
+def read_inclusive(value: str) -> Inclusive:
     """Which ends of a range belong to it.
 
     Raises:

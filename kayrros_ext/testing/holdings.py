@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from kayrros_ext.errors import UsageError
-from kayrros_ext.testing import checks, examples
 from kayrros_ext.testing.accounts import Account
+from kayrros_ext.testing.checks import InvalidError, read_dataset_id
 from kayrros_ext.testing.datasets import Collection, Dataset, Payload, StaticFile, emails, nested, utc
+from kayrros_ext.testing.examples import examples
 from kayrros_ext.testing.generation import Dates, Generated
 from kayrros_ext.testing.operations import State
 from kayrros_ext.testing.profiles import PROFILES, Metric
@@ -112,7 +113,7 @@ class Holdings(State):
         Returns:
             Crude oil tanks (with a file), methane hot spots, activity of industrial sites.
         """
-        found = examples.examples()
+        found = examples()
         self.datasets.update({dataset.id: dataset for dataset in found})
         tanks, *others = found
         self.add_collection("Oil storage", [tanks], id=examples.OIL_STORAGE)
@@ -150,6 +151,6 @@ class Holdings(State):
 
 def _id(value: UUID | str) -> str:
     try:
-        return checks.dataset_id(str(value))
-    except checks.InvalidError:
+        return read_dataset_id(str(value))
+    except InvalidError:
         raise UsageError(f"{value!r} is not a UUID. Give one, or leave it out.") from None

@@ -12,8 +12,16 @@ import attrs
 import httpx
 
 from kayrros_ext.settings import AUTH_URL, BASE_URL
-from kayrros_ext.testing import checks
 from kayrros_ext.testing.accounts import Account, Tokens
+from kayrros_ext.testing.checks import (
+    Inclusive,
+    InvalidError,
+    read_collection_id,
+    read_credentials,
+    read_dataset_id,
+    read_inclusive,
+    read_window,
+)
 from kayrros_ext.testing.datasets import Collection, Dataset, StaticFile
 from kayrros_ext.testing.messages import Answer, Request, as_json, failure, page
 
@@ -36,7 +44,7 @@ class State:
         self.tokens = Tokens(clock)
         self.datasets: dict[str, Dataset] = {}
         self.collections: dict[str, Collection] = {}
-        self.inclusive: checks.Inclusive = "both"
+        self.inclusive: Inclusive = "both"
         self.token_lifetime_s: float | None = None
         self.expired_status = 401
         self.max_rows: int | None = None
@@ -65,11 +73,11 @@ def find(request: Request) -> list[Operation]:
     ]
 
 
-def answer(state: State, request: Request) -> Answer:
+def answer_to(state: State, request: Request) -> Answer:
     """The answer to a request."""
     try:
         return _run(state, request, find(request))
-    except checks.InvalidError as error:
+    except InvalidError as error:
         return failure(400, "VALIDATION_EXCEPTION", f"The request breaks a rule: {error}")
     except _RefusedError as refused:
         return refused.answer
@@ -87,7 +95,7 @@ def _run(state: State, request: Request, at_this_path: list[Operation]) -> Answe
 
 
 def _log_in(state: State, request: Request, _: str) -> Answer:
-    email, password = checks.credentials(request)
+    email, password = read_credentials(request)
     account = state.accounts.get(email)
     if account is None or account.password != password:
         raise _RefusedError(401, "WRONG_CREDENTIALS", "The credentials are not valid")
@@ -104,7 +112,7 @@ def _metadata(state: State, request: Request, name: str) -> Answer:
 
 def _results(state: State, request: Request, name: str) -> Answer:
     dataset = _dataset(state, request, name)
-    window = checks.window(request, checks.inclusive(state.inclusive))
+    window = read_window(request, read_inclusive(state.inclusive))
     if dataset.source is None:  # what the platform says to this is unknown
         raise _RefusedError(404, "NOT_FOUND", "The dataset is static and has no results")
     if state.max_rows is not None and dataset.source.rows(window) > state.max_rows:
@@ -135,7 +143,7 @@ def _collections(state: State, request: Request, _: str) -> Answer:
 
 def _collection_datasets(state: State, request: Request, _: str) -> Answer:
     email = _account(state, request)
-    collection = state.collections.get(checks.collection_id(request))
+    collection = state.collections.get(read_collection_id(request))
     if collection is None:
         raise _RefusedError(404, "NOT_FOUND", "No collection has this id")
     # Those that the account may not see are left out (assumed).
@@ -157,7 +165,7 @@ def _account(state: State, request: Request) -> str:
 
 def _dataset(state: State, request: Request, name: str) -> Dataset:
     email = _account(state, request)
-    dataset = state.datasets.get(checks.dataset_id(name))
+    dataset = state.datasets.get(read_dataset_id(name))
     if dataset is None:
         raise _RefusedError(404, "NOT_FOUND", "No dataset has this id")
     if not _may_see(dataset, email):

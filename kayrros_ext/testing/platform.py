@@ -10,11 +10,13 @@ import attrs
 from kayrros_ext.client import Kayrros
 from kayrros_ext.errors import UsageError
 from kayrros_ext.settings import AUTH_URL, BASE_URL
-from kayrros_ext.testing import checks, operations, server
 from kayrros_ext.testing.accounts import EMAIL, PASSWORD
+from kayrros_ext.testing.checks import Inclusive, read_inclusive
 from kayrros_ext.testing.faults import Fault, Rule, at_random
 from kayrros_ext.testing.holdings import Holdings
 from kayrros_ext.testing.messages import Answer, Request
+from kayrros_ext.testing.operations import OPERATIONS, answer_to, find
+from kayrros_ext.testing.server import serve_on_loopback
 from kayrros_ext.testing.transport import Transport
 
 
@@ -47,7 +49,7 @@ class Platform(Holdings):
         self,
         *,
         token_lifetime_s: float | None = None,
-        inclusive: checks.Inclusive = "both",
+        inclusive: Inclusive = "both",
         max_rows: int | None = None,
         latency_s: float = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -55,7 +57,7 @@ class Platform(Holdings):
     ) -> None:
         super().__init__(clock)
         self.token_lifetime_s, self.max_rows = token_lifetime_s, max_rows
-        self.inclusive = checks.inclusive(inclusive)
+        self.inclusive = read_inclusive(inclusive)
         self._sleep = sleep
         self.latency_s = latency_s
         self.requests: list[Request] = []
@@ -98,7 +100,7 @@ class Platform(Holdings):
         skip: int = 0,
     ) -> Rule:
         """Something goes wrong with the requests that a predicate holds for; else as `fail_next`."""
-        if operation is not None and operation not in (names := [known.name for known in operations.OPERATIONS]):
+        if operation is not None and operation not in (names := [known.name for known in OPERATIONS]):
             raise UsageError(f"operation is {operation!r}. Give one of {', '.join(names)}.")
         rule = Rule(
             Fault.status(fault) if isinstance(fault, int) else fault,
@@ -130,7 +132,7 @@ class Platform(Holdings):
         Args:
             port: a free one unless given.
         """
-        return server.serve(self.handle, port=port, sleep=self._sleep)
+        return serve_on_loopback(self.handle, port=port, sleep=self._sleep)
 
     def connect(self, **settings: Any) -> Kayrros:
         """A client of it, in process, with its account; close it, or use it in a `with` block.
@@ -155,12 +157,12 @@ class Platform(Holdings):
 
     def handle(self, request: Request) -> Answer:
         """The answer to a request, which is noted; what transport and server call."""
-        found = [known.name for known in operations.find(request) if known.method == request.method]
+        found = [known.name for known in find(request) if known.method == request.method]
         request.operation = found[0] if found else None
         self.requests.append(request)
         with self.lock:
             rule = next((rule for rule in list(self.faults) if rule.takes(request)), None)
-        healthy = Answer(200, {}) if rule and rule.fault.instead else operations.answer(self, request)
+        healthy = Answer(200, {}) if rule and rule.fault.instead else answer_to(self, request)
         answer = rule.fault.damage(healthy) if rule else healthy
         request.status = None if answer.dropped else answer.status
         return attrs.evolve(answer, delay_s=answer.delay_s + self.latency_s) if self.latency_s else answer

@@ -138,7 +138,7 @@ class _Listener(ThreadingMixIn, TCPServer):
 
 
 @contextlib.contextmanager
-def serve(handle: Handle, *, port: int = 0, sleep: Callable[[float], object] = time.sleep) -> Iterator[str]:
+def serve_on_loopback(handle: Handle, *, port: int = 0, sleep: Callable[[float], object] = time.sleep) -> Iterator[str]:
     """Serve the fake on 127.0.0.1, both hosts at one address, until the block ends; then all connections close.
 
     Args:

@@ -27,6 +27,14 @@ with Kayrros() as kayrros:
     print(kayrros.metadata("{DATASET}").name)
     print(kayrros.results("{DATASET}").table.num_rows)
     print(kayrros.download("{DATASET}", "data").name)
+from kayrros_ext.testing import Platform
+platform = Platform()
+with platform.connect() as kayrros:
+    print(kayrros.results(platform.generate().id).table.num_rows)
+try:
+    import kayrros_ext.testing.plugin
+except ModuleNotFoundError as error:
+    print("kayrros-client[testing]" in str(error))
 """
 
 
@@ -48,10 +56,12 @@ def test_the_wheel_holds_two_typed_packages_and_nothing_else(wheel: Path) -> Non
     assert {"kayrros_client", "kayrros_ext"} == {name.partition("/")[0] for name in names if ".dist-info" not in name}
     assert {"kayrros_client/py.typed", "kayrros_ext/py.typed"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    [points] = [name for name in names if name.endswith("entry_points.txt")]
+    assert "[pytest11]\nkayrros = kayrros_ext.testing.plugin" in zipfile.ZipFile(wheel).read(points).decode()
 
 
 def test_the_wheel_works_away_from_the_checkout(wheel: Path, mock: PrismMock, tmp_path: Path) -> None:
-    """In an environment with the base install alone: metadata, a table, a file."""
+    """In an environment with the base install alone: metadata, a table, a file, from the mock and from the fake."""
     venv.create(tmp_path / "env", with_pip=True, symlinks=True)
     python = tmp_path / "env" / "bin" / "python"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
@@ -66,5 +76,8 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, mock: PrismMock, tm
         check=False,
     )
     assert "" == used.stderr
-    assert ["Crude oil storage, selected terminals", "72", "crude-terminals.csv"] == used.stdout.splitlines()
+    assert [
+        *("Crude oil storage, selected terminals", "72", "crude-terminals.csv"),
+        *("144", "True"),  # the fake works there too; its fixtures say what they miss
+    ] == used.stdout.splitlines()
     assert (tmp_path / "data" / "crude-terminals.csv").is_file()

@@ -83,8 +83,26 @@ def test_generated_code_knows_nothing_of_ours() -> None:
 
 @pytest.mark.parametrize("heavy", ["pyarrow", "kayrros_ext.testing", "pathvalidate", "pandas", "numpy", "anyio"])
 def test_what_is_heavy_is_imported_where_it_is_used(heavy: str) -> None:
-    """`import kayrros_ext` loads neither pyarrow nor an add-on."""
-    code = f"import sys, kayrros_ext; sys.exit({heavy!r} in sys.modules)"
+    """All the names of `kayrros_ext` load neither pyarrow nor an add-on."""
+    code = f"import sys; from kayrros_ext import *; Kayrros; sys.exit({heavy!r} in sys.modules)"
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+def test_the_pytest_plugin_costs_next_to_nothing() -> None:
+    """Every run of pytest on the machine imports it: no HTTP, no attrs, nothing of ours but the two packages."""
+    code = (
+        "import sys, pytest; before = set(sys.modules); import kayrros_ext.testing.plugin; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ["kayrros_ext", "kayrros_ext.testing", "kayrros_ext.testing.plugin"] == run.stdout.split()
+
+
+@pytest.mark.parametrize("heavy", ["pyarrow", "anyio", "pytest", "subprocess"])
+def test_the_fake_is_light(heavy: str) -> None:
+    """To import, and to use in process; subprocess is what the mock needs."""
+    use = "platform = Platform(); platform.connect().metadata(platform.generate().id)"
+    code = f"import sys; from kayrros_ext.testing import Platform; {use}; sys.exit({heavy!r} in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
 
 
@@ -95,7 +113,16 @@ def test_the_public_surface_is_a_list() -> None:
         *("UnauthorizedError", "AccessDeniedError", "NotFoundError", "ContractError", "TransportError"),
         *("DownloadError", "MockError"),
     } == set(kayrros_ext.__all__)
-    assert {"PrismMock", "prism_mock"} == set(importlib.import_module("kayrros_ext.testing").__all__)
+    testing = importlib.import_module("kayrros_ext.testing")
+    assert {
+        *("PrismMock", "prism_mock", "Platform", "Account", "Collection", "Dataset", "StaticFile"),
+        *("Request", "Answer", "Fault", "Rule", "Transport"),
+    } == set(testing.__all__)
+    for package in (kayrros_ext, testing):
+        assert set(package.__all__) <= set(dir(package))
+        assert all(getattr(package, name).__name__ == name for name in package.__all__)
+        with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+            _ = package.Nothing
 
 
 def test_every_error_is_in_one_tree_and_drawn() -> None:

@@ -1,0 +1,341 @@
+"""Faults of the platform fake: the same in process, sync and async, as over a real socket."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from kayrros_client.api.datasets import get_dataset_metadata, get_dataset_results
+from kayrros_client.models import DatasetMetadata
+from kayrros_ext import APIError, ContractError, Kayrros, KayrrosError, TransportError
+from kayrros_ext.inputs import parse_dataset_id
+from kayrros_ext.settings import BASE_URL
+from kayrros_ext.testing import Fault, Platform, StaticFile
+from tests.server import DATASET
+
+ID = parse_dataset_id(DATASET)
+METADATA, RESULTS = "getDatasetMetadata", "getDatasetResults"
+
+
+@pytest.fixture
+def platform() -> Platform:
+    """A fake with the three examples, and a clock for its waits that nobody waits for."""
+    platform = Platform(sleep=lambda _: None)
+    platform.add_examples()
+    return platform
+
+
+@pytest.fixture(params=["in process", "loopback"])
+def client(request: pytest.FixtureRequest, platform: Platform) -> Iterator[Kayrros]:
+    """A client of it."""
+    with contextlib.ExitStack() as stack:
+        where = {} if request.param == "in process" else {"base_url": stack.enter_context(platform.serve())}
+        yield stack.enter_context(platform.connect(timeout=20, **where))
+
+
+FAULTS: dict[str, tuple[Fault, type[KayrrosError], str]] = {
+    "429": (Fault.status(429, retry_after=7), APIError, "429"),
+    "502": (Fault.status(502), APIError, "502"),
+    "520": (Fault.status(520), APIError, "520"),
+    "503 HTML": (Fault.html(503), APIError, "503 Service Unavailable"),
+    "200 HTML": (Fault.html(200), ContractError, "not JSON|JSONDecodeError"),
+    "truncated": (Fault.truncated(20), ContractError, "not JSON|JSONDecodeError"),
+    "empty": (Fault.body(b""), ContractError, "not JSON|JSONDecodeError"),
+    "bytes": (Fault.body(b"\xff\xfe"), ContractError, "not JSON|JSONDecodeError"),
+    "cut": (Fault.cut(20), TransportError, "RemoteProtocolError|ReadError"),
+    "cut beyond its end": (Fault.cut(10_000_000), TransportError, "RemoteProtocolError|ReadError"),
+    "dropped": (Fault.dropped(), TransportError, "RemoteProtocolError|ReadError"),
+    "gzip": (Fault.bad_gzip(), TransportError, "DecodingError"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("operation", [METADATA, RESULTS])
+@pytest.mark.parametrize("client", ["in process", "loopback"], indirect=True)
+def test_a_fault_that_was_asked_for_happens_once(
+    name: str, operation: str, client: Kayrros, platform: Platform
+) -> None:
+    """To the next request of that operation; before and after, all is well."""
+    fault, error, words = FAULTS[name]
+    call: Callable[[str], object] = client.metadata if operation == METADATA else client.results
+    rule = platform.fail_next(fault, operation=operation)
+    with pytest.raises(error, match=words):
+        call(DATASET)
+    assert (1, 0) == (rule.happened, rule.times)
+    call(DATASET)
+    call(DATASET)
+    assert [200, 200] == [seen.status for seen in platform.requests if seen.operation == operation][1:]
+
+
+def test_a_fault_in_a_large_answer(client: Kayrros, platform: Platform) -> None:
+    """Its length is not known before it is made, and it breaks all the same."""
+    dataset = platform.generate(assets=200, dates=200)
+    for fault, error in [(Fault.cut(300_000), TransportError), (Fault.truncated(300_000), ContractError)]:
+        platform.fail_next(fault, operation=RESULTS)
+        with pytest.raises(error):
+            client.results(dataset.id)
+    assert 80_000 == client.results(dataset.id).table.num_rows
+
+
+def test_a_lost_download_leaves_no_file(client: Kayrros, platform: Platform, tmp_path: Path) -> None:
+    """It promised its length, and did not keep it."""
+    platform.add(id=DATASET, file=StaticFile(3_000_000))
+    platform.fail_next(Fault.cut(2_000_000), operation="downloadStaticDataset")
+    with pytest.raises(TransportError):
+        client.download(DATASET, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert 3_000_000 == client.download(DATASET, tmp_path).stat().st_size
+
+
+def test_a_login_may_fail_too(client: Kayrros, platform: Platform) -> None:
+    """A status comes in place of the login, which then is not counted; a dropped one has happened."""
+    platform.fail_next(503, operation="login")
+    platform.fail_next(Fault.dropped(), operation="login")
+    with pytest.raises(KayrrosError, match="503"):
+        client.metadata(DATASET)
+    assert 0 == platform.logins
+    with pytest.raises(TransportError):
+        client.metadata(DATASET)
+    assert 1 == platform.logins
+    assert [503, None] == [seen.status for seen in platform.requests]
+
+
+def outcomes(platform: Platform, count: int) -> list[int | None]:
+    """Statuses of so many metadata requests."""
+    headers = {"Authorization": f"Bearer {platform.give_token()}"}
+    with httpx.Client(transport=platform.transport(), base_url=BASE_URL, headers=headers) as client:
+        for _ in range(count):
+            client.get(f"/v1/collection/dataset/summary/{DATASET}")
+    return [seen.status for seen in platform.requests]
+
+
+def test_faults_are_counted_and_come_in_order(platform: Platform) -> None:
+    """The first rule that fits happens; `skip` lets some pass, `times` ends it."""
+    platform.fail_next(502, times=2, skip=1)
+    platform.fail_next(520, operation=METADATA)
+    platform.fail_next(503, times=None, operation=RESULTS)
+    assert [520, 502, 502, 200] == outcomes(platform, 4)
+
+
+def test_faults_by_predicate(platform: Platform) -> None:
+    """For as long as it holds, until it is taken away."""
+    platform.fail_when(lambda request: request.method == "GET", 504)
+    assert [504] * 3 == outcomes(platform, 3)
+    platform.faults.clear()
+    assert [504, 504, 504, 200] == outcomes(platform, 1)
+
+
+def test_faults_at_random_by_seed() -> None:
+    """The same seed, the same faults; about as many as asked for."""
+
+    def run(seed: int) -> list[int | None]:
+        platform = Platform()
+        platform.add_examples()
+        platform.fail_at_random(503, probability=0.3, seed=seed)
+        return outcomes(platform, 100)
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+    assert 15 < run(1).count(503) < 45
+
+
+def test_retry_after_arrives(platform: Platform) -> None:
+    """Seconds, or a date, as given."""
+    platform.fail_next(Fault.status(429, retry_after="Fri, 31 Dec 1999 23:59:59 GMT"))
+    with httpx.Client(transport=platform.transport(), base_url=BASE_URL) as client:
+        assert "Fri, 31 Dec 1999 23:59:59 GMT" == client.get("/").headers["retry-after"]
+
+
+def test_waits_are_the_sleep_that_was_given() -> None:
+    """Latency before the answer, a pause before each chunk; nobody waits in a test."""
+    waits: list[float] = []
+    platform = Platform(latency_s=3, sleep=waits.append)
+    platform.add(id=DATASET, file=b"x" * 25)
+    with platform.connect(token=platform.give_token()) as kayrros:
+        kayrros.metadata(DATASET)
+        assert [3] == waits
+        platform.latency_s = 0
+        platform.fail_next(Fault.late(4))
+        kayrros.metadata(DATASET)
+        assert [3, 4] == waits
+        platform.fail_next(Fault.slow(pause_s=0.5, chunk_bytes=10))
+        with kayrros.client.get_httpx_client().stream("GET", f"/v1/collection/dataset/download/{DATASET}") as answer:
+            assert [b"x" * 10, b"x" * 10, b"x" * 5] == list(answer.iter_raw())
+    assert [3, 4, 0.5, 0.5, 0.5] == waits
+
+
+def test_waits_on_loopback_are_too() -> None:
+    """The server waits in the same way."""
+    waits: list[float] = []
+    platform = Platform(latency_s=3, sleep=waits.append)
+    platform.add(id=DATASET, metadata={"description": "x" * 1000})
+    platform.fail_next(Fault.slow(pause_s=0.5, chunk_bytes=700))
+    with platform.serve() as url, platform.connect(base_url=url, token=platform.give_token()) as kayrros:
+        kayrros.metadata(DATASET)
+    assert [3, 0.5, 0.5] == waits
+
+
+def test_an_answer_later_than_the_timeout_is_a_timeout() -> None:
+    """In process as on a wire: before the answer, and inside its body."""
+    waits: list[float] = []
+    platform = Platform(sleep=waits.append)
+    platform.add_examples()
+    with platform.connect(token=platform.give_token(), timeout=5) as kayrros:
+        for fault in (Fault.late(60), Fault.slow(pause_s=60)):
+            platform.fail_next(fault)
+            with pytest.raises(TransportError, match="ReadTimeout"):
+                kayrros.metadata(DATASET)
+    assert [5, 5] == waits
+
+
+def test_a_wait_does_not_block_the_event_loop() -> None:
+    """A hundred tasks wait an hour at once, by the clock of trio's tests."""
+    platform = Platform(latency_s=3600)
+    platform.add_examples()
+
+    async def main() -> float:
+        began = trio.current_time()
+        async with (
+            platform.connect(token=platform.give_token(), timeout=10_000) as kayrros,
+            trio.open_nursery() as tasks,
+        ):
+            for _ in range(100):
+                tasks.start_soon(_ask, kayrros)
+        return trio.current_time() - began
+
+    assert 3600 == pytest.approx(trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0)))
+
+
+async def _ask(kayrros: Kayrros) -> None:
+    assert isinstance(await get_dataset_metadata.asyncio(ID, client=kayrros.client), DatasetMetadata)
+
+
+def test_async_clients_get_the_same(platform: Platform) -> None:
+    """Answers, faults, renewals of a token, an answer that is made while it is read."""
+    dataset = platform.generate(assets=30, dates=30)
+
+    async def main() -> None:
+        async with platform.connect() as kayrros:
+            assert [None] * 20 == await asyncio.gather(*(_ask(kayrros) for _ in range(20)))
+            assert 1 == platform.logins
+            platform.expire_tokens()
+            found: Any = await get_dataset_results.asyncio(parse_dataset_id(dataset.id), client=kayrros.client)
+            assert 30 == len(found.assets)
+            assert 2 == platform.logins
+            for fault in (Fault.cut(10), Fault.dropped()):
+                platform.fail_next(fault)
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await _ask(kayrros)
+
+    asyncio.run(main())
+
+
+def test_a_long_answer_lets_other_tasks_run(platform: Platform) -> None:
+    """Between two chunks."""
+    dataset = platform.generate(assets=100, dates=1000)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        headers = {"Authorization": f"Bearer {platform.give_token()}"}
+        other = asyncio.create_task(count())
+        async with httpx.AsyncClient(transport=platform.transport(), base_url=BASE_URL, headers=headers) as client:
+            answer = await client.post(f"/v1/processingresult/dataset/{dataset.id}")
+        other.cancel()
+        assert turns > len(answer.content) / 1_000_000
+
+    asyncio.run(main())
+
+
+def test_no_other_host_is_there(platform: Platform) -> None:
+    """Not even one of this machine: nothing gets around the transport."""
+    with (
+        Kayrros(token="a-token", base_url="http://127.0.0.1:1", transport=platform.transport()) as kayrros,
+        pytest.raises(TransportError, match="no other host"),
+    ):
+        kayrros.metadata(DATASET)
+
+
+class Raw:
+    """Answers as they stand on the wire."""
+
+    def __init__(self, url: str) -> None:
+        self.host, _, port = url.removeprefix("http://").partition(":")
+        self.port = int(port)
+
+    def exchange(self, request: bytes) -> bytes:
+        import socket
+
+        with socket.create_connection((self.host, self.port), timeout=10) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_the_server_speaks_http(platform: Platform) -> None:
+    """Keep-alive, chunks where the length is not known, none for HTTP/1.0, no body for HEAD, 400 for what it can't read."""
+    token = platform.give_token().encode()
+    dataset = platform.generate().id.encode()
+    with platform.serve() as url:
+        raw = Raw(url)
+        results = (
+            b"POST /v1/processingresult/dataset/"
+            + dataset
+            + b" HTTP/1.%d\r\nAuthorization: Bearer "
+            + token
+            + b"\r\n\r\n"
+        )
+        two = raw.exchange((results % 1) * 2)
+        assert (
+            2 == two.count(b"HTTP/1.1 200") == two.count(b"Transfer-Encoding: chunked") == two.count(b"\r\n0\r\n\r\n")
+        )
+        old = raw.exchange(results % 0)
+        assert b"chunked" not in old
+        assert old.endswith(b"]}]}]}")
+        assert raw.exchange(b"HEAD / HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n")
+        for head in (b"Content-Length: x", b"Transfer-Encoding: chunked"):
+            assert raw.exchange(b"POST / HTTP/1.1\r\n" + head + b"\r\n\r\n").startswith(b"HTTP/1.1 400")
+
+
+def test_the_server_ends_with_its_block(platform: Platform) -> None:
+    """Open connections end too, and nobody listens any more."""
+    with httpx.Client(trust_env=False) as client:
+        with platform.serve() as url:
+            assert 404 == client.get(url).status_code
+        with pytest.raises(httpx.TransportError):
+            client.get(url)
+
+
+def test_the_environment_points_to_the_server(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a program that takes its settings from there."""
+    with platform.serve() as url:
+        for name, value in platform.environment(url).items():
+            monkeypatch.setenv(name, value)
+        with Kayrros() as kayrros:
+            assert kayrros.metadata(DATASET).id == ID
+
+
+def test_a_first_request_is_quick() -> None:
+    """Set-up, metadata and the end of a user's test: the best of some runs, for machines are busy."""
+
+    def run() -> float:
+        began = time.perf_counter()
+        platform = Platform()
+        dataset = platform.generate()
+        with platform.connect() as kayrros:
+            kayrros.metadata(dataset.id)
+        return time.perf_counter() - began
+
+    assert min(run() for _ in range(5)) < 0.05

@@ -1,0 +1,79 @@
+"""A transport of the user's own: for both kinds of calls, for one of them, or refused."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from kayrros_client.api.datasets import get_dataset_metadata
+from kayrros_client.models import DatasetMetadata
+from kayrros_ext import Kayrros, UsageError
+from kayrros_ext.inputs import parse_dataset_id
+from tests.server import DATASET
+
+ID = parse_dataset_id(DATASET)
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json={"name": request.url.host})
+
+
+class Sync(httpx.BaseTransport):
+    closed = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return answer(request)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Async(httpx.AsyncBaseTransport):
+    closed = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return answer(request)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def name(kayrros: Kayrros) -> Any:
+    async with kayrros:
+        found = await get_dataset_metadata.asyncio(ID, client=kayrros.client)
+        assert isinstance(found, DatasetMetadata)
+        return found.name
+
+
+@pytest.mark.parametrize("base_url", ["https://platform.api.kayrros.com", "http://127.0.0.1:1", "http://[::1]:1"])
+def test_requests_go_through_the_transport(base_url: str) -> None:
+    """To the host that was set, also where that is this machine."""
+    transport = httpx.MockTransport(answer)
+    kayrros = Kayrros(token="t", base_url=base_url, transport=transport)
+    assert httpx.URL(base_url).host == kayrros.metadata(DATASET).name == asyncio.run(name(kayrros))
+
+
+def test_a_transport_for_sync_calls_serves_those() -> None:
+    """It is closed with the client; an asyncio call says why it can't."""
+    transport = Sync()
+    with Kayrros(token="t", transport=transport) as kayrros:
+        assert "platform.api.kayrros.com" == kayrros.metadata(DATASET).name
+    assert 1 == transport.closed
+    with pytest.raises(UsageError, match="sync calls alone"):
+        asyncio.run(name(Kayrros(token="t", transport=Sync())))
+
+
+def test_a_transport_for_asyncio_calls_serves_those() -> None:
+    """The other way round."""
+    transport = Async()
+    assert "platform.api.kayrros.com" == asyncio.run(name(Kayrros(token="t", transport=transport)))
+    assert 1 == transport.closed
+    with Kayrros(token="t", transport=Async()) as kayrros, pytest.raises(UsageError, match="asyncio calls alone"):
+        kayrros.metadata(DATASET)
+
+
+def test_what_is_no_transport_is_refused() -> None:
+    """Before anything is made."""
+    with pytest.raises(UsageError, match="Give an httpx.BaseTransport"):
+        Kayrros(token="t", transport=answer)  # type: ignore[arg-type]
