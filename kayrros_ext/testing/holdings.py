@@ -9,7 +9,7 @@ from kayrros_ext.errors import UsageError
 from kayrros_ext.testing.accounts import Account
 from kayrros_ext.testing.checks import InvalidError, read_dataset_id
 from kayrros_ext.testing.datasets import Collection, Dataset, Payload, StaticFile, emails, nested, utc
-from kayrros_ext.testing.examples import examples
+from kayrros_ext.testing.examples import EMISSIONS, OIL_STORAGE, examples
 from kayrros_ext.testing.generation import Dates, Generated
 from kayrros_ext.testing.operations import State
 from kayrros_ext.testing.profiles import PROFILES, Metric
@@ -116,8 +116,8 @@ class Holdings(State):
         found = examples()
         self.datasets.update({dataset.id: dataset for dataset in found})
         tanks, *others = found
-        self.add_collection("Oil storage", [tanks], id=examples.OIL_STORAGE)
-        self.add_collection("Emissions and industry", others, id=examples.EMISSIONS)
+        self.add_collection("Oil storage", [tanks], id=OIL_STORAGE)
+        self.add_collection("Emissions and industry", others, id=EMISSIONS)
         return found
 
     def add_collection(

@@ -45,7 +45,7 @@ FAULTS: dict[str, tuple[Fault, type[KayrrosError], str]] = {
     "502": (Fault.status(502), APIError, "502"),
     "520": (Fault.status(520), APIError, "520"),
     "503 HTML": (Fault.html(503), APIError, "503 Service Unavailable"),
-    "200 HTML": (Fault.html(200), ContractError, "not JSON|JSONDecodeError"),
+    "200 HTML": (Fault.html(200), ContractError, "not application/json"),
     "truncated": (Fault.truncated(20), ContractError, "not JSON|JSONDecodeError"),
     "empty": (Fault.body(b""), ContractError, "not JSON|JSONDecodeError"),
     "bytes": (Fault.body(b"\xff\xfe"), ContractError, "not JSON|JSONDecodeError"),
