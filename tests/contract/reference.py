@@ -1,7 +1,9 @@
 """The public reference as data: each schema, field, type, format and enum value that it prints, and each operation."""
 
+from typing import Any
+
 # Schema -> field -> (type, format), or the name of a schema; a list is an array of it.
-SCHEMAS = {
+SCHEMAS: dict[str, dict[str, Any]] = {
     "AssetResult": {
         "asset_categories": [("string", None)],
         "asset_centroid_latitude": ("number", "double"),
@@ -49,6 +51,18 @@ HOSTS = {"data": "https://platform.api.kayrros.com", "login": "https://auth.kayr
 PRINTED = {
     "login": ("post", "/v3/login"),
     "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}"),
+}
+# What the reference describes, and what it calls the answers, in its order; the numbers are assumed.
+OPERATIONS = ["login", "getDatasetMetadata", "getDatasetResults", "downloadStaticDataset"]
+LABELS = {
+    "200": "OK",
+    "400": "BAD_REQUEST OR VALIDATION_EXCEPTION OR EXCEPTION",
+    "401": "WRONG_CREDENTIALS",
+    "403": "UNAUTHORIZED OR ACCESS_DENIED",
+    "404": "NOT_FOUND",
+    "405": "METHOD_NOT_ALLOWED",
+    "409": "DUPLICATE_ENTITY",
+    "500": "INTERNAL_SERVER_ERROR",
 }
 # What each data operation answers with: a schema, or for the download `string (byte)`, which we read as raw bytes.
 ANSWERS = {
