@@ -26,6 +26,10 @@ _INFO = "#/info"
 _TYPES = {"type", "format", "enum", "anyOf", "items", "$ref"}
 
 
+class CompareError(Exception):
+    """One of the two versions is no OpenAPI that redocly can read."""
+
+
 class Level(enum.IntEnum):
     """How much a change asks of a user."""
 
@@ -63,7 +67,7 @@ def changes(before: str, now: str) -> list[Change]:
             (Path(folder) / name).write_text(text, "utf-8")
         done = redocly("diff", f"{folder}/before.yaml", f"{folder}/now.yaml", "--format", "json", "--fail-on", "none")
     if not done.stdout.strip():
-        raise SystemExit(f"redocly could not compare the two versions of openapi.yaml:\n{done.stderr}")
+        raise CompareError(f"redocly could not compare the two versions of openapi.yaml:\n{done.stderr}")
     documents = _Documents(yaml.safe_load(before), yaml.safe_load(now))
     found = [change for record in json.loads(done.stdout)["changes"] for change in _read(record, documents)]
     # A component that several operations use is reported once for each place that redocly reached it by.

@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 
 from scripts.public_names import removed
-from scripts.spec_changes import Change, Level, changes
+from scripts.spec_changes import Change, CompareError, Level, changes
 from scripts.versions import Section, Version, changelog, parse, spec_version
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +58,11 @@ def main() -> int:
     if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}") is None:
         print(f"There is no commit {base} here. In a shallow clone get it first: git fetch --unshallow --tags")
         return 2
-    found = compare(base)
+    try:
+        found = compare(base)
+    except CompareError as error:
+        print(error)
+        return 2
     print(*report(found), sep="\n")
     missing = judge(found)
     print(*missing, sep="\n")
@@ -75,7 +79,7 @@ def compare(base: str) -> Comparison:
     """Look at both sides."""
     before, now = _at(base, "openapi.yaml"), (ROOT / "openapi.yaml").read_text("utf-8")
     if not before:
-        raise SystemExit(f"There is no openapi.yaml at {base}.")
+        raise CompareError(f"There is no openapi.yaml at {base}.")
     found = [] if before == now else changes(before, now)
     sections = changelog((ROOT / "CHANGELOG.md").read_text("utf-8"))
     return Comparison(
