@@ -9,10 +9,10 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate lint-spec mock dist lock clean
+.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## install all that the project needs, into .venv and node_modules
 
@@ -29,12 +29,14 @@ demo: $(READY) ## data from the mock in a minute: log in, metadata, results, a f
 test: $(READY) ## run all tests (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY) ## lint, types, spec, and that generated/ is what the spec gives
+check: $(READY) ## lint, types, spec, that generated/ is what the spec gives, and that the version follows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --cache-dir=/dev/null
 	@$(MAKE) --no-print-directory lint-spec
 	@$(BIN)/python scripts/generate.py --check
+	@$(BIN)/python -m scripts.versions
+	@$(BIN)/python -m scripts.spec_diff --check
 
 format: $(READY) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only .
@@ -47,6 +49,15 @@ lint-spec: $(READY) ## lint openapi.yaml: redocly, openapi-spec-validator, our o
 	@node=$$($(BIN)/python scripts/node_folder.py) && PATH="$$node:$$PATH" node_modules/.bin/redocly lint openapi.yaml
 	@$(BIN)/openapi-spec-validator openapi.yaml
 	@$(BIN)/python scripts/lint_spec.py
+
+spec-diff: $(READY) ## what changed in the spec since BASE=ref (else the last release), and the version that follows
+	@$(BIN)/python -m scripts.spec_diff $(BASE)
+
+mutate-spec: $(READY) ## damage the spec in many small ways, and see that the contract tests catch each
+	@$(BIN)/python -m scripts.mutate_spec
+
+watch: $(READY) ## follow openapi.yaml as it is edited: lint, client, mock (PORT=4010), tests, words
+	@$(BIN)/python -m scripts.watch --port $(PORT)
 
 mock: $(READY) ## serve openapi.yaml on loopback (PORT=4010), until Ctrl-C
 	@$(BIN)/python -m kayrros_ext.testing --port $(PORT)

@@ -1,9 +1,12 @@
 """Make generated/kayrros_client from openapi.yaml. `make generate` runs it; `make check` runs it with --check.
 
+`make watch` names another spec with --spec: the text that it has looked at, whatever is being saved meanwhile.
+
 The same input gives the same bytes: the generator and the formatter are pinned, and the output is made in an empty
 folder, so that files that no longer belong disappear.
 """
 
+import argparse
 import filecmp
 import hashlib
 import importlib.metadata
@@ -20,19 +23,31 @@ BANNER = "# Generated from openapi.yaml. Do not edit: edit openapi.yaml, then ru
 
 def main() -> int:
     """Write the client, or with --check say how it differs from what the spec gives."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--spec", type=Path, default=ROOT / "openapi.yaml")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "generated"
-        _generate(fresh)
-        if "--check" in sys.argv[1:]:
+        _generate(fresh, options.spec)
+        if options.check:
             return _report(_differences(fresh))
         changed = _differences(fresh)
-        shutil.rmtree(TARGET, ignore_errors=True)
-        shutil.copytree(fresh, TARGET)
+        _replace(fresh)
     print(f"generated/: {len(changed) or 'no'} files changed", *changed, sep="\n  ")
     return 0
 
 
-def _generate(folder: Path) -> None:
+def _replace(fresh: Path) -> None:
+    """Put the new client in place of the old one by two renames, so that an interrupt does not leave half of one."""
+    with tempfile.TemporaryDirectory(prefix=".generated-", dir=ROOT) as beside:
+        shutil.copytree(fresh, Path(beside) / "new")
+        if TARGET.exists():
+            TARGET.rename(Path(beside) / "old")
+        (Path(beside) / "new").rename(TARGET)
+
+
+def _generate(folder: Path, spec: Path) -> None:
     """The whole of generated/ into an empty folder."""
     package = folder / "kayrros_client"
     folder.mkdir(parents=True)
@@ -41,7 +56,7 @@ def _generate(folder: Path) -> None:
         str(tools / "openapi-python-client"),
         "generate",
         "--path",
-        str(ROOT / "openapi.yaml"),
+        str(spec),
         "--meta",
         "none",
     ]
@@ -50,7 +65,7 @@ def _generate(folder: Path) -> None:
     if done.returncode:
         sys.exit(f"openapi-python-client could not make a client of openapi.yaml:\n{done.stdout}{done.stderr}")
     (package / "py.typed").write_text("# PEP 561: this package carries types.\n")
-    (folder / "SOURCE.toml").write_text(_source())
+    (folder / "SOURCE.toml").write_text(_source(spec))
     # Formatted by our ruff with settings of its own, so that a change of the project's does not change the output.
     ruff = str(tools / "ruff")
     subprocess.run([ruff, "check", "--quiet", "--isolated", "--select", "I,F401", "--fix", str(package)], check=True)
@@ -62,11 +77,10 @@ def _generate(folder: Path) -> None:
         shutil.rmtree(cache)
 
 
-def _source() -> str:
+def _source(spec: Path) -> str:
     """What the output was made from: hashes, since a clone resets the times of files."""
-    digests = {
-        name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in ("openapi.yaml", "codegen.yaml")
-    }
+    files = {"openapi.yaml": spec, "codegen.yaml": ROOT / "codegen.yaml"}
+    digests = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     tools = {name: importlib.metadata.version(name) for name in ("openapi-python-client", "ruff")}
     sections = {"sha256": digests, "version": tools}
     return "\n".join(

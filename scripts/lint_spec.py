@@ -5,6 +5,7 @@ Prints a line for each problem, with file and line, and exits with 1 if there is
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 PARTS = ("path", "status", "body")
 # Words joined by commas, each with a remark in brackets or without: "reference (labels), assumed (numbers)".
 WORD = r"(reference|observed|assumed)( \([^()]*\))?"
+FORM = "write reference, observed or assumed, with a remark in brackets or without"
 PROVENANCE = re.compile(rf"{WORD}(, {WORD})*")
 
 
@@ -41,7 +43,15 @@ def lint(text: str) -> list[tuple[int, str]]:
                 line = method.start_mark.line + 1
                 found = _provenance(operation)
                 problems += [(line, f"{method.value} {path.value}: {problem}") for problem in found]
-    return problems
+    return problems + list(_marks(_get(_get(document, "components"), "schemas")))
+
+
+def _marks(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Schemas and fields that the reference does not list carry the same words, in one line."""
+    for key, value in _members(node):
+        if key.value == "x-provenance" and not (isinstance(value.value, str) and PROVENANCE.fullmatch(value.value)):
+            yield key.start_mark.line + 1, f"x-provenance is {value.value!r}: {FORM}"
+        yield from _marks(value)
 
 
 def _provenance(operation: yaml.Node) -> list[str]:
@@ -53,7 +63,7 @@ def _provenance(operation: yaml.Node) -> list[str]:
         f"x-provenance has `{part}`, which is none of {', '.join(PARTS)}" for part in says if part not in PARTS
     ]
     problems += [
-        f"x-provenance.{part} is {words!r}: write reference, observed or assumed, with a remark in brackets or without"
+        f"x-provenance.{part} is {words!r}: {FORM}"
         for part, words in says.items()
         if not (isinstance(words, str) and PROVENANCE.fullmatch(words))
     ]

@@ -3,8 +3,10 @@
 What it does not print is marked as ours.
 """
 
+from typing import Any
+
 # Schema -> field -> (type, format), or the name of a schema; a list is an array of it.
-SCHEMAS = {
+SCHEMAS: dict[str, dict[str, Any]] = {
     "AssetResult": {
         "asset_categories": [("string", None)],
         "asset_centroid_latitude": ("number", "double"),
@@ -45,10 +47,6 @@ SCHEMAS = {
     # Not among its schemas, but printed in the chapter about the login.
     "LoginRequest": {"email": ("string", None), "password": ("string", "password")},  # the format is ours
     "LoginReply": {"token": ("string", None)},
-    # Not in the reference at all: what a public client reads and sends (observed).
-    "Collection": {"id": ("string", None), "name": ("string", None)},
-    "CollectionDataset": {"id": ("string", None), "name": ("string", None)},
-    "CollectionDatasetsRequest": {"collection_id": ("string", None)},
 }
 SHARED_OPTIONS = ["OWNED", "SHARED", "NON_SHARED"]
 HOSTS = {"data": "https://platform.api.kayrros.com", "login": "https://auth.kayrros.com"}
@@ -70,6 +68,18 @@ REQUIRED = {
     "CollectionDatasetsRequest": ["collection_id"],
     "LoginRequest": ["email", "password"],
     "DateRange": ["start_date", "stop_date"],
+}
+# What the reference describes, and what it calls the answers, in its order; the numbers are assumed.
+OPERATIONS = ["login", "getDatasetMetadata", "getDatasetResults", "downloadStaticDataset"]
+LABELS = {
+    "200": "OK",
+    "400": "BAD_REQUEST OR VALIDATION_EXCEPTION OR EXCEPTION",
+    "401": "WRONG_CREDENTIALS",
+    "403": "UNAUTHORIZED OR ACCESS_DENIED",
+    "404": "NOT_FOUND",
+    "405": "METHOD_NOT_ALLOWED",
+    "409": "DUPLICATE_ENTITY",
+    "500": "INTERNAL_SERVER_ERROR",
 }
 # What each data operation answers with: a schema, or for the download `string (byte)`, which we read as raw bytes.
 ANSWERS = {

@@ -1,11 +1,21 @@
-"""openapi.yaml against the public reference, field by field."""
+"""openapi.yaml against the public reference, field by field.
 
+All that the reference prints must be there as it prints it. What the spec knows beyond that is marked where it stands: an
+operation by the provenance of its path, a schema or a field by an `x-provenance` of its own, a value of an enum by name
+in that of the enum.
+"""
+
+import re
 from typing import Any
 
 import pytest
 
-from tests.contract.reference import ANSWERS, HOSTS, PATHS, REQUIRED, SCHEMAS, SHARED_OPTIONS
-from tests.contract.test_spec import SPEC, operations
+from tests.contract.reference import ANSWERS, HOSTS, LABELS, OPERATIONS, PATHS, REQUIRED, SCHEMAS, SHARED_OPTIONS
+from tests.contract.test_spec import SPEC, operations, resolve
+
+FIELDS: dict[str, dict[str, Any]] = {
+    name: schema.get("properties", {}) for name, schema in SPEC["components"]["schemas"].items()
+}
 
 
 def kind(schema: dict[str, Any]) -> Any:
@@ -18,35 +28,76 @@ def kind(schema: dict[str, Any]) -> Any:
     return [kind(options[0]["items"])] if only == "array" else (only, options[0].get("format"))
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_has_the_fields_of_the_reference(name: str) -> None:
-    """All of them, no others, each of its type and format."""
-    assert SCHEMAS[name] == {
-        field: kind(schema) for field, schema in SPEC["components"]["schemas"][name]["properties"].items()
-    }
+def is_marked(schema: dict[str, Any]) -> bool:
+    """Whether it says of itself that it is known from elsewhere."""
+    return bool(re.match(r"(observed|assumed)\b", schema.get("x-provenance", "")))
 
 
 def test_sending_is_strict() -> None:
     """A request has what it needs, and an empty list of assets is not sent."""
     schemas = SPEC["components"]["schemas"]
-    assert REQUIRED == {name: schema["required"] for name, schema in schemas.items() if "required" in schema}
+    assert {name: schemas[name]["required"] for name in REQUIRED} == REQUIRED
     assert 1 == schemas["ProcessingResultFilter"]["properties"]["mo_ids"]["minItems"]
 
 
-def test_there_is_no_schema_but_those_and_ours() -> None:
-    """An enum of its own, and a body for errors, which the reference does not document."""
-    assert {*SCHEMAS, "SharedOption", "Error"} == set(SPEC["components"]["schemas"])
-    assert SHARED_OPTIONS == SPEC["components"]["schemas"]["SharedOption"]["enum"]
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in SCHEMAS.items() for field in fields])
+def test_a_field_of_the_reference_is_there(name: str, field: str) -> None:
+    """Of its type and format."""
+    assert name in FIELDS, f"the reference has the schema {name}, and openapi.yaml has not"
+    assert field in FIELDS[name], f"the reference lists {name}.{field}, and openapi.yaml does not"
+    assert SCHEMAS[name][field] == kind(FIELDS[name][field])
+
+
+def test_what_the_reference_does_not_list_says_so() -> None:
+    """A schema of its own, or a field more, is marked as observed or assumed."""
+    for name, schema in SPEC["components"]["schemas"].items():
+        if name not in SCHEMAS:
+            assert "x-provenance" in schema, f"the reference has no schema {name}: give it x-provenance"
+            continue
+        for field in FIELDS[name].keys() - SCHEMAS[name].keys():
+            known = is_marked(schema) or is_marked(FIELDS[name][field])
+            assert known, f"the reference has no {name}.{field}: give it x-provenance, observed or assumed"
+
+
+def test_the_values_of_the_reference_are_there() -> None:
+    """And a further one is named in the enum's x-provenance, as observed or assumed."""
+    enum = SPEC["components"]["schemas"]["SharedOption"]
+    assert set(SHARED_OPTIONS) <= set(enum["enum"])
+    marked = " ".join(re.findall(r"(?:observed|assumed) \(([^()]*)\)", enum["x-provenance"]))
+    for value in set(enum["enum"]) - set(SHARED_OPTIONS):
+        assert re.search(rf"\b{value}\b", marked), f"the reference has no {value}: write it into x-provenance"
+
+
+def test_the_operations_of_the_reference_are_there() -> None:
+    """And the path of any other is marked as observed or assumed."""
+    assert set(OPERATIONS) <= set(operations())
+    for name, operation in operations().items():
+        if name not in OPERATIONS:
+            says = operation["x-provenance"]["path"]
+            assert "reference" not in re.sub(r"\([^()]*\)", "", says), f"the reference does not mention {name}: {says}"
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "login"])
+def test_a_data_operation_has_all_eight_labels(name: str) -> None:
+    """In the order of the reference, each the beginning of a description."""
+    responses = operations()[name]["responses"]
+    assert list(LABELS) == [status for status in responses if status in LABELS]
+    for status, label in LABELS.items():
+        assert resolve(responses[status])["description"].startswith(f"{label}. "), status
 
 
 def test_hosts_and_paths() -> None:
     """The login is on a host of its own; each path is as well known as it says."""
     assert [HOSTS["data"]] == [server["url"] for server in SPEC["servers"]]
     for name, (method, path, provenance) in PATHS.items():
+        assert path in SPEC["paths"], f"{name} is known to be at {path}"
         operation = SPEC["paths"][path][method]
         assert (name, provenance) == (operation["operationId"], operation["x-provenance"]["path"])
         assert "assumed" in operation["x-provenance"]["status"]  # the numbers, of all of them
-    assert [HOSTS["login"]] == [server["url"] for server in SPEC["paths"]["/v3/login"]["servers"]]
+    own = {
+        path: [server["url"] for server in item["servers"]] for path, item in SPEC["paths"].items() if "servers" in item
+    }
+    assert {"/v3/login": [HOSTS["login"]]} == own
 
 
 def test_answers_and_requests() -> None:

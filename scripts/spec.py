@@ -1,0 +1,162 @@
+"""What several scripts need of openapi.yaml: its operations, what is wrong with it and where, redocly run on it."""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import attrs
+import yaml
+
+from kayrros_ext.testing.node import find_node
+from scripts.lint_spec import METHODS, lint
+
+ROOT = Path(__file__).parent.parent
+
+
+@attrs.frozen
+class Problem:
+    """What is wrong, where (from 1), by which rule; a warning does not stop anything."""
+
+    line: int
+    column: int
+    rule: str
+    words: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        return f"openapi.yaml:{self.line}:{self.column}: {self.rule}: {self.words}"
+
+
+def problems(text: str) -> list[Problem]:
+    """What `make lint-spec` finds, each with its place; where YAML breaks, nothing behind that is looked at."""
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        return [_yaml_problem(error)]
+    found = [*_by_redocly(text), *_by_our_rules(text)]
+    return found if any(not problem.warning for problem in found) else [*found, *_by_validator(text)]
+
+
+def _yaml_problem(error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    words = getattr(error, "problem", None) or str(error)
+    return Problem(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, "yaml", words)
+
+
+def _by_redocly(text: str) -> list[Problem]:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "openapi.yaml").write_text(text, "utf-8")
+        done = redocly("lint", f"{folder}/openapi.yaml", "--format", "json", "--max-problems", "1000")
+    if not done.stdout.strip():  # it could not read the document, and then it prints words alone
+        place = re.search(r"\((\d+):(\d+)\)", done.stderr)
+        words = " ".join(line.strip(" -") for line in done.stderr.splitlines() if line.startswith("  - "))
+        line, column = map(int, place.groups()) if place else (1, 1)
+        return [Problem(line, column, "parse", words or done.stderr.strip())]
+    found = []
+    for problem in json.loads(done.stdout)["problems"]:
+        place = problem["location"][0].get("start", {"line": 1, "col": 1})
+        warning = problem["severity"] != "error"
+        found.append(Problem(place["line"], place["col"], problem["ruleId"], problem["message"], warning))
+    return sorted(found, key=lambda problem: (problem.line, problem.column))
+
+
+def _by_our_rules(text: str) -> list[Problem]:
+    lines = text.splitlines()
+    return [
+        Problem(line, len(lines[line - 1]) - len(lines[line - 1].lstrip()) + 1, "provenance", words)
+        for line, words in lint(text)
+    ]
+
+
+def _by_validator(text: str) -> Iterator[Problem]:
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
+    for error in OpenAPIV31SpecValidator(yaml.safe_load(text)).iter_errors():
+        line, column = _place(text, list(error.absolute_path))
+        yield Problem(line, column, "openapi-spec-validator", error.message)
+
+
+def _place(text: str, path: list[Any]) -> tuple[int, int]:
+    """Line and column of what a path of keys leads to, as far as it leads."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == str(part)), node)
+        elif isinstance(node, yaml.SequenceNode):
+            node = node.value[int(part)]
+    return (node.start_mark.line + 1, node.start_mark.column + 1) if node else (1, 1)
+
+
+@cache
+def _redocly_command() -> list[str]:
+    node = find_node()
+    program = ROOT / "node_modules" / "@redocly" / "cli" / "bin" / "cli.js"
+    if node is None or not program.is_file():
+        raise SystemExit("redocly is not installed. Run `make setup`.")
+    return [str(node.executable), str(program)]
+
+
+def redocly(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run redocly, with the rules of redocly.yaml and no words of its own but the answer."""
+    command = [*_redocly_command(), *arguments, "--config", str(ROOT / "redocly.yaml")]
+    environment = {**os.environ, "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def operations(spec: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Path and method of each operation, by operationId; one without an id goes by method and path."""
+    return {
+        operation.get("operationId", f"{method} {path}"): (path, method)
+        for path, item in spec.get("paths", {}).items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def complete(spec: dict[str, Any], name: str) -> tuple[Any, set[str]]:
+    """All that an operation says, references followed, and the pointers of the components that it uses."""
+    path, method = operations(spec)[name]
+    item = spec["paths"][path]
+    apart = {key: value for key, value in item.items() if key not in METHODS}
+    inherited = {key: spec.get(key) for key in ("servers", "security")}
+    used: set[str] = set()
+    return [path, method, _follow(spec, [inherited, apart, item[method]], used)], used
+
+
+def _follow(spec: dict[str, Any], node: Any, used: set[str]) -> Any:
+    if isinstance(node, list):
+        return [_follow(spec, part, used) for part in node]
+    if not isinstance(node, dict):
+        return node
+    pointer = node.get("$ref")
+    if isinstance(pointer, str):
+        if pointer in used:  # also what ends a schema that holds itself
+            return pointer
+        used.add(pointer)
+        return [pointer, _follow(spec, resolve(spec, pointer), used)]
+    return {key: _follow(spec, value, used) for key, value in node.items()}
+
+
+def resolve(spec: dict[str, Any], pointer: str) -> Any:
+    """What a pointer such as #/components/schemas/Error points at, or None."""
+    node: Any = spec
+    for part in pointer.removeprefix("#/").split("/"):
+        name = part.replace("~1", "/").replace("~0", "~")
+        node = node[int(name)] if isinstance(node, list) else (node or {}).get(name)
+    return node
+
+
+def changed_operations(base: dict[str, Any], revision: dict[str, Any]) -> list[str]:
+    """Operations of the revision that are new or say something else, schemas, parameters and examples included."""
+    before = operations(base)
+    return [
+        name
+        for name in operations(revision)
+        if name not in before or complete(base, name)[0] != complete(revision, name)[0]
+    ]
