@@ -30,7 +30,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def pytest_(folder: Path, code: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_tanks.py").write_text(code)
-    return run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options)
+    return run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error", *options)
 
 
 def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
