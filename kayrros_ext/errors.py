@@ -11,7 +11,7 @@
     ├── ContractError           an answer is not what openapi.yaml says
     ├── TransportError          no answer came, or it broke off
     ├── DownloadError           a file could not be written
-    └── MockError               the mock could not start
+    └── MockError               the mock, or the fake on loopback, could not start
 
 Each message says what happened, to what, and what to do next. None holds a password or a token.
 """
@@ -117,4 +117,4 @@ class DownloadError(KayrrosError):
 
 
 class MockError(KayrrosError):
-    """The mock could not start; the message holds its last lines."""
+    """The mock could not start, and the message holds its last lines; or the fake has no port to listen on."""

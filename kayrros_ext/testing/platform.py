@@ -131,6 +131,9 @@ class Platform(Holdings):
 
         Args:
             port: a free one unless given.
+
+        Raises:
+            MockError: on entering the block, where the port is taken.
         """
         return serve_on_loopback(self.handle, port=port, sleep=self._sleep)
 

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
+from kayrros_ext.errors import MockError
 from kayrros_ext.testing.messages import Answer, BrokenError, Request
 
 Handle = Callable[[Request], Answer]
@@ -148,8 +149,14 @@ def serve_on_loopback(handle: Handle, *, port: int = 0, sleep: Callable[[float],
 
     Yields:
         Its URL.
+
+    Raises:
+        MockError: the port is taken, or is none.
     """
-    server = _Listener(port, handle, sleep)
+    try:
+        server = _Listener(port, handle, sleep)
+    except (OSError, OverflowError) as error:
+        raise MockError(f"The platform fake can't listen on port {port} ({error}). Choose another, or 0.") from error
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, name="platform-fake")
     thread.start()
     try:

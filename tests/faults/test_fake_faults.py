@@ -14,7 +14,7 @@ import trio.testing
 
 from kayrros_client.api.datasets import get_dataset_metadata, get_dataset_results
 from kayrros_client.models import DatasetMetadata
-from kayrros_ext import APIError, ContractError, Kayrros, KayrrosError, TransportError
+from kayrros_ext import APIError, ContractError, Kayrros, KayrrosError, MockError, TransportError
 from kayrros_ext.inputs import parse_dataset_id
 from kayrros_ext.settings import BASE_URL
 from kayrros_ext.testing import Fault, Platform, StaticFile
@@ -316,6 +316,14 @@ def test_the_server_ends_with_its_block(platform: Platform) -> None:
             assert 404 == client.get(url).status_code
         with pytest.raises(httpx.TransportError):
             client.get(url)
+
+
+def test_a_port_that_is_taken_is_an_error_of_ours(platform: Platform) -> None:
+    """So is one that is none."""
+    with platform.serve() as url:
+        for port in (int(url.rpartition(":")[2]), 70_000):
+            with pytest.raises(MockError, match="Choose another"), platform.serve(port=port):
+                pass
 
 
 def test_the_environment_points_to_the_server(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
