@@ -212,18 +212,18 @@ def _client(
     settings: Settings, auth: KayrrosAuth, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None
 ) -> Client:
     """The generated client, with its sync half made: two threads that come first would each make one."""
-    if transport is not None:
-        # No mounts beside it: a host of this machine would get around it.
-        way: dict[str, object] = {"transport": in_both_worlds(transport)}
-    else:
-        way = {"mounts": _mounts(settings)}
+    # What goes to this machine goes there directly: a proxy would be given the password, in the clear.
+    local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
+    mounts = {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
+    # With a transport, httpx knows no proxies, and a mount of None is that transport: nothing gets around it.
+    way = {} if transport is None else {"transport": in_both_worlds(transport)}
     client = Client(
         base_url=str(settings.base_url),
         headers={"User-Agent": USER_AGENT},
         timeout=settings.timeout,
         # Otherwise a generated call returns None for a status that the spec does not know.
         raise_on_unexpected_status=True,
-        httpx_args={"auth": auth, **way},
+        httpx_args={"auth": auth, "mounts": mounts, **way},
     )
     try:
         client.get_httpx_client()
@@ -233,9 +233,3 @@ def _client(
             "environment names: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, SSL_CERT_DIR."
         ) from error
     return client
-
-
-def _mounts(settings: Settings) -> dict[str, None]:
-    """What goes to this machine goes there directly: a proxy would be given the password, in the clear."""
-    local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
-    return {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
