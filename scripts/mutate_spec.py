@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -200,12 +201,13 @@ NONE = Damage("no damage: a comment", "paths:\n", "  /v3/login:", "  # Nothing c
 def main() -> int:
     """Try all, print the table, say what got through."""
     began = time.monotonic()
-    outcomes = run([NONE, *DAMAGES])
-    width = max(len(outcome.damage.name) for outcome in outcomes)
-    for outcome in outcomes:
+    width = max(len(damage.name) for damage in DAMAGES)
+    outcomes = []
+    for outcome in run([NONE, *DAMAGES]):
         tests = outcome.caught_by
         more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
-        print(f"{outcome.damage.name:<{width}}  {tests[0] + more if tests else 'GOT THROUGH'}")
+        print(f"{outcome.damage.name:<{width}}  {tests[0] + more if tests else 'GOT THROUGH'}", flush=True)
+        outcomes.append(outcome)
     control, *others = outcomes
     through = [outcome.damage.name for outcome in others if not outcome.caught_by]
     print(f"\n{len(others) - len(through)} of {len(others)} damages caught in {time.monotonic() - began:.0f} s")
@@ -216,7 +218,7 @@ def main() -> int:
     return 1 if through or control.caught_by else 0
 
 
-def run(damages: list[Damage], workers: int = WORKERS) -> list[Outcome]:
+def run(damages: list[Damage], workers: int = WORKERS) -> Iterator[Outcome]:
     """Try each in a copy of the checkout, a copy for each worker."""
     with tempfile.TemporaryDirectory() as folder:
         copies = [_copy(Path(folder) / str(number)) for number in range(workers)]
@@ -230,7 +232,7 @@ def run(damages: list[Damage], workers: int = WORKERS) -> list[Outcome]:
                 free.append(copy)
 
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(attempt, damages))
+            yield from pool.map(attempt, damages)
 
 
 def _copy(target: Path) -> Path:
@@ -247,7 +249,7 @@ def _copy(target: Path) -> Path:
 
 
 def _try(damage: Damage, copy: Path) -> list[str]:
-    """The tests that fail on it. Tests of the spec alone first, all of them; then the first of those with client and mock."""
+    """The tests that fail on it: of those of the spec alone all, else the first of those with client and mock."""
     spec = copy / "openapi.yaml"
     spec.write_text(damage.apply((ROOT / "openapi.yaml").read_text("utf-8")), "utf-8")
     if caught := _fail(copy, *QUICK):

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 def copy_checkout(target: Path) -> Path:
     """The copy; its own packages come first for what `run` starts in it."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():
@@ -52,9 +55,12 @@ FIELD = (
     "      type: object\n      additionalProperties: true\n      properties:\n",
     "    DatasetMetadata:\n      description: Metadata of a dataset of a collection.\n"
     "      type: object\n      additionalProperties: true\n      properties:\n"
-    "        nickname:\n          type: [string, 'null']\n          x-provenance: observed\n          description: A name.\n",
+    "        nickname:\n          type: [string, 'null']\n          x-provenance: observed\n          description: N.\n",
 )
-EXAMPLE = ("                    asset_count: 6\n", "                    asset_count: 6\n                    nickname: tanks\n")
+EXAMPLE = (
+    "                    asset_count: 6\n",
+    "                    asset_count: 6\n                    nickname: tanks\n",
+)
 VALUE = (
     "      x-provenance: reference (the values), assumed (the name)\n      type: string\n      enum: [OWNED,",
     "      x-provenance: reference (the values), assumed (the name), observed (OPEN)\n"

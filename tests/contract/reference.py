@@ -52,6 +52,26 @@ PRINTED = {
     "login": ("post", "/v3/login"),
     "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}"),
 }
+# Paths that the reference does not print, and how they are known.
+PATHS = {
+    "getDatasetResults": ("post", "/v1/processingresult/dataset/{datasetId}", "observed"),
+    "downloadStaticDataset": ("get", "/v1/collection/dataset/download/{datasetId}", "assumed"),
+}
+LOGIN_STATUSES = ["200", "400", "401", "403", "500"]  # assumed
+# What a request must have, and what may not be empty (assumed; see openapi.yaml for each reason).
+REQUIRED = {
+    "LoginRequest": ["email", "password"],
+    "DateRange": ["start_date", "stop_date"],
+    "ProcessingResultFilter": [],
+}
+NOT_EMPTY = [
+    ("LoginRequest", "email", "minLength"),
+    ("LoginRequest", "password", "minLength"),
+    ("ProcessingResultFilter", "mo_ids", "minItems"),
+]
+# The modules of the generated client.
+TAGS = {"login": "authentication", "getDatasetMetadata": "datasets", "getDatasetResults": "datasets"}
+TAGS["downloadStaticDataset"] = "datasets"
 # What the reference describes, and what it calls the answers, in its order; the numbers are assumed.
 OPERATIONS = ["login", "getDatasetMetadata", "getDatasetResults", "downloadStaticDataset"]
 LABELS = {

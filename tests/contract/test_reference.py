@@ -10,7 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.contract.reference import ANSWERS, HOSTS, LABELS, OPERATIONS, PRINTED, SCHEMAS, SHARED_OPTIONS
+from tests.contract.reference import (
+    ANSWERS,
+    HOSTS,
+    LABELS,
+    LOGIN_STATUSES,
+    NOT_EMPTY,
+    OPERATIONS,
+    PATHS,
+    PRINTED,
+    REQUIRED,
+    SCHEMAS,
+    SHARED_OPTIONS,
+    TAGS,
+)
 from tests.contract.test_spec import SPEC, operations, resolve
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -89,6 +102,42 @@ def test_hosts_and_printed_paths() -> None:
         path: [server["url"] for server in item["servers"]] for path, item in SPEC["paths"].items() if "servers" in item
     }
     assert {"/v3/login": [HOSTS["login"]]} == own
+
+
+def test_paths_that_are_not_printed() -> None:
+    """They stand as they are known, and no guess is called a fact."""
+    for name, (method, path, known) in PATHS.items():
+        assert path in SPEC["paths"], f"{name} is {known} at {path}"
+        assert name == SPEC["paths"][path][method]["operationId"]
+        assert known == operations()[name]["x-provenance"]["path"].split(" (")[0]
+
+
+def test_what_a_request_must_have() -> None:
+    """Login and range are whole, a filter may be left out and is not empty."""
+    schemas = SPEC["components"]["schemas"]
+    assert REQUIRED == {name: schemas[name].get("required", []) for name in REQUIRED}
+    for name, field, rule in NOT_EMPTY:
+        assert 1 == schemas[name]["properties"][field][rule], (name, field)
+    assert operations()["login"]["requestBody"]["required"] is True
+
+
+def test_the_id_of_a_dataset_is_a_uuid_in_the_path() -> None:
+    """As that of the metadata is."""
+    parameter = SPEC["components"]["parameters"]["DatasetId"]
+    assert ("path", True, ("string", "uuid")) == (parameter["in"], parameter["required"], kind(parameter["schema"]))
+
+
+def test_operations_have_their_places_and_statuses() -> None:
+    """The module of the client, the statuses of the login, and one body for all errors, under the type of each answer."""
+    assert TAGS == {name: operation["tags"][0] for name, operation in operations().items() if name in TAGS}
+    assert LOGIN_STATUSES == list(operations()["login"]["responses"])
+    for name in OPERATIONS:
+        for status, response in operations()[name]["responses"].items():
+            [(content_type, content)] = resolve(response)["content"].items()
+            file = status == "200" and name == "downloadStaticDataset"
+            assert ("*/*" if file else "application/json") == content_type, (name, status)
+            assert status == "200" or "Error" == kind(content["schema"]), (name, status)
+    assert ["Content-Disposition"] == list(operations()["downloadStaticDataset"]["responses"]["200"]["headers"])
 
 
 def test_answers_and_requests() -> None:

@@ -55,21 +55,29 @@ def test_an_edit_of_the_spec_is_all_that_an_operation_needs(checkout: Path) -> N
     assert str(checkout) in said.pop("package")
     assert {"assets": [["tank-1"], ["tank-1"]], "nickname": "tanks", "open": "OPEN"} == said
 
-    contract = run(checkout, PYTHON, "-m", "pytest", "tests/contract", "-v", "-k", "getTestAsset or test_spec or test_reference")
+    contract = run(
+        checkout, PYTHON, "-m", "pytest", "tests/contract", "-v", "-k", "getTestAsset or test_spec or test_reference"
+    )
     assert 0 == contract.returncode, contract.stdout
     for status in (200, 404):
         for call in ("call_sync", "call_async"):
-            assert f"test_every_status_of_every_operation_is_typed[getTestAsset-{status}-{call}] PASSED" in contract.stdout
+            assert (
+                f"test_every_status_of_every_operation_is_typed[getTestAsset-{status}-{call}] PASSED" in contract.stdout
+            )
 
 
 def test_a_field_that_goes_fails_the_right_checks(checkout: Path) -> None:
     """The reference knows it, and the committed client has it: both say so, by name."""
-    field = "        processing_name:\n          type: [string, 'null']\n          description: Name of the platform processing.\n"
+    field = (
+        "        processing_name:\n          type: [string, 'null']\n"
+        "          description: Name of the platform processing.\n"
+    )
     edit(checkout / "openapi.yaml", (field, ""))
     reference = run(checkout, PYTHON, "-m", "pytest", "tests/contract/test_reference.py", "-q")
     assert 1 == reference.returncode
-    assert "FAILED tests/contract/test_reference.py::test_a_field_of_the_reference_is_there[DatasetMetadata-processing_name]" in (
-        reference.stdout
+    assert (
+        "FAILED tests/contract/test_reference.py::test_a_field_of_the_reference_is_there[DatasetMetadata-processing_name]"
+        in (reference.stdout)
     )
     assert "the reference lists DatasetMetadata.processing_name, and openapi.yaml does not" in reference.stdout
     generated = run(checkout, PYTHON, "scripts/generate.py", "--check")
