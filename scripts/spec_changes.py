@@ -126,9 +126,13 @@ def _tell(record: dict[str, Any], thing: str, old: Any, new: Any) -> _Told:
     """Level, words and more names of each change that a record holds."""
     name, kind = record.get("property"), record["kind"]
     level = _level(record)
-    if kind != "modified":
+    value = new if kind == "added" else old
+    if kind != "modified" and record["typeName"] == "PathItem" and any(method in METHODS for method in value or {}):
+        for called in (value[method].get("operationId", thing) for method in value if method in METHODS):
+            yield level, f"operation `{called}` {kind}", {called}
+    elif kind != "modified":
         of_type = f" ({_type(new)})" if kind == "added" and _type(new) else ""
-        yield level, f"{thing} {kind}{of_type}", _inner(new if kind == "added" else old)
+        yield level, f"{thing} {kind}{of_type}", _inner(value)
     elif name == "enum":
         yield from _values(thing, old or [], new or [], level)
     elif name == "required" and isinstance(old or new, list):

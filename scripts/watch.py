@@ -64,6 +64,9 @@ class Loop:
         began, self.seen = time.monotonic(), text
         self._end_tests()
         say(f"saved {time.strftime('%H:%M:%S')}")
+        if text == self.good:
+            say("as the last good spec, which is served")
+            return
         if self._complain(text):
             say("client and mock stay those of the last good spec" if self.good else "no client and no mock yet")
             return

@@ -63,11 +63,28 @@ PATHS = {
         "assumed (by analogy with `summary`)",
     ),
 }
-# What a request needs, which the reference does not say (assumed, so that we send nothing that is half meant).
+LOGIN_STATUSES = ["200", "400", "401", "403", "500"]  # assumed
+# What a request must have, and what may not be empty (assumed; see openapi.yaml for each reason).
 REQUIRED = {
-    "CollectionDatasetsRequest": ["collection_id"],
     "LoginRequest": ["email", "password"],
     "DateRange": ["start_date", "stop_date"],
+    "ProcessingResultFilter": [],
+    "CollectionDatasetsRequest": ["collection_id"],
+}
+NOT_EMPTY = [
+    ("CollectionDatasetsRequest", "collection_id", "minLength"),
+    ("LoginRequest", "email", "minLength"),
+    ("LoginRequest", "password", "minLength"),
+    ("ProcessingResultFilter", "mo_ids", "minItems"),
+]
+# The modules of the generated client.
+TAGS = {
+    "login": "authentication",
+    "listCollections": "collections",
+    "listCollectionDatasets": "collections",
+    "getDatasetMetadata": "datasets",
+    "getDatasetResults": "datasets",
+    "downloadStaticDataset": "datasets",
 }
 # What the reference describes, and what it calls the answers, in its order; the numbers are assumed.
 OPERATIONS = ["login", "getDatasetMetadata", "getDatasetResults", "downloadStaticDataset"]

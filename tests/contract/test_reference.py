@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 
-from tests.contract.reference import ANSWERS, HOSTS, LABELS, OPERATIONS, PATHS, REQUIRED, SCHEMAS, SHARED_OPTIONS
+from tests.contract.reference import (
+    ANSWERS,
+    HOSTS,
+    LABELS,
+    LOGIN_STATUSES,
+    NOT_EMPTY,
+    OPERATIONS,
+    PATHS,
+    REQUIRED,
+    SCHEMAS,
+    SHARED_OPTIONS,
+    TAGS,
+)
 from tests.contract.test_spec import SPEC, operations, resolve
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -31,13 +43,6 @@ def kind(schema: dict[str, Any]) -> Any:
 def is_marked(schema: dict[str, Any]) -> bool:
     """Whether it says of itself that it is known from elsewhere."""
     return bool(re.match(r"(observed|assumed)\b", schema.get("x-provenance", "")))
-
-
-def test_sending_is_strict() -> None:
-    """A request has what it needs, and an empty list of assets is not sent."""
-    schemas = SPEC["components"]["schemas"]
-    assert {name: schemas[name]["required"] for name in REQUIRED} == REQUIRED
-    assert 1 == schemas["ProcessingResultFilter"]["properties"]["mo_ids"]["minItems"]
 
 
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in SCHEMAS.items() for field in fields])
@@ -98,6 +103,34 @@ def test_hosts_and_paths() -> None:
         path: [server["url"] for server in item["servers"]] for path, item in SPEC["paths"].items() if "servers" in item
     }
     assert {"/v3/login": [HOSTS["login"]]} == own
+
+
+def test_what_a_request_must_have() -> None:
+    """Login and range are whole, a filter may be left out and is not empty."""
+    schemas = SPEC["components"]["schemas"]
+    assert REQUIRED == {name: schemas[name].get("required", []) for name in REQUIRED}
+    for name, field, rule in NOT_EMPTY:
+        assert 1 == schemas[name]["properties"][field][rule], (name, field)
+    assert operations()["login"]["requestBody"]["required"] is True
+
+
+def test_the_id_of_a_dataset_is_a_uuid_in_the_path() -> None:
+    """As that of the metadata is."""
+    parameter = SPEC["components"]["parameters"]["DatasetId"]
+    assert ("path", True, ("string", "uuid")) == (parameter["in"], parameter["required"], kind(parameter["schema"]))
+
+
+def test_operations_have_their_places_and_statuses() -> None:
+    """The module of the client, the statuses of the login, and one body for all errors, under the type of each answer."""
+    assert TAGS == {name: operation["tags"][0] for name, operation in operations().items() if name in TAGS}
+    assert LOGIN_STATUSES == list(operations()["login"]["responses"])
+    for name in OPERATIONS:
+        for status, response in operations()[name]["responses"].items():
+            [(content_type, content)] = resolve(response)["content"].items()
+            file = status == "200" and name == "downloadStaticDataset"
+            assert ("*/*" if file else "application/json") == content_type, (name, status)
+            assert status == "200" or "Error" == kind(content["schema"]), (name, status)
+    assert ["Content-Disposition"] == list(operations()["downloadStaticDataset"]["responses"]["200"]["headers"])
 
 
 def test_answers_and_requests() -> None:

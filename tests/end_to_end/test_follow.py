@@ -1,0 +1,86 @@
+"""Only the spec needs an edit: client, mock and contract tests follow, in a copy of the checkout."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import EXAMPLE, FIELD, OPERATION, PYTHON, VALUE, copy_checkout, edit, run
+
+# What a user would write the next day; it runs on the copy's packages alone.
+USE = """
+import asyncio, json, pathlib, sys
+import kayrros_client
+from kayrros_client.api.datasets import get_dataset_metadata, get_test_asset
+from kayrros_client.models import AssetResult, SharedOption
+from kayrros_ext import Kayrros
+from kayrros_ext.testing import prism_mock
+
+async def fetch(url):
+    async with Kayrros(token="t", base_url=url, auth_url=url) as kayrros:
+        return await get_test_asset.asyncio("tank-1", client=kayrros.client, page_size=5)
+
+with prism_mock() as mock, Kayrros(token="t", base_url=mock.url, auth_url=mock.url) as kayrros:
+    answers = [get_test_asset.sync("tank-1", client=kayrros.client, page_size=5), asyncio.run(fetch(mock.url))]
+    assert all(isinstance(asset, AssetResult) for answer in answers for asset in answer)
+    metadata = kayrros.metadata("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
+    print(json.dumps({
+        "package": kayrros_client.__file__,
+        "assets": [[asset.asset_id for asset in answer] for answer in answers],
+        "nickname": metadata.nickname,
+        "open": SharedOption.OPEN.value,
+    }))
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return copy_checkout(tmp_path / "checkout")
+
+
+def make(checkout: Path, target: str) -> str:
+    # The environment is the linked one: make must not find it old, and set it up for the copy.
+    done = run(checkout, "make", "-o", ".venv/.ready", target)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_edit_of_the_spec_is_all_that_an_operation_needs(checkout: Path) -> None:
+    """A new operation, field and enum value: called sync and async through the mock, and under the contract tests."""
+    edit(checkout / "openapi.yaml", OPERATION, FIELD, EXAMPLE, VALUE)
+    assert "get_test_asset.py" in make(checkout, "generate")
+    used = run(checkout, PYTHON, "-W", "error", "-c", USE)
+    assert 0 == used.returncode, used.stderr
+    said = json.loads(used.stdout)
+    assert str(checkout) in said.pop("package")
+    assert {"assets": [["tank-1"], ["tank-1"]], "nickname": "tanks", "open": "OPEN"} == said
+
+    contract = run(
+        checkout, PYTHON, "-m", "pytest", "tests/contract", "-v", "-k", "getTestAsset or test_spec or test_reference"
+    )
+    assert 0 == contract.returncode, contract.stdout
+    for status in (200, 404):
+        for call in ("call_sync", "call_async"):
+            assert (
+                f"test_every_status_of_every_operation_is_typed[getTestAsset-{status}-{call}] PASSED" in contract.stdout
+            )
+
+
+def test_a_field_that_goes_fails_the_right_checks(checkout: Path) -> None:
+    """The reference knows it, and the committed client has it: both say so, by name."""
+    field = (
+        "        processing_name:\n          type: [string, 'null']\n"
+        "          description: Name of the platform processing.\n"
+    )
+    edit(checkout / "openapi.yaml", (field, ""))
+    reference = run(checkout, PYTHON, "-m", "pytest", "tests/contract/test_reference.py", "-q")
+    assert 1 == reference.returncode
+    assert (
+        "FAILED tests/contract/test_reference.py::test_a_field_of_the_reference_is_there[DatasetMetadata-processing_name]"
+        in (reference.stdout)
+    )
+    assert "the reference lists DatasetMetadata.processing_name, and openapi.yaml does not" in reference.stdout
+    generated = run(checkout, PYTHON, "scripts/generate.py", "--check")
+    assert 1 == generated.returncode
+    assert "generated/ is not what openapi.yaml gives" in generated.stdout
+    assert "kayrros_client/models/dataset_metadata.py" in generated.stdout
