@@ -9,7 +9,7 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean
+.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ demo: $(READY) ## data from the mock in a minute: log in, metadata, results, a f
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## run all tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
 check: $(READY) ## lint, types, spec, that generated/ is what the spec gives, and that the version follows
 	@$(BIN)/ruff check .
@@ -53,6 +53,9 @@ lint-spec: $(READY) ## lint openapi.yaml: redocly, openapi-spec-validator, our o
 spec-diff: $(READY) ## what changed in the spec since BASE=ref (else the last release), and the version that follows
 	@$(BIN)/python -m scripts.spec_diff $(BASE)
 
+fuzz: $(READY) ## Schemathesis against the mock and the platform fake; reports as JUnit in reports/
+	@$(BIN)/python -m scripts.schemathesis_run
+
 mutate-spec: $(READY) ## damage the spec in many small ways, and see that the contract tests catch each
 	@$(BIN)/python -m scripts.mutate_spec
 
@@ -71,5 +74,5 @@ lock: $(READY) ## renew the locks: requirements/ from pyproject.toml, package-lo
 	@.venv/lock/bin/python scripts/lock.py
 
 clean: ## remove all that the targets made
-	@rm -rf .venv .setup.lock node_modules dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .setup.lock node_modules dist reports demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
