@@ -189,11 +189,13 @@ DAMAGES = [
     ),
     Damage("the example of a parameter does not fit", "    DatasetId:\n", "example: 7d3c1a52-", "example: dataset-"),
     Damage("a parameter is in the query", "    DatasetId:\n", "in: path", "in: query"),
-    Damage("the header with the file's name", DOWNLOAD, "Content-Disposition", "Content-Name"),
+    Damage(
+        "the header with the file's name", DOWNLOAD, "            Content-Disposition:", "            Content-Name:"
+    ),
     Damage("provenance is dropped", RESULTS, "        path: observed\n", ""),
     Damage("provenance of a guess", "\n    Error:\n", "      x-provenance: assumed\n", ""),
     Damage("a guess is called a fact", DOWNLOAD, "path: assumed (by", "path: reference (by"),
-    Damage("another OpenAPI", "", "openapi: 3.1.1", "openapi: 3.0.3"),
+    Damage("another OpenAPI", "# The contract", "openapi: 3.1.1", "openapi: 3.0.3"),
 ]
 NONE = Damage("no damage: a comment", "paths:\n", "  /v3/login:", "  # Nothing changes here.\n  /v3/login:")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.mutate_spec import DAMAGES, NONE, Damage, run
+from scripts.mutate_spec import DAMAGES, Damage, run
 from tests.contract.test_spec import TEXT
 
 
@@ -18,10 +18,8 @@ def test_a_damage_that_no_longer_fits_is_said() -> None:
         Damage("gone", "paths:\n", "no such words", "").apply(TEXT)
 
 
-def test_damages_are_caught_and_a_comment_is_not() -> None:
-    """A type, a status and a required flag each fail a test; a comment fails none, with its client and its mock."""
+def test_damages_are_caught() -> None:
+    """A type, a status and a required flag each fail a test. That a comment fails none, `make mutate-spec` itself wants."""
     chosen = {"a type", "a status is dropped", "a field of a request is not required"}
-    damages = [damage for damage in DAMAGES if damage.name in chosen]
-    control, *others = run([NONE, *damages])
-    assert not control.caught_by
-    assert chosen == {outcome.damage.name for outcome in others if outcome.caught_by}
+    outcomes = run([damage for damage in DAMAGES if damage.name in chosen])
+    assert chosen == {outcome.damage.name for outcome in outcomes if outcome.caught_by}
