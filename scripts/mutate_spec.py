@@ -195,6 +195,16 @@ DAMAGES = [
     Damage("provenance is dropped", RESULTS, "        path: observed\n", ""),
     Damage("provenance of a guess", "\n    Error:\n", "      x-provenance: assumed\n", ""),
     Damage("a guess is called a fact", DOWNLOAD, "path: assumed (by", "path: reference (by"),
+    Damage("a path that only a client told of", "paths:\n", "/v1/processing/collection/list", "/v1/collection/list"),
+    Damage("a form field", "    CollectionDatasetsRequest:\n", "collection_id:", "collectionId:"),
+    Damage(
+        "a form becomes JSON",
+        "operationId: listCollectionDatasets\n",
+        "application/x-www-form-urlencoded",
+        "application/json",
+    ),
+    Damage("an observation is called reference", "operationId: listCollections\n", "path: observed", "path: reference"),
+    Damage("a bound of a range", "    DateRange:\n", "maximum: 253402300799999", "maximum: 2534023007999"),
     Damage("another OpenAPI", "# The contract", "openapi: 3.1.1", "openapi: 3.0.3"),
 ]
 NONE = Damage("no damage: a comment", "paths:\n", "  /v3/login:", "  # Nothing changes here.\n  /v3/login:")
