@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kayrros_ext.inputs import MAX_MS, MIN_MS
 from tests.contract.reference import (
     ANSWERS,
     HOSTS,
@@ -112,6 +113,9 @@ def test_what_a_request_must_have() -> None:
     for name, field, rule in NOT_EMPTY:
         assert 1 == schemas[name]["properties"][field][rule], (name, field)
     assert operations()["login"]["requestBody"]["required"] is True
+    # What the spec refuses of a date, the client refuses before it sends it.
+    for end in schemas["DateRange"]["properties"].values():
+        assert (MIN_MS, MAX_MS) == (end["minimum"], end["maximum"])
 
 
 def test_the_id_of_a_dataset_is_a_uuid_in_the_path() -> None:
