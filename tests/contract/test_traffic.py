@@ -12,7 +12,7 @@ from kayrros_client.api.datasets import get_dataset_results
 from kayrros_ext import AccessDeniedError, Kayrros, KayrrosError, LoginError, NotFoundError
 from kayrros_ext.inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
-from tests.contract.test_spec import operations
+from kayrros_ext.testing.operations import OPERATIONS
 from tests.contract.traffic import Recording, Traffic
 from tests.server import DATASET
 
@@ -70,7 +70,7 @@ def test_what_is_sent_and_what_comes_is_the_contract(
         stranger.metadata(DATASET)
     assert [] == traffic.violations(SPEC)
     assert {200, 401, 403, 404} == {response.status_code for _, response in traffic.exchanges}
-    assert set(operations()) == {request.operation for request in platform.requests}
+    assert {known.name for known in OPERATIONS} == {request.operation for request in platform.requests}
 
 
 def test_asyncio_calls_are_the_contract(platform: Platform, traffic: Traffic) -> None:
