@@ -1,5 +1,7 @@
 """Our own rules for openapi.yaml, beside redocly's: each operation says how well each part of it is known.
 
+Keys are strings, too: an unquoted status is a number to YAML.
+
 Prints a line for each problem, with file and line, and exits with 1 if there is one.
 """
 
@@ -43,7 +45,17 @@ def lint(text: str) -> list[tuple[int, str]]:
                 line = method.start_mark.line + 1
                 found = _provenance(operation)
                 problems += [(line, f"{method.value} {path.value}: {problem}") for problem in found]
-    return problems + list(_marks(_get(_get(document, "components"), "schemas")))
+    return [*problems, *_marks(_get(_get(document, "components"), "schemas")), *_keys(document)]
+
+
+def _keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Keys that YAML takes for something else than words: a status without quotes is a number, and breaks the generator."""
+    parts = node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else []
+    for part in parts:
+        key, value = part if isinstance(part, tuple) else (None, part)
+        if key is not None and key.tag != "tag:yaml.org,2002:str":
+            yield key.start_mark.line + 1, f"the key {key.value} is no string; put it into quotes"
+        yield from _keys(value)
 
 
 def _marks(node: yaml.Node | None) -> Iterator[tuple[int, str]]:

@@ -68,18 +68,23 @@ def _by_redocly(text: str) -> list[Problem]:
 
 def _by_our_rules(text: str) -> list[Problem]:
     lines = text.splitlines()
-    return [
-        Problem(line, len(lines[line - 1]) - len(lines[line - 1].lstrip()) + 1, "provenance", words)
-        for line, words in lint(text)
-    ]
+    found = []
+    for line, words in lint(text):
+        there = lines[line - 1] if line <= len(lines) else ""  # an empty file has no line 1
+        found.append(Problem(line, len(there) - len(there.lstrip()) + 1, "ours", words))
+    return found
 
 
 def _by_validator(text: str) -> Iterator[Problem]:
     from openapi_spec_validator import OpenAPIV31SpecValidator
 
-    for error in OpenAPIV31SpecValidator(yaml.safe_load(text)).iter_errors():
-        line, column = _place(text, list(error.absolute_path))
-        yield Problem(line, column, "openapi-spec-validator", error.message)
+    try:
+        for error in OpenAPIV31SpecValidator(yaml.safe_load(text)).iter_errors():
+            line, column = _place(text, list(error.absolute_path))
+            yield Problem(line, column, "openapi-spec-validator", error.message)
+    except Exception as error:
+        # What it can't take at all it does not name the place of. Whoever watches must hear of it, and go on.
+        yield Problem(1, 1, "openapi-spec-validator", f"{type(error).__name__}: {error}")
 
 
 def _place(text: str, path: list[Any]) -> tuple[int, int]:

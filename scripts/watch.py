@@ -182,7 +182,8 @@ def saves() -> Iterator[str]:
             now = (status.st_ino, status.st_mtime_ns, status.st_size)
             if now == before != done:
                 done = now
-                yield SPEC.read_text("utf-8")
+                # Bytes that are no text stay in it, as what the YAML reader names.
+                yield SPEC.read_text("utf-8", errors="surrogateescape")
             before = now
         pause.wait(LOOK_S)
 

@@ -11,7 +11,9 @@ import pytest
 
 from kayrros_ext.settings import AUTH_URL, BASE_URL
 from kayrros_ext.testing import Fault, Platform
+from kayrros_ext.testing.examples import EMISSIONS
 from kayrros_ext.testing.operations import OPERATIONS
+from tests.contract.reference import SCHEMAS
 from tests.contract.test_spec import METHODS, SPEC, named, operations, resolve
 from tests.server import DATASET, DOWNLOAD, LOGIN, METADATA, RESULTS
 
@@ -66,6 +68,8 @@ def send(request: pytest.FixtureRequest, platform: Platform) -> Iterator[Any]:
             )
 
 
+COLLECTIONS, MEMBERS = "/v1/processing/collection/list", "/v1/processing/collection/datasets"
+
 # Operation, status, and a request that gets it.
 REQUESTS: list[tuple[str, int, tuple[str, str, dict[str, Any]]]] = [
     ("login", 200, ("POST", LOGIN, {"json": LOGIN_BODY["value"]})),
@@ -74,6 +78,14 @@ REQUESTS: list[tuple[str, int, tuple[str, str, dict[str, Any]]]] = [
     ("getDatasetResults", 200, ("POST", RESULTS, {"json": FILTER["value"]})),
     ("getDatasetResults", 400, ("POST", RESULTS, {"json": {"mo_ids": []}})),
     ("downloadStaticDataset", 200, ("GET", DOWNLOAD, {})),
+    ("listCollections", 200, ("GET", COLLECTIONS, {})),
+    ("listCollections", 401, ("GET", COLLECTIONS, {"headers": {"Authorization": "Bearer x"}})),
+    ("listCollections", 405, ("PUT", COLLECTIONS, {})),
+    ("listCollectionDatasets", 200, ("POST", MEMBERS, {"data": {"collection_id": EMISSIONS}})),
+    ("listCollectionDatasets", 400, ("POST", MEMBERS, {"data": {"id": EMISSIONS}})),
+    ("listCollectionDatasets", 401, ("POST", MEMBERS, {"headers": {"Authorization": "Bearer x"}})),
+    ("listCollectionDatasets", 404, ("POST", MEMBERS, {"data": {"collection_id": "none"}})),
+    ("listCollectionDatasets", 405, ("PUT", MEMBERS, {})),
 ]
 for _name, _method, _path in [
     ("getDatasetMetadata", "GET", METADATA),
@@ -126,7 +138,9 @@ def test_each_status_of_the_spec_is_reached() -> None:
     """By the requests above, but for those that only faults bring."""
     reached = {(operation, str(status)) for operation, status, _ in REQUESTS}
     declared = {(name, status) for name, _, _ in REQUESTS for status in operations()[name]["responses"]}
-    assert {"409", "500"} == {status for _, status in declared - reached} - {"403"}
+    assert {known.name for known in OPERATIONS} == {name for name, _ in reached}
+    lists = {("listCollections", "400"), ("listCollections", "404")}  # nothing of the request can be wrong
+    assert {"409", "500"} == {status for _, status in declared - reached - lists} - {"403"}
     assert ("login", "403") in declared - reached
 
 
@@ -143,11 +157,12 @@ def test_a_violation_would_be_seen(send: Any, platform: Platform) -> None:
 
 
 def test_the_operations_are_where_the_spec_has_them() -> None:
-    """Method and path of each, by its operationId."""
+    """Method and path of each that the fake knows; one that is new to the spec is not in it yet."""
     known = {operation.name: operation for operation in OPERATIONS}
+    assert set(known) <= set(operations())
     for path, item in SPEC["paths"].items():
         for method, operation in item.items():
-            if method in METHODS:
+            if method in METHODS and operation["operationId"] in known:
                 ours = known[operation["operationId"]]
                 assert (method.upper(), True) == (ours.method, bool(ours.path.fullmatch(path)))
                 servers = item.get("servers", SPEC["servers"])
@@ -167,7 +182,13 @@ def shape(value: Any, where: str = "") -> set[tuple[str, str]]:
 def test_the_examples_have_the_shape_of_the_spec(example: str, send: Any) -> None:
     """Metadata and results: the same fields, types and nulls, the same assets, as many dates and metrics."""
     metadata = send("GET", METADATA.replace(DATASET, IDS[example])).json()
-    assert shape(named("getDatasetMetadata")[example]) == shape(metadata)
+    # What the reference lists; a field that is new to the spec is not in the fake yet.
+    listed = {
+        name: value
+        for name, value in named("getDatasetMetadata")[example].items()
+        if name in SCHEMAS["DatasetMetadata"]
+    }
+    assert shape(listed) == shape(metadata)
     for field in ("id", "name", "asset_count", "start_date", "stop_date", "sharedOption", "processing_id", "source_id"):
         assert named("getDatasetMetadata")[example][field] == metadata[field]
     ours = send("POST", RESULTS.replace(DATASET, IDS[example])).json()

@@ -188,6 +188,13 @@ def test_every_operation_says_where_it_comes_from() -> None:
     assert not lint(TEXT)
 
 
+def test_a_status_without_quotes_is_a_problem() -> None:
+    """YAML takes it for a number, other linters take it as it is, and the generator breaks on it."""
+    [(line, words)] = lint(TEXT.replace("'409':", "409:", 1))
+    assert "the key 409 is no string" in words
+    assert "'409':" == TEXT.splitlines()[line - 1].strip()
+
+
 def test_a_spec_without_operations_is_a_problem() -> None:
     """Nothing to check is not the same as all well."""
     assert lint("openapi: 3.1.1\n")

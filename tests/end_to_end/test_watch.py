@@ -92,7 +92,8 @@ def test_a_save_is_followed_and_a_broken_one_is_not(watch: Watch) -> None:
     for old, new, says in (
         ("paths:\n", "paths: [\n", r"openapi.yaml:\d+:\d+: yaml: "),
         ("operationId: login\n", "operationIdx: login\n", r"openapi.yaml:\d+:7: struct: .*operationIdx"),
-        ("path: observed\n", "path: rumoured\n", r"openapi.yaml:\d+:5: provenance: post .*rumoured"),
+        ("path: observed\n", "path: rumoured\n", r"openapi.yaml:\d+:5: ours: post .*rumoured"),
+        ("        '409':\n", "        409:\n", r"openapi.yaml:\d+:9: ours: the key 409 is no string"),
         # Good OpenAPI, of which the generator would drop an answer: it warns.
         ("            '*/*':\n", "            image/tiff:\n", "could not make a client of openapi.yaml"),
     ):
@@ -103,6 +104,13 @@ def test_a_save_is_followed_and_a_broken_one_is_not(watch: Watch) -> None:
         assert "tanks" == answer.json()["nickname"]
         assert written == client.read_bytes()
         watch.save((new, old))
+        watch.until("as the last good spec")
+    good = watch.spec.read_bytes()
+    for broken, says in ((b"", r"openapi.yaml:1:1: "), (b"\xff\xfe" + good, r"openapi.yaml:1:1: yaml: ")):
+        watch.spec.write_bytes(broken)
+        watch.until(says)
+        watch.until("stay those of the last good spec")
+        watch.spec.write_bytes(good)
         watch.until("as the last good spec")
     watch.process.send_signal(signal.SIGTERM)
     assert 0 == watch.process.wait(20)
