@@ -219,7 +219,8 @@ class _Turn:
 
     def __init__(self, timeout: httpx.Timeout) -> None:
         parts = (timeout.connect, timeout.read)
-        self._patience_s = None if None in parts else sum(part or 0 for part in parts)
+        # A lock takes no longer wait than TIMEOUT_MAX, which is centuries.
+        self._patience_s = None if None in parts else min(sum(part or 0 for part in parts), threading.TIMEOUT_MAX)
         self._lock = threading.Lock()
         self._thread_of_task: int | None = None
 

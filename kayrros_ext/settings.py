@@ -18,7 +18,6 @@ AUTH_URL = "https://auth.kayrros.com"
 # The gateway gives up after about a minute (assumed from its 504s); we listen longer, so that it is the one to say so.
 DEFAULT_TIMEOUT = httpx.Timeout(120, connect=10)
 
-
 # Kayrros can tell who calls.
 USER_AGENT = f"kayrros-client/{metadata.version('kayrros-client')} httpx/{httpx.__version__}"
 

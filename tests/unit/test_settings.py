@@ -2,14 +2,16 @@
 
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros
+from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.secrets import Secret
 from kayrros_ext.settings import Settings
+from tests.server import DATASET, Platform, Server
 
 
 def load(**given: str) -> Settings:
@@ -139,6 +141,14 @@ def test_a_timeout_that_is_no_time_is_refused(timeout: float) -> None:
     """Seconds, more than 0."""
     with pytest.raises(ConfigurationError, match="timeout"):
         Settings.load(token="t", timeout=timeout)
+
+
+def test_a_timeout_of_centuries_is_one(platform: Platform, start: Callable[..., Server]) -> None:
+    """However long, a call works."""
+    server = start(platform)
+    with Kayrros(email="e", password="p", base_url=server.url, auth_url=server.url, timeout=1e8) as kayrros:
+        assert "Tanks" == kayrros.metadata(DATASET).name
+    assert KayrrosAuth(Settings.load(email="e", password="p", timeout=1e12))._turn.wait()
 
 
 def test_a_timeout_is_always_set() -> None:
