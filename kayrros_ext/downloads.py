@@ -1,28 +1,18 @@
 """A streamed answer to a file on disk: flat memory, a safe name, whole or not at all."""
 
-import contextlib
-import errno
 import mimetypes
 import os
-import secrets
 import unicodedata
-from collections.abc import Iterator
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
-from typing import IO
 
 import httpx
 
 from kayrros_ext.errors import DownloadError, UsageError
+from kayrros_ext.files import TODO, whole_or_not_at_all
 
 CHUNK = 1024 * 1024
-_TODO = {
-    errno.ENOSPC: "Free the disk, or choose another directory.",
-    errno.EDQUOT: "Free your quota of the disk, or choose another directory.",
-    errno.EACCES: "Choose a directory that you may write to.",
-    errno.EROFS: "Choose a directory that you may write to.",
-}
 
 
 def parse_directory(value: str | Path) -> Path:
@@ -56,11 +46,11 @@ def save(response: httpx.Response, directory: Path, fallback: str) -> Path:
     path = directory / file_name(response.headers, fallback)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with _whole_or_not_at_all(path) as file:
+        with whole_or_not_at_all(path) as file:
             for chunk in response.iter_bytes(CHUNK):
                 file.write(chunk)
     except OSError as error:
-        todo = _TODO.get(error.errno or 0, "Choose another directory.")
+        todo = TODO.get(error.errno or 0, "Choose another directory.")
         raise DownloadError(f"{path} could not be written ({error.strerror or error}). {todo}", path=path) from error
     return path
 
@@ -91,21 +81,3 @@ def _given_name(headers: httpx.Headers) -> str:
         return collapse_rfc2231_value(names[0]) if names else ""
     except (ValueError, TypeError, LookupError):  # what the parser does with a header that is no such header
         return ""
-
-
-@contextlib.contextmanager
-def _whole_or_not_at_all(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside the target, moved over it at the end, and gone if there was no end."""
-    # Not of the tempfile module: its files are for their owner alone, and this becomes a file like any other.
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    with part.open("xb") as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            part.replace(path)
-        except BaseException:
-            file.close()
-            part.unlink(missing_ok=True)
-            raise

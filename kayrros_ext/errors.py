@@ -10,13 +10,17 @@
     │   └── NotFoundError       404
     ├── ContractError           an answer is not what openapi.yaml says
     ├── TransportError          no answer came, or it broke off
-    ├── DownloadError           a file could not be written
+    ├── GapError                part of a dataset's results could not be had
+    ├── DownloadError           a downloaded file could not be written
+    ├── ExportError             results could not be written to a file
+    ├── MissingExtraError       a package of an extra is not installed (an ImportError too)
     └── MockError               the mock, or the fake on loopback, could not start
 
 Each message says what happened, to what, and what to do next. None holds a password or a token.
 """
 
 from pathlib import Path
+from typing import Any
 
 
 class KayrrosError(Exception):
@@ -106,6 +110,18 @@ class TransportError(KayrrosError):
     operation: str
 
 
+class GapError(KayrrosError):
+    """Part of a dataset's results could not be had at any size; what else there was is in `results`.
+
+    Attributes:
+        gaps: the parts that are missing, each with the error that it ended in.
+        results: what was fetched, a Results.
+    """
+
+    gaps: tuple[Any, ...]
+    results: Any
+
+
 class DownloadError(KayrrosError):
     """A downloaded file could not be written to disk. What was there before is untouched.
 
@@ -114,6 +130,26 @@ class DownloadError(KayrrosError):
     """
 
     path: Path
+
+
+class ExportError(KayrrosError):
+    """Results could not be written to a file. What was there before is untouched.
+
+    Attributes:
+        path: the file or folder in question.
+    """
+
+    path: Path
+
+
+class MissingExtraError(KayrrosError, ImportError):
+    """A call wants a package that an extra brings, and it is not installed.
+
+    Attributes:
+        extra: name of the extra: `pip install "kayrros-client[extra]"`.
+    """
+
+    extra: str
 
 
 class MockError(KayrrosError):

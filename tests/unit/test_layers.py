@@ -25,6 +25,7 @@ ORDER = [
     "calls",
     "tables",
     "results",
+    "files",
     "downloads",
     "transports",
     "client",
@@ -111,7 +112,7 @@ def test_the_public_surface_is_a_list() -> None:
     assert {
         *("Kayrros", "Results", "KayrrosError", "ConfigurationError", "UsageError", "LoginError", "APIError"),
         *("UnauthorizedError", "AccessDeniedError", "NotFoundError", "ContractError", "TransportError"),
-        *("DownloadError", "MockError"),
+        *("GapError", "DownloadError", "ExportError", "MissingExtraError", "MockError"),
     } == set(kayrros_ext.__all__)
     testing = importlib.import_module("kayrros_ext.testing")
     assert {
