@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from kayrros_ext.results import Results
+    from kayrros_ext.retries import Retries
 
 __all__ = [
     "APIError",
@@ -42,6 +43,7 @@ __all__ = [
     "MockError",
     "NotFoundError",
     "Results",
+    "Retries",
     "TransportError",
     "UnauthorizedError",
     "UsageError",
@@ -49,7 +51,7 @@ __all__ = [
 
 # Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
 # that does not use it need not pay for HTTP.
-_MODULES = {"Kayrros": "client", "Results": "results"}
+_MODULES = {"Kayrros": "client", "Results": "results", "Retries": "retries"}
 
 
 def __getattr__(name: str) -> Any:

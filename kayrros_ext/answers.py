@@ -1,11 +1,9 @@
 """What an answer that is not a success says for itself. Its body is not documented, so whatever comes is read."""
 
-import contextlib
 import json
 from collections.abc import Callable
 
 import attrs
-import httpx
 
 # Enough for any message; a gateway may send a page, and nobody wants all of it in a log.
 MAX_BODY = 64 * 1024
@@ -62,15 +60,3 @@ def _line(text: str, redact: Callable[[str], str]) -> str | None:
     """One line that a terminal and a log can take, of some length at most."""
     line = " ".join("".join(c if c.isprintable() else " " for c in redact(text)).split())
     return (line if len(line) <= MAX_WORDS else line[:MAX_WORDS] + "…") or None
-
-
-def beginning(response: httpx.Response) -> bytes:
-    """The first bytes of a streamed body, so that an error page of a gigabyte stays a page."""
-    body = b""
-    # A body that breaks off is still an error with a status, and that is the better news.
-    with contextlib.suppress(httpx.HTTPError):
-        for chunk in response.iter_bytes(chunk_size=MAX_BODY):
-            body += chunk
-            if len(body) >= MAX_BODY:
-                break
-    return body[:MAX_BODY]

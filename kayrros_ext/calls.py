@@ -1,8 +1,7 @@
 """The one door from the hand-written layer to the generated one. Here a status becomes an error.
 
-A generated call returns errors as values, drops what is not documented, fails with bare exceptions on what is not JSON,
-and reads every body into memory. So this module takes from the generated operation what comes from the spec, the request
-and the typed reading of its answer, and does the sending itself.
+A generated call gives errors back as values, and does not look whether a field is of its declared type. So this module
+takes from the generated operation what comes from the spec, the request and the typed reading of its answer.
 """
 
 import contextlib
@@ -16,31 +15,11 @@ import httpx
 
 import kayrros_client.models
 from kayrros_client import AuthenticatedClient, Client
-from kayrros_ext.answers import MAX_BODY, Explanation, beginning, explain
-from kayrros_ext.auth import KayrrosAuth
-from kayrros_ext.errors import (
-    AccessDeniedError,
-    APIError,
-    ContractError,
-    NotFoundError,
-    TransportError,
-    UnauthorizedError,
-    UsageError,
-)
-
-_BY_STATUS: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
-_TODO = {
-    403: "Ask Kayrros whether the dataset is shared with your account.",
-    404: "Copy the id again from the Collection Dashboard in Kayrros Studio.",
-    429: "Wait, and send less at a time.",
-    504: "The gateway gave up: the answer is too large. Ask for less with start and stop, or with assets.",
-}
-_TODO_BY_CLASS = {
-    2: "The API is not known to answer so: check KAYRROS_BASE_URL.",
-    3: "The API is not known to redirect: check KAYRROS_BASE_URL.",
-    4: "Check the arguments of the call.",
-    5: "The platform failed: try again later.",
-}
+from kayrros_client.contract import OPERATIONS
+from kayrros_ext.bodies import beginning
+from kayrros_ext.errors import ContractError
+from kayrros_ext.exchange import Answer, HTTPClient, LoggedInClient, content_problem
+from kayrros_ext.failures import Failures
 
 _T = typing.TypeVar("_T")
 
@@ -57,69 +36,95 @@ class Operation(Protocol):
 
 @attrs.frozen
 class Door:
-    """Sends operations of the generated client, and gives back successes alone."""
+    """Sends operations of the generated client, and gives back successes alone.
+
+    Attributes:
+        client: the generated client, whose sync half is `http`.
+        http: what requests go through.
+    """
 
     client: Client
-    auth: KayrrosAuth
+    http: HTTPClient
+
+    @classmethod
+    def of(cls, client: LoggedInClient) -> "Door":
+        """The door of a client."""
+        return cls(client, client.get_httpx_client())
 
     def typed(self, operation: Operation, **arguments: Any) -> Any:
         """The typed answer of an operation, each field of the type that the spec declares.
 
         Raises:
-            APIError, TransportError, LoginError, UsageError: as for `stream`.
+            APIError: any status but 200; its subclass where there is one.
             ContractError: the answer is not what the spec says.
+            TransportError: no answer came, or it broke off.
+            LoginError: the login failed.
+            UsageError: the client is closed.
         """
+        found = self._parsed(operation, self._success(operation, arguments))
+        # Raised here: what the answer holds would show among the locals of the frame that read it.
+        if isinstance(found, ContractError):
+            raise found
+        return found
 
-        def reading(response: httpx.Response) -> Any:
-            try:
-                answer = response.json()
-                parsed = operation._parse_response(client=self.client, response=response)
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-                raise ContractError(f"{type(error).__name__}: {error}") from None
-            # The generated reading takes an empty array, or an empty string, for an object without members.
-            if type(answer) is not (list if isinstance(parsed, list) else dict):
-                raise ContractError("it is JSON of another type")
-            for where, problem in mismatches(parsed):
-                raise ContractError(f"`{where}` {problem}", where=where)
-            return parsed
+    def _parsed(self, operation: Operation, answer: Answer) -> Any:
+        """The typed answer, or the error that it is none."""
+        name, failure = operation_id(operation), self._failures.contract
+        try:
+            parsed = operation._parse_response(client=self.client, response=answer)
+        except ContractError as error:
+            return error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            return failure(name, f"{type(error).__name__}: {error}", answer.content)
+        wrong = next(mismatches(parsed), None)
+        return parsed if wrong is None else failure(name, f"`{wrong[0]}` {wrong[1]}", where=wrong[0])
 
-        return self._read(operation, reading, **arguments)
-
-    def body(self, operation: Operation, reading: Callable[[bytes], _T], **arguments: Any) -> _T:
+    def body(
+        self,
+        operation: Operation,
+        reading: Callable[[bytes], _T],
+        unless: frozenset[int] = frozenset(),
+        **arguments: Any,
+    ) -> _T:
         """The body of an answer, read by a function of our own instead of the generated one.
 
+        Args:
+            operation: a module of kayrros_client.api.
+            reading: from the body to what is wanted; may raise ContractError.
+            unless: statuses that are not worth another attempt.
+            arguments: what the operation takes, as in the generated signature.
+
         Raises:
-            APIError, TransportError, LoginError, UsageError: as for `stream`.
-            ContractError: `reading` says so.
+            As for `typed`.
         """
-        return self._read(operation, lambda response: reading(response.content), **arguments)
-
-    def _read(self, operation: Operation, reading: Callable[[httpx.Response], _T], **arguments: Any) -> _T:
-        name = operation_id(operation)
-        with self.stream(operation, **arguments) as response:
-            kind = response.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
-            if not kind.endswith("json"):
-                said = explain(beginning(response), self.auth.redact)
-                raise self._not_the_contract(name, f"it is {kind!r:.80}, not application/json", said)
-            response.read()
+        answer = self._success(operation, arguments, unless)
         try:
-            return reading(response)
+            return reading(answer.content)
         except ContractError as error:
-            # What was caught may repeat what the server sent, and that may repeat our secrets.
-            problem, where = self.auth.redact(str(error)), error.where
-        begins = None if where else explain(response.content[:MAX_BODY], self.auth.redact)
-        raise self._not_the_contract(name, problem, begins, where)
+            failure = self._failures.contract(
+                operation_id(operation), str(error), None if error.where else answer.content, error.where
+            )
+        raise failure
 
-    def _not_the_contract(
-        self, name: str, problem: str, begins: Explanation | None, where: str | None = None
-    ) -> ContractError:
-        said = f" It begins: {begins}." if begins else ""
-        return ContractError(
-            f"{name}: the answer of {self._host} is not what the contract says: {problem}.{said} Check KAYRROS_BASE_URL "
-            "and whether a proxy answers in the API's place; if neither, the API has changed: please report it.",
-            operation=name,
-            where=where,
-        )
+    def _success(self, operation: Operation, arguments: dict[str, Any], unless: frozenset[int] = frozenset()) -> Answer:
+        name = operation_id(operation)
+        known = next(known for known in OPERATIONS if known.id == name)
+        answer = self.http.complete(self._request(operation, {}, arguments), known, unless)
+        if answer.status_code != 200:
+            raise self._failures.status(name, answer, answer.content, answer.extensions["attempts"])
+        if problem := content_problem(answer):
+            raise self._failures.contract(name, problem, answer.content)
+        return answer
+
+    def _request(self, operation: Operation, headers: dict[str, str], arguments: dict[str, Any]) -> httpx.Request:
+        if self.http.is_closed:
+            raise self._failures.closed()
+        kwargs = operation._get_kwargs(**arguments)
+        sent = {**kwargs.pop("headers", {}), **headers}
+        # A generated request names a content type also for a body that it leaves out.
+        if not kwargs.keys() & {"json", "data"}:
+            sent.pop("Content-Type", None)
+        return self.http.build_request(**kwargs, headers=sent)
 
     @contextlib.contextmanager
     def stream(
@@ -133,71 +138,22 @@ class Door:
             arguments: what the operation takes, as in the generated signature.
 
         Raises:
-            APIError: any status but 200; its subclass where there is one.
-            TransportError: no answer came, or it broke off, also while the caller reads it.
-            LoginError: the login failed.
-            UsageError: the client is closed.
+            As for `typed`; TransportError also where it breaks off while the caller reads it.
         """
         name = operation_id(operation)
-        http = self.client.get_httpx_client()
-        if http.is_closed:
-            raise UsageError("This Kayrros is closed. Make the call inside its `with` block, or make a new one.")
-        kwargs = operation._get_kwargs(**arguments)
-        sent = {**kwargs.pop("headers", {}), **(headers or {})}
-        # A generated request names a content type also for a body that it leaves out.
-        if not kwargs.keys() & {"json", "data"}:
-            sent.pop("Content-Type", None)
+        request = self._request(operation, headers or {}, arguments)
         try:
-            with http.stream(**kwargs, headers=sent) as response:
+            response = self.http.send(request, stream=True)
+            with contextlib.closing(response):
                 if response.status_code != 200:
-                    raise self._api_error(name, response)
+                    raise self._failures.status(name, response, beginning(response))
                 yield response
         except (httpx.RequestError, httpx.InvalidURL) as error:
-            # The cause is kept where it shows no secret: a server may repeat what it was sent in a header that is broken.
-            cause = error if self.auth.redact(_chain(error)) == _chain(error) else None
-            raise self._transport_error(name, error) from cause
+            raise self._failures.transport(name, error)  # noqa: B904 - with a cause of its own
 
     @property
-    def _host(self) -> str:
-        return self.client.get_httpx_client().base_url.host
-
-    def _api_error(self, name: str, response: httpx.Response) -> APIError:
-        status = response.status_code
-        said = explain(beginning(response), self.auth.redact)
-        todo = _TODO.get(status)
-        if status == 401:
-            todo = (
-                "A new login did not help: ask Kayrros about the account."
-                if self.auth.can_log_in
-                else "The token is not valid any more, and there are no credentials to get another: give a new token, or "
-                "email and password (KAYRROS_EMAIL, KAYRROS_PASSWORD)."
-            )
-        elif todo is None:
-            todo = _TODO_BY_CLASS.get(status // 100, "Try again later.")
-        return _BY_STATUS.get(status, APIError)(
-            f"{name}: {self._host} answered {status} ({said}). {todo}",
-            status=status,
-            operation=name,
-            code=said.code,
-            message=said.message,
-            excerpt=said.excerpt,
-        )
-
-    def _transport_error(self, name: str, error: httpx.RequestError | httpx.InvalidURL) -> TransportError:
-        request = error.request if isinstance(error, httpx.RequestError) else None
-        during = "login" if request and self.auth.is_login(request) else name
-        host = request.url.host if request else self._host
-        words = self.auth.redact(str(error)) or "no further words"
-        return TransportError(
-            f"{during}: no whole answer from {host} ({type(error).__name__}: {words}). Check the network, the proxy and "
-            "KAYRROS_BASE_URL or KAYRROS_AUTH_URL; where the answer is only slow, give Kayrros a longer timeout.",
-            operation=during,
-        )
-
-
-def _chain(error: BaseException | None) -> str:
-    """All that a traceback would print of an error and what led to it."""
-    return f"{error!r} {error}" + _chain(error.__cause__ or error.__context__) if error else ""
+    def _failures(self) -> Failures:
+        return self.http.exchange.failures
 
 
 def operation_id(operation: Operation) -> str:

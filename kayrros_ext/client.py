@@ -8,21 +8,21 @@ from uuid import UUID
 
 import httpx
 
-from kayrros_client import Client
 from kayrros_client.api.collections import list_collection_datasets, list_collections
 from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
 from kayrros_client.models import CollectionDatasetsRequest
-from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.calls import Door
 from kayrros_ext.downloads import parse_directory, save
-from kayrros_ext.errors import ConfigurationError
+from kayrros_ext.exchange import logged_in_client
 from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
 from kayrros_ext.results import Results
+from kayrros_ext.retries import DEFAULT_COUNT, Retries
 from kayrros_ext.secrets import Secret
-from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
-from kayrros_ext.transports import in_both_worlds
+from kayrros_ext.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
+from kayrros_ext.tls import Verify
 
 if TYPE_CHECKING:
+    from kayrros_client import Client
     from kayrros_client.models import Collection, CollectionDataset, DatasetMetadata
 
 
@@ -39,6 +39,13 @@ class Kayrros:
         base_url: data host; else KAYRROS_BASE_URL; else https://platform.api.kayrros.com (reference).
         auth_url: login host; else KAYRROS_AUTH_URL; else https://auth.kayrros.com (reference).
         timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout; 10 and 120 unless given.
+        retries: how often a request is tried again after a connection that fails or breaks, a timeout, or one of the
+            statuses 429, 502, 503 and 504; 0 for never. Or Retries, which says how long to wait as well.
+        total_timeout: seconds for a request with all of its attempts.
+        concurrency: how many requests of one `results` call run at a time.
+        max_body: most bytes of an answer that is read into memory, unpacked.
+        verify: which certificates to trust, if not those of SSL_CERT_FILE, SSL_CERT_DIR or the system: path of a file or
+            folder, an ssl.SSLContext, or False for any.
         transport: what requests go through instead of the network; kayrros_ext.testing has one. Closed with the client.
             One that is for sync or for asyncio calls alone serves those; the others raise UsageError.
 
@@ -50,7 +57,7 @@ class Kayrros:
         ConfigurationError: no credentials, half of them, or a host that is not safe to send them to. Nothing was sent.
     """
 
-    client: Client
+    client: "Client"
 
     def __init__(
         self,
@@ -61,17 +68,30 @@ class Kayrros:
         base_url: str | None = None,
         auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
+        retries: int | Retries = DEFAULT_COUNT,
+        total_timeout: float = DEFAULT_TOTAL_TIMEOUT_S,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        max_body: int = DEFAULT_MAX_BODY,
+        verify: Verify = True,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
     ) -> None:
         # First of all: a traceback that shows locals shows those of this frame.
         password, token = Secret.of(password), Secret.of(token)
         settings = Settings.load(
-            email=email, password=password, token=token, base_url=base_url, auth_url=auth_url, timeout=timeout
+            email=email,
+            password=password,
+            token=token,
+            base_url=base_url,
+            auth_url=auth_url,
+            timeout=timeout,
+            retries=retries,
+            total_timeout=total_timeout,
+            concurrency=concurrency,
+            max_body=max_body,
         )
         self._base_url = str(settings.base_url)
-        auth = KayrrosAuth(settings)
-        self.client = _client(settings, auth, transport)
-        self._door = Door(self.client, auth)
+        self.client = logged_in_client(settings, transport, verify)
+        self._door = Door.of(self.client)
 
     def collections(self) -> "list[Collection]":
         """The collections that the account can see; any field may be UNSET or None.
@@ -206,30 +226,3 @@ class Kayrros:
 
     def __repr__(self) -> str:
         return f"Kayrros(base_url={getattr(self, '_base_url', None)!r})"
-
-
-def _client(
-    settings: Settings, auth: KayrrosAuth, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None
-) -> Client:
-    """The generated client, with its sync half made: two threads that come first would each make one."""
-    # What goes to this machine goes there directly: a proxy would be given the password, in the clear.
-    local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
-    mounts = {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
-    # With a transport, httpx knows no proxies, and a mount of None is that transport: nothing gets around it.
-    way = {} if transport is None else {"transport": in_both_worlds(transport)}
-    client = Client(
-        base_url=str(settings.base_url),
-        headers={"User-Agent": USER_AGENT},
-        timeout=settings.timeout,
-        # Otherwise a generated call returns None for a status that the spec does not know.
-        raise_on_unexpected_status=True,
-        httpx_args={"auth": auth, "mounts": mounts, **way},
-    )
-    try:
-        client.get_httpx_client()
-    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            f"No HTTP client could be made ({type(error).__name__}: {error}). Check the proxies and certificates that the "
-            "environment names: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, SSL_CERT_DIR."
-        ) from error
-    return client

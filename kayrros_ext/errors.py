@@ -65,6 +65,7 @@ class APIError(KayrrosError):
         message: the server's words, if it gave any.
         operation: operationId of the call, as in openapi.yaml.
         excerpt: the beginning of a body that is not JSON.
+        retry_after_s: seconds that the server asked to wait, if it did.
     """
 
     status: int
@@ -72,6 +73,7 @@ class APIError(KayrrosError):
     code: str | None = None
     message: str | None = None
     excerpt: str | None = None
+    retry_after_s: float | None = None
 
 
 class UnauthorizedError(APIError):

@@ -9,6 +9,7 @@ import attrs
 import httpx
 
 from kayrros_ext.errors import ConfigurationError
+from kayrros_ext.retries import DEFAULT_COUNT, Retries
 from kayrros_ext.secrets import Secret
 
 # Hosts: the public reference.
@@ -17,6 +18,11 @@ AUTH_URL = "https://auth.kayrros.com"
 
 # The gateway gives up after about a minute (assumed from its 504s); we listen longer, so that it is the one to say so.
 DEFAULT_TIMEOUT = httpx.Timeout(120, connect=10)
+
+DEFAULT_TOTAL_TIMEOUT_S = 300.0
+DEFAULT_CONCURRENCY = 4
+# Of an answer that is read into memory. The largest that the gateway lets through is not known.
+DEFAULT_MAX_BODY = 2 * 1024**3
 
 # Kayrros can tell who calls.
 USER_AGENT = f"kayrros-client/{metadata.version('kayrros-client')} httpx/{httpx.__version__}"
@@ -32,13 +38,17 @@ class Credentials:
 
 @attrs.frozen
 class Settings:
-    """Hosts, credentials and timeout of a client, checked: what is here can be used."""
+    """Hosts, credentials, timeouts and limits of a client, checked: what is here can be used."""
 
     base_url: httpx.URL
     auth_url: httpx.URL
     credentials: Credentials | None
     token: Secret | None
     timeout: httpx.Timeout
+    retries: Retries
+    total_timeout_s: float
+    concurrency: int
+    max_body: int
 
     @classmethod
     def load(
@@ -50,6 +60,10 @@ class Settings:
         base_url: str | None = None,
         auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
+        retries: int | Retries = DEFAULT_COUNT,
+        total_timeout: float = DEFAULT_TOTAL_TIMEOUT_S,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        max_body: int = DEFAULT_MAX_BODY,
     ) -> Self:
         """Settings from arguments and, where they are silent, from the environment.
 
@@ -78,6 +92,10 @@ class Settings:
             credentials=credentials,
             token=None if token is None else clean_token(token),
             timeout=_timeout(timeout),
+            retries=Retries.of(retries),
+            total_timeout_s=_seconds("total_timeout", total_timeout),
+            concurrency=_count("concurrency", concurrency),
+            max_body=_count("max_body", max_body),
         )
 
 
@@ -148,6 +166,16 @@ def _timeout(timeout: float | httpx.Timeout | None) -> httpx.Timeout:
         return DEFAULT_TIMEOUT
     if isinstance(timeout, httpx.Timeout):
         return timeout
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
-        raise ConfigurationError(f"timeout is {timeout!r}. Give seconds, more than 0, or an httpx.Timeout.")
-    return httpx.Timeout(timeout)
+    return httpx.Timeout(_seconds("timeout", timeout, " or an httpx.Timeout"))
+
+
+def _seconds(name: str, value: float, otherwise: str = "") -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ConfigurationError(f"{name} is {value!r}. Give seconds, more than 0{otherwise and ',' + otherwise}.")
+    return value
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} is {value!r}. Give a whole number, 1 or more.")
+    return value

@@ -8,6 +8,7 @@ folder, so that files that no longer belong disappear.
 
 import argparse
 import filecmp
+import functools
 import hashlib
 import importlib.metadata
 import shutil
@@ -15,6 +16,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "generated"
@@ -65,6 +69,7 @@ def _generate(folder: Path, spec: Path) -> None:
     if done.returncode:
         sys.exit(f"openapi-python-client could not make a client of openapi.yaml:\n{done.stdout}{done.stderr}")
     (package / "py.typed").write_text("# PEP 561: this package carries types.\n")
+    (package / "contract.py").write_text(_contract(spec))
     (folder / "SOURCE.toml").write_text(_source(spec))
     # Formatted by our ruff with settings of its own, so that a change of the project's does not change the output.
     ruff = str(tools / "ruff")
@@ -75,6 +80,56 @@ def _generate(folder: Path, spec: Path) -> None:
             file.write_text(BANNER + file.read_text("utf-8"), "utf-8")
     for cache in list(folder.rglob(".ruff_cache")):
         shutil.rmtree(cache)
+
+
+def _contract(spec: Path) -> str:
+    """What the generator leaves out, as data: where each operation is, and what it may answer.
+
+    A call needs it to tell an answer that is documented from one that is not.
+    """
+    document = yaml.safe_load(spec.read_text("utf-8"))
+
+    def resolve(node: Any) -> Any:
+        while "$ref" in node:
+            node = functools.reduce(lambda part, name: part[name], node["$ref"][2:].split("/"), document)
+        return node
+
+    def kind(body: Any) -> str | None:
+        named = resolve(body.get("schema", {})).get("type")
+        return named if isinstance(named, str) else None
+
+    def answers(operation: Any) -> dict[str, dict[str, str | None]]:
+        return {
+            str(status): {media: kind(body) for media, body in resolve(response).get("content", {}).items()}
+            for status, response in operation["responses"].items()
+        }
+
+    found = [
+        f"    Operation({operation['operationId']!r}, {method.upper()!r}, {path!r}, {answers(operation)!r}),"
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if isinstance(operation, dict) and "operationId" in operation
+    ]
+    return _CONTRACT.format(operations="\n".join(found))
+
+
+_CONTRACT = '''"""Each operation of openapi.yaml: where it is, and what it may answer."""
+from typing import NamedTuple
+
+
+class Operation(NamedTuple):
+    """An operation, and for each documented status the content types of its answer, each with the type of its JSON."""
+
+    id: str
+    method: str
+    path: str
+    answers: dict[str, dict[str, str | None]]
+
+
+OPERATIONS = (
+{operations}
+)
+'''
 
 
 def _source(spec: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kayrros_ext import Kayrros
+from kayrros_ext.retries import Retries
 from kayrros_ext.testing import PrismMock, prism_mock
 from tests.server import Answering, Platform, Server, serve
 
@@ -47,11 +48,13 @@ def platform() -> Platform:
 
 @pytest.fixture
 def connect() -> Iterator[Callable[..., Kayrros]]:
-    """Make a client of a server, with credentials unless told otherwise; it closes with the test."""
+    """Make a client of a server, with credentials unless told otherwise, that never waits; it closes with the test."""
     with contextlib.ExitStack() as stack:
 
         def make(server: Server, **settings: Any) -> Kayrros:
-            credentials = settings or {"email": "a@example.com", "password": "pass-word"}
-            return stack.enter_context(Kayrros(base_url=server.url, auth_url=server.url, **credentials))
+            given = {"retries": Retries(first_wait_s=0), **settings}
+            if not {"email", "password", "token"} & set(settings):
+                given |= {"email": "a@example.com", "password": "pass-word"}
+            return stack.enter_context(Kayrros(base_url=server.url, auth_url=server.url, **given))
 
         yield make

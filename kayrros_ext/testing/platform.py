@@ -9,6 +9,7 @@ import attrs
 
 from kayrros_ext.client import Kayrros
 from kayrros_ext.errors import UsageError
+from kayrros_ext.retries import DEFAULT_COUNT, Retries
 from kayrros_ext.settings import AUTH_URL, BASE_URL
 from kayrros_ext.testing.accounts import EMAIL, PASSWORD
 from kayrros_ext.testing.checks import Inclusive, read_inclusive
@@ -142,7 +143,11 @@ class Platform(Holdings):
 
         Args:
             settings: of Kayrros, in place of the account, say `token=`. With base_url, that of `serve`, it goes there.
+                What is tried again is tried at once, unless `retries` is Retries.
         """
+        retries = settings.get("retries", DEFAULT_COUNT)
+        if not isinstance(retries, Retries):
+            settings["retries"] = attrs.evolve(Retries.of(retries), first_wait_s=0, sleep=self._sleep)
         if not {"email", "password", "token"} & set(settings):
             settings |= {"email": self.account.email, "password": self.account.password}
         if "base_url" in settings:

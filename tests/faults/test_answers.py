@@ -192,7 +192,7 @@ def test_a_redirect_to_what_is_no_url_is_an_error_of_ours(kayrros: Kayrros, plat
 def test_nobody_there_is_a_transport_error() -> None:
     """A refused connection names the host and what to check."""
     with (
-        Kayrros(token="t", base_url="http://127.0.0.1:1") as kayrros,
+        Kayrros(token="t", base_url="http://127.0.0.1:1", retries=0) as kayrros,
         pytest.raises(TransportError, match="127.0.0.1.*ConnectError.*KAYRROS_BASE_URL"),
     ):
         kayrros.metadata(DATASET)
@@ -208,7 +208,7 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, sta
 
     server = start(silent)
     with (
-        Kayrros(token="t", base_url=server.url, timeout=0.1) as kayrros,
+        Kayrros(token="t", base_url=server.url, timeout=0.1, retries=0) as kayrros,
         pytest.raises(TransportError, match="ReadTimeout.*longer timeout"),
     ):
         kayrros.metadata(DATASET)

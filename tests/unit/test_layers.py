@@ -18,16 +18,21 @@ PACKAGE = Path(kayrros_ext.__file__).parent
 ORDER = [
     "errors",
     "secrets",
+    "retries",
     "settings",
+    "tls",
+    "transports",
     "answers",
     "auth",
     "inputs",
+    "bodies",
+    "failures",
+    "exchange",
     "calls",
     "tables",
     "results",
     "files",
     "downloads",
-    "transports",
     "client",
     "__init__",
     "testing.node",
@@ -110,7 +115,16 @@ def test_the_fake_is_light(heavy: str) -> None:
 def test_the_public_surface_is_a_list() -> None:
     """A name that comes or goes is seen here."""
     assert {
-        *("Kayrros", "Results", "KayrrosError", "ConfigurationError", "UsageError", "LoginError", "APIError"),
+        *(
+            "Kayrros",
+            "Results",
+            "Retries",
+            "KayrrosError",
+            "ConfigurationError",
+            "UsageError",
+            "LoginError",
+            "APIError",
+        ),
         *("UnauthorizedError", "AccessDeniedError", "NotFoundError", "ContractError", "TransportError"),
         *("GapError", "DownloadError", "ExportError", "MissingExtraError", "MockError"),
     } == set(kayrros_ext.__all__)

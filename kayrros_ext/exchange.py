@@ -1,0 +1,322 @@
+"""The HTTP clients that every call goes through, sync and async: tried again, whole, and what the contract says or an error.
+
+The calls of the generated client come through here too: what they would make of an answer that is not documented, of a
+page where JSON belongs or of a broken connection is an error of our tree. What the spec documents passes as it came.
+"""
+
+import contextlib
+import re
+from collections.abc import Generator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import attrs
+import httpx
+
+from kayrros_client import Client
+from kayrros_client.contract import OPERATIONS, Operation
+from kayrros_ext.auth import KayrrosAuth
+from kayrros_ext.bodies import TooLargeError, beginning, beginning_async, pieces, pieces_async
+from kayrros_ext.errors import ConfigurationError, ContractError, KayrrosError, LoginError
+from kayrros_ext.failures import Failures
+from kayrros_ext.retries import LOGIN_STATUSES, STATUSES, Attempts, Retries
+from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
+from kayrros_ext.tls import Verify, context
+from kayrros_ext.transports import in_both_worlds
+
+_JSON_TYPES = {"object": dict, "array": list}
+_PATTERNS = [(known, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", known.path))) for known in OPERATIONS]
+
+# Yields a request to send, or seconds to wait; is sent the answer, or thrown what came instead.
+# What came instead may show a secret, also as a local of the frame that raises: so an error is returned.
+_Flow = Generator[httpx.Request | float, Any, "Answer | KayrrosError"]
+
+
+class Answer(httpx.Response):
+    """A whole answer to an operation, whose JSON is that of the contract or an error."""
+
+    operation: Operation
+    failures: Failures
+
+    def json(self, **options: Any) -> Any:
+        """The JSON of the body.
+
+        Raises:
+            ContractError: it is not JSON, or another type than the contract says.
+        """
+        found = self._json_or_failure(options)
+        # Raised here: what the answer holds would show among the locals of the frame that read it.
+        if isinstance(found, ContractError):
+            raise found
+        return found
+
+    def _json_or_failure(self, options: dict[str, Any]) -> Any:
+        documented = self.operation.answers.get(str(self.status_code), {})
+        expected = _JSON_TYPES.get(documented.get("application/json") or "", object)
+        try:
+            value = super().json(**options)
+        except (ValueError, RecursionError) as error:
+            return self.failures.contract(self.operation.id, f"{type(error).__name__}: {error}", self.content)
+        if isinstance(value, expected):
+            return value
+        return self.failures.contract(self.operation.id, "it is JSON of another type", self.content)
+
+
+@attrs.frozen
+class Exchange:
+    """From a request to a whole answer: the rule of retries, the limit of a body, and the errors. Performs no I/O."""
+
+    failures: Failures
+    retries: Retries
+    total_timeout_s: float
+    max_body: int
+
+    def flow(self, request: httpx.Request, operation: Operation, unless: frozenset[int]) -> _Flow:
+        """The attempts at one request.
+
+        Args:
+            request: of the operation.
+            operation: whose it is.
+            unless: statuses that are not tried again here.
+
+        Returns:
+            A whole answer, of any status; or the error that there is none, for the caller to raise.
+        """
+        statuses = LOGIN_STATUSES if operation.id == "login" else STATUSES - unless
+        attempts = Attempts(self.retries, self.total_timeout_s, operation.id, statuses)
+        timeout = request.extensions.get("timeout", {})
+        fault: Answer | Exception
+        while True:
+            request.extensions = {**request.extensions, "timeout": attempts.timeouts(timeout)}
+            try:
+                response = yield request
+            except TooLargeError as error:
+                return self.failures.contract(operation.id, str(error))
+            except (httpx.RequestError, httpx.InvalidURL, LoginError) as error:
+                fault = error
+            else:
+                fault = response
+            wait_s = attempts.wait_after(fault)
+            if wait_s is not None:
+                yield wait_s
+            elif isinstance(fault, Answer):
+                fault.extensions["attempts"] = attempts.count
+                return fault
+            elif isinstance(fault, LoginError):
+                return fault
+            else:
+                return self.failures.transport(operation.id, fault, attempts.count)  # type: ignore[arg-type]
+
+    def whole(self, response: httpx.Response, operation: Operation, body: bytes) -> Answer:
+        """An answer with its body."""
+        headers = httpx.Headers(response.headers)
+        for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):  # these were of the wire
+            headers.pop(name, None)
+        answer = Answer(
+            response.status_code,
+            headers=headers,
+            content=body,
+            request=response.request,
+            extensions=dict(response.extensions),
+            history=response.history,
+        )
+        answer.operation, answer.failures = operation, self.failures
+        with contextlib.suppress(RuntimeError):
+            answer.elapsed = response.elapsed
+        return answer
+
+    def check(self, answer: httpx.Response, operation: Operation) -> None:
+        """That the contract knows an answer to a generated call: its status, and its content type.
+
+        Raises:
+            APIError: a status that is not documented, or a documented error whose body is not.
+            ContractError: a success of another content type.
+        """
+        documented = operation.answers.get(str(answer.status_code))
+        is_json = documented is not None and "application/json" in documented
+        problem = content_problem(answer) if is_json else None
+        if answer.status_code == 200 and problem:
+            raise self.failures.contract(operation.id, problem, answer.content)
+        if documented is None or (answer.status_code != 200 and is_json and (problem or not _is_object(answer))):
+            raise self.failures.status(operation.id, answer, answer.content, answer.extensions.get("attempts", 1))
+
+
+def _answer(found: "Answer | KayrrosError") -> Answer:
+    if isinstance(found, KayrrosError):
+        raise found
+    return found
+
+
+def content_problem(response: httpx.Response) -> str | None:
+    """What is wrong with the content type of an answer that should be JSON. None given is JSON (assumed)."""
+    kind = response.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+    return None if kind.endswith("json") else f"it is {kind!r:.80}, not application/json"
+
+
+def _is_object(answer: httpx.Response) -> bool:
+    try:
+        return isinstance(httpx.Response.json(answer), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def operation_of(request: httpx.Request, base_path: str) -> Operation | None:
+    """The operation that a request is, if it is one."""
+    path = request.url.path.removeprefix(base_path.rstrip("/"))
+    return next((known for known, it in _PATTERNS if known.method == request.method and it.fullmatch(path)), None)
+
+
+class HTTPClient(httpx.Client):
+    """The sync client. What is streamed, and what is no operation of the contract, goes through as it is."""
+
+    def __init__(self, *, exchange: Exchange, **options: Any) -> None:
+        super().__init__(**options)
+        self.exchange = exchange
+
+    def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """Send a request.
+
+        Raises:
+            APIError, ContractError, TransportError, LoginError, UsageError: as the contract has it.
+        """
+        operation = None if stream else operation_of(request, self.base_url.path)
+        if operation is None:
+            return super().send(request, stream=stream, **options)
+        answer = self.complete(request, operation, **options)
+        self.exchange.check(answer, operation)
+        return answer
+
+    def complete(
+        self, request: httpx.Request, operation: Operation, unless: frozenset[int] = frozenset(), **options: Any
+    ) -> Answer:
+        """A whole answer of any status, after as many attempts as it takes."""
+        if self.is_closed:
+            raise self.exchange.failures.closed()
+        flow = self.exchange.flow(request, operation, unless)
+        step = next(flow)
+        try:
+            while True:
+                if isinstance(step, float | int):
+                    self.exchange.retries.sleep(step)
+                    step = next(flow)
+                    continue
+                try:
+                    answer = self._once(step, operation, options)
+                except Exception as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            found = end.value
+        return _answer(found)
+
+    def _once(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
+        response = super().send(request, stream=True, **options)
+        with contextlib.closing(response):
+            if response.status_code != 200:
+                return self.exchange.whole(response, operation, beginning(response))
+            found = list(pieces(response, self.exchange.max_body))
+        return self.exchange.whole(response, operation, b"".join(found))
+
+
+class AsyncHTTPClient(httpx.AsyncClient):
+    """The async client, alike."""
+
+    def __init__(self, *, exchange: Exchange, **options: Any) -> None:
+        super().__init__(**options)
+        self.exchange = exchange
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """Send a request; errors as for HTTPClient."""
+        operation = None if stream else operation_of(request, self.base_url.path)
+        if operation is None:
+            return await super().send(request, stream=stream, **options)
+        if self.is_closed:
+            raise self.exchange.failures.closed()
+        answer = await self._complete(request, operation, options)
+        self.exchange.check(answer, operation)
+        return answer
+
+    async def _complete(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
+        flow = self.exchange.flow(request, operation, frozenset())
+        step = next(flow)
+        try:
+            while True:
+                if isinstance(step, float | int):
+                    await self.exchange.retries.sleep_async(step)
+                    step = next(flow)
+                    continue
+                try:
+                    answer = await self._once(step, operation, options)
+                except Exception as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            found = end.value
+        return _answer(found)
+
+    async def _once(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
+        response = await super().send(request, stream=True, **options)
+        async with contextlib.aclosing(response):
+            if response.status_code != 200:
+                return self.exchange.whole(response, operation, await beginning_async(response))
+            found = [piece async for piece in pieces_async(response, self.exchange.max_body)]
+        return self.exchange.whole(response, operation, b"".join(found))
+
+
+class LoggedInClient(Client):
+    """The generated client over our HTTP clients, each made when it is first asked for, with `httpx_args`."""
+
+    def get_httpx_client(self) -> HTTPClient:
+        """The sync client."""
+        if not isinstance(self._client, HTTPClient):
+            self._client = HTTPClient(**self._options())
+        return self._client
+
+    def get_async_httpx_client(self) -> httpx.AsyncClient:
+        """The async client."""
+        if self._async_client is None:
+            self._async_client = AsyncHTTPClient(**self._options())
+        return self._async_client
+
+    def _options(self) -> dict[str, Any]:
+        known = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout}
+        # No cookie is kept: those of the login host are nothing to the data host, and the API is not known to want any.
+        return {**known, "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])), **self._httpx_args}
+
+
+def logged_in_client(
+    settings: Settings, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None, verify: Verify
+) -> LoggedInClient:
+    """The generated client, with its sync half made: two threads that come first would each make one.
+
+    Raises:
+        ConfigurationError: the proxies or certificates that the environment or `verify` names can't be used.
+    """
+    auth = KayrrosAuth(settings)
+    exchange = Exchange(
+        Failures(auth, settings.base_url.host), settings.retries, settings.total_timeout_s, settings.max_body
+    )
+    # What goes to this machine goes there directly: a proxy would be given the password, in the clear.
+    local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
+    mounts = {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
+    # With a transport, httpx knows no proxies, and a mount of None is that transport: nothing gets around it.
+    way = {"verify": context(verify)} if transport is None else {"transport": in_both_worlds(transport)}
+    client = LoggedInClient(
+        base_url=str(settings.base_url),
+        # gzip alone: what else httpx could unpack, it would without a limit.
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
+        timeout=settings.timeout,
+        # Otherwise a generated call returns None for a status that the spec does not know.
+        raise_on_unexpected_status=True,
+        httpx_args={"auth": auth, "mounts": mounts, "exchange": exchange, **way},
+    )
+    try:
+        client.get_httpx_client()
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"No HTTP client could be made ({type(error).__name__}: {error}). Check the proxies that the environment names: "
+            "HTTPS_PROXY, ALL_PROXY."
+        ) from error
+    return client

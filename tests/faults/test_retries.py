@@ -1,0 +1,362 @@
+"""The one rule of retries: what is tried again, how long it waits, where it ends. By a clock of the test's."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from kayrros_client.api.datasets import get_dataset_metadata
+from kayrros_client.models import DatasetMetadata, Error
+from kayrros_ext import (
+    AccessDeniedError,
+    APIError,
+    ConfigurationError,
+    ContractError,
+    Kayrros,
+    KayrrosError,
+    LoginError,
+    NotFoundError,
+    Retries,
+    TransportError,
+    UsageError,
+)
+from kayrros_ext.inputs import parse_dataset_id
+from kayrros_ext.retries import retry_after_s
+from kayrros_ext.testing import Fault, Platform
+from tests.server import DATASET, METADATA, Answer, Server, as_json
+
+ID = parse_dataset_id(DATASET)
+
+
+@attrs.define
+class Clock:
+    """Time that passes when somebody waits."""
+
+    now_s: float = 0
+    waits: list[float] = attrs.field(factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now_s += seconds
+
+    async def sleep_async(self, seconds: float) -> None:
+        self.sleep(seconds)
+
+    def retries(self, **settings: Any) -> Retries:
+        """Without chance: each wait is as long as it may be."""
+        waits = {"sleep": self.sleep, "sleep_async": self.sleep_async, "clock": lambda: self.now_s}
+        return Retries(**{"draw": lambda _, most: most, **waits, **settings})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def platform() -> Platform:
+    """The examples, and nobody waits."""
+    platform = Platform(sleep=lambda _: None)
+    platform.add_examples()
+    return platform
+
+
+def metadata_requests(platform: Platform) -> list[int | None]:
+    return [seen.status for seen in platform.requests if seen.operation == "getDatasetMetadata"]
+
+
+FAULTS = {
+    "429": Fault.status(429),
+    "502": Fault.html(502),
+    "503": Fault.status(503),
+    "504": Fault.html(504),
+    "dropped": Fault.dropped(),
+    "cut": Fault.cut(20),
+    "late": Fault.late(1000),
+    "gzip": Fault.bad_gzip(),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_passes_is_tried_again(
+    name: str, platform: Platform, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four times at most, each wait up to twice the one before, one line in the log for each."""
+    platform.fail_next(FAULTS[name], times=4, operation="getDatasetMetadata")
+    with (
+        caplog.at_level(logging.INFO, "kayrros_ext"),
+        platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros,
+    ):
+        assert DATASET == str(kayrros.metadata(DATASET).id)
+    assert [1, 2, 4, 8] == clock.waits
+    assert 5 == len(metadata_requests(platform))
+    lines = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
+    assert ["INFO"] * 4 == [record.levelname for record in caplog.records if record.name == "kayrros_ext"]
+    assert lines[0].startswith("getDatasetMetadata: attempt 1 of 5 ended in ")
+    assert lines[0].endswith("the next in 1.0 s")
+
+
+@pytest.mark.parametrize("name", sorted({*FAULTS} - {"late"}))  # in a task, a late answer is waited for
+def test_a_generated_call_is_tried_again(name: str, platform: Platform, clock: Clock) -> None:
+    """Sync and asyncio, by the same rule; a body that breaks off as well."""
+
+    async def main() -> object:
+        async with platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros:
+            platform.fail_next(FAULTS[name], times=2, operation="getDatasetMetadata")
+            return await get_dataset_metadata.asyncio(ID, client=kayrros.client)
+
+    assert isinstance(asyncio.run(main()), DatasetMetadata)
+    with platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros:
+        platform.fail_next(FAULTS[name], times=2, operation="getDatasetMetadata")
+        assert isinstance(get_dataset_metadata.sync(ID, client=kayrros.client), DatasetMetadata)
+    assert [1, 2, 1, 2] == clock.waits
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_after_the_last_attempt_comes_the_error(name: str, platform: Platform, clock: Clock) -> None:
+    """It says how many attempts there were; 0 turns retries off."""
+    platform.fail_next(FAULTS[name], times=None, operation="getDatasetMetadata")
+    expected = APIError if name.isdecimal() else TransportError
+    with (
+        platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros,
+        pytest.raises(expected, match="after 5 attempts"),
+    ):
+        kayrros.metadata(DATASET)
+    assert 5 == len(metadata_requests(platform))
+    with platform.connect(retries=0, total_timeout=1e6) as kayrros, pytest.raises(expected):
+        kayrros.metadata(DATASET)
+    assert 6 == len(metadata_requests(platform))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 418, 423, 500, 501, 520])
+def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, clock: Clock) -> None:
+    """What the platform has refused, it will refuse again."""
+    platform.fail_next(status, times=None, operation="getDatasetMetadata")
+    with (
+        platform.connect(token=platform.give_token(), retries=clock.retries()) as kayrros,
+        pytest.raises(APIError) as caught,
+    ):
+        kayrros.metadata(DATASET)
+    assert (status, 1, []) == (caught.value.status, len(metadata_requests(platform)), clock.waits)
+
+
+def test_the_waits_are_by_chance(platform: Platform) -> None:
+    """Full jitter: anything from nothing to the bound, so that many clients do not come back at once."""
+    rule = Retries()
+    waits = [[rule.wait_s(attempt, None) for _ in range(200)] for attempt in (1, 2, 3, 4, 9)]
+    for bound, drawn in zip((1, 2, 4, 8, 30), waits, strict=True):
+        assert 0 <= min(drawn) < bound / 4
+        assert bound * 3 / 4 < max(drawn) <= bound
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [(7, [7]), ("Sun, 06 Nov 1994 08:49:37 GMT", [0]), ("soon", [1]), ("", [1]), (0, [0]), (120, [120])],
+)
+def test_what_the_server_asks_for_is_waited_for(
+    asked: int | str, waits: list[float], platform: Platform, clock: Clock
+) -> None:
+    """Retry-After in seconds or as a date; what is neither is not there."""
+    platform.fail_next(Fault.status(429, retry_after=asked), operation="getDatasetMetadata")
+    with platform.connect(retries=clock.retries()) as kayrros:
+        kayrros.metadata(DATASET)
+    assert waits == clock.waits
+
+
+def test_a_date_is_by_the_clock_of_the_server() -> None:
+    """Ours may be wrong."""
+    headers = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 08:50:00 GMT"}
+    assert 23 == retry_after_s(httpx.Response(503, headers=headers))
+
+
+@pytest.mark.parametrize("asked", ["121", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_server_that_asks_for_too_much_is_an_error(asked: str, platform: Platform, clock: Clock) -> None:
+    """Which says how long it asked for."""
+    platform.fail_next(Fault.status(503, retry_after=asked), operation="getDatasetMetadata")
+    with (
+        platform.connect(retries=clock.retries()) as kayrros,
+        pytest.raises(APIError, match=r"asks to wait [\d,]+ seconds") as caught,
+    ):
+        kayrros.metadata(DATASET)
+    assert [] == clock.waits
+    assert caught.value.retry_after_s is not None
+    assert caught.value.retry_after_s > 120
+
+
+def test_the_total_ends_it(platform: Platform, clock: Clock) -> None:
+    """No attempt begins after it, and none outlasts it."""
+    platform.fail_next(Fault.status(503, retry_after=40), times=None, operation="getDatasetMetadata")
+    with platform.connect(retries=clock.retries(), total_timeout=100) as kayrros, pytest.raises(APIError):
+        kayrros.metadata(DATASET)
+    assert [40, 40] == clock.waits
+    platform.faults.clear()
+    sleeps: list[float] = []
+    slow = Platform(latency_s=1000, sleep=sleeps.append)
+    with (
+        slow.connect(token=slow.give_token(), timeout=50, total_timeout=9, retries=0) as kayrros,
+        pytest.raises(TransportError, match="ReadTimeout"),
+    ):
+        kayrros.metadata(DATASET)
+    assert [pytest.approx(9, abs=1)] == sleeps
+
+
+def test_a_login_is_tried_again_for_what_passes(platform: Platform, clock: Clock) -> None:
+    """Connection faults and 5xx."""
+    for fault in (Fault.dropped(), Fault.status(500), Fault.html(502)):
+        platform.fail_next(fault, operation="login")
+    with platform.connect(retries=clock.retries()) as kayrros:
+        kayrros.metadata(DATASET)
+    assert [1, 2, 4] == clock.waits
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 423, 429])
+def test_wrong_credentials_are_tried_once(status: int, platform: Platform, clock: Clock) -> None:
+    """So that no account gets locked."""
+    platform.fail_next(status, times=None, operation="login")
+    with platform.connect(retries=clock.retries()) as kayrros, pytest.raises(LoginError):
+        kayrros.metadata(DATASET)
+    assert (1, []) == (len(platform.requests), clock.waits)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("retries", value) for value in (-1, 1.5, True, "2", None)),
+        *(("total_timeout", value) for value in (0, -1, float("nan"), float("inf"), "9", None, True)),
+        *((name, value) for name in ("concurrency", "max_body") for value in (0, -1, 1.5, True, None)),
+    ],
+)
+def test_settings_that_can_not_be_are_refused(name: str, value: object) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ConfigurationError, match=name):
+        Kayrros(token="a-token", **{name: value})  # type: ignore[arg-type]  # on purpose
+
+
+CALLS: dict[str, Callable[[Kayrros], object]] = {
+    "sync": lambda kayrros: get_dataset_metadata.sync(ID, client=kayrros.client),
+    "sync detailed": lambda kayrros: get_dataset_metadata.sync_detailed(ID, client=kayrros.client).parsed,
+    "asyncio": lambda kayrros: asyncio.run(_asyncio(kayrros)),
+}
+
+
+async def _asyncio(kayrros: Kayrros) -> object:
+    try:
+        return await get_dataset_metadata.asyncio(ID, client=kayrros.client)
+    finally:
+        await kayrros.client.get_async_httpx_client().aclose()
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (Answer(418, b"{}"), APIError, "418"),
+        (Answer(520, b"<html>"), APIError, "520"),
+        (Answer(499), APIError, "499"),
+        (Answer(204), APIError, "204"),
+        (Answer(302, headers={"Location": "/"}), APIError, "302"),
+        (Answer(200, b"<html>", {"Content-Type": "text/html"}), ContractError, "'text/html', not application/json"),
+        (Answer(200, b"<html>"), ContractError, "JSONDecodeError"),
+        (Answer(200, b"[]"), ContractError, "JSON of another type"),
+        (Answer(200, b"{", cut=0, headers={"Content-Length": "9"}), TransportError, "RemoteProtocolError"),
+        (Answer(404, b"<html>", {"Content-Type": "text/html"}), NotFoundError, "404"),
+        (Answer(403, b"", {"Content-Type": "application/json"}), AccessDeniedError, "403"),
+    ],
+)
+def test_a_generated_call_fails_with_an_error_of_ours(
+    call: str,
+    answer: Answer,
+    error: type[KayrrosError],
+    words: str,
+    start: Callable[..., Server],
+    connect: Callable[..., Kayrros],
+) -> None:
+    """An answer that is not documented: a status, a content type, a body; each with the operation."""
+    kayrros = connect(start(lambda _: answer), token="a-token", retries=0)
+    with pytest.raises(error, match=words) as caught:
+        CALLS[call](kayrros)
+    assert error is type(caught.value)
+    assert "getDatasetMetadata" == vars(caught.value)["operation"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_documented_error_is_still_a_value(
+    call: str, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """As the generated client has it."""
+    kayrros = connect(start(lambda _: as_json({"code": "NOT_FOUND"}, 404)), token="a-token")
+    assert isinstance(CALLS[call](kayrros), Error)
+
+
+def test_a_generated_call_of_a_closed_client_says_so(platform: Platform) -> None:
+    """As the methods of Kayrros do."""
+    kayrros = platform.connect()
+    kayrros.close()
+    with pytest.raises(UsageError, match="closed"):
+        get_dataset_metadata.sync(ID, client=kayrros.client)
+
+
+def test_other_requests_of_the_http_client_are_as_httpx_makes_them(platform: Platform) -> None:
+    """Logged in, and otherwise left alone."""
+    platform.fail_next(503, operation=None, skip=1)
+    with platform.connect() as kayrros:
+        assert 503 == kayrros.client.get_httpx_client().get("/v9/new").status_code
+
+
+@pytest.mark.parametrize("make", [lambda client: client.with_headers({"X-A": "1"}), lambda client: client])
+def test_a_copy_of_the_client_keeps_to_it(make: Any, platform: Platform) -> None:
+    """with_headers and its like of the generated client."""
+    platform.fail_next(418, operation="getDatasetMetadata")
+    with platform.connect() as kayrros, pytest.raises(APIError):
+        get_dataset_metadata.sync(ID, client=make(kayrros.client))
+
+
+def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
+    """Also one that unpacks to a thousand times its size: what is beyond is never unpacked."""
+    import gzip
+
+    bomb = gzip.compress(b" " * 50_000_000)
+    for body, headers in ((bomb, {"Content-Encoding": "gzip"}), (b" " * 2_000_000, {})):
+        answer = Answer(200, body, {"Content-Type": "application/json", **headers})
+        kayrros = connect(start(lambda _, answer=answer: answer), token="a-token", max_body=1_000_000)
+        with pytest.raises(ContractError, match="more than 1,000,000 bytes"):
+            kayrros.metadata(DATASET)
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "deflate"])
+def test_a_coding_that_was_not_asked_for_is_refused(
+    coding: str, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """What it would unpack to, nobody knows."""
+    server = start(lambda _: Answer(200, b"xyz", {"Content-Encoding": coding}))
+    with pytest.raises(TransportError, match="was not asked for"):
+        connect(server, token="a-token", retries=0).metadata(DATASET)
+    assert {"gzip"} == {request.headers["accept-encoding"] for request in server.requests}
+
+
+def test_gzip_that_breaks_off_is_noticed(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
+    """In an answer that is whole as far as HTTP can tell; it is tried again, and read."""
+    import gzip
+
+    whole = gzip.compress(b'{"name": "Tanks"}') + gzip.compress(b" ")
+    bodies = [whole[:-4], whole[:20], whole]
+
+    def answer(_: object) -> Answer:
+        return Answer(200, bodies.pop(0), {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+
+    server = start(answer)
+    assert "Tanks" == connect(server, token="a-token").metadata(DATASET).name
+    assert [METADATA] * 3 == server.paths()
+
+
+def test_no_cookie_reaches_another_host(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
+    """Nor the one that set it: the API is not known to want any."""
+    server = start(lambda _: Answer(200, b"{}", {"Set-Cookie": "a=b"}))
+    kayrros = connect(server, token="a-token")
+    kayrros.metadata(DATASET)
+    kayrros.metadata(DATASET)
+    assert not [request for request in server.requests if "cookie" in request.headers]
