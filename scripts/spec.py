@@ -100,6 +100,20 @@ def _by_validator(text: str) -> Iterator[Problem]:
         yield Problem(1, 1, "openapi-spec-validator", f"{type(error).__name__}: {error}")
 
 
+def by_generator(text: str, said: str) -> list[Problem]:
+    """Where in the spec the generator's warnings belong; it names operations and schemas, and no lines."""
+    operations = [
+        ["paths", path, method.lower()] for method, path in re.findall(r"parsing ([A-Z]+) (\S+) within", said)
+    ]
+    schemas = [
+        ["components", "schemas", name] for name in re.findall(r"process schema (?:/components/schemas/)?(\w+)", said)
+    ]
+    return [
+        Problem(*_place(text, path), "generator", f"no client can be made of {' '.join(path[1:])}")
+        for path in [*operations, *schemas]
+    ]
+
+
 def _place(text: str, path: list[Any]) -> tuple[int, int]:
     """Line and column of what a path of keys leads to, as far as it leads."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)

@@ -24,7 +24,7 @@ import yaml
 
 from kayrros_ext.errors import MockError
 from kayrros_ext.testing import PrismMock, prism_mock
-from scripts.spec import ROOT, Problem, changed_operations, problems
+from scripts.spec import ROOT, Problem, by_generator, changed_operations, problems
 from scripts.spec_changes import CompareError, changes
 
 SPEC = ROOT / "openapi.yaml"
@@ -148,7 +148,7 @@ class Loop:
         except BaseException:
             process.communicate()
             raise
-        for line in said.strip().splitlines():
+        for line in [*said.strip().splitlines(), *(by_generator(text, said) if process.returncode else [])]:
             say(f"  {line}")
         return process.returncode == 0
 
