@@ -7,14 +7,17 @@ folder, so that files that no longer belong disappear.
 """
 
 import argparse
+import contextlib
 import filecmp
 import functools
 import hashlib
 import importlib.metadata
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +49,21 @@ def _replace(fresh: Path) -> None:
     """Put the new client in place of the old one by two renames, so that an interrupt does not leave half of one."""
     with tempfile.TemporaryDirectory(prefix=".generated-", dir=ROOT) as beside:
         shutil.copytree(fresh, Path(beside) / "new")
-        if TARGET.exists():
-            TARGET.rename(Path(beside) / "old")
-        (Path(beside) / "new").rename(TARGET)
+        with _uninterrupted():
+            if TARGET.exists():
+                TARGET.rename(Path(beside) / "old")
+            (Path(beside) / "new").rename(TARGET)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Between the two renames there is no client, and a Ctrl-C there would delete the old one with its folder."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _generate(folder: Path, spec: Path) -> None:

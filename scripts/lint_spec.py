@@ -1,6 +1,6 @@
 """Our own rules for openapi.yaml, beside redocly's: each operation says how well each part of it is known.
 
-Keys are strings, too: an unquoted status is a number to YAML.
+Keys are strings, too: an unquoted status is a number to YAML. And the version is one that a package can have.
 
 Prints a line for each problem, with file and line, and exits with 1 if there is one.
 """
@@ -19,6 +19,7 @@ PARTS = ("path", "status", "body")
 WORD = r"(reference|observed|assumed)( \([^()]*\))?"
 FORM = "write reference, observed or assumed, with a remark in brackets or without"
 PROVENANCE = re.compile(rf"{WORD}(, {WORD})*")
+VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def main() -> int:
@@ -45,7 +46,13 @@ def lint(text: str) -> list[tuple[int, str]]:
                 line = method.start_mark.line + 1
                 found = _provenance(operation)
                 problems += [(line, f"{method.value} {path.value}: {problem}") for problem in found]
-    return [*problems, *_marks(_get(_get(document, "components"), "schemas")), *_keys(document)]
+    return [*_version(document), *problems, *_marks(_get(_get(document, "components"), "schemas")), *_keys(document)]
+
+
+def _version(document: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    version = _get(_get(document, "info"), "version")
+    if version is not None and not (isinstance(version.value, str) and VERSION.fullmatch(version.value)):
+        yield version.start_mark.line + 1, f"info.version is {version.value!r}: write three numbers, such as 1.2.3"
 
 
 def _keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:

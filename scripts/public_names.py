@@ -1,13 +1,17 @@
-"""Public names that a version had and the next has not, by griffe: what breaks the code of users.
+"""Public names that came and went between two versions: by griffe, what breaks the code of users, and what is new.
 
-Public is what `__all__` of kayrros_ext and kayrros_ext.testing lists, with what hangs on it, and all of kayrros_client,
-which is generated to be used.
+Public is what `__all__` of kayrros_ext and kayrros_ext.testing lists, with what hangs on it; all of kayrros_client, which
+is generated to be used; and what users call by a name that no `__all__` lists: extras, commands, entry points, and the
+fixtures of the pytest plugin.
 """
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import griffe
+
+from scripts.change import Change, Level
 
 # A default or a type that changed may be a mend; a name, an argument or a base that goes is felt.
 BREAKING = {
@@ -16,34 +20,50 @@ BREAKING = {
     griffe.BreakageKind.PARAMETER_REMOVED,
     griffe.BreakageKind.PARAMETER_MOVED,
     griffe.BreakageKind.PARAMETER_ADDED_REQUIRED,
-    griffe.BreakageKind.PARAMETER_CHANGED_REQUIRED,
     griffe.BreakageKind.CLASS_REMOVED_BASE,
 }
+GENERATED = "kayrros_client"
 LISTED = ["kayrros_ext", "kayrros_ext.testing"]
 
 
-def removed(before: Path, now: Path) -> list[str]:
-    """Each breakage in words, between two checkouts."""
+def public_changes(before: Path, now: Path) -> list[Change]:
+    """What went and what came, between two checkouts. What is new in kayrros_client the changes of the spec tell."""
     old, new = _load(before), _load(now)
-    found = list(_breakages(old["kayrros_client"], new["kayrros_client"]))
-    for package in LISTED:
-        for name in _listed(old, package):
-            path = f"{package}.{name}"
-            if name not in _listed(new, package):
-                found.append(f"{path} is gone")
-                continue
-            sides = (old[path], new[path])
-            found += _breakages(*(side.final_target if isinstance(side, griffe.Alias) else side for side in sides))
+    was, names = _names(before, old), _names(now, new)
+    found = list(_breakages(old[GENERATED], new[GENERATED]))
+    found += [_change(Level.BREAKING, f"{label} is gone", name) for label, name in was.items() if label not in names]
+    found += [_change(Level.COMPATIBLE, f"{label} is new", name) for label, name in names.items() if label not in was]
+    for label in was:
+        if label in names and label.startswith("kayrros_ext."):
+            sides = [side.final_target if isinstance(side, griffe.Alias) else side for side in (old[label], new[label])]
+            found += [*_breakages(*sides), *_additions(*sides)]
     return list(dict.fromkeys(found))
+
+
+def _change(level: Level, words: str, *names: str) -> Change:
+    return Change(level, words, names=frozenset(names))
 
 
 def _load(checkout: Path) -> griffe.ModulesCollection:
     """Both packages of a checkout, read and not run."""
     loader = griffe.GriffeLoader(search_paths=[checkout / "generated", checkout], allow_inspection=False)
-    for package in ("kayrros_client", "kayrros_ext"):
+    for package in (GENERATED, "kayrros_ext"):
         loader.load(package, try_relative_path=False)  # not the one of the working directory
     loader.resolve_aliases(implicit=True, external=False)
     return loader.modules_collection
+
+
+def _names(checkout: Path, modules: griffe.ModulesCollection) -> dict[str, str]:
+    """Each public name: how it is called here, in full, and by users."""
+    project = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]
+    points = project.get("entry-points", {})
+    found = {f"{package}.{name}": name for package in LISTED for name in _listed(modules, package)}
+    found |= {f"extra `{name}`": name for name in project.get("optional-dependencies", {})}
+    found |= {f"command `{name}`": name for kind in ("scripts", "gui-scripts") for name in project.get(kind, {})}
+    found |= {f"entry point `{name}` of {group}": name for group, members in points.items() for name in members}
+    for plugin in points.get("pytest11", {}).values():
+        found |= {f"fixture `{name}`": name for name in _fixtures(modules, plugin)}
+    return found
 
 
 def _listed(modules: griffe.ModulesCollection, package: str) -> list[str]:
@@ -54,13 +74,54 @@ def _listed(modules: griffe.ModulesCollection, package: str) -> list[str]:
     return [str(name) for name in exports or ()]
 
 
-def _breakages(old: griffe.Object, new: griffe.Object) -> Iterator[str]:
+def _fixtures(modules: griffe.ModulesCollection, plugin: str) -> Iterator[str]:
+    """Fixtures of a plugin's module, by the name that a test takes them by."""
+    try:
+        functions = modules[plugin].functions
+    except KeyError:
+        return
+    for function in functions.values():
+        for decorator in function.decorators:
+            if decorator.callable_path.rpartition(".")[2] == "fixture":
+                arguments = decorator.value.arguments if isinstance(decorator.value, griffe.ExprCall) else []
+                given = [
+                    str(part.value)
+                    for part in arguments
+                    if isinstance(part, griffe.ExprKeyword) and part.name == "name"
+                ]
+                yield given[0].strip("'\"") if given else function.name
+
+
+def _breakages(old: griffe.Object, new: griffe.Object) -> Iterator[Change]:
     for breakage in griffe.find_breaking_changes(old, new):
         if breakage.kind in BREAKING:
-            yield f"{breakage.obj.path}: {breakage.kind.value[0].lower()}{breakage.kind.value[1:]}{_detail(breakage)}"
+            path, words = breakage.obj.path, breakage.kind.value
+            argument = _argument(breakage)
+            detail = f" (`{argument}`)" if argument else ""
+            # A generated operation is a module, and its functions are called alike in all.
+            names = {*path.split(".")[-2 if path.startswith(f"{GENERATED}.api.") else -1 :], *filter(None, [argument])}
+            yield _change(Level.BREAKING, f"{path}: {words[0].lower()}{words[1:]}{detail}", *names)
 
 
-def _detail(breakage: griffe.Breakage) -> str:
-    """Which parameter: its name is in the old value or the new."""
-    name = next((value.name for value in (breakage.old_value, breakage.new_value) if hasattr(value, "name")), None)
-    return f" (`{name}`)" if name and breakage.kind.name.startswith("PARAMETER") else ""
+def _argument(breakage: griffe.Breakage) -> str | None:
+    """Its name is in the old value or the new."""
+    if not breakage.kind.name.startswith("PARAMETER"):
+        return None
+    return next((value.name for value in (breakage.old_value, breakage.new_value) if hasattr(value, "name")), None)
+
+
+def _additions(old: griffe.Object, new: griffe.Object) -> Iterator[Change]:
+    """New members of a class, and new arguments of its methods or of a function."""
+    if isinstance(old, griffe.Function) and isinstance(new, griffe.Function):
+        known = {argument.name for argument in old.parameters}
+        for argument in new.parameters:
+            if argument.name not in known and not argument.required:  # one that is required breaks, and is told as that
+                words = f"argument `{argument.name}` of {new.path} is new"
+                yield _change(Level.COMPATIBLE, words, argument.name)
+    elif isinstance(old, griffe.Class) and isinstance(new, griffe.Class):
+        for name, member in new.members.items():
+            if isinstance(member, griffe.Object) and (name == "__init__" or not name.startswith("_")):
+                if name not in old.all_members:
+                    yield _change(Level.COMPATIBLE, f"{member.path} is new", name)
+                elif isinstance(before := old.members.get(name), griffe.Object):
+                    yield from _additions(before, member)

@@ -30,20 +30,29 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        return f"openapi.yaml:{self.line}:{self.column}: {self.rule}: {self.words}"
+        words = f"{self.words} (warning)" if self.warning else self.words
+        return f"openapi.yaml:{self.line}:{self.column}: {self.rule}: {words}"
 
 
 def problems(text: str) -> list[Problem]:
     """What `make lint-spec` finds, each with its place; where YAML breaks, nothing behind that is looked at."""
     try:
-        yaml.safe_load(text)
+        json.dumps(yaml.safe_load(text), default=str)
     except yaml.YAMLError as error:
-        return [_yaml_problem(error)]
+        return [_yaml_problem(text, error)]
+    except (RecursionError, ValueError):
+        return [Problem(1, 1, "yaml", "an alias that holds itself, or lists in lists without end")]
     found = [*_by_redocly(text), *_by_our_rules(text)]
     return found if any(not problem.warning for problem in found) else [*found, *_by_validator(text)]
 
 
-def _yaml_problem(error: yaml.YAMLError) -> Problem:
+def _yaml_problem(text: str, error: yaml.YAMLError) -> Problem:
+    if isinstance(
+        error, yaml.reader.ReaderError
+    ):  # a character that YAML does not take; it knows the place as a number
+        before = text[: error.position]
+        column = error.position - (before.rfind("\n") + 1) + 1
+        return Problem(before.count("\n") + 1, column, "yaml", f"{error.reason} (#x{error.character:04x})")
     mark = getattr(error, "problem_mark", None)
     words = getattr(error, "problem", None) or str(error)
     return Problem(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, "yaml", words)
@@ -53,6 +62,7 @@ def _by_redocly(text: str) -> list[Problem]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "openapi.yaml").write_text(text, "utf-8")
         done = redocly("lint", f"{folder}/openapi.yaml", "--format", "json", "--max-problems", "1000")
+        done.stderr = done.stderr.replace(f"{folder}/", "")
     if not done.stdout.strip():  # it could not read the document, and then it prints words alone
         place = re.search(r"\((\d+):(\d+)\)", done.stderr)
         words = " ".join(line.strip(" -") for line in done.stderr.splitlines() if line.startswith("  - "))
@@ -62,7 +72,10 @@ def _by_redocly(text: str) -> list[Problem]:
     for problem in json.loads(done.stdout)["problems"]:
         place = problem["location"][0].get("start", {"line": 1, "col": 1})
         warning = problem["severity"] != "error"
-        found.append(Problem(place["line"], place["col"], problem["ruleId"], problem["message"], warning))
+        words = problem["message"]
+        if problem["ruleId"] == "no-unresolved-refs":  # it does not say which
+            words += f" ({text.splitlines()[place['line'] - 1].strip()})"
+        found.append(Problem(place["line"], place["col"], problem["ruleId"], words, warning))
     return sorted(found, key=lambda problem: (problem.line, problem.column))
 
 
@@ -85,6 +98,20 @@ def _by_validator(text: str) -> Iterator[Problem]:
     except Exception as error:
         # What it can't take at all it does not name the place of. Whoever watches must hear of it, and go on.
         yield Problem(1, 1, "openapi-spec-validator", f"{type(error).__name__}: {error}")
+
+
+def by_generator(text: str, said: str) -> list[Problem]:
+    """Where in the spec the generator's warnings belong; it names operations and schemas, and no lines."""
+    operations = [
+        ["paths", path, method.lower()] for method, path in re.findall(r"parsing ([A-Z]+) (\S+) within", said)
+    ]
+    schemas = [
+        ["components", "schemas", name] for name in re.findall(r"process schema (?:/components/schemas/)?(\w+)", said)
+    ]
+    return [
+        Problem(*_place(text, path), "generator", f"no client can be made of {' '.join(path[1:])}")
+        for path in [*operations, *schemas]
+    ]
 
 
 def _place(text: str, path: list[Any]) -> tuple[int, int]:
@@ -129,7 +156,8 @@ def complete(spec: dict[str, Any], name: str) -> tuple[Any, set[str]]:
     path, method = operations(spec)[name]
     item = spec["paths"][path]
     apart = {key: value for key, value in item.items() if key not in METHODS}
-    inherited = {key: spec.get(key) for key in ("servers", "security")}
+    schemes = (spec.get("components") or {}).get("securitySchemes")
+    inherited = {"servers": spec.get("servers"), "security": spec.get("security"), "schemes": schemes}
     used: set[str] = set()
     return [path, method, _follow(spec, [inherited, apart, item[method]], used)], used
 

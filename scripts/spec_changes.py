@@ -2,11 +2,9 @@
 
 redocly's diff finds the changes and knows which break a client of the API, by direction: a field that answers lose, a
 field that requests must now have. Our users hold the API through names and types that are generated from the spec, so
-what renames or retypes those is breaking too (`_BREAKS_NAMES` and what uses it). redocly passes over examples; they are
-what the mock answers with, and are compared here.
+what renames or retypes those is breaking too (`_breaks_names`). What redocly passes over is in scripts/spec_unseen.py.
 """
 
-import enum
 import json
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +14,16 @@ from typing import Any
 import attrs
 import yaml
 
+from scripts.change import Change, Level
 from scripts.lint_spec import METHODS
 from scripts.spec import complete, operations, redocly, resolve
+from scripts.spec_unseen import unseen
+from scripts.spec_words import ids, inner, kind, show, subject
 
 # What explains and does not oblige. `x-` too: provenance says how well a thing is known.
 EXPLAINS = {"description", "summary", "title", "example", "examples", "externalDocs", "deprecated"}
+# Compared in scripts/spec_unseen.py.
+_OURS = {"SecurityRequirementList", "SecurityRequirement", "LinksMap", "Link"}
 _INFO = "#/info"
 # Under a parameter these decide which Python type its argument has.
 _TYPES = {"type", "format", "enum", "anyOf", "items", "$ref"}
@@ -28,36 +31,6 @@ _TYPES = {"type", "format", "enum", "anyOf", "items", "$ref"}
 
 class CompareError(Exception):
     """One of the two versions is no OpenAPI that redocly can read."""
-
-
-class Level(enum.IntEnum):
-    """How much a change asks of a user."""
-
-    DOCUMENTATION = 0
-    COMPATIBLE = 1
-    BREAKING = 2
-
-
-@attrs.frozen
-class Change:
-    """One change.
-
-    Attributes:
-        level: what it asks of a user.
-        words: what changed, for a reader who knows the API.
-        line: where, in the version named by `side`.
-        names: what a changelog entry may call it by; one of them is enough.
-    """
-
-    level: Level
-    words: str
-    line: int | None = None
-    side: str = "now"
-    names: frozenset[str] = frozenset()
-
-    def __str__(self) -> str:
-        place = f" (line {self.line}{'' if self.side == 'now' else ' before'})" if self.line else ""
-        return f"{self.level.name.lower()}: {self.words}{place}"
 
 
 def changes(before: str, now: str) -> list[Change]:
@@ -71,7 +44,7 @@ def changes(before: str, now: str) -> list[Change]:
     documents = _Documents(yaml.safe_load(before), yaml.safe_load(now))
     found = [change for record in json.loads(done.stdout)["changes"] for change in _read(record, documents)]
     # A component that several operations use is reported once for each place that redocly reached it by.
-    unique = dict.fromkeys([*found, *_examples(documents)])
+    unique = dict.fromkeys([*found, *unseen(documents.before, documents.now)])
     return sorted(unique, key=lambda change: -change.level)
 
 
@@ -80,8 +53,10 @@ class _Documents:
     before: dict[str, Any]
     now: dict[str, Any]
 
-    def users(self, pointer: str) -> list[str]:
-        """Operations that use a component."""
+    def users(self, pointer: str, name: str | None) -> list[str]:
+        """Operations that use a component, or a path that is called otherwise now."""
+        if name == "key" and pointer.startswith("#/paths/") and pointer.count("/") == 2:
+            return ids(resolve(self.now, pointer) or {})
         component = "/".join(pointer.split("/")[:4])
         return [
             name
@@ -98,12 +73,12 @@ def _read(record: dict[str, Any], documents: _Documents) -> Iterator[Change]:
     side, document = (base, documents.before) if gone else (revision, documents.now)
     pointer: str = side["pointer"]
     name = record.get("property")
-    if pointer.startswith(_INFO) and name == "version":
-        return  # scripts/versions.py looks after it
-    thing, names = _subject(pointer, name, document)
-    users = list(dict.fromkeys(documents.users(pointer)))
+    if (pointer.startswith(_INFO) and name == "version") or record["typeName"] in _OURS:
+        return  # scripts/versions.py looks after the version
+    thing, names = subject(pointer, name, document)
+    users = list(dict.fromkeys(documents.users(pointer, name)))
     suffix = f", used by {', '.join(users)}" if users else ""
-    for level, words, called in _tell(record, thing, _value(base, name), _value(revision, name)):
+    for level, words, called in _tell(record, thing, (_value(base, name), _value(revision, name)), document):
         yield Change(
             level=level,
             words=words + suffix,
@@ -122,50 +97,65 @@ def _value(side: dict[str, Any], name: str | None) -> Any:
 _Told = Iterator[tuple[Level, str, set[str]]]
 
 
-def _tell(record: dict[str, Any], thing: str, old: Any, new: Any) -> _Told:
+def _tell(record: dict[str, Any], thing: str, sides: tuple[Any, Any], document: dict[str, Any]) -> _Told:
     """Level, words and more names of each change that a record holds."""
-    name, kind = record.get("property"), record["kind"]
-    level = _level(record)
-    value = new if kind == "added" else old
-    if kind != "modified" and record["typeName"] == "PathItem" and any(method in METHODS for method in value or {}):
+    name, done = record.get("property"), record["kind"]
+    level = _level(record, document)
+    old, new = sides
+    value = new if done == "added" else old
+    if done != "modified" and record["typeName"] == "PathItem" and any(method in METHODS for method in value or {}):
         for called in (value[method].get("operationId", thing) for method in value if method in METHODS):
-            yield level, f"operation `{called}` {kind}", {called}
-    elif kind != "modified":
-        of_type = f" ({_type(new)})" if kind == "added" and _type(new) else ""
-        yield level, f"{thing} {kind}{of_type}", _inner(value)
+            yield level, f"operation `{called}` {done}", {called}
+    elif done != "modified":
+        what = kind(value) if done == "added" or record["typeName"].endswith(("List", "Map")) else ""
+        yield level, f"{thing} {done}{f' ({what})' if what else ''}", inner(value)
     elif name == "enum":
-        yield from _values(thing, old or [], new or [], level)
+        yield from _values(thing, old, new)
     elif name == "required" and isinstance(old or new, list):
-        for field in [field for field in new or [] if field not in (old or [])]:
-            yield level, f"field `{field}` of {thing} is now required", {field}
-        for field in [field for field in old or [] if field not in (new or [])]:
-            yield Level.COMPATIBLE, f"field `{field}` of {thing} is no longer required", {field}
+        yield from _required(record, thing, old or [], new or [])
     elif name in EXPLAINS or (name or "").startswith("x-") or record["typeName"] == "SpecExtension":
         yield level, f"{name} of {thing} changed", set()
     else:
-        called = {value for value in (old, new) if isinstance(value, str)}
         renamed = name in {"key", "name"}
+        called = {str(side) for side in sides if side} if renamed or name in {"operationId", "url"} else set()
         yield (
             level,
-            f"{thing} was {_show(old)}" if renamed else f"{name} of {thing}: {_show(old)} became {_show(new)}",
+            f"{thing} was {show(old)}" if renamed else f"{name} of {thing}: {show(old)} became {show(new)}",
             called,
         )
 
 
-def _values(thing: str, old: list[Any], new: list[Any], level: Level) -> _Told:
-    """Values of an enum. One that goes is a name less in Python, whichever way it travels."""
+def _values(thing: str, old: list[Any] | None, new: list[Any] | None) -> _Told:
+    """Values of an enum. One that goes is a name less in Python, whichever way it travels; one that comes breaks nobody.
+
+    An enum is a class, so where one begins or ends a type changes, and what it does not list raises.
+    """
+    if old is None or new is None:
+        listed = ", ".join(show("null" if value is None else value) for value in old or new or [])
+        yield Level.BREAKING, f"{thing} is {'an enum now' if old is None else 'no longer an enum'}: {listed}", set()
+        return
     for value in [value for value in new if value not in old]:
-        # In a request redocly rates the whole change; what is added there breaks nobody.
-        yield (Level.COMPATIBLE if old else level), f"value `{value}` of {thing} added", {str(value)}
+        yield Level.COMPATIBLE, f"value `{value}` of {thing} added", {str(value)}
     for value in [value for value in old if value not in new]:
         yield Level.BREAKING, f"value `{value}` of {thing} removed", {str(value)}
 
 
-def _level(record: dict[str, Any]) -> Level:
+def _required(record: dict[str, Any], thing: str, old: list[str], new: list[str]) -> _Told:
+    """By direction: a request must have one more, or an answer may lack one. redocly rates the list as a whole."""
+    rules = {verdict["ruleId"] for verdict in record["verdicts"] if verdict["impact"] == "major"}
+    for field in [field for field in new if field not in old]:
+        level = Level.BREAKING if "required-properties-added" in rules else Level.COMPATIBLE
+        yield level, f"field `{field}` of {thing} is now required", {field}
+    for field in [field for field in old if field not in new]:
+        level = Level.BREAKING if "required-properties-removed" in rules else Level.COMPATIBLE
+        yield level, f"field `{field}` of {thing} is no longer required", {field}
+
+
+def _level(record: dict[str, Any], document: dict[str, Any]) -> Level:
     """The verdict of redocly, and ours where a change moves a name or a type of the generated client."""
     name = record.get("property") or ""
     pointer = (record.get("revision") or record.get("base") or {}).get("pointer", "")
-    if record["impact"] == "major" or _breaks_names(record, name, pointer):
+    if record["impact"] == "major" or _breaks_names(record, name, pointer, document):
         return Level.BREAKING
     explains = name in EXPLAINS or name.startswith("x-") or record["typeName"] in {"SpecExtension", "Example", "Tag"}
     last = pointer.rpartition("/")[2]
@@ -174,127 +164,22 @@ def _level(record: dict[str, Any]) -> Level:
     return Level.COMPATIBLE
 
 
-def _breaks_names(record: dict[str, Any], name: str, pointer: str) -> bool:
+def _breaks_names(record: dict[str, Any], name: str, pointer: str, document: dict[str, Any]) -> bool:
     """Whether code that uses the generated client has to change, although the wire may stay as it is."""
-    kind, type_name = record["kind"], record["typeName"]
+    done, type_name = record["kind"], record["typeName"]
     parts = pointer.split("/")
+    if name == "title" and type_name == "Schema":
+        return _is_class(resolve(document, pointer.removesuffix("/title")))  # which is called by its title
     if type_name == "Parameter" or "parameters" in parts[:-1]:
-        return kind == "modified" and name in {"name", "in"} | _TYPES
+        return done == "modified" and name in {"name", "in"} | _TYPES
     if type_name in {"Operation", "TagList"} and (name == "tags" or parts[-1] == "tags"):
         return True  # the module moves
-    if parts[:3] == ["#", "components", "schemas"] and len(parts) == 4 and (name == "key" or kind == "removed"):
+    if parts[:3] == ["#", "components", "schemas"] and len(parts) == 4 and (name == "key" or done == "removed"):
         return True  # the class is called otherwise, or gone
     if name == "additionalProperties" or parts[-1] == "additionalProperties":
         return record.get("revision", {}).get("value") is False  # what is not listed is lost, or no longer taken
-    return kind == "removed" and len(parts) > 2 and parts[-2] in {"anyOf", "oneOf"}  # one kind of value less is read
+    return done == "removed" and len(parts) > 2 and parts[-2] in {"anyOf", "oneOf"}  # one kind of value less is read
 
 
-def _subject(pointer: str, name: str | None, document: dict[str, Any]) -> tuple[str, set[str]]:
-    """What a pointer points at, in words, and what a changelog may call it."""
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.removeprefix("#/").split("/")]
-    if name and parts[-1] == name and len(parts) > 1:
-        parts = parts[:-1]
-    if parts[0] == "components" and len(parts) > 2:
-        return _component(parts, document)
-    if parts[0] == "paths" and len(parts) > 1:
-        return _operation(parts, document)
-    return f"`{'.'.join(parts)}`", {parts[-1]}
-
-
-def _component(parts: list[str], document: dict[str, Any]) -> tuple[str, set[str]]:
-    section, owner, *rest = parts[1:]
-    if section == "schemas":
-        return _within(rest, f"`{owner}`", f"schema `{owner}`", {owner})
-    if section == "parameters":
-        called = (resolve(document, f"#/components/parameters/{owner}") or {}).get("name", owner)
-        return f"parameter `{called}`", {called}
-    word = {"responses": "answer", "securitySchemes": "security scheme"}.get(section, section.removesuffix("s"))
-    return _within(rest, f"{word} `{owner}`", f"{word} `{owner}`", {owner})
-
-
-def _operation(parts: list[str], document: dict[str, Any]) -> tuple[str, set[str]]:
-    """A path, an operation, or a part of one."""
-    path, *rest = parts[1:]
-    item = document["paths"][path]
-    if not rest or rest[0] not in METHODS:
-        owner, of, names = item, f"path `{path}`", {path}
-    else:
-        owner = item[rest[0]]
-        called = owner.get("operationId", f"{rest[0]} {path}")
-        of, names, rest = f"`{called}`", {called}, rest[1:]
-    match rest:
-        case []:
-            return (of if owner is item else f"operation {of}"), names
-        case ["parameters", _, *_]:
-            return _parameter(owner, rest, of, document)
-        case ["responses", status, *deeper]:
-            return _within(deeper, f"answer {status} of {of}", f"answer {status} of {of}", names)
-        case ["requestBody", *deeper]:
-            return _within(deeper, f"request of {of}", f"request of {of}", names)
-    return f"{rest[0]} of {of}", names
-
-
-def _parameter(owner: dict[str, Any], rest: list[str], of: str, document: dict[str, Any]) -> tuple[str, set[str]]:
-    parameter = owner["parameters"][int(rest[1])]
-    if "$ref" in parameter:
-        parameter = resolve(document, parameter["$ref"])
-    return f"parameter `{parameter['name']}` of {of}", {parameter["name"]}
-
-
-def _within(rest: list[str], owner: str, alone: str, names: set[str]) -> tuple[str, set[str]]:
-    """A field, by its way through objects and arrays, or the whole."""
-    fields = [rest[place + 1] for place, part in enumerate(rest[:-1]) if part == "properties"]
-    if fields:
-        return f"field `{'.'.join(fields)}` of {owner}", {fields[-1]}
-    if "content" in rest[:-1]:
-        return f"`{rest[rest.index('content') + 1]}` of {owner}", names
-    if "headers" in rest[:-1]:
-        return f"header `{rest[rest.index('headers') + 1]}` of {owner}", names
-    return alone, names
-
-
-def _inner(value: Any) -> set[str]:
-    """What an added or removed operation or parameter is called by."""
-    members = value if isinstance(value, list) else [value]
-    return {
-        str(member[key])
-        for member in members
-        if isinstance(member, dict)
-        for key in ("operationId", "name")
-        if key in member
-    }
-
-
-def _type(value: Any) -> str:
-    """A schema's type in words; of an operation or a list of parameters, what they are."""
-    if isinstance(value, list):
-        return ", ".join(f"`{name}`" for name in sorted(_inner(value)))
-    kind = value.get("type") if isinstance(value, dict) else None
-    words = " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind or "")
-    return f"{words}, {value['format']}" if words and "format" in value else words
-
-
-def _show(value: Any) -> str:
-    return "nothing" if value is None else f"`{value if isinstance(value, str) else json.dumps(value)}`"
-
-
-def _examples(documents: _Documents) -> Iterator[Change]:
-    """Operations that are in both versions, with other examples."""
-    for name in operations(documents.now):
-        if name in operations(documents.before):
-            sides = [list(_collect(complete(side, name)[0])) for side in (documents.before, documents.now)]
-            if sides[0] != sides[1]:
-                words = f"examples of `{name}` changed, and so does what the mock answers"
-                yield Change(Level.DOCUMENTATION, words, names=frozenset({name}))
-
-
-def _collect(node: Any) -> Iterator[Any]:
-    if isinstance(node, list):
-        for part in node:
-            yield from _collect(part)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if key in {"example", "examples"}:
-                yield value
-            elif key != "properties":  # a field may be called so
-                yield from _collect(value)
+def _is_class(schema: dict[str, Any]) -> bool:
+    return "enum" in schema or "properties" in schema

@@ -1,12 +1,15 @@
 """What changed in the spec since a git ref, and the version that follows. `make spec-diff BASE=ref` runs it.
 
 With --check it is a gate: a version that is too low for what changed, in the spec or in the public names of the packages,
-or a change of the spec that the changelog does not tell of, ends it with 1. Without a ref it compares with the last
-release, the highest tag v*; where there is none there is nothing to compare, and it says so and passes.
+or a change that the changelog does not tell of, ends it with 1. Without a ref it compares with the last release, the
+highest tag v*; where there was none yet it says so and passes. A release that the changelog tells of and that has no tag
+here, as in a shallow clone, is said too, and in CI (CI=true) it fails: a gate that saw nothing must not look like one that
+found nothing.
 """
 
 import argparse
 import io
+import os
 import re
 import subprocess
 import sys
@@ -17,9 +20,10 @@ from pathlib import Path
 
 import attrs
 
-from scripts.public_names import removed
-from scripts.spec_changes import Change, CompareError, Level, changes
-from scripts.versions import Section, Version, changelog, parse, spec_version
+from scripts.change import Change, Level
+from scripts.public_names import GENERATED, public_changes
+from scripts.spec_changes import CompareError, changes
+from scripts.versions import Section, Version, VersionError, changelog, parse, spec_version
 
 ROOT = Path(__file__).parent.parent
 RELEASE = re.compile(r"v\d+\.\d+\.\d+")
@@ -33,14 +37,13 @@ class Comparison:
     was: str
     version: str
     changes: list[Change]
-    gone: list[str]
+    public: list[Change]
     untold: list[str]
 
     @property
     def level(self) -> Level | None:
         """The worst of it; None where nothing changed."""
-        levels = [change.level for change in self.changes] + [Level.BREAKING for _ in self.gone]
-        return max(levels, default=None)
+        return max((change.level for change in [*self.changes, *self.public]), default=None)
 
 
 def main() -> int:
@@ -49,30 +52,65 @@ def main() -> int:
     parser.add_argument("base", nargs="?", default="", metavar="BASE", help="a git ref; the last release unless given")
     parser.add_argument("--check", action="store_true", help="exit with 1 if version or changelog do not follow")
     options = parser.parse_args()
-    base = options.base or last_release()
+    try:
+        return _compare_and_judge(options.base, gate=options.check)
+    except (CompareError, VersionError) as error:
+        print(error)
+        return 2
+
+
+def _compare_and_judge(named: str, *, gate: bool) -> int:
+    unseen = [] if named else releases_without_tag()
+    if unseen:
+        print(
+            f"CHANGELOG.md tells of a release, and its tag is not here: {', '.join(f'v{version}' for version in unseen)}."
+        )
+        print(
+            "What changed since can't be judged without it. Get the tags (`git fetch --tags`, in a shallow clone with"
+        )
+        print("--unshallow), or tag that release.")
+        if gate and os.environ.get("CI", "").lower() in {"true", "1"}:
+            return 1
+    base = named or last_release()
     if not base:
-        shallow = _git("rev-parse", "--is-shallow-repository") == b"true\n"
-        where = " in this shallow clone (`git fetch --tags` gets them)" if shallow else ""
-        print(f"No release yet: there is no tag v*{where}, and nothing to compare openapi.yaml with.")
+        if not unseen:
+            print("No release yet to compare with: there is no tag v* before this commit.")
         return 0
     if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}") is None:
         print(f"There is no commit {base} here. In a shallow clone get it first: git fetch --unshallow --tags")
         return 2
-    try:
-        found = compare(base)
-    except CompareError as error:
-        print(error)
-        return 2
+    found = compare(base)
     print(*report(found), sep="\n")
     missing = judge(found)
     print(*missing, sep="\n")
-    return 1 if missing and options.check else 0
+    return 1 if missing and gate else 0
+
+
+def releases_without_tag() -> list[str]:
+    """Versions of the changelog that are released and have no tag here.
+
+    The newest may be the one that is just being released, before its tag: a clone with all its history would have that.
+    """
+    sections = changelog((ROOT / "CHANGELOG.md").read_text("utf-8"))
+    whole = _git("rev-parse", "--is-shallow-repository") == b"false\n"
+    released = [section.version for section in sections[1 if whole else 0 :] if not section.unreleased]
+    return [version for version in released if f"v{version}" not in _tags()]
 
 
 def last_release() -> str | None:
-    """The highest tag v1.2.3, or None without one, or without git."""
-    tags = [tag for tag in (_git("tag", "--list", "v*") or b"").decode().split() if RELEASE.fullmatch(tag)]
+    """The highest tag v1.2.3, or None without one, or without git.
+
+    Of a tree that is a release itself, unedited, the one before: compared with itself it would always pass.
+    """
+    tags = _tags()
+    if _git("diff", "--quiet", "HEAD") is not None:
+        tags = [tag for tag in tags if tag not in _tags("--points-at", "HEAD")]
     return max(tags, key=lambda tag: parse(tag[1:]), default=None)
+
+
+def _tags(*which: str) -> list[str]:
+    listed = (_git("tag", "--list", *which, "v*") or b"").decode().split()
+    return [tag for tag in listed if RELEASE.fullmatch(tag)]
 
 
 def compare(base: str) -> Comparison:
@@ -81,39 +119,46 @@ def compare(base: str) -> Comparison:
     if not before:
         raise CompareError(f"There is no openapi.yaml at {base}.")
     found = [] if before == now else changes(before, now)
+    public = _public(base)
+    # What the generated client loses follows from the spec; a change of that is named once, by the name it has there.
+    follows = any(change.level is Level.BREAKING for change in found)
+    asked = [*found, *(one for one in public if not (follows and one.words.startswith(f"{GENERATED}.")))]
     sections = changelog((ROOT / "CHANGELOG.md").read_text("utf-8"))
     return Comparison(
         base=base,
         was=spec_version(before),
         version=spec_version(now),
         changes=found,
-        gone=_gone(base),
-        untold=untold(found, changelog(_at(base, "CHANGELOG.md")), sections),
+        public=public,
+        untold=untold(asked, changelog(_at(base, "CHANGELOG.md")), sections),
     )
 
 
 def untold(found: list[Change], before: list[Section], now: list[Section]) -> list[str]:
-    """Changes that no new line of the changelog's newest section names.
+    """Changes that no new line of the changelog's newest section names, in backticks: `id` is a name, id a word.
 
     A line is asked for and not written here: only a person knows why, and for whom. Documentation needs any new line.
     """
     old = {line for section in before for line in section.body.splitlines()}
-    new = "\n".join(line for section in now[:1] for line in section.body.splitlines() if line not in old)
+    new = [line for section in now[:1] for line in section.body.splitlines() if line not in old]
+    code = "\n".join(span for line in new for span in re.findall(r"`([^`]+)`", line))
     return [
         change.words
         for change in found
-        if not new
-        or (change.level and not any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", new) for name in change.names))
+        if not any(new)
+        or (change.level and not any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", code) for name in change.names))
     ]
 
 
-def _gone(base: str) -> list[str]:
-    archive = _git("archive", "--format=tar", base, "kayrros_ext", "generated")
+def _public(base: str) -> list[Change]:
+    archive = _git("archive", "--format=tar", base, "kayrros_ext", "generated", "pyproject.toml")
     if archive is None:
-        return []
+        raise CompareError(
+            f"There is no kayrros_ext, generated or pyproject.toml at {base}, to compare public names with."
+        )
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
-        return removed(Path(folder), ROOT)
+        return public_changes(Path(folder), ROOT)
 
 
 def needed(was: str, level: Level) -> tuple[str, str]:
@@ -139,8 +184,8 @@ def report(found: Comparison) -> list[str]:
         "  "
         + (", ".join(f"{count[level]} {level.name.lower()}" for level in reversed(Level) if count[level]) or "nothing")
     )
-    if found.gone:
-        lines += [f"public names since {found.base}:", *(f"  breaking: {name}" for name in found.gone)]
+    if found.public:
+        lines += [f"public names since {found.base}:", *(f"  {change}" for change in found.public)]
     if found.level is not None:
         version, why = needed(found.was, found.level)
         lines.append(f"The version that follows: {version} ({why}). The version now: {found.version}.")
@@ -159,7 +204,7 @@ def judge(found: Comparison) -> list[str]:
         lines.append(
             "CHANGELOG.md does not tell of these yet. Add to its newest section, under the version to come, what each"
         )
-        lines.append("means for a user, naming the operation, field or value in question:")
+        lines.append("means for a user, naming in backticks the operation, field, value or public name in question:")
         lines += [f"  - {words}" for words in found.untold]
     return lines
 

@@ -3,17 +3,25 @@
 `make check` runs it. Prints where they disagree and exits with 1.
 """
 
+import itertools
 import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import attrs
 import yaml
 
 ROOT = Path(__file__).parent.parent
-HEADING = re.compile(r"^## (\d+\.\d+\.\d+)(.*)$", re.MULTILINE)
+NUMBERS = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
+HEADING = re.compile(r"^##(?!#)(.*)$", re.MULTILINE)
+TITLE = re.compile(rf" ({NUMBERS})(, \S.*)?")
 Version = tuple[int, int, int]
+
+
+class VersionError(Exception):
+    """A version, or a heading of the changelog, that can't be read as one."""
 
 
 @attrs.frozen
@@ -24,17 +32,19 @@ class Section:
     remark: str
     body: str
 
+    @property
+    def unreleased(self) -> bool:
+        """Whether the heading says so; the release takes the word out."""
+        return "unreleased" in self.remark.lower()
+
 
 def main(root: Path = ROOT) -> int:
     """Say the version, or how the three differ."""
-    sections = changelog((root / "CHANGELOG.md").read_text("utf-8"))
-    found = {
-        "pyproject.toml, project.version": tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"][
-            "version"
-        ],
-        "openapi.yaml, info.version": spec_version((root / "openapi.yaml").read_text("utf-8")),
-        "CHANGELOG.md, the newest `## x.y.z`": sections[0].version if sections else "none",
-    }
+    try:
+        found = _found(root)
+    except VersionError as error:
+        print(error)
+        return 1
     if len(set(found.values())) == 1:
         print(f"version {found.popitem()[1]} in pyproject.toml, openapi.yaml and CHANGELOG.md")
         return 0
@@ -43,23 +53,63 @@ def main(root: Path = ROOT) -> int:
     return 1
 
 
+def _found(root: Path) -> dict[str, str]:
+    sections = changelog((root / "CHANGELOG.md").read_text("utf-8"))
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8")).get("project", {})
+    found = {
+        "pyproject.toml, project.version": str(project.get("version", "none")),
+        "openapi.yaml, info.version": spec_version((root / "openapi.yaml").read_text("utf-8")),
+        "CHANGELOG.md, the newest `## x.y.z`": sections[0].version if sections else "none",
+    }
+    for newer, older in itertools.pairwise(sections):
+        if parse(newer.version) <= parse(older.version):
+            raise VersionError(
+                f"CHANGELOG.md: {newer.version} stands above {older.version}. The newest comes first, once."
+            )
+        if older.unreleased:
+            raise VersionError(
+                f"CHANGELOG.md: {older.version} is unreleased, below {newer.version}. Only the newest may be."
+            )
+    return found
+
+
 def changelog(text: str) -> list[Section]:
-    """The sections of the changelog, the newest first, as they stand."""
+    """The sections of the changelog, the newest first, as they stand.
+
+    Raises:
+        VersionError: a heading of another form, which would hide the section below it.
+    """
     headings = list(HEADING.finditer(text))
+    titles = [TITLE.fullmatch(heading[1].rstrip()) for heading in headings]
+    for heading, title in zip(headings, titles, strict=True):
+        if title is None:
+            line = text.count("\n", 0, heading.start()) + 1
+            raise VersionError(f"CHANGELOG.md:{line}: {heading[0].rstrip()!r} is no heading: write `## 1.2.3, a date`.")
     ends = [*(heading.start() for heading in headings[1:]), len(text)]
     return [
-        Section(heading[1], heading[2], text[heading.end() : end].strip())
-        for heading, end in zip(headings, ends, strict=True)
+        Section(title[1], title[2] or "", text[heading.end() : end].strip())
+        for heading, title, end in zip(headings, titles, ends, strict=True)
+        if title
     ]
 
 
 def spec_version(text: str) -> str:
     """`info.version`, as words: YAML reads 1.0 as a number."""
-    return str(yaml.safe_load(text)["info"]["version"])
+    document: Any = yaml.safe_load(text)
+    try:
+        return str(document["info"]["version"])
+    except (KeyError, TypeError):
+        return "none"
 
 
 def parse(version: str) -> Version:
-    """Numbers that compare as versions do."""
+    """Numbers that compare as versions do.
+
+    Raises:
+        VersionError: it is no x.y.z.
+    """
+    if not re.fullmatch(NUMBERS, version):
+        raise VersionError(f"{version!r} is no version: write three numbers, such as 1.2.3.")
     major, minor, patch = map(int, version.split("."))
     return major, minor, patch
 

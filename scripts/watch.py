@@ -1,9 +1,9 @@
 """`make watch`: on each save of openapi.yaml, all that follows from it, and words for what changed.
 
 A save is read once. What is wrong with it is said, with line, column and rule, and then client and mock stay those of the
-last good spec. Otherwise the client is generated, the mock started again, and the contract tests of the operations that
-changed are run; a save in the meantime ends those tests and begins anew. Saves never overlap: one thread handles them in
-turn, and what is saved while it works is handled as one.
+last good spec, or go back to it. Otherwise the client is generated, the mock started again, and the contract tests of the
+operations that changed are run; a save in the meantime ends those tests and begins anew. Saves never overlap: one thread
+handles them in turn, and what is saved while it works is handled as one.
 """
 
 import argparse
@@ -15,15 +15,16 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 import yaml
 
 from kayrros_ext.errors import MockError
-from kayrros_ext.testing import prism_mock
-from scripts.spec import ROOT, Problem, changed_operations, problems
+from kayrros_ext.testing import PrismMock, prism_mock
+from scripts.spec import ROOT, Problem, by_generator, changed_operations, problems
 from scripts.spec_changes import CompareError, changes
 
 SPEC = ROOT / "openapi.yaml"
@@ -42,47 +43,75 @@ class Loop:
         # The mock reads a copy: Prism reloads its file when that changes, and a broken save would take it down.
         self.served = folder / "openapi.yaml"
         self.candidate = folder / "candidate.yaml"
-        self.seen = ""
+        self.seen: str | None = None
         self.good = ""
-        self.mock = contextlib.ExitStack()
+        self.stack = contextlib.ExitStack()
+        self.mock: PrismMock | None = None
         self.tests: subprocess.Popen[str] | None = None
         self.reader: threading.Thread | None = None
 
-    def start(self, text: str) -> bool:
-        """The mock of the spec as it is; a first spec that is broken leaves nothing to fall back to."""
-        self.seen = text
-        if errors := self._complain(text):
-            say(f"openapi.yaml has {errors} errors, and there is no good spec before it. Mend it; then all begins.")
-            return True
-        self._generate(text)
-        return self._adopt(text)
+    def start(self, text: str | None) -> bool:
+        """Client and mock of the spec as it is. One that is broken leaves nothing to fall back to, and is waited for.
 
-    def saved(self, text: str) -> None:
-        """One save, from its words to its tests."""
-        if text == self.seen:
+        Returns:
+            Whether to go on: not where the mock of a good spec can't start, its port being taken.
+        """
+        self.seen = text
+        if text is None or self._complain(text) or not self._generate(text):
+            say(
+                "openapi.yaml as found can't be followed, and there is no good one before it. Mend it; then all begins."
+            )
+            return True
+        say("openapi.yaml as found: no errors, and generated/ is what it gives; not tested (`make test` does that)")
+        if self._serve(text):
+            self.good = text
+        return bool(self.good)
+
+    def saved(self, text: str | None) -> None:
+        """One save, from its words to its tests; None where the file is gone."""
+        if text == self.seen and self._serving():
             return  # the times of the file changed, or it was saved as it was
         began, self.seen = time.monotonic(), text
         self._end_tests()
-        say(f"saved {time.strftime('%H:%M:%S')}")
-        if text == self.good:
-            say("as the last good spec, which is served")
+        say(f"saved {time.strftime('%H:%M:%S')}" if text is not None else "openapi.yaml is gone")
+        if text is not None and text == self.good:
+            if self._serving() or self._serve(text):
+                say("as the last good spec, which is served")
             return
-        if self._complain(text):
-            say("client and mock stay those of the last good spec" if self.good else "no client and no mock yet")
+        if text is None or self._complain(text):
+            self._stay()
             return
         before = self.good
         operations = self._tell(text)
         if not self._generate(text):
-            say("client and mock stay those of the last good spec")
+            self._stay()
             return
-        if self._adopt(text) and before:
-            self._start_tests(operations)
+        if self._serve(text):
+            self.good = text
+            if before:
+                self._start_tests(operations)
+        else:
+            self._go_back()
         say(f"followed in {time.monotonic() - began:.1f} s")
 
     def end(self) -> None:
         """Stop what this started."""
         self._end_tests()
-        self.mock.close()
+        self.stack.close()
+
+    def _stay(self) -> None:
+        """Nothing follows from this save. A mock that died meanwhile comes back."""
+        if self.good and (self._serving() or self._serve(self.good)):
+            say("client and mock stay those of the last good spec")
+        else:
+            say("client stays that of the last good spec; no mock" if self.good else "no client and no mock yet")
+
+    def _go_back(self) -> None:
+        """The client is of a spec that the mock does not start with: both go back, so that they do not differ."""
+        if self.good and self._generate(self.good) and self._serve(self.good):
+            say("client and mock are those of the last good spec again")
+        else:
+            say("no mock; the next save tries again")
 
     def _complain(self, text: str) -> int:
         """Print what is wrong; how many errors, since a warning stops nothing."""
@@ -99,38 +128,46 @@ class Loop:
             found = changes(self.good, text)
         except CompareError as error:  # what changed is then not told, and all the rest goes on
             say(f"  {error}")
-            found = []
-        for change in found:
-            say(f"  {change}")
-        if not found:
-            say("  nothing changed for a user")
+        else:
+            for change in found:
+                say(f"  {change}")
+            if not found:
+                say("  nothing changed for a user")
         return changed_operations(yaml.safe_load(self.good), yaml.safe_load(text))
 
     def _generate(self, text: str) -> bool:
         """The client of what was linted, not of what is on disk by now; the generator writes nothing where it warns."""
-        self.candidate.write_text(text, "utf-8")
+        self.candidate.write_bytes(text.encode())
         command = [sys.executable, "scripts/generate.py", "--spec", str(self.candidate)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        for line in (done.stdout + done.stderr).strip().splitlines():
+        # Out of reach of Ctrl-C, which then waits for it: two seconds are better than half a client.
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            process.communicate()
+            raise
+        for line in [*said.strip().splitlines(), *(by_generator(text, said) if process.returncode else [])]:
             say(f"  {line}")
-        return done.returncode == 0
+        return process.returncode == 0
 
-    def _adopt(self, text: str) -> bool:
-        """Serve this spec; if the mock can't, serve the one before it again."""
-        for candidate in (text, self.good):
-            self.mock.close()
-            self.served.write_text(candidate, "utf-8")
-            try:
-                mock = self.mock.enter_context(prism_mock(port=self.port, spec=self.served, checkout=ROOT))
-            except MockError as error:
-                say(f"  {error}")
-                if not self.good:
-                    return False
-                continue
-            self.good, self.port = candidate, httpx.URL(mock.url).port or 0  # a port chosen for us is kept
-            say(f"mock ready on {mock.url}" + ("" if candidate == text else ", with the last good spec"))
-            return candidate == text
-        return False
+    def _serving(self) -> bool:
+        return self.mock is not None and self.mock.process.poll() is None
+
+    def _serve(self, text: str) -> bool:
+        """The mock of this spec, in place of the one before."""
+        self.stack.close()
+        self.mock = None
+        self.served.write_bytes(text.encode())
+        try:
+            self.mock = self.stack.enter_context(prism_mock(port=self.port, spec=self.served, checkout=ROOT))
+        except MockError as error:
+            say(f"  {error}")
+            return False
+        self.port = urlsplit(self.mock.url).port or 0  # a port chosen for us is kept
+        say(f"mock ready on {self.mock.url}" + (", with the last good spec" if text == self.good else ""))
+        return True
 
     def _start_tests(self, operations: list[str]) -> None:
         """In the background, so that the next save does not wait for them."""
@@ -169,23 +206,34 @@ class Loop:
         self.tests = None
 
 
-def saves() -> Iterator[str]:
-    """The text of the spec after each save, once it has stayed the same for two looks: a save is several writes.
+def saves() -> Iterator[str | None]:
+    """The text of the spec as it is and after each save, once it has stayed the same for two looks; None where it is gone.
 
-    An editor that saves by rename makes another file of the same name, and between its two steps there is none.
+    A save is several writes. An editor that saves by rename makes another file of the same name, and between its two
+    steps there is none.
     """
     pause = threading.Event()
-    done = before = None
+    done: object = ()
+    before: object = ()
     while True:
-        with contextlib.suppress(FileNotFoundError):
-            status = SPEC.stat()
-            now = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if now == before != done:
+        now = _status()
+        if now == before != done:
+            with contextlib.suppress(OSError):  # gone since: the next look sees that
+                # Line ends stay as they are, since the client carries a hash of the bytes. Bytes that are no text stay in
+                # it, as what the YAML reader names.
+                text = None if now is None else SPEC.read_bytes().decode("utf-8", "surrogateescape")
                 done = now
-                # Bytes that are no text stay in it, as what the YAML reader names.
-                yield SPEC.read_text("utf-8", errors="surrogateescape")
-            before = now
+                yield text
+        before = now
         pause.wait(LOOK_S)
+
+
+def _status() -> tuple[int, int, int] | None:
+    try:
+        status = SPEC.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def say(words: str) -> None:
@@ -198,20 +246,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make watch", description="Follow openapi.yaml as it is edited.")
     parser.add_argument("--port", type=int, default=4010, help="port of the mock")
     port = parser.parse_args().port
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory() as folder:
         loop = Loop(port, Path(folder))
         try:
-            if not loop.start(SPEC.read_text("utf-8")):
+            texts = saves()
+            if not loop.start(next(texts)):
                 return 1
             say("watching openapi.yaml; Ctrl-C ends it")
-            for text in saves():
-                loop.saved(text)
+            for text in texts:
+                _follow(loop, text)
         except KeyboardInterrupt:
             pass
         finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave tests running
             loop.end()
     return 0
+
+
+def _follow(loop: Loop, text: str | None) -> None:
+    """Whatever goes wrong with one save, the next is looked at."""
+    try:
+        loop.saved(text)
+    except Exception:
+        say(f"this save could not be followed; please report it:\n{traceback.format_exc()}")
 
 
 if __name__ == "__main__":

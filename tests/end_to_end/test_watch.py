@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.checkout import EXAMPLE, FIELD, PYTHON, VALUE, copy_checkout, edit, environment
+from tests.checkout import EXAMPLE, FIELD, PYTHON, VALUE, copy_checkout, edit, environment, run
 from tests.server import METADATA
 
 LIMIT_S = 60
@@ -95,7 +95,11 @@ def test_a_save_is_followed_and_a_broken_one_is_not(watch: Watch) -> None:
         ("path: observed\n", "path: rumoured\n", r"openapi.yaml:\d+:5: ours: post .*rumoured"),
         ("        '409':\n", "        409:\n", r"openapi.yaml:\d+:9: ours: the key 409 is no string"),
         # Good OpenAPI, of which the generator would drop an answer: it warns.
-        ("            '*/*':\n", "            image/tiff:\n", "could not make a client of openapi.yaml"),
+        (
+            "            '*/*':\n",
+            "            image/tiff:\n",
+            r"openapi.yaml:\d+:7: generator: no client .*dataset/download",
+        ),
     ):
         watch.save((old, new))
         watch.until(says)
@@ -133,3 +137,75 @@ def test_quick_saves_are_followed_in_turn_and_ctrl_c_ends_all(watch: Watch) -> N
         httpx.get(url, trust_env=False)
     with pytest.raises(ProcessLookupError):
         os.killpg(watch.process.pid, 0)
+
+
+def generated(checkout: Path) -> dict[str, bytes]:
+    folder = checkout / "generated"
+    return {str(file): file.read_bytes() for file in folder.rglob("*") if file.suffix in {".py", ".toml"}}
+
+
+def test_a_mock_that_does_not_start_takes_the_client_back(watch: Watch) -> None:
+    """Client and mock never differ: the old client is put back, that is said, and the next save tries again."""
+    watch.until("generated/: no files changed")
+    watch.until("openapi.yaml as found: no errors, and generated/ is what it gives")
+    watch.until("watching")
+    checkout = watch.spec.parent
+    before, modules = generated(checkout), checkout / "node_modules"
+    real = modules.resolve()
+    modules.unlink()
+    modules.mkdir()
+    for entry in real.iterdir():
+        if entry.name != "@stoplight":  # Prism is there
+            (modules / entry.name).symlink_to(entry)
+    watch.save(FIELD)
+    watch.until("generated/: [1-9]")
+    watch.until("Prism is not installed")
+    watch.until("no mock; the next save tries again")
+    watch.until("followed")
+    assert before == generated(checkout)
+    (modules / "@stoplight").symlink_to(real / "@stoplight")
+    watch.save(EXAMPLE)
+    url = watch.until(r"mock ready on (\S+)$")[1]
+    watch.until("testing getDatasetMetadata$")
+    answer = httpx.get(url + METADATA, headers={"Authorization": "Bearer t"}, trust_env=False)
+    assert "tanks" == answer.json()["nickname"]
+
+
+def test_a_spec_that_goes_and_comes_back(watch: Watch) -> None:
+    """Without one, and with one that no client can be made of, all stays; line ends are the editor's own business."""
+    watch.until("watching")
+    text = watch.spec.read_bytes()
+    watch.spec.unlink()
+    watch.until("openapi.yaml is gone")
+    watch.until("client and mock stay those of the last good spec")
+    watch.spec.write_bytes(text)
+    watch.until("as the last good spec, which is served")
+    for broken, says in (
+        (b"x-loop: &a {b: *a}\n" + text, "openapi.yaml:1:1: yaml: an alias that holds itself"),
+        (text.replace(b"summary: Log in", b"summary: Log\x00in"), r"openapi.yaml:\d+:19: yaml: special characters"),
+        (text.replace(b"  version: ", b"  version: v"), r"openapi.yaml:\d+:\d+: ours: info.version is 'v"),
+    ):
+        watch.spec.write_bytes(broken)
+        watch.until(says)
+        watch.until("client and mock stay those of the last good spec")
+    watch.spec.write_bytes(text.replace(b"\n", b"\r\n"))
+    watch.until("mock ready")
+    checkout = watch.spec.parent
+    done = run(checkout, PYTHON, "scripts/generate.py", "--check")
+    assert 0 == done.returncode, done.stdout
+
+
+def test_an_interrupt_amid_a_generation_leaves_a_whole_client(watch: Watch) -> None:
+    """It waits for the generation, whichever of the two clients that leaves: never half of one, and no litter."""
+    watch.until("watching")
+    checkout = watch.spec.parent
+    watch.save(FIELD)
+    watch.until("nickname")  # what changed is told before the generation begins
+    os.killpg(watch.process.pid, signal.SIGINT)  # as a terminal does
+    assert 0 == watch.process.wait(30)
+    done = run(checkout, PYTHON, "scripts/generate.py", "--check")
+    if done.returncode:
+        watch.save(FIELD[::-1])
+        done = run(checkout, PYTHON, "scripts/generate.py", "--check")
+    assert 0 == done.returncode, done.stdout
+    assert not list(checkout.glob(".generated-*"))
