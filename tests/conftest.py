@@ -11,6 +11,8 @@ from kayrros_ext.retries import Retries
 from kayrros_ext.testing import PrismMock, prism_mock
 from tests.server import Answering, Platform, Server, serve
 
+pytest_plugins = ["tests.recording"]
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ class Request:
         body: as it was sent.
         operation: operationId, as in openapi.yaml; None where no operation has this path and method.
         status: HTTP status of the answer; None until there is one, and where the connection was dropped.
+        fault: the fault that happened to it, in words; None where all went well.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Request:
     body: bytes = attrs.field(repr=False)
     operation: str | None = None
     status: int | None = None
+    fault: str | None = None
 
     @property
     def json(self) -> Any:

@@ -39,7 +39,7 @@ class Platform(Holdings):
         accounts: by email.
         datasets: by id, in lower case.
         collections: by id.
-        requests: all that came, with the status that they got.
+        requests: all that came, with the status that they got and the fault that they met.
         logins: how many logins gave a token.
         faults: the rules of what goes wrong, in the order they are tried; the first that fits a request happens.
         token_lifetime_s, inclusive, max_rows, latency_s: may be set at any time.
@@ -170,6 +170,7 @@ class Platform(Holdings):
         self.requests.append(request)
         with self.lock:
             rule = next((rule for rule in list(self.faults) if rule.takes(request)), None)
+        request.fault = rule.fault.words if rule else None
         healthy = Answer(200, {}) if rule and rule.fault.instead else answer_to(self, request)
         answer = rule.fault.damage(healthy) if rule else healthy
         request.status = None if answer.dropped else answer.status

@@ -1,24 +1,23 @@
-"""The client's own traffic, both ways, by somebody else's validator: every request it sends, every response it gets."""
+"""The traffic of the whole suite is the contract, by tests.recording; here is that it sees all of it, and what is wrong."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
+import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from openapi_core import Config, OpenAPI
 
 from kayrros_client.api.datasets import get_dataset_results
-from kayrros_ext import AccessDeniedError, Kayrros, KayrrosError, LoginError, NotFoundError
+from kayrros_ext import AccessDeniedError, Kayrros, LoginError, NotFoundError
 from kayrros_ext.inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_ext.testing.operations import OPERATIONS
-from tests.contract.traffic import Recording, Traffic
+from tests.recording import Traffic
 from tests.server import DATASET
 
-# openapi-core holds bytes to be no string; the file of the fake is text.
-CONFIG = Config(extra_media_type_deserializers={"*/*": lambda body, **_: body.decode()})
-SPEC = OpenAPI.from_file_path(str(Path(__file__).parents[2] / "openapi.yaml"), config=CONFIG)
+ROOT = Path(__file__).parents[2]
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -29,17 +28,6 @@ def platform() -> Platform:
     fake.add_examples()
     fake.generate(seed=5, id=UNKNOWN.replace("0", "1"), shared_with=[])
     return fake
-
-
-@pytest.fixture
-def traffic() -> Traffic:
-    return Traffic()
-
-
-@pytest.fixture
-def kayrros(platform: Platform, traffic: Traffic) -> Iterator[Kayrros]:
-    with platform.connect(transport=Recording(platform.transport(), traffic)) as client:
-        yield client
 
 
 def use(kayrros: Kayrros, platform: Platform, directory: Path) -> None:
@@ -59,59 +47,186 @@ def use(kayrros: Kayrros, platform: Platform, directory: Path) -> None:
         kayrros.results(UNKNOWN.replace("0", "1"))
     platform.expire_tokens()
     kayrros.metadata(DATASET)
-
-
-def test_what_is_sent_and_what_comes_is_the_contract(
-    kayrros: Kayrros, platform: Platform, traffic: Traffic, tmp_path: Path
-) -> None:
-    """No violation either way, over every operation and 200, 401, 403 and 404."""
-    use(kayrros, platform, tmp_path)
     with pytest.raises(LoginError), platform.connect(email="e", password="wrong") as stranger:
         stranger.metadata(DATASET)
-    assert [] == traffic.violations(SPEC)
-    assert {200, 401, 403, 404} == {response.status_code for _, response in traffic.exchanges}
+
+
+def test_all_that_a_user_does_is_recorded(platform: Platform, traffic: Traffic, tmp_path: Path) -> None:
+    """In process and on loopback alike: each request that the fake had, with its status and its whole answer."""
+    with platform.connect() as kayrros:
+        use(kayrros, platform, tmp_path)
+    assert {200, 401, 403, 404} == {seen.status for seen in traffic.exchanges}
     assert {known.name for known in OPERATIONS} == {request.operation for request in platform.requests}
+    with platform.serve() as url, platform.connect(base_url=url) as kayrros:
+        use(kayrros, platform, tmp_path)
+    assert [seen.status for seen in platform.requests] == [seen.status for seen in traffic.exchanges]
+    assert all(seen.by_fake and seen.is_ours and not seen.fault for seen in traffic.exchanges)
+    # The answer that leads to a new login is not read.
+    assert [401, 401] == [seen.status for seen in traffic.exchanges if not seen.body]
 
 
-def test_asyncio_calls_are_the_contract(platform: Platform, traffic: Traffic) -> None:
-    """The generated client, logged in, in a task."""
+def test_calls_in_tasks_are_recorded(platform: Platform, traffic: Traffic) -> None:
+    """The generated client, logged in, in process and on loopback."""
 
-    async def main() -> None:
-        async with platform.connect(transport=Recording(platform.transport(), traffic)) as kayrros:
-            answer = await get_dataset_results.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
-            assert answer is not None
+    async def main(**where: str) -> None:
+        async with platform.connect(**where) as kayrros:
+            assert await get_dataset_results.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
 
     asyncio.run(main())
-    # The generated call names a content type for the body that it leaves out; nothing else.
-    assert [] == traffic.violations(SPEC)
+    with platform.serve() as url:
+        asyncio.run(main(base_url=url))
+    assert [200] * 4 == [seen.status for seen in traffic.exchanges]
+    assert all(seen.body for seen in traffic.exchanges)
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (Fault.body(b'{"asset_count": "6"}'), "'6' is not of type 'integer'"),
-        (Fault.body(b'{"id": "abc"}'), "'abc' is not a 'uuid'"),
-        (Fault.html(200), "text/html"),
-        (Fault.status(418), "418"),
-    ],
-)
-def test_a_planted_violation_is_caught(
-    fault: Fault, words: str, platform: Platform, kayrros: Kayrros, traffic: Traffic
-) -> None:
-    """A response of another type, format, content type or status."""
-    platform.fail_next(fault, operation="getDatasetMetadata")
+def test_the_fault_of_an_exchange_is_its_own(platform: Platform, traffic: Traffic) -> None:
+    """Also where many are under way at once; a healthy answer is never taken for a spoiled one."""
+    platform.fail_when(lambda request: request.headers.get("x-fail") == "1", Fault.html(503))
+
+    async def main(url: str) -> None:
+        async with platform.connect(base_url=url, token=platform.give_token()) as kayrros:
+            http = kayrros.client.get_async_httpx_client()
+            path = f"/v1/collection/dataset/summary/{DATASET}"
+            await asyncio.gather(*(http.get(path, headers={"X-Fail": str(index % 2)}) for index in range(40)))
+
+    with platform.serve() as url:
+        asyncio.run(main(url))
+    assert 40 == len(traffic.exchanges)
+    for seen in traffic.exchanges:
+        expected = ("HTML with status 503", 503) if seen.request.headers["x-fail"] == "1" else (None, 200)
+        assert expected == (seen.fault, seen.status)
+
+
+# Each test is a suite of its own, with the suite's plugin: what is named `bad` must fail, with the words in its docstring.
+PLANTED = """
+import contextlib
+import asyncio
+import httpx
+import pytest
+from kayrros_client.api.datasets import get_dataset_metadata
+from kayrros_ext import Kayrros, KayrrosError
+from kayrros_ext.inputs import parse_dataset_id
+from kayrros_ext.testing import Fault, Platform
+from tests.server import DATASET, METADATA, RESULTS
+
+@pytest.fixture(params=["inside", "served"])
+def platform(request):
+    platform = Platform()
+    platform.add_examples()
+    with contextlib.ExitStack() as stack:
+        where = {"base_url": stack.enter_context(platform.serve())} if request.param == "served" else {}
+        platform.kayrros = stack.enter_context(platform.connect(**where))
+        yield platform
+
+def ask(platform):
     with contextlib.suppress(KayrrosError):
-        kayrros.metadata(DATASET)
-    [found] = traffic.violations(SPEC)
-    assert found.startswith("response of GET")
-    assert words in found
+        platform.kayrros.metadata(DATASET)
+
+def test_good(platform):
+    ask(platform)
+
+@pytest.mark.parametrize("fault", [Fault.status(418), Fault.html(200), Fault.body(b"{"), Fault.cut(), Fault.dropped()])
+def test_good_fault(platform, fault):
+    platform.fail_next(fault, operation="getDatasetMetadata")
+    ask(platform)
+
+def test_good_junk_of_a_test(platform):
+    httpx.Client(transport=platform.transport()).post("https://platform.api.kayrros.com" + RESULTS, json=[])
+
+def test_bad_type(platform):
+    "response of GET: '6' is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    ask(platform)
+
+def test_bad_format(platform):
+    "response of GET: 'abc' is not a 'uuid'"
+    platform.datasets[DATASET].metadata["id"] = "abc"
+    ask(platform)
+
+def test_bad_after_a_fault(platform):
+    "response of GET: '6' is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    platform.fail_next(503, operation="getDatasetMetadata")
+    ask(platform)
+    ask(platform)
+
+def test_bad_status(platform):
+    "response of POST: status: 504"
+    platform.max_rows = 1
+    with contextlib.suppress(KayrrosError):
+        platform.kayrros.results(DATASET)
+
+def test_bad_in_a_task(platform):
+    "response of GET: '6' is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = "6"
+
+    async def main():
+        async with platform.connect() as kayrros:
+            await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+
+    asyncio.run(main())
+
+def test_bad_answer_to_a_test(platform):
+    "response of GET: '6' is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    headers = {"Authorization": f"Bearer {platform.give_token()}"}
+    httpx.Client(transport=platform.transport()).get("https://platform.api.kayrros.com" + METADATA, headers=headers)
+
+def test_bad_request(platform):
+    "request of POST: moo_ids"
+    platform.kayrros.client.get_httpx_client().post(RESULTS, json={"moo_ids": []})
+
+def test_bad_request_without_token(platform):
+    "request of GET: ecurity"
+    platform.kayrros.client.get_httpx_client().get(METADATA, auth=None)
+
+def test_bad_path(platform):
+    "request of GET: not found"
+    platform.kayrros.client.get_httpx_client().get("/v1/other")
+
+def test_bad_host():
+    "request of GET: not found"
+    platform = Platform()
+    with Kayrros(token="t", base_url="https://auth.kayrros.com", transport=platform.transport()) as kayrros:
+        kayrros.client.get_httpx_client().get(METADATA)
+
+@pytest.fixture
+def at_the_end(platform):
+    yield
+    ask(platform)
+
+def test_late_bad_in_a_fixture(platform, at_the_end):
+    "response of GET: '6' is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = "6"
+
+@pytest.mark.off_contract("the file is of another kind")
+def test_good_marked(platform):
+    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    ask(platform)
+
+@pytest.mark.off_contract("nothing is wrong here")
+def test_bad_mark(platform):
+    "take the mark off_contract away"
+    ask(platform)
+
+@pytest.mark.off_contract("why")
+def test_bad_reason(platform):
+    "says why, in words"
+"""
 
 
-def test_a_planted_request_is_caught(platform: Platform, kayrros: Kayrros, traffic: Traffic) -> None:
-    """A body that the spec does not allow, and a request without the token."""
-    http = kayrros.client.get_httpx_client()
-    http.post(f"/v1/processingresult/dataset/{DATASET}", json={"moo_ids": []})
-    http.get(f"/v1/collection/dataset/summary/{DATASET}", auth=None)
-    first, *others = traffic.violations(SPEC)
-    assert "moo_ids" in first
-    assert any(found.startswith("request of GET") and "ecurity" in found for found in others)
+def test_what_is_planted_is_caught(tmp_path: Path) -> None:
+    """A violation of either side fails its test, and says which; a fault, and the junk that a test sends, fail none."""
+    (tmp_path / "test_planted.py").write_text(PLANTED)
+    options = ["-q", "-rA", "-p", "tests.recording", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error"]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    outcomes = Counter(re.findall(r"^([A-Z]+) \S*::test_(good|bad|late)", done.stdout, re.MULTILINE))
+    assert {("PASSED", "good"), ("FAILED", "bad"), ("PASSED", "late"), ("ERROR", "late")} == set(outcomes), done.stdout
+    assert [16, 23] == [outcomes["PASSED", "good"], outcomes["FAILED", "bad"]]
+    sections = dict(
+        re.findall(r"^_+ (?:ERROR at teardown of )?(test_\w+)\S* _+$(.*?)(?=^_|^=)", done.stdout, re.M | re.S)
+    )
+    for name, words in re.findall(r"def (test_\w+)\(.*\):\n    \"(.*)\"", PLANTED):
+        for part in words.split(": "):
+            assert part in sections[name], (name, part, sections[name])

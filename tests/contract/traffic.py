@@ -1,89 +1,150 @@
-"""Traffic between the client and a server, checked by openapi-core: somebody else's reading of openapi.yaml."""
+"""What went over the wire, and what openapi-core, which is somebody else's reading of openapi.yaml, says to it."""
 
-from collections.abc import Callable
+import contextlib
+import functools
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import httpx
-from openapi_core import OpenAPI
-from openapi_core.datatypes import RequestParameters
-from openapi_core.exceptions import OpenAPIError
-from werkzeug.datastructures import Headers
 
-LOGIN_HOST, DATA_HOST = "https://auth.kayrros.com", "https://platform.api.kayrros.com"
+from kayrros_ext.settings import USER_AGENT
+
+if TYPE_CHECKING:
+    from openapi_core import OpenAPI
+
+# Bytes of an answer that are kept and validated. Of one that is larger, or was not read to its end, status, content type
+# and headers are: a larger one is generated from the same few lines of code, or is a file, which may be any bytes.
+LARGEST_BODY = 2**20
 
 
-@attrs.define
-class Traffic:
-    """What went out and what came back."""
+@attrs.define(eq=False)
+class Exchange:
+    """A request as it left httpx, and what came back.
 
-    exchanges: list[tuple[httpx.Request, httpx.Response]] = attrs.field(factory=list)
+    Attributes:
+        by_fake: whether the platform fake has answered, or should have.
+        fault: what the fake was asked to do wrong with it.
+        body: what was read of the answer; None where that is not all of it, or too large.
+    """
 
-    def violations(self, spec: OpenAPI) -> list[str]:
-        """Each request and each response that is not what the spec says, in words."""
-        found = []
-        for request, response in self.exchanges:
-            asked, answered = _as_request(request), _as_response(response)
-            problems = {
-                "request": _problem(spec.validate_request, asked),
-                "response": _problem(spec.validate_response, asked, answered),
-            }
-            place = f"{request.method} {request.url.path} {response.status_code}"
-            found += [f"{way} of {place}: {problem}" for way, problem in problems.items() if problem]
+    request: httpx.Request
+    by_fake: bool
+    fault: str | None = None
+    status: int | None = None
+    headers: httpx.Headers = attrs.field(factory=httpx.Headers)
+    body: bytes | None = None
+
+    @classmethod
+    def of(cls, request: httpx.Request, *, by_fake: bool) -> "Exchange":
+        """Of the request as it is now: a repeat after a login takes the same one again, with another token."""
+        content = b""
+        with contextlib.suppress(httpx.RequestNotRead):
+            content = request.content
+        return cls(httpx.Request(request.method, request.url, headers=request.headers.copy(), content=content), by_fake)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the client has sent the request; what a test sends by itself may be wrong on purpose."""
+        return bool(self.request.headers.get("User-Agent") == USER_AGENT)
+
+    def violations(self) -> list[str]:
+        """What openapi.yaml does not allow: of a request of the client, of an answer that the fake was not asked to spoil."""
+        place = f"{self.request.method} {self.request.url.path} {self.status}"
+        found = [f"request of {place}: {words}" for words in request_problems(self)] if self.is_ours else []
+        if self.by_fake and self.fault is None and self.status is not None:
+            found += [f"response of {place}: {words}" for words in response_problems(self)]
         return found
 
 
-def _problem(check: Callable[..., Any], *arguments: Any) -> str | None:
-    try:
-        check(*arguments)
-    except OpenAPIError as error:
-        cause = error.__cause__
-        return "; ".join(map(str, [error, *getattr(cause, "schema_errors", [cause] if cause else [])]))
-    return None
+@functools.cache
+def contract() -> "tuple[OpenAPI, list[str]]":
+    """openapi.yaml, and the URLs of all its servers. Loaded in the tests that need it: it takes half a second."""
+    from openapi_core import Config, OpenAPI
+
+    from tests.contract.test_spec import SPEC
+
+    # openapi-core holds bytes to be no string, so a file is made one, whatever its bytes.
+    config = Config(extra_media_type_deserializers={"*/*": lambda body, **_: body.decode("latin-1")})
+    servers = [server["url"] for owner in [SPEC, *SPEC["paths"].values()] for server in owner.get("servers", [])]
+    return OpenAPI.from_file_path(str(Path(__file__).parents[2] / "openapi.yaml"), config=config), servers
 
 
-def _as_request(request: httpx.Request) -> Any:
-    return SimpleNamespace(
-        # Wherever the server is: the spec knows the real hosts alone.
-        host_url=LOGIN_HOST if request.url.path == "/v3/login" else DATA_HOST,
+def request_problems(exchange: Exchange) -> list[str]:
+    """What is wrong with the request; that it is no operation, too."""
+    spec, _ = contract()
+    return [_words(error) for error in spec.iter_request_errors(_as_request(exchange))]
+
+
+def response_problems(exchange: Exchange) -> list[str]:
+    """What is wrong with the answer. A request that is no operation has none that the spec could judge."""
+    from openapi_core.templating.media_types.exceptions import MediaTypeNotFound
+    from openapi_core.templating.paths.exceptions import PathError
+    from openapi_core.validation.response.exceptions import DataValidationError, MissingData
+
+    spec, _ = contract()
+    errors = [
+        error
+        for error in spec.iter_response_errors(_as_request(exchange), _as_response(exchange))
+        if not isinstance(error, PathError)
+    ]
+    if exchange.body is None:
+        errors = [
+            error
+            for error in errors
+            if not isinstance(error, DataValidationError) or isinstance(error.__cause__, MediaTypeNotFound)
+        ]
+    elif "json" not in exchange.headers.get("content-type", ""):  # an empty file is a file
+        errors = [error for error in errors if not isinstance(error, MissingData)]
+    return [_words(error) for error in errors]
+
+
+def _words(error: Exception) -> str:
+    cause = error.__cause__
+    return "; ".join(map(str, [error, *getattr(cause, "schema_errors", [cause] if cause else [])]))
+
+
+def _as_request(exchange: Exchange) -> Any:
+    from openapi_core.datatypes import RequestParameters
+    from werkzeug.datastructures import Headers, ImmutableMultiDict
+
+    request = exchange.request
+    asked = SimpleNamespace(
+        host_url=f"{request.url.scheme}://{request.url.netloc.decode()}",
         path=request.url.path,
         method=request.method.lower(),
-        parameters=RequestParameters(header=Headers(request.headers.multi_items())),
+        parameters=RequestParameters(
+            query=ImmutableMultiDict(request.url.params.multi_items()), header=Headers(request.headers.multi_items())
+        ),
         content_type=request.headers.get("content-type", "").lower(),
         body=request.content or None,
     )
+    if request.url.host == "127.0.0.1":
+        asked.host_url = _server_of(asked)
+    return asked
 
 
-def _as_response(response: httpx.Response) -> Any:
+def _server_of(asked: Any) -> str:
+    """On loopback all hosts are one, so it is the server that the spec has for this path."""
+    from openapi_core.templating.paths.exceptions import PathError
+    from openapi_core.templating.paths.finders import APICallPathFinder
+
+    spec, servers = contract()
+    for server in servers:
+        with contextlib.suppress(PathError):
+            APICallPathFinder(spec.spec).find(asked.method, server + asked.path)
+            return server
+    return servers[0]
+
+
+def _as_response(exchange: Exchange) -> Any:
+    from werkzeug.datastructures import Headers
+
+    kind = exchange.headers.get("content-type", "").lower()
     return SimpleNamespace(
-        status_code=response.status_code,
-        content_type=response.headers.get("content-type", "").lower(),
-        headers=dict(response.headers),
-        data=response.content,
+        status_code=exchange.status,
+        content_type=kind,
+        headers=Headers(exchange.headers.multi_items()),
+        data=exchange.body or b"",
     )
-
-
-class Recording(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A transport that keeps what goes through another one, sync or async."""
-
-    def __init__(self, inner: Any, traffic: Traffic) -> None:
-        self._inner = inner
-        self._traffic = traffic
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = self._inner.handle_request(request)
-        response.read()
-        return self._kept(request, response)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = await self._inner.handle_async_request(request)
-        await response.aread()
-        return self._kept(request, response)
-
-    def _kept(self, request: httpx.Request, response: httpx.Response) -> httpx.Response:
-        # As it was: a repeat after a login takes the same request again, with another token.
-        sent = httpx.Request(request.method, request.url, headers=request.headers.copy(), content=request.content)
-        self._traffic.exchanges.append((sent, response))
-        # Anew, since what has been read can't be streamed again.
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)

@@ -318,6 +318,7 @@ def test_the_generated_login_works_with_the_client(platform: Platform, start: St
     assert ([], [LOGIN]) == (data.paths(), auth.paths())
 
 
+@pytest.mark.off_contract("it follows a redirect, and a URL of its own, to what is no operation")
 def test_the_token_stays_with_the_data_host(platform: Platform, start: Start) -> None:
     """Neither a redirect nor an absolute URL takes it elsewhere."""
     elsewhere = start(lambda _: Answer())

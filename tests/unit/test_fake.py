@@ -348,6 +348,7 @@ def test_methods_and_paths() -> None:
         assert 404 == client.get(f"/v1/collection/dataset/summary/{DATASET}").status_code
 
 
+@pytest.mark.off_contract("a 504 is observed and not documented")
 def test_more_rows_than_the_gateway_waits_for_are_a_504() -> None:
     """HTML, as gateways have it; a filter that asks for less gets its answer."""
     platform = Platform(max_rows=24)
@@ -380,21 +381,24 @@ def test_a_file_of_any_size_arrives(size: int, tmp_path: Any) -> None:
     assert "etag" not in answer.headers
 
 
+RANGES = pytest.mark.off_contract("the contract knows no ranges, and whether the API does is unknown")
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "part"),
     [
-        ({"Range": "bytes=2-4"}, 206, "cde"),
-        ({"Range": "bytes=7-"}, 206, "hij"),
-        ({"Range": "bytes=7-99"}, 206, "hij"),
-        ({"Range": "bytes=-2"}, 206, "ij"),
-        ({"Range": "bytes=-99"}, 206, "abcdefghij"),
-        ({"Range": "bytes=10-"}, 416, ""),
-        ({"Range": "bytes=-0"}, 416, ""),
+        pytest.param({"Range": "bytes=2-4"}, 206, "cde", marks=RANGES),
+        pytest.param({"Range": "bytes=7-"}, 206, "hij", marks=RANGES),
+        pytest.param({"Range": "bytes=7-99"}, 206, "hij", marks=RANGES),
+        pytest.param({"Range": "bytes=-2"}, 206, "ij", marks=RANGES),
+        pytest.param({"Range": "bytes=-99"}, 206, "abcdefghij", marks=RANGES),
+        pytest.param({"Range": "bytes=10-"}, 416, "", marks=RANGES),
+        pytest.param({"Range": "bytes=-0"}, 416, "", marks=RANGES),
         ({"Range": "bytes=4-2"}, 200, "abcdefghij"),
         ({"Range": "bytes=0-1,3-4"}, 200, "abcdefghij"),
         ({"Range": "lines=1-2"}, 200, "abcdefghij"),
         ({"Range": "bytes=2-4", "If-Range": '"other"'}, 200, "abcdefghij"),
-        ({"Range": "bytes=2-4", "If-Range": "ETAG"}, 206, "cde"),
+        pytest.param({"Range": "bytes=2-4", "If-Range": "ETAG"}, 206, "cde", marks=RANGES),
         ({}, 200, "abcdefghij"),
     ],
 )
