@@ -20,7 +20,7 @@ import attrs
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["tests/contract/test_spec.py", "tests/contract/test_reference.py"]
-SLOW = ["tests/contract/test_generated.py", "tests/contract/test_mock.py"]
+SLOW = ["tests/contract/test_generated.py", "tests/contract/test_servers.py"]
 WORKERS = 2
 COPIED = [
     "openapi.yaml",

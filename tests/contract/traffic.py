@@ -50,7 +50,7 @@ class Exchange:
         return bool(self.request.headers.get("User-Agent") == USER_AGENT)
 
     def violations(self) -> list[str]:
-        """What openapi.yaml does not allow: of a request of the client, of an answer that the fake was not asked to spoil."""
+        """What openapi.yaml does not allow, of a request of the client and of an answer that no fault was asked for."""
         place = f"{self.request.method} {self.request.url.path} {self.status}"
         found = [f"request of {place}: {words}" for words in request_problems(self)] if self.is_ours else []
         if self.by_fake and self.fault is None and self.status is not None:

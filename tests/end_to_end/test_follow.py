@@ -69,7 +69,8 @@ def test_an_edit_of_the_spec_is_all_that_an_operation_needs(checkout: Path) -> N
     for status in (200, 404):
         for call in ("call_sync", "call_async"):
             assert (
-                f"test_every_status_of_every_operation_is_typed[getTestAsset-{status}-{call}] PASSED" in contract.stdout
+                f"test_every_status_of_every_operation_is_typed[mock-getTestAsset-{status}-{call}] PASSED"
+                in contract.stdout
             )
 
 

@@ -1,11 +1,12 @@
-"""The mock answers as the spec says, and the generated client reads it: every operation, every status, sync and async.
+"""Mock and fake answer as the spec says, and the generated client reads it: every operation, every status, sync and async.
 
 Nothing here knows an operation by name: an operation that is added to openapi.yaml is called the next time this runs.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -15,7 +16,10 @@ from kayrros_client.types import Response
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import PrismMock
 from tests.contract.calls import arguments, as_json, is_typed, modules
+from tests.contract.servers import bring_about, connect_to, examples_of_the_spec, matrix, prefer
 from tests.contract.test_spec import operations, resolve
+from tests.contract.traffic import response_problems
+from tests.recording import Traffic
 from tests.server import RESULTS
 
 
@@ -33,34 +37,42 @@ def call_async(kayrros: Kayrros, name: str) -> Response[Any]:
     return asyncio.run(call())
 
 
-def prefer(mock: PrismMock, words: str) -> Kayrros:
-    """A client that asks the mock for one answer."""
-    # A token, so that the status which is asked for reaches the operation and not the login before it.
-    # And not for long: a request that Prism chokes on gets no answer at all.
-    kayrros = Kayrros(token="t", base_url=mock.url, auth_url=mock.url, timeout=10)
-    kayrros.client = kayrros.client.with_headers({"Prefer": words})
-    return kayrros
+@contextlib.contextmanager
+def asking(server: str, name: str, status: int, mock: PrismMock) -> Iterator[Kayrros]:
+    """A client of a server that answers an operation with a status."""
+    if server == "mock":
+        with prefer(mock, f"code={status}") as kayrros:
+            yield kayrros
+        return
+    platform = examples_of_the_spec()
+    with connect_to(platform, name, served=server == "served fake") as kayrros:
+        bring_about(platform, name, status)
+        yield kayrros
 
 
 @pytest.mark.parametrize("call", [call_sync, call_async])
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [(name, int(status)) for name, operation in operations().items() for status in operation["responses"]],
-)
+@pytest.mark.parametrize(("server", "name", "status"), matrix())
 def test_every_status_of_every_operation_is_typed(
-    name: str, status: int, call: Callable[[Kayrros, str], Response[Any]], mock: PrismMock
+    server: str,
+    name: str,
+    status: int,
+    call: Callable[[Kayrros, str], Response[Any]],
+    mock: PrismMock,
+    traffic: Traffic,
 ) -> None:
-    """The client sends what the spec allows, and what comes back is of the declared type, with the example's values."""
-    with prefer(mock, f"code={status}") as kayrros:
+    """The client sends what the spec allows, and what comes back is of the declared type, with the values that were sent."""
+    with asking(server, name, status, mock) as kayrros:
         response = call(kayrros, name)
     assert status == response.status_code
+    [exchange] = traffic.exchanges
+    assert [] == response_problems(exchange)  # also of the mock, and of a status that a fault has brought
     assert "sl-violations" not in response.headers
     content = resolve(operations()[name]["responses"][str(status)]).get("content")
     if not content:
         assert response.parsed is None
         return
     [(kind, media)] = content.items()
-    # Prism picks a type for `*/*` itself.
+    # A server picks a type for `*/*` itself.
     assert kind in {"*/*", response.headers["content-type"].partition(";")[0]}
     assert is_typed(media["schema"], response.parsed), type(response.parsed)
     if response.headers["content-type"].startswith("application/json"):
