@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# A spec that stays as it is, so that an edit of the real one breaks no test of what follows from edits.
+SMALL = (ROOT / "tests" / "data" / "small.yaml").read_text("utf-8")
+FIRST = "# Changelog\n\n## 0.1.0, unreleased\n\n- All that there is.\n"
 
 
 def copy_checkout(target: Path) -> Path:
@@ -22,6 +25,14 @@ def copy_checkout(target: Path) -> Path:
             (target / name).write_bytes((ROOT / name).read_bytes())
     for name in (".venv", "node_modules"):
         (target / name).symlink_to(ROOT / name)
+    return target
+
+
+def small_checkout(target: Path) -> Path:
+    """A copy whose spec is the small one, at its first version; its client is still that of the real one."""
+    copy_checkout(target)
+    (target / "openapi.yaml").write_text(SMALL, "utf-8")
+    (target / "CHANGELOG.md").write_text(FIRST, "utf-8")
     return target
 
 
@@ -49,13 +60,11 @@ def environment(checkout: Path) -> dict[str, str]:
 
 PYTHON = sys.executable
 
-# Edits that a maintainer could make: a field, a value, an operation, each with where it is known from.
+# Edits that a maintainer could make, of the real spec and of the small one: a field, a value, an operation, each with where it is known from.
 FIELD = (
-    "    DatasetMetadata:\n      description: Metadata of a dataset of a collection.\n"
-    "      type: object\n      additionalProperties: true\n      properties:\n",
-    "    DatasetMetadata:\n      description: Metadata of a dataset of a collection.\n"
-    "      type: object\n      additionalProperties: true\n      properties:\n"
-    "        nickname:\n          type: [string, 'null']\n          x-provenance: observed\n          description: N.\n",
+    "        asset_count:\n",
+    "        nickname:\n          type: [string, 'null']\n          x-provenance: observed\n          description: N.\n"
+    "        asset_count:\n",
 )
 EXAMPLE = (
     "                    asset_count: 6\n",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,10 +13,20 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.checkout import EXAMPLE, FIELD, PYTHON, VALUE, copy_checkout, edit, environment, run
+from tests.checkout import EXAMPLE, FIELD, PYTHON, VALUE, edit, environment, run, small_checkout
 from tests.server import METADATA
 
 LIMIT_S = 60
+# In place of the contract tests, which read the real spec: a test of an operation, with the client that was generated.
+CONTRACT = """
+import pytest
+from kayrros_client.models import DatasetMetadata
+
+@pytest.mark.parametrize("name", ["getDatasetMetadata", "getDatasetResults"])
+def test_operation(name):
+    assert name == "getDatasetMetadata"
+    assert DatasetMetadata(nickname="tanks").nickname == "tanks"
+"""
 
 
 class Watch:
@@ -64,7 +75,13 @@ class Watch:
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[Watch]:
-    running = Watch(copy_checkout(tmp_path / "checkout"))
+    checkout = small_checkout(tmp_path / "checkout")
+    shutil.rmtree(checkout / "tests")
+    (checkout / "tests" / "contract").mkdir(parents=True)
+    (checkout / "tests" / "contract" / "test_loop.py").write_text(CONTRACT)
+    generated = run(checkout, PYTHON, "scripts/generate.py")
+    assert 0 == generated.returncode, generated.stderr
+    running = Watch(checkout)
     try:
         yield running
     finally:

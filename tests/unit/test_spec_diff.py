@@ -13,10 +13,9 @@ from scripts.public_names import public_changes
 from scripts.spec_changes import changes
 from scripts.spec_diff import Comparison, judge, needed, untold
 from scripts.versions import Section, main
-from tests.checkout import FIELD, OPERATION, PYTHON, VALUE, copy_checkout, edit
+from tests.checkout import FIELD, FIRST, OPERATION, PYTHON, SMALL, VALUE, edit, small_checkout
 
 ROOT = Path(__file__).parents[2]
-SPEC = (ROOT / "openapi.yaml").read_text("utf-8")
 BREAKING, COMPATIBLE, DOCUMENTATION = Level.BREAKING, Level.COMPATIBLE, Level.DOCUMENTATION
 PROCESSING = (
     "        processing_name:\n          type: [string, 'null']\n"
@@ -218,7 +217,7 @@ BACK = [
 
 @pytest.fixture(scope="module")
 def edited() -> str:
-    text = SPEC
+    text = SMALL
     for (old, new), _, _ in CASES:
         assert old in text, old
         text = text.replace(old, new, 1)
@@ -227,12 +226,12 @@ def edited() -> str:
 
 @pytest.fixture(scope="module")
 def told(edited: str) -> dict[str, Level]:
-    return {change.words: change.level for change in changes(SPEC, edited)}
+    return {change.words: change.level for change in changes(SMALL, edited)}
 
 
 @pytest.fixture(scope="module")
 def told_back(edited: str) -> dict[str, Level]:
-    return {change.words: change.level for change in changes(edited, SPEC)}
+    return {change.words: change.level for change in changes(edited, SMALL)}
 
 
 @pytest.mark.parametrize(("level", "words"), [case[1:] for case in CASES])
@@ -270,7 +269,7 @@ REPLY = ("    LoginReply:\n", "    LoginReply:\n      required: [token]\n")
 )
 def test_direction_decides(was: list[tuple[str, str]], now: list[tuple[str, str]], level: Level, words: str) -> None:
     """An answer may hold a field for sure, and not no longer; a request, the reverse, also where a schema is both."""
-    before, after = SPEC, SPEC
+    before, after = SMALL, SMALL
     for old, new in was:
         before = before.replace(old, new, 1)
     for old, new in now:
@@ -280,7 +279,7 @@ def test_direction_decides(was: list[tuple[str, str]], now: list[tuple[str, str]
 
 def test_what_is_the_same_is_not_told() -> None:
     """A comment and the version of the spec are no changes for a user."""
-    assert not changes(SPEC, SPEC.replace("  version: 0.", "  # A comment.\n  version: 7."))
+    assert not changes(SMALL, SMALL.replace("  version: 0.", "  # A comment.\n  version: 7."))
 
 
 @pytest.mark.parametrize(
@@ -331,7 +330,7 @@ def test_a_public_name_asks_for_a_version(was: str, low: str, level: Level, vers
 
 def test_public_names_that_no_list_names(tmp_path: Path) -> None:
     """Fixtures, extras and entry points that go break; those that come, members and arguments among them, are new."""
-    before, now = (copy_checkout(tmp_path / side) for side in ("before", "now"))
+    before, now = (small_checkout(tmp_path / side) for side in ("before", "now"))
     assert not public_changes(before, now)
     edit(
         now / "kayrros_ext" / "testing" / "plugin.py",
@@ -383,7 +382,7 @@ def check(checkout: Path, *arguments: str, ci: str = "") -> "subprocess.Complete
 
 def test_against_the_last_release(tmp_path: Path) -> None:
     """Without a tag there is nothing to compare; with one, version, names and changelog are asked for, then all is well."""
-    checkout = copy_checkout(tmp_path / "checkout")
+    checkout = small_checkout(tmp_path / "checkout")
     first = check(checkout, "--check")
     assert (0, "No release yet") == (first.returncode, first.stdout[:14])
     git(checkout, "init", "-q")
@@ -436,8 +435,10 @@ def test_against_the_last_release(tmp_path: Path) -> None:
 def test_a_version_that_disagrees_is_seen(name: str, old: str, new: str, tmp_path: Path) -> None:
     """Wherever it stands; each place is named with its version."""
     (tmp_path / "scripts").mkdir()
-    for file in ("pyproject.toml", "openapi.yaml", "CHANGELOG.md", "scripts/versions.py"):
-        shutil.copy(ROOT / file, tmp_path / file)
+    shutil.copy(ROOT / "scripts" / "versions.py", tmp_path / "scripts")
+    project = '[project]\nversion = "0.1.0"\n'
+    for file, text in (("openapi.yaml", SMALL), ("CHANGELOG.md", FIRST), ("pyproject.toml", project)):
+        (tmp_path / file).write_text(text, "utf-8")
     command = [PYTHON, str(tmp_path / "scripts" / "versions.py")]
     assert 0 == subprocess.run(command, check=False, capture_output=True).returncode
     edit(tmp_path / name, (old, new))
@@ -449,7 +450,7 @@ def test_a_version_that_disagrees_is_seen(name: str, old: str, new: str, tmp_pat
 
 def test_a_release_that_is_not_here_fails_in_ci(tmp_path: Path) -> None:
     """A clone without its tag can't be compared: said everywhere, and no pass in CI. The release itself has no tag yet."""
-    origin = copy_checkout(tmp_path / "origin")
+    origin = small_checkout(tmp_path / "origin")
     for name in (".venv", "node_modules"):
         (origin / name).unlink()
     released = re.sub(r"## 0\.1\.0.*", "## 0.1.0, 2026-01-01", (origin / "CHANGELOG.md").read_text("utf-8"))
@@ -482,7 +483,7 @@ def test_a_release_that_is_not_here_fails_in_ci(tmp_path: Path) -> None:
 
 def test_a_release_is_compared_with_the_one_before(tmp_path: Path) -> None:
     """With itself it would pass, whatever it breaks; a later edit is compared with the release."""
-    checkout = copy_checkout(tmp_path / "checkout")
+    checkout = small_checkout(tmp_path / "checkout")
     git(checkout, "init", "-q")
     for tag, value in (("v0.1.0", VALUE), ("v0.1.1", FIELD)):
         git(checkout, "add", "--all", ":!.venv", ":!node_modules")
