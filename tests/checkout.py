@@ -60,7 +60,8 @@ def environment(checkout: Path) -> dict[str, str]:
 
 PYTHON = sys.executable
 
-# Edits that a maintainer could make, of the real spec and of the small one: a field, a value, an operation, each with where it is known from.
+# Edits that a maintainer could make, of the real spec and of the small one: a field, a value, an operation, each with
+# where it is known from.
 FIELD = (
     "        asset_count:\n",
     "        nickname:\n          type: [string, 'null']\n          x-provenance: observed\n          description: N.\n"

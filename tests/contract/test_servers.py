@@ -64,8 +64,7 @@ def test_every_status_of_every_operation_is_typed(
     with asking(server, name, status, mock) as kayrros:
         response = call(kayrros, name)
     assert status == response.status_code
-    [exchange] = traffic.exchanges
-    assert [] == response_problems(exchange)  # also of the mock, and of a status that a fault has brought
+    assert not response_problems(traffic.exchanges[-1])  # also of the mock, and of a status that a fault has brought
     assert "sl-violations" not in response.headers
     content = resolve(operations()[name]["responses"][str(status)]).get("content")
     if not content:
