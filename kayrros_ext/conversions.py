@@ -83,10 +83,9 @@ def _rows_of(table: pa.Table, metric: str) -> pa.Table:
 def _bring(name: str, *, extra: str) -> Any:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:  # it is there, and lacks something itself
-            raise
+    except ImportError as error:
         raise MissingExtraError(
-            f'This needs {name}, which is not installed. Install the extra: pip install "kayrros-client[{extra}]".',
+            f"This needs {name}, which can't be imported ({error}). Install the extra that brings it: "
+            f'pip install "kayrros-client[{extra}]".',
             extra=extra,
         ) from error
