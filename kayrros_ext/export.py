@@ -106,15 +106,16 @@ def _ending(path: Path) -> str | None:
 
 
 def _sink(path: Path, file: IO[bytes]) -> Sink:
-    from kayrros_ext import export_parquet, export_text  # pyarrow is heavy
+    from kayrros_ext.export_parquet import GeoParquetSink, ParquetSink  # pyarrow is heavy
+    from kayrros_ext.export_text import CSV, GEOJSON, NDJSON, TextSink
 
     ending = _ending(path) or ".parquet"
     if ENDINGS[ending] == "Parquet":
-        return export_parquet.ParquetSink(file)
+        return ParquetSink(file)
     if ENDINGS[ending] == "GeoParquet":
-        return export_parquet.GeoParquetSink(file)
-    dialect = {"CSV": export_text.CSV, "NDJSON": export_text.NDJSON, "GeoJSON": export_text.GEOJSON}[ENDINGS[ending]]
-    return export_text.TextSink(file, dialect, compress=ending.endswith(".gz"))
+        return GeoParquetSink(file)
+    dialect = {"CSV": CSV, "NDJSON": NDJSON, "GeoJSON": GEOJSON}[ENDINGS[ending]]
+    return TextSink(file, dialect, compress=ending.endswith(".gz"))
 
 
 def _telling(parts: Iterable[Results], errors: list[OSError]) -> Generator[Results]:

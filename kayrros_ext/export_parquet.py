@@ -44,11 +44,14 @@ class ParquetSink:
 
     def write(self, table: pa.Table) -> None:
         """Write all whole row groups that there are now, and keep the rest."""
-        table = pa.concat_tables([self._waiting, table])
-        whole = table.num_rows - table.num_rows % ROW_GROUP
+        self._waiting = pa.concat_tables([self._waiting, table])
+        whole = self._waiting.num_rows - self._waiting.num_rows % ROW_GROUP
         for start in range(0, whole, ROW_GROUP):
-            self._write_group(table.slice(start, ROW_GROUP))
-        self._waiting = table.slice(whole)
+            self._write_group(self._waiting.slice(start, ROW_GROUP))
+        if whole:
+            rest = self._waiting.slice(whole)
+            # A copy: a slice would keep all that it was cut from in memory.
+            self._waiting = rest.take(pa.array(range(rest.num_rows), pa.int64()))
 
     def end(self, facts: Mapping[str, str]) -> None:
         """Write what waits, then `facts` and the units of the columns into the metadata of the file."""

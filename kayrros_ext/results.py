@@ -75,9 +75,9 @@ class Results:
         Raises:
             MissingExtraError: pandas is not installed; the extra `pandas` brings it.
         """
-        from kayrros_ext import conversions
+        from kayrros_ext.conversions import to_pandas
 
-        return conversions.to_pandas(self.table)
+        return to_pandas(self.table)
 
     def to_polars(self) -> "pl.DataFrame":
         """`table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC.
@@ -85,9 +85,9 @@ class Results:
         Raises:
             MissingExtraError: polars is not installed; the extra `polars` brings it.
         """
-        from kayrros_ext import conversions
+        from kayrros_ext.conversions import to_polars
 
-        return conversions.to_polars(self.table)
+        return to_polars(self.table)
 
     def to_geopandas(self) -> "gpd.GeoDataFrame":
         """`table` as a GeoDataFrame: the columns of `to_pandas`, and a point at the centroid of the asset (EPSG:4326).
@@ -97,9 +97,9 @@ class Results:
         Raises:
             MissingExtraError: geopandas is not installed; the extra `geo` brings it.
         """
-        from kayrros_ext import conversions
+        from kayrros_ext.conversions import to_geopandas
 
-        return conversions.to_geopandas(self.table)
+        return to_geopandas(self.table)
 
     def to_wide(self, metric: str) -> "pa.Table":
         """One metric as a table with dates down and assets across.
@@ -112,9 +112,9 @@ class Results:
             UsageError: no row has this metric, and the error names those there are; or the rows don't fit: an asset has two
                 values on one date, or a row has no asset_id or no date.
         """
-        from kayrros_ext import conversions
+        from kayrros_ext.conversions import to_wide
 
-        return conversions.to_wide(self.table, metric)
+        return to_wide(self.table, metric)
 
     def __repr__(self) -> str:
         return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"
