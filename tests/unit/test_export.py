@@ -109,7 +109,7 @@ def test_parquet_for_others(tmp_path: Path) -> None:
 
 
 def test_row_groups_are_of_one_size_whatever_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small parts are put together, a large one is cut; labels are stored once a group, however parts number them."""
+    """Small parts are put together, a large one is cut, and no row moves."""
     monkeypatch.setattr(export_parquet, "ROW_GROUP", 10)
     parts = [
         results(*({"asset_id": f"a{part + n}", "results": [dated(n, volume=n)]} for n in range(size)))
@@ -119,10 +119,22 @@ def test_row_groups_are_of_one_size_whatever_the_parts(tmp_path: Path, monkeypat
     metadata = pq.read_metadata(path)
     assert [10, 10, 10, 10, 10, 5] == [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
     assert [row for part in parts for row in part.table.to_pylist()] == pq.read_table(path).to_pylist()
-    column = metadata.row_group(0).column(0)
-    assert ("asset_id", "ZSTD") == (column.path_in_schema, column.compression)
-    pages = [encoding for encoding in column.encodings if "DICTIONARY" in encoding]
-    assert pages, column.encodings
+
+
+def test_labels_are_stored_once_a_row_group(tmp_path: Path) -> None:
+    """Also where parts, each with labels of its own, share the group; and what is stored is compressed."""
+    metrics = [{"name": "v", "value": n} for n in range(50)]
+    dates = [{"value_date": "2024-01-01", "metrics": metrics}]
+    parts = [
+        results(*({"asset_name": f"{part}, tank number {n}", "results": dates} for n in range(100)))
+        for part in ("north", "south")
+    ]
+    metadata = pq.read_metadata(exported(tmp_path, ".parquet", *parts))
+    assert 1 == metadata.num_row_groups
+    column = metadata.row_group(0).column(1)
+    assert ("asset_name", "ZSTD") == (column.path_in_schema, column.compression)
+    text = sum(len(name) for part in parts for name in part.table["asset_name"].to_pylist())
+    assert column.total_uncompressed_size < 0.2 * text
 
 
 @pytest.mark.parametrize("ending", [".geoparquet", ".geo.parquet"])
@@ -331,6 +343,26 @@ def test_an_error_half_way_leaves_what_was_there(tmp_path: Path, ending: str, er
     assert b"before" == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())
     assert closed
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
+def test_a_part_that_cannot_be_written_is_not_passed_over(tmp_path: Path, ending: str) -> None:
+    """Also the last one: its error comes out, nothing is left, and whoever makes the parts is told to stop."""
+    broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, None, None)
+    for given_parts in ([broken], [broken, *PARTS]):
+        closed = []
+
+        def parts(given_parts: list[Results] = given_parts, closed: list[bool] = closed) -> Iterator[Results]:
+            try:
+                yield from given_parts
+            finally:
+                closed.append(True)
+
+        making = parts()
+        with pytest.raises((KeyError, ValueError), match="metric|schema"):
+            write(tmp_path / f"results{ending}", making, dataset_id=DATASET)
+        assert closed
+        assert [] == list(tmp_path.iterdir())
 
 
 def test_a_file_of_that_name_is_replaced_and_its_folder_is_made(tmp_path: Path) -> None:
