@@ -23,14 +23,14 @@ def to_pandas(table: pa.Table) -> "pd.DataFrame":
     pandas = _bring("pandas", extra="pandas")
     # Without the nullable type, a null makes doubles of all integers of a column, and those beyond 2**53 others.
     types = {pa.int64(): pandas.Int64Dtype()}
-    frame: pd.DataFrame = table.unify_dictionaries().to_pandas(types_mapper=types.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=types.get)
     return frame
 
 
 def to_polars(table: pa.Table) -> "pl.DataFrame":
     """As Results.to_polars says."""
     polars = _bring("polars", extra="polars")
-    frame: pl.DataFrame = polars.from_arrow(table.unify_dictionaries())
+    frame: pl.DataFrame = polars.from_arrow(table)
     return frame
 
 

@@ -350,7 +350,7 @@ def test_a_part_that_cannot_be_written_is_not_passed_over(tmp_path: Path, ending
     """Also the last one: its error comes out, nothing is left, and whoever makes the parts is told to stop."""
     broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, None, None)
     for given_parts in ([broken], [broken, *PARTS]):
-        closed = []
+        closed: list[bool] = []
 
         def parts(given_parts: list[Results] = given_parts, closed: list[bool] = closed) -> Iterator[Results]:
             try:
