@@ -34,6 +34,8 @@ def whole_or_not_at_all(path: Path) -> Iterator[IO[bytes]]:
             file.close()
             part.replace(path)
         except BaseException:
-            file.close()
+            # To close is to write what is still held back, which a full disk refuses once more.
+            with contextlib.suppress(OSError):
+                file.close()
             part.unlink(missing_ok=True)
             raise

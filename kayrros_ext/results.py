@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 if TYPE_CHECKING:
+    import geopandas as gpd
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
 # Of unknown fields, in a log line.
@@ -65,6 +68,53 @@ class Results:
                 ", …" * (len(reading.unknown_fields) > MOST_NAMED),
             )
         return cls(**attrs.asdict(reading, recurse=False))
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """`table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64.
+
+        Raises:
+            MissingExtraError: pandas is not installed; the extra `pandas` brings it.
+        """
+        from kayrros_ext.conversions import to_pandas
+
+        return to_pandas(self.table)
+
+    def to_polars(self) -> "pl.DataFrame":
+        """`table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC.
+
+        Raises:
+            MissingExtraError: polars is not installed; the extra `polars` brings it.
+        """
+        from kayrros_ext.conversions import to_polars
+
+        return to_polars(self.table)
+
+    def to_geopandas(self) -> "gpd.GeoDataFrame":
+        """`table` as a GeoDataFrame: the columns of `to_pandas`, and a point at the centroid of the asset (EPSG:4326).
+
+        The geometry is None where the asset has no centroid. Rows of one asset share their point.
+
+        Raises:
+            MissingExtraError: geopandas is not installed; the extra `geo` brings it.
+        """
+        from kayrros_ext.conversions import to_geopandas
+
+        return to_geopandas(self.table)
+
+    def to_wide(self, metric: str) -> "pa.Table":
+        """One metric as a table with dates down and assets across.
+
+        Returns:
+            A row per date on which the metric has a row, in order; value_date, then for each asset that has such a row a
+            column of its values (float64, null where there is none), named and ordered by asset_id.
+
+        Raises:
+            UsageError: no row has this metric, and the error names those there are; or the rows don't fit: an asset has two
+                values on one date, or a row has no asset_id or no date.
+        """
+        from kayrros_ext.conversions import to_wide
+
+        return to_wide(self.table, metric)
 
     def __repr__(self) -> str:
         return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"

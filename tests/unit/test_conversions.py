@@ -1,0 +1,227 @@
+"""Results in the forms of pandas, polars, geopandas, and wide."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kayrros_ext import Results, UsageError
+from kayrros_ext.export import ENDINGS
+
+TANK: dict[str, Any] = {
+    "asset_id": "t1",
+    "asset_version": 2**53 + 1,
+    "asset_categories": ["crude"],
+    "asset_centroid_latitude": 1.5,
+    "asset_centroid_longitude": -2,
+}
+DAY, NEXT = (datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2))
+
+
+def results(*assets: dict[str, Any]) -> Results:
+    return Results.from_json(json.dumps({"assets": assets}).encode())
+
+
+def dated(date: Any, **metrics: Any) -> dict[str, Any]:
+    return {"value_date": date, "metrics": [{"name": name, "value": value} for name, value in metrics.items()]}
+
+
+def together(*parts: Results) -> Results:
+    """Parts whose labels are numbered differently, as one."""
+    table = pa.concat_tables([part.table for part in parts])
+    return Results(table, parts[0].assets, parts[0].without_metrics, None, None)
+
+
+FIRST = results({**TANK, "results": [dated("2024-01-01", volume=1, level=0.5), dated("2024-01-02", volume=None)]})
+SECOND = results({"asset_id": "t0", "results": [dated("2024-01-02", volume=3)]})
+BOTH = together(FIRST, SECOND)
+
+
+def test_pandas_has_categories_dates_and_whole_integers() -> None:
+    """Labels are categories, dates know their zone, and an integer beyond 2**53 stays itself beside a null."""
+    frame = BOTH.to_pandas()
+    assert ["t1", "t1", "t1", "t0"] == list(frame["asset_id"])
+    assert all(isinstance(frame[name].dtype, pd.CategoricalDtype) for name in ("asset_id", "asset_name", "metric"))
+    assert "datetime64[us, UTC]" == str(frame["value_date"].dtype)
+    assert [pd.Timestamp(DAY), pd.Timestamp(DAY), pd.Timestamp(NEXT), pd.Timestamp(NEXT)] == list(frame["value_date"])
+    assert "Int64" == str(frame["asset_version"].dtype)
+    assert [2**53 + 1] * 3 == frame["asset_version"].to_list()[:3]
+    assert frame["asset_version"][3] is pd.NA
+    assert {"t0": 3.0, "t1": 1.5} == frame.groupby("asset_id", observed=True)["value"].sum().to_dict()
+
+
+def test_polars_has_the_rows_of_the_table() -> None:
+    """Every value, with labels as Categorical and dates in UTC."""
+    frame = BOTH.to_polars()
+    assert BOTH.table.to_pylist() == frame.to_dicts()
+    assert pl.Categorical() == frame.schema["asset_id"]
+    assert pl.Datetime("us", "UTC") == frame.schema["value_date"]
+    assert pl.List(pl.String()) == frame.schema["asset_categories"]
+
+
+def test_geopandas_has_points_at_the_centroids() -> None:
+    """A row per row of the table, x the longitude, in EPSG:4326; None where the asset has no centroid."""
+    frame = BOTH.to_geopandas()
+    assert "EPSG:4326" == frame.crs
+    assert [(-2.0, 1.5)] * 3 + [None] == [point and (point.x, point.y) for point in frame.geometry]
+    assert list(BOTH.to_pandas().columns) == list(frame.columns)[:-1]
+    near = gpd.GeoDataFrame(geometry=gpd.points_from_xy([-2], [1.5], crs="EPSG:4326")).sjoin(frame)
+    assert ["t1"] * 3 == list(near["asset_id"])
+
+
+@pytest.mark.parametrize("axis", ["latitude", "longitude"])
+def test_half_a_centroid_is_none(axis: str) -> None:
+    """A point wants both; the half that is there stays in its column."""
+    frame = results({**TANK, f"asset_centroid_{axis}": None, "results": [dated("2024-01-01", v=1)]}).to_geopandas()
+    assert [None] == list(frame.geometry)
+
+
+def test_a_table_that_begins_within_another_has_its_own_points() -> None:
+    """A slice shares the memory of the whole."""
+    assets = [{**TANK, "asset_centroid_latitude": n, "results": [dated("2024-01-01", v=1)]} for n in range(5)]
+    whole = results(*assets)
+    part = Results(whole.table.slice(2, 2), whole.assets, whole.without_metrics, None, None)
+    assert [2.0, 3.0] == [point.y for point in part.to_geopandas().geometry]
+
+
+def test_conversions_of_nothing() -> None:
+    """An empty table is an empty frame with all columns."""
+    empty = results()
+    assert empty.table.schema.names == list(empty.to_pandas().columns) == empty.to_polars().columns
+    assert [*empty.table.schema.names, "geometry"] == list(empty.to_geopandas().columns)
+
+
+BLOCK = """
+import sys
+from pathlib import Path
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split():
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from kayrros_ext import MissingExtraError, Results
+from kayrros_ext.export import ENDINGS, write
+
+body = b'{"assets": [{"results": [{"value_date": "2024-01-01", "metrics": [{"name": "v", "value": 1}]}], "asset_id": "a"}]}'
+results = Results.from_json(body)
+"""
+
+
+def without(modules: str, code: str, *arguments: str) -> str:
+    """What code prints where modules are not to be had."""
+    command = [sys.executable, "-W", "error", "-c", BLOCK + code, modules, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "" == run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize(
+    ("method", "module", "extra"),
+    [
+        ("to_pandas", "pandas", "pandas"),
+        ("to_polars", "polars", "polars"),
+        ("to_geopandas", "geopandas", "geo"),
+        ("to_geopandas", "shapely", "geo"),
+    ],
+)
+def test_a_missing_extra_is_named(method: str, module: str, extra: str) -> None:
+    """Without the package the error names it, the extra, and the command that brings it."""
+    said = without(
+        module,
+        f"""
+try:
+    results.{method}()
+except MissingExtraError as error:
+    print(error.extra, error)
+""",
+    )
+    assert said.startswith(f"{extra} ")
+    assert f'pip install "kayrros-client[{extra}]"' in said
+    assert module in said
+
+
+def test_all_else_takes_no_extra(tmp_path: Path) -> None:
+    """To go wide, and to write any format."""
+    code = """
+print(results.to_wide("v").schema.names)
+for ending in ENDINGS:
+    write(Path(sys.argv[2]) / f"results{ending}", [results], dataset_id=sys.argv[2])
+"""
+    assert "['value_date', 'a']\n" == without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path))
+    assert len(ENDINGS) == len(list(tmp_path.iterdir()))
+
+
+def test_wide_has_dates_down_and_assets_across() -> None:
+    """Sorted both ways, null where an asset has no value on a date, and nothing of other metrics."""
+    wide = together(
+        results({"asset_id": "b", "results": [dated("2024-01-02", v=2), dated("2024-01-01", v=1, w=9)]}),
+        results({"asset_id": "a", "results": [dated("2024-01-02", v=None), dated("2024-01-03", v=0.5)]}),
+        results({"asset_id": "c", "results": [dated("2024-01-04", w=9)]}),
+    ).to_wide("v")
+    assert {
+        "value_date": [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)],
+        "a": [None, None, 0.5],
+        "b": [1.0, 2.0, None],
+    } == wide.to_pydict()
+    assert ["value_date", "a", "b"] == wide.schema.names
+    assert [pa.timestamp("us", "UTC"), pa.float64(), pa.float64()] == wide.schema.types
+
+
+grids = st.dictionaries(
+    st.tuples(st.text(st.characters(codec="utf-8"), max_size=3), st.integers(1, 28), st.sampled_from("vw")),
+    st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    min_size=1,
+)
+
+
+@given(grids)
+def test_wide_holds_each_value_once_in_its_place(grid: dict[tuple[str, int, str], float | None]) -> None:
+    """Value for value what a slow and obvious reading says."""
+    made = results(
+        *({"asset_id": id_, "results": [dated(f"2024-01-{day:02}", **{m: v})]} for (id_, day, m), v in grid.items())
+    )
+    for metric in {metric for _, _, metric in grid}:
+        ids = sorted({id_ for id_, _, name in grid if name == metric})
+        days = sorted({day for _, day, name in grid if name == metric})
+        expected = [[grid.get((id_, day, metric)) for day in days] for id_ in ids]
+        wide = made.to_wide(metric)
+        assert ["value_date", *ids] == wide.schema.names
+        assert repr(expected) == repr([column.to_pylist() for column in wide.columns[1:]])
+        assert days == [date.day for date in wide["value_date"].to_pylist()]
+
+
+@pytest.mark.parametrize("metric", ["volumes", None])
+def test_an_unknown_metric_is_refused(metric: Any) -> None:
+    """The error names those there are."""
+    with pytest.raises(UsageError, match=f"{metric!r}.*'level', 'volume'"):
+        BOTH.to_wide(metric)
+    with pytest.raises(UsageError, match="There are: none"):
+        results().to_wide("volume")
+
+
+def test_two_values_for_one_place_are_refused() -> None:
+    """The error names the asset, the metric and the date."""
+    twice = together(FIRST, FIRST)
+    with pytest.raises(UsageError, match="'t1' has 2 values of 'level' on 2024-01-01T00:00:00"):
+        twice.to_wide("level")
+
+
+@pytest.mark.parametrize(
+    "asset", [{"results": [dated("2024-01-01", v=1)]}, {"asset_id": "a", "results": [dated(None, v=1)]}]
+)
+def test_a_row_without_a_place_is_refused(asset: dict[str, Any]) -> None:
+    """No asset_id or no date: it is not dropped in silence."""
+    with pytest.raises(UsageError, match="1 rows of 'v' have no asset_id or no date"):
+        results(asset).to_wide("v")

@@ -1,0 +1,488 @@
+"""Results to a file: each format read back by somebody else's reader, and a file that is there whole or not at all."""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import geopandas as gpd
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kayrros_ext import ExportError, Results, UsageError, export_parquet
+from kayrros_ext.export import ENDINGS, parse_target, write
+
+DATASET = UUID("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
+ASSET: dict[str, Any] = {
+    "asset_id": "t1",
+    "asset_name": 'Réserve "Nord", 1',
+    "asset_version": 2**53 + 1,
+    "asset_categories": ["crude", "tank; floating"],
+    "asset_centroid_latitude": 1.5,
+    "asset_centroid_longitude": -2.25,
+    "asset_surface_area_m2": 0.1,
+    "parent_asset_id": "p",
+    "parent_asset_name": "",
+    "parent_asset_version": 3,
+}
+DAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def results(*assets: dict[str, Any]) -> Results:
+    return Results.from_json(json.dumps({"assets": assets}).encode())
+
+
+def dated(days: int, **metrics: Any) -> dict[str, Any]:
+    named = [{"name": name, "value": value} for name, value in metrics.items()]
+    return {"value_date": (DAY + timedelta(days, microseconds=days)).isoformat(), "metrics": named}
+
+
+# An asset with all fields, one with next to none; names that only one of the parts knows.
+PARTS = (
+    results(
+        {**ASSET, "results": [dated(0, volume=1, level=0.1 + 0.2), dated(1, volume=None)]},
+        {"asset_id": "t2", "results": [dated(0, volume=-1e-300)]},
+    ),
+    results(
+        {**ASSET, "asset_id": "t0", "results": [dated(2, height=1e300)]}, {**ASSET, "results": [dated(3, volume=7)]}
+    ),
+)
+ROWS = [row for part in PARTS for row in part.table.to_pylist()]
+
+
+def iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def as_text(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "value_date": iso(row["value_date"])} for row in rows]
+
+
+def units_of(field: pa.Field) -> dict[bytes, bytes] | None:
+    """Metadata of a field, without the number that Parquet adds."""
+    return {key: value for key, value in (field.metadata or {}).items() if key != b"PARQUET:field_id"} or None
+
+
+def exported(folder: Path, ending: str, *parts: Results, **about: str) -> Path:
+    path = parse_target(folder / f"results{ending}")
+    assert sum(part.table.num_rows for part in parts) == write(path, iter(parts), dataset_id=DATASET, about=about)
+    assert [path] == list(folder.iterdir())
+    return path
+
+
+def test_parquet_holds_every_value_type_and_unit(tmp_path: Path) -> None:
+    """Pyarrow reads back the declared schema, units included, and the same values; dataset and request are beside them."""
+    path = exported(tmp_path, ".parquet", *PARTS, start="2024-01-01", requests="3")
+    table = pq.read_table(path)
+    assert ROWS == table.to_pylist()
+    assert PARTS[0].table.schema.equals(table.schema)
+    assert [field.metadata for field in PARTS[0].table.schema] == [units_of(field) for field in table.schema]
+    kept = {key.decode(): value.decode() for key, value in pq.read_metadata(path).metadata.items()}
+    assert (str(DATASET), "2024-01-01", "3") == (kept["dataset_id"], kept["start"], kept["requests"])
+    assert "m2" == json.loads(kept["units"])["asset_surface_area_m2"]
+
+
+def test_parquet_for_others(tmp_path: Path) -> None:
+    """DuckDB and polars read the same."""
+    path = str(exported(tmp_path, ".parquet", *PARTS))
+    moments = "epoch_us(value_date)"
+    query = f"SELECT asset_id, asset_version, asset_categories, {moments}, metric, value FROM '{path}'"  # noqa: S608
+    names = ("asset_id", "asset_version", "asset_categories", "value_date", "metric", "value")
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    expected = [{**row, "value_date": (row["value_date"] - epoch) // timedelta(microseconds=1)} for row in ROWS]
+    assert [tuple(row[name] for name in names) for row in expected] == duckdb.connect().execute(query).fetchall()
+    assert ROWS == pl.read_parquet(path).to_dicts()
+
+
+def test_row_groups_are_of_one_size_whatever_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small parts are put together, a large one is cut, and no row moves."""
+    monkeypatch.setattr(export_parquet, "ROW_GROUP", 10)
+    parts = [
+        results(*({"asset_id": f"a{part + n}", "results": [dated(n, volume=n)]} for n in range(size)))
+        for part, size in enumerate((1, 2, 3, 35, 0, 1, 8, 5))
+    ]
+    path = exported(tmp_path, ".parquet", *parts)
+    metadata = pq.read_metadata(path)
+    assert [10, 10, 10, 10, 10, 5] == [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+    assert [row for part in parts for row in part.table.to_pylist()] == pq.read_table(path).to_pylist()
+
+
+def test_labels_are_stored_once_a_row_group(tmp_path: Path) -> None:
+    """Also where parts, each with labels of its own, share the group; and what is stored is compressed."""
+    metrics = [{"name": "v", "value": n} for n in range(50)]
+    dates = [{"value_date": "2024-01-01", "metrics": metrics}]
+    parts = [
+        results(*({"asset_name": f"{part}, tank number {n}", "results": dates} for n in range(100)))
+        for part in ("north", "south")
+    ]
+    metadata = pq.read_metadata(exported(tmp_path, ".parquet", *parts))
+    assert 1 == metadata.num_row_groups
+    column = metadata.row_group(0).column(1)
+    assert ("asset_name", "ZSTD") == (column.path_in_schema, column.compression)
+    text = sum(len(name) for part in parts for name in part.table["asset_name"].to_pylist())
+    assert column.total_uncompressed_size < 0.2 * text
+
+
+@pytest.mark.parametrize("ending", [".geoparquet", ".geo.parquet"])
+def test_geoparquet_is_what_geopandas_reads(tmp_path: Path, ending: str) -> None:
+    """Points at the centroids in EPSG:4326, None without one, their bounds in the metadata of GeoParquet 1.1."""
+    path = exported(tmp_path, ending, *PARTS, requests="3")
+    frame = gpd.read_parquet(path)
+    assert "EPSG:4326" == frame.crs
+    expected = [None if row["asset_centroid_latitude"] is None else (-2.25, 1.5) for row in ROWS]
+    assert None in expected
+    assert expected == [point and (point.x, point.y) for point in frame.geometry]
+    assert [row["value"] for row in ROWS] == frame["value"].astype(object).where(frame["value"].notna(), None).to_list()
+    metadata = pq.read_metadata(path).metadata
+    geo = json.loads(metadata[b"geo"])
+    assert ("1.1.0", "geometry") == (geo["version"], geo["primary_column"])
+    column = geo["columns"]["geometry"]
+    assert ("WKB", ["Point"], [-2.25, 1.5, -2.25, 1.5]) == (
+        column["encoding"],
+        column["geometry_types"],
+        column["bbox"],
+    )
+    assert str(DATASET).encode() == metadata[b"dataset_id"]
+    assert b"3" == metadata[b"requests"]
+
+
+def test_csv_is_what_others_read(tmp_path: Path) -> None:
+    """polars, pandas and DuckDB find the columns, the dates and each value to the last digit."""
+    path = exported(tmp_path, ".csv", *PARTS)
+    values, dates = [row["value"] for row in ROWS], [row["value_date"] for row in ROWS]
+    frame = pl.read_csv(path, try_parse_dates=True)
+    assert values == frame["value"].to_list()
+    assert dates == [date.replace(tzinfo=UTC) for date in frame["value_date"].to_list()]
+    panda = pd.read_csv(path, parse_dates=["value_date"])
+    assert list(ROWS[0]) == list(panda.columns)
+    assert [pd.Timestamp(date) for date in dates] == list(panda["value_date"])
+    assert values == [None if pd.isna(value) else value for value in panda["value"]]
+    query = "SELECT asset_name, value, asset_categories::JSON->>0 FROM read_csv(?)"
+    expected = [(row["asset_name"], row["value"], (row["asset_categories"] or [None])[0]) for row in ROWS]
+    assert expected == duckdb.connect().execute(query, [str(path)]).fetchall()
+
+
+def test_csv_tells_nothing_from_an_empty_string(tmp_path: Path) -> None:
+    """Null is nothing between two commas, an empty string is two quotes; categories are a JSON array."""
+    path = exported(tmp_path, ".csv", results({**ASSET, "parent_asset_id": None, "results": [dated(0, volume=1)]}))
+    line = path.read_text("utf-8").splitlines()[1]
+    assert (
+        't1,"Réserve ""Nord"", 1",9007199254740993,"[""crude"",""tank; floating""]",1.5,-2.25,0.1,,"",3,'
+        "2024-01-01T00:00:00.000000Z,volume,1.0"
+    ) == line
+
+
+@pytest.mark.parametrize("ending", [".ndjson", ".jsonl", ".JSONL"])
+def test_ndjson_is_a_json_object_a_line(tmp_path: Path, ending: str) -> None:
+    """json, polars and DuckDB read the rows of the table, with every column on every line."""
+    path = exported(tmp_path, ending, *PARTS)
+    lines = path.read_text("utf-8").split("\n")
+    assert as_text(ROWS) == [json.loads(line) for line in lines[:-1]]
+    assert "" == lines[-1]
+    assert as_text(ROWS) == pl.read_ndjson(path).to_dicts()
+    query = "SELECT asset_name, asset_version, value, asset_categories FROM read_json(?, format='newline_delimited')"
+    names = ("asset_name", "asset_version", "value", "asset_categories")
+    assert [tuple(row[name] for name in names) for row in ROWS] == duckdb.connect().execute(
+        query, [str(path)]
+    ).fetchall()
+
+
+def test_geojson_is_a_feature_a_row(tmp_path: Path) -> None:
+    """A feature per row with all columns, longitude first, null without a centroid; the dataset is in `metadata`."""
+    path = exported(tmp_path, ".geojson", *PARTS, requests="3")
+    read = json.loads(path.read_text("utf-8"))
+    assert {"type": "FeatureCollection", "metadata": {"dataset_id": str(DATASET), "requests": "3"}} == {
+        name: value for name, value in read.items() if name != "features"
+    }
+    assert as_text(ROWS) == [feature["properties"] for feature in read["features"]]
+    point = {"type": "Point", "coordinates": [-2.25, 1.5]}
+    geometries = [None if row["asset_centroid_latitude"] is None else point for row in ROWS]
+    assert geometries == [feature["geometry"] for feature in read["features"]]
+    assert {"Feature"} == {feature["type"] for feature in read["features"]}
+    frame = gpd.read_file(path)
+    assert "EPSG:4326" == frame.crs
+    assert [row["asset_id"] for row in ROWS] == list(frame["asset_id"])
+    assert [(-2.25, 1.5) if geometry else None for geometry in geometries] == [
+        point and (point.x, point.y) for point in frame.geometry
+    ]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".ndjson", ".jsonl", ".geojson"])
+def test_text_may_be_compressed(tmp_path: Path, ending: str) -> None:
+    """With .gz it is the same text."""
+    plain = exported(tmp_path, ending, *PARTS).read_bytes()
+    (tmp_path / f"results{ending}").unlink()
+    assert plain == gzip.decompress(exported(tmp_path, f"{ending}.gz", *PARTS).read_bytes())
+
+
+@pytest.mark.parametrize("parts", [(), (results(), results(ASSET))], ids=["no parts", "no rows"])
+def test_a_file_without_rows_is_whole_too(tmp_path: Path, parts: tuple[Results, ...]) -> None:
+    """Of each format, with its columns where the format has such."""
+    for number, ending in enumerate(ENDINGS):
+        (folder := tmp_path / str(number)).mkdir()
+        exported(folder, ending, *parts)
+    files = {"".join(path.suffixes): path for path in tmp_path.glob("*/*")}
+    assert 0 == len(gpd.read_parquet(files[".geoparquet"]))
+    assert results().table.schema.equals(pq.read_schema(files[".parquet"]))
+    assert ",".join(ROWS[0]) + "\n" == files[".csv"].read_text("utf-8")
+    assert "" == files[".ndjson"].read_text("utf-8")
+    assert [] == json.loads(files[".geojson"].read_text("utf-8"))["features"]
+
+
+def test_what_describes_an_asset_may_change_from_row_to_row(tmp_path: Path) -> None:
+    """Rows with the same id, or with none, and other columns that differ, keep each their own."""
+    renamed = [{**ASSET, "asset_name": f"name {n // 2}", "results": [dated(n, volume=n)]} for n in range(6)]
+    nameless = [{"parent_asset_id": str(n // 2), "results": [dated(n, volume=n)]} for n in range(6)]
+    part = results(*renamed, {**ASSET, "asset_categories": None, "results": [dated(9, volume=9)]}, *nameless)
+    path = exported(tmp_path, ".ndjson", part)
+    assert as_text(part.table.to_pylist()) == [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+texts = st.none() | st.text() | st.text("\"',;\\\r\n\t\0\x7f\u2028\ufeffé😀[]{}")
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+assets = st.fixed_dictionaries(
+    {
+        "asset_id": texts,
+        "asset_name": texts,
+        "asset_version": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "asset_categories": st.none() | st.lists(texts, max_size=3),
+        "asset_centroid_latitude": numbers,
+        "asset_centroid_longitude": numbers,
+        "asset_surface_area_m2": numbers,
+        "parent_asset_id": texts,
+        "parent_asset_name": texts,
+        "parent_asset_version": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "results": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "value_date": st.none() | st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+                    "metrics": st.lists(st.fixed_dictionaries({"name": texts, "value": numbers}), max_size=3),
+                }
+            ),
+            max_size=3,
+        ),
+    }
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(parts=st.lists(st.lists(assets, max_size=3), max_size=3))
+@example(parts=[[{"results": [{"metrics": [{"name": "m", "value": value} for value in (5e-324, -0.0, 1e21, 1e15)]}]}]])
+def test_text_holds_every_string_and_number(tmp_path_factory: pytest.TempPathFactory, parts: list[Any]) -> None:
+    """Whatever a string holds and however a number looks, json and csv read back the very same."""
+    folder = tmp_path_factory.mktemp("export")
+    made = [results(*part) for part in parts]
+    rows = as_text([row for part in made for row in part.table.to_pylist()])
+    for ending in (".csv", ".ndjson", ".geojson"):
+        write(folder / f"results{ending}", made, dataset_id=DATASET)
+    lines = (folder / "results.ndjson").read_bytes().split(b"\n")[:-1]
+    # repr tells -0.0 from 0.0, and 1 from 1.0.
+    assert repr(rows) == repr([json.loads(line) for line in lines])
+    features = json.loads((folder / "results.geojson").read_bytes())["features"]
+    assert repr(rows) == repr([feature["properties"] for feature in features])
+    with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
+        header, *cells = csv.reader(file)
+    assert list(ROWS[0]) == header
+    read = [[as_number(name, cell) for name, cell in zip(header, row, strict=True)] for row in cells]
+    assert repr([[as_cell(value) for value in row.values()] for row in rows]) == repr(read)
+
+
+def as_number(name: str, cell: str) -> str | float:
+    return float(cell) if cell and pa.float64() == results().table.schema.field(name).type else cell
+
+
+def as_cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, float) else "" if value is None else str(value)
+
+
+def test_what_is_known_at_the_end_is_kept(tmp_path: Path) -> None:
+    """`about` is read after the last part."""
+    about: dict[str, str] = {}
+
+    def parts() -> Iterator[Results]:
+        yield PARTS[0]
+        about["gaps"] = "none"
+
+    write(tmp_path / "a.parquet", parts(), dataset_id=DATASET, about=about)
+    assert b"none" == pq.read_metadata(tmp_path / "a.parquet").metadata[b"gaps"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ConnectionResetError, MemoryError])
+def test_an_error_half_way_leaves_what_was_there(tmp_path: Path, ending: str, error: type[BaseException]) -> None:
+    """It comes out as it is, the file of before is untouched, nothing else is left, and the parts are closed."""
+    path = tmp_path / f"results{ending}"
+    path.write_bytes(b"before")
+    closed = []
+
+    def parts() -> Iterator[Results]:
+        try:
+            yield from PARTS
+            raise error
+        finally:
+            closed.append(True)
+
+    with pytest.raises(error):
+        write(path, parts(), dataset_id=DATASET)
+    assert b"before" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+    assert closed
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
+def test_a_part_that_cannot_be_written_is_not_passed_over(tmp_path: Path, ending: str) -> None:
+    """Also the last one: its error comes out, nothing is left, and whoever makes the parts is told to stop."""
+    broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, None, None)
+    for given_parts in ([broken], [broken, *PARTS]):
+        closed: list[bool] = []
+
+        def parts(given_parts: list[Results] = given_parts, closed: list[bool] = closed) -> Iterator[Results]:
+            try:
+                yield from given_parts
+            finally:
+                closed.append(True)
+
+        making = parts()
+        with pytest.raises((KeyError, ValueError), match="metric|schema"):
+            write(tmp_path / f"results{ending}", making, dataset_id=DATASET)
+        assert closed
+        assert [] == list(tmp_path.iterdir())
+
+
+def test_a_file_of_that_name_is_replaced_and_its_folder_is_made(tmp_path: Path) -> None:
+    """As a download does."""
+    path = tmp_path / "a" / "b" / "results.csv"
+    for part in PARTS:
+        assert part.table.num_rows == write(path, [part], dataset_id=DATASET)
+    assert PARTS[1].table.num_rows == len(path.read_text("utf-8").splitlines()) - 1
+
+
+def test_a_folder_that_cannot_be_is_an_export_error(tmp_path: Path) -> None:
+    """It names the path, and not one part was pulled."""
+    (tmp_path / "file").write_bytes(b"")
+    path = tmp_path / "file" / "results.csv"
+    parts = iter(PARTS)
+    with pytest.raises(ExportError, match="could not be written") as caught:
+        write(path, parts, dataset_id=DATASET)
+    assert path == caught.value.path
+    assert PARTS[0] is next(parts)
+
+
+PRELUDE = """
+import json, random, resource, sys
+from pathlib import Path
+from uuid import uuid4
+from kayrros_ext import ExportError, Results
+from kayrros_ext.export import write
+
+def part():
+    metrics = [{"name": "v", "value": random.random()} for _ in range(5000)]
+    results = [{"value_date": "2024-01-01", "metrics": metrics}]
+    return Results.from_json(json.dumps({"assets": [{"asset_id": "t", "results": results}]}).encode())
+"""
+
+
+def run(code: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PRELUDE + code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".geoparquet", ".csv", ".ndjson.gz", ".geojson"])
+def test_a_full_disk_is_an_export_error(tmp_path: Path, ending: str) -> None:
+    """It names the path, nothing is left, nothing else is said; a limit on files stands in for the disk's."""
+    code = """
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+try:
+    write(Path(sys.argv[1]), [part(), part()], dataset_id=uuid4())
+except ExportError as error:
+    assert str(error.path) == sys.argv[1]
+    print(error)
+"""
+    path = tmp_path / f"results{ending}"
+    path.write_bytes(b"before")
+    process = run(code, str(path))
+    out, err = process.communicate()
+    assert "" == err
+    assert str(path) in out
+    assert "File too large" in out
+    assert 0 == process.returncode
+    assert b"before" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_killed_export_leaves_what_was_there(tmp_path: Path) -> None:
+    """What it had written is not under the name."""
+    code = """
+def parts():
+    for _ in range(3):
+        yield part()
+    print("half-way", flush=True)
+    sys.stdin.read()
+
+write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
+"""
+    path = tmp_path / "results.csv"
+    path.write_bytes(b"before")
+    process = run(code, str(path))
+    assert process.stdout
+    assert "half-way\n" == process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert b"before" == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("results.xlsx", r"results.xlsx.*\.parquet, .*\.csv, .*\.geojson"),
+        ("results", "its ending says no format"),
+        (".csv", "its ending says no format"),
+        ("csv", "its ending says no format"),
+        ("parquet.gz", "its ending says no format"),
+        ("results.parquet.gz", "its ending says no format"),
+        ("a\0.csv", "can't be a file"),
+        ("", "can't be a file"),
+        (None, "can't be"),
+        (3, "can't be"),
+    ],
+)
+def test_a_path_that_says_no_format_is_refused(path: Any, words: str) -> None:
+    """And the endings there are are named."""
+    with pytest.raises(UsageError, match=words):
+        parse_target(path)
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    """Also one with an ending."""
+    (tmp_path / "results.parquet").mkdir()
+    with pytest.raises(UsageError, match="can't be a file"):
+        parse_target(tmp_path / "results.parquet")
+
+
+def test_nobody_pays_for_arrow_before_the_first_part(tmp_path: Path) -> None:
+    """To look at a path takes no pyarrow."""
+    use = "from kayrros_ext.export import parse_target; parse_target('a.csv')"
+    code = f"import sys; {use}; sys.exit('pyarrow' in sys.modules)"
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
