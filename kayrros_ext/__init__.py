@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         UnauthorizedError,
         UsageError,
     )
-    from kayrros_ext.results import Results
+    from kayrros_ext.progress import Progress
+    from kayrros_ext.results import Gap, Results
     from kayrros_ext.retries import Retries
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ContractError",
     "DownloadError",
     "ExportError",
+    "Gap",
     "GapError",
     "Kayrros",
     "KayrrosError",
@@ -42,6 +44,7 @@ __all__ = [
     "MissingExtraError",
     "MockError",
     "NotFoundError",
+    "Progress",
     "Results",
     "Retries",
     "TransportError",
@@ -51,7 +54,7 @@ __all__ = [
 
 # Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
 # that does not use it need not pay for HTTP.
-_MODULES = {"Kayrros": "client", "Results": "results", "Retries": "retries"}
+_MODULES = {"Kayrros": "client", "Results": "results", "Retries": "retries", "Gap": "results", "Progress": "progress"}
 
 
 def __getattr__(name: str) -> Any:

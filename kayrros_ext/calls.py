@@ -82,7 +82,7 @@ class Door:
     def body(
         self,
         operation: Operation,
-        reading: Callable[[bytes], _T],
+        reading: Callable[[Answer], _T],
         unless: frozenset[int] = frozenset(),
         **arguments: Any,
     ) -> _T:
@@ -90,7 +90,7 @@ class Door:
 
         Args:
             operation: a module of kayrros_client.api.
-            reading: from the body to what is wanted; may raise ContractError.
+            reading: from the answer to what is wanted; may raise ContractError.
             unless: statuses that are not worth another attempt.
             arguments: what the operation takes, as in the generated signature.
 
@@ -99,7 +99,7 @@ class Door:
         """
         answer = self._success(operation, arguments, unless)
         try:
-            return reading(answer.content)
+            return reading(answer)
         except ContractError as error:
             failure = self._failures.contract(
                 operation_id(operation), str(error), None if error.where else answer.content, error.where

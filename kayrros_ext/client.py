@@ -1,18 +1,20 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
+import attrs
 import httpx
 
 from kayrros_client.api.collections import list_collection_datasets, list_collections
-from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
+from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata
 from kayrros_client.models import CollectionDatasetsRequest
 from kayrros_ext.calls import Door
 from kayrros_ext.downloads import parse_directory, save
+from kayrros_ext.errors import GapError
 from kayrros_ext.exchange import logged_in_client
 from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
 from kayrros_ext.results import Results
@@ -24,6 +26,8 @@ from kayrros_ext.tls import Verify
 if TYPE_CHECKING:
     from kayrros_client import Client
     from kayrros_client.models import Collection, CollectionDataset, DatasetMetadata
+    from kayrros_ext.fetching import Fetch, OnGap
+    from kayrros_ext.progress import Report
 
 
 class Kayrros:
@@ -89,6 +93,7 @@ class Kayrros:
             concurrency=concurrency,
             max_body=max_body,
         )
+        self._settings = settings
         self._base_url = str(settings.base_url)
         self.client = logged_in_client(settings, transport, verify)
         self._door = Door.of(self.client)
@@ -150,8 +155,13 @@ class Kayrros:
         start: Instant | None = None,
         stop: Instant | None = None,
         assets: Iterable[str] | None = None,
+        on_gap: "OnGap" = "raise",
+        progress: "Report | bool | None" = None,
     ) -> Results:
-        """The results of a dataset, or those of some dates and assets.
+        """The results of a dataset, or those of some dates and assets, however large.
+
+        What the gateway does not let through at once (504 is observed) comes in windows of time, down to a day, and below
+        that in parts of the assets. All of it is held in memory; `iter_results` and `export` hold a part.
 
         Args:
             dataset_id: a UUID or its string.
@@ -159,20 +169,135 @@ class Kayrros:
                 8601 string, or epoch milliseconds. Without it, from 1970.
             stop: last moment wanted, likewise. Without it, all there is. Whether the API counts in a value at exactly
                 `stop` is unknown.
-            assets: ids of the assets wanted; all unless given.
+            assets: ids of the assets wanted; all unless given. Thousands are asked for in batches.
+            on_gap: what is to happen where a part can't be had at any size: "raise" a GapError, which holds what came, or
+                "warn", and name it in `gaps` of the results.
+            progress: True for a line on stderr, False for none, or a callable that takes a Progress. Unless given, a line
+                where stderr is a terminal and the results come in windows.
 
         Raises:
             UsageError: an argument can't work, such as `stop` before `start`; nothing was sent.
             LoginError: there was no token to be had.
-            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no. Status 504 is known to come
-                where the answer is too large.
+            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
             ContractError: the answer is not what openapi.yaml says.
             TransportError: no answer came, or it broke off.
+            GapError: a part of the results could not be had; the others are in the error.
         """
-        wanted = parse_filter(start, stop, assets)
-        return self._door.body(
-            get_dataset_results, Results.from_json, dataset_id=parse_dataset_id(dataset_id), body=wanted
+        from kayrros_ext.merging import merged  # pyarrow is heavy
+
+        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, ahead=None)
+        parts: list[Results] = []
+        try:
+            parts.extend(fetch)
+        except GapError as error:
+            found = merged(parts or [Results.read(b'{"assets": []}')])
+            error.results = attrs.evolve(found, gaps=(*found.gaps, *error.gaps))
+            raise
+        found = merged(parts)
+        found.name_unknown_fields()
+        return found
+
+    def iter_results(
+        self,
+        dataset_id: UUID | str,
+        *,
+        start: Instant | None = None,
+        stop: Instant | None = None,
+        assets: Iterable[str] | None = None,
+        on_gap: "OnGap" = "raise",
+        progress: "Report | bool | None" = None,
+    ) -> Iterator[Results]:
+        """The results of a dataset, part by part, in flat memory.
+
+        Args:
+            dataset_id: as for `results`, and so are the others.
+            start: as for `results`.
+            stop: as for `results`.
+            assets: as for `results`.
+            on_gap: as for `results`; a part with a gap has no rows.
+            progress: as for `results`.
+
+        Yields:
+            Results of one window of time after the other, each row in one of them, each in the order of asset, date and
+            metric; all of it at once where the gateway lets it through.
+
+        Raises:
+            As for `results`; UsageError at once, the others when a part is asked for. A GapError holds no results: what
+            came before it was yielded.
+        """
+        # More would come faster than somebody takes them, and then memory would not be flat.
+        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, ahead=self._settings.concurrency)
+        return self._parts(fetch)
+
+    def export(
+        self,
+        dataset_id: UUID | str,
+        path: str | Path,
+        *,
+        start: Instant | None = None,
+        stop: Instant | None = None,
+        assets: Iterable[str] | None = None,
+        on_gap: "OnGap" = "raise",
+        progress: "Report | bool | None" = None,
+    ) -> Path:
+        """The results of a dataset into a file, in flat memory. It appears under its name once it is whole.
+
+        Args:
+            dataset_id: as for `results`.
+            path: its ending says the format: .parquet, .geoparquet, .csv, .ndjson or .geojson; docs/results.md has them
+                all. Its directory is made if it is not there; a file that is there is replaced.
+            start: as for `results`.
+            stop: as for `results`.
+            assets: as for `results`.
+            on_gap: "raise", and there is no file; or "warn", and the gaps are named in the file's metadata, where its format
+                has such, and in the log.
+            progress: as for `results`.
+
+        Returns:
+            The path.
+
+        Raises:
+            As for `results`; UsageError also for a path that can't be, or whose ending says no format.
+            ExportError: the file can't be written.
+        """
+        from kayrros_ext.export import parse_target, write
+
+        target, wanted = parse_target(path), parse_dataset_id(dataset_id)
+        fetch = self._fetch(wanted, (start, stop, assets), on_gap, progress, ahead=self._settings.concurrency)
+        write(target, self._parts(fetch), dataset_id=wanted, about=fetch.about)
+        return target
+
+    def _fetch(
+        self,
+        dataset_id: UUID | str,
+        wanted: tuple[Instant | None, Instant | None, Iterable[str] | None],
+        on_gap: "OnGap",
+        progress: "Report | bool | None",
+        ahead: int | None,
+    ) -> "Fetch":
+        from kayrros_ext.fetching import Fetch, parse_on_gap
+        from kayrros_ext.progress import reporter
+
+        return Fetch(
+            self._door,
+            parse_dataset_id(dataset_id),
+            parse_filter(*wanted),
+            concurrency=self._settings.concurrency,
+            on_gap=parse_on_gap(on_gap),
+            ahead=ahead,
+            report=reporter(progress),
         )
+
+    @staticmethod
+    def _parts(fetch: "Fetch") -> Iterator[Results]:
+        from kayrros_ext.merging import merged
+
+        unknown: set[str] = set()
+        for part in fetch:
+            if not unknown.issuperset(part.unknown_fields):
+                unknown.update(part.unknown_fields)
+                part.name_unknown_fields()
+            yield merged([part])
 
     def download(self, dataset_id: UUID | str, directory: str | Path = ".") -> Path:
         """The file of a static dataset, into a directory, under the name that the API gives it.

@@ -66,6 +66,7 @@ class APIError(KayrrosError):
         operation: operationId of the call, as in openapi.yaml.
         excerpt: the beginning of a body that is not JSON.
         retry_after_s: seconds that the server asked to wait, if it did.
+        attempts: how many there were.
     """
 
     status: int
@@ -74,6 +75,7 @@ class APIError(KayrrosError):
     message: str | None = None
     excerpt: str | None = None
     retry_after_s: float | None = None
+    attempts: int = 1
 
 
 class UnauthorizedError(APIError):
@@ -94,10 +96,12 @@ class ContractError(KayrrosError):
     Attributes:
         operation: operationId of the call, None where a body was read without one.
         where: path to the value inside the answer, such as `assets[3].results[0].value_date`.
+        is_too_large: whether the answer was larger than `max_body`.
     """
 
     operation: str | None = None
     where: str | None = None
+    is_too_large: bool = False
 
 
 class TransportError(KayrrosError):
@@ -107,9 +111,13 @@ class TransportError(KayrrosError):
 
     Attributes:
         operation: operationId of the request that failed; `login` where it was the login.
+        reason: name of the httpx error, such as "ReadTimeout".
+        attempts: how many there were.
     """
 
     operation: str
+    reason: str | None = None
+    attempts: int = 1
 
 
 class GapError(KayrrosError):

@@ -91,7 +91,7 @@ class Exchange:
             try:
                 response = yield request
             except TooLargeError as error:
-                return self.failures.contract(operation.id, str(error))
+                return self.failures.contract(operation.id, str(error), is_too_large=True)
             except (httpx.RequestError, httpx.InvalidURL, LoginError) as error:
                 fault = error
             else:

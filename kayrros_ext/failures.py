@@ -59,6 +59,7 @@ class Failures:
             message=said.message,
             excerpt=said.excerpt,
             retry_after_s=wait_s,
+            attempts=attempts,
         )
 
     def _todo(self, status: int) -> str:
@@ -71,7 +72,15 @@ class Failures:
             )
         return _TODO.get(status) or _TODO_BY_CLASS.get(status // 100, "Try again later.")
 
-    def contract(self, name: str, problem: str, body: bytes | None = None, where: str | None = None) -> ContractError:
+    def contract(
+        self,
+        name: str,
+        problem: str,
+        body: bytes | None = None,
+        where: str | None = None,
+        *,
+        is_too_large: bool = False,
+    ) -> ContractError:
         """An answer that is not the contract; with a body, the words say how it begins."""
         begins = "" if body is None else f" It begins: {explain(body[:MAX_BODY], self.auth.redact)}."
         # What was caught may repeat what the server sent, and that may repeat our secrets.
@@ -81,6 +90,7 @@ class Failures:
             "report it.",
             operation=name,
             where=where,
+            is_too_large=is_too_large,
         )
 
     def transport(self, name: str, error: httpx.RequestError | httpx.InvalidURL, attempts: int = 1) -> TransportError:
@@ -94,6 +104,8 @@ class Failures:
             "the proxy and KAYRROS_BASE_URL or KAYRROS_AUTH_URL; where the answer is only slow, give Kayrros a longer "
             "timeout.",
             operation=during,
+            reason=type(error).__name__,
+            attempts=attempts,
         )
         # The cause is kept where it shows no secret: a server may repeat what it was sent in a header that is broken.
         found.__cause__ = error if self.auth.redact(_chain(error)) == _chain(error) else None

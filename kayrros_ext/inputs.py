@@ -102,6 +102,11 @@ def epoch_ms(name: str, value: Instant, *, up: bool = False) -> int:
     return -(-since // MILLISECOND) if up else since // MILLISECOND
 
 
+def now_ms() -> int:
+    """Milliseconds since 1970-01-01T00:00Z."""
+    return (datetime.now(UTC) - EPOCH) // MILLISECOND
+
+
 def _datetime(name: str, value: object) -> datetime:
     if isinstance(value, datetime):
         if value != value:  # pandas.NaT is a datetime, and not equal to itself  # noqa: PLR0124

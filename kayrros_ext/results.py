@@ -1,9 +1,12 @@
 """The results of a dataset as Arrow tables."""
 
 import logging
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 import attrs
+
+from kayrros_ext.errors import KayrrosError
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -17,6 +20,28 @@ MOST_NAMED = 20
 _log = logging.getLogger("kayrros_ext")
 
 
+@attrs.frozen
+class Gap:
+    """A part of a dataset's results that could not be had.
+
+    Attributes:
+        start: its first moment, in UTC.
+        stop: its last.
+        assets: ids of its assets; None for all.
+        error: why; None where it was not asked for any more.
+    """
+
+    start: datetime
+    stop: datetime
+    assets: tuple[str, ...] | None = None
+    error: KayrrosError | None = None
+
+    def __str__(self) -> str:
+        """From when to when, and of how many assets."""
+        of = f" of {len(self.assets):,} assets" if self.assets else ""
+        return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.stop:%Y-%m-%dT%H:%M:%SZ}{of}"
+
+
 @attrs.frozen(repr=False, eq=False)
 class Results:
     """Results of a dataset: every metric of every date of every asset.
@@ -25,9 +50,10 @@ class Results:
     query of DuckDB take it as it is.
 
     Attributes:
-        table: a row per asset, date and metric, in the order of the answer. Columns: the ten of `assets` that describe
-            the asset, then value_date (timestamp, microseconds, UTC), metric (name), value (float64; the API gives no
-            unit). Units stand in the metadata of the fields, under `unit`.
+        table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the answer from
+            `from_json`. Columns: the ten of `assets` that describe the asset, then value_date (timestamp, microseconds,
+            UTC), metric (name), value (float64; the API gives no unit). Units stand in the metadata of the fields, under
+            `unit`.
         assets: a row per asset, also of one without results: asset_id, asset_name, asset_version, asset_categories
             (list), asset_centroid_latitude and asset_centroid_longitude (degrees), asset_surface_area_m2,
             parent_asset_id, parent_asset_name, parent_asset_version, and date_count, its number of dates.
@@ -36,6 +62,8 @@ class Results:
         processing_id: id of the processing that made the results, if the answer has one.
         source_id: id of the platform source, if the answer has one.
         unknown_fields: fields of the answer that no table holds, such as `assets[].results[].extra_props`.
+        gaps: what could not be had, where on_gap="warn" let the rest come.
+        requests: how many requests it took, those tried again counted too.
     """
 
     table: "pa.Table"
@@ -44,6 +72,8 @@ class Results:
     processing_id: str | None
     source_id: str | None
     unknown_fields: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    requests: int = 0
 
     @classmethod
     def from_json(cls, body: bytes) -> Self:
@@ -54,20 +84,29 @@ class Results:
         Raises:
             ContractError: the body is not what the contract says; the error names the place.
         """
+        found = cls.read(body)
+        found.name_unknown_fields()
+        return found
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        """As `from_json`, and unknown fields stay unnamed."""
         from kayrros_ext.tables import read  # pyarrow is heavy, and not everyone who imports us reads results
 
-        reading = read(body)
-        if reading.unknown_fields:
+        return cls(**attrs.asdict(read(body), recurse=False))
+
+    def name_unknown_fields(self) -> None:
+        """Name the fields that the tables do not hold in one warning of the logger `kayrros_ext`."""
+        if self.unknown_fields:
             # Escaped, and some of them: names are the server's, and a log line is ours.
-            named = ", ".join(ascii(name)[1:-1] for name in reading.unknown_fields[:MOST_NAMED])
+            named = ", ".join(ascii(name)[1:-1] for name in self.unknown_fields[:MOST_NAMED])
             _log.warning(
                 "The results have %d fields that the table does not hold: %s%s. To read them, call "
                 "kayrros_client.api.datasets.get_dataset_results with kayrros.client.",
-                len(reading.unknown_fields),
+                len(self.unknown_fields),
                 named,
-                ", …" * (len(reading.unknown_fields) > MOST_NAMED),
+                ", …" * (len(self.unknown_fields) > MOST_NAMED),
             )
-        return cls(**attrs.asdict(reading, recurse=False))
 
     def to_pandas(self) -> "pd.DataFrame":
         """`table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64.

@@ -170,8 +170,8 @@ class Platform(Holdings):
         self.requests.append(request)
         with self.lock:
             rule = next((rule for rule in list(self.faults) if rule.takes(request)), None)
-        request.fault = rule.fault.words if rule else None
         healthy = Answer(200, {}) if rule and rule.fault.instead else answer_to(self, request)
+        request.fault = rule.fault.words if rule else "more than max_rows" if healthy.status == 504 else None
         answer = rule.fault.damage(healthy) if rule else healthy
         request.status = None if answer.dropped else answer.status
         return attrs.evolve(answer, delay_s=answer.delay_s + self.latency_s) if self.latency_s else answer

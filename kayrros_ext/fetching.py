@@ -1,0 +1,311 @@
+"""All results of a dataset, however large: in one answer where the gateway lets it through, else window by window."""
+
+import logging
+import math
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Literal, cast, get_args
+from uuid import UUID
+
+import attrs
+
+from kayrros_client.api.datasets import get_dataset_metadata, get_dataset_results
+from kayrros_client.models import DateRange, ProcessingResultFilter
+from kayrros_client.types import UNSET, Unset
+from kayrros_ext.calls import Door
+from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
+from kayrros_ext.exchange import Answer
+from kayrros_ext.inputs import EPOCH, FIRST_MS, LAST_MS, MILLISECOND, now_ms
+from kayrros_ext.progress import Progress, Report
+from kayrros_ext.results import Gap, Results
+from kayrros_ext.windows import DAY_MS, MOST_ASSETS, Plan, Window
+
+OnGap = Literal["raise", "warn"]
+# The answer is too large for the gateway, or for the time that we give it.
+TOO_LARGE = {502, 503, 504}
+SPLIT_AT_ONCE = frozenset({504})
+
+_log = logging.getLogger("kayrros_ext")
+_Outcome = tuple[Window, "Results | BaseException"]
+
+
+class Fetch:
+    """The results that a filter lets through, part by part, in order of time; each row in one part.
+
+    Args:
+        door: of the client.
+        dataset_id: whose results.
+        wanted: the filter.
+        concurrency: how many requests run at a time.
+        on_gap: what a window that can't be had at any size is: an error, or a gap in the results.
+        ahead: how many parts may wait for the one before them; None for any number.
+        report: is told of progress.
+
+    Attributes:
+        about: what a file should say of its rows: range, number of requests, gaps. Whole once the last part has come.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        dataset_id: UUID,
+        wanted: ProcessingResultFilter | Unset,
+        *,
+        concurrency: int,
+        on_gap: OnGap,
+        ahead: int | None,
+        report: Report,
+    ) -> None:
+        self._door, self._dataset_id, self._concurrency = door, dataset_id, concurrency
+        self._wanted = wanted if isinstance(wanted, ProcessingResultFilter) else ProcessingResultFilter()
+        self._ids = tuple(self._wanted.mo_ids or ())
+        self._on_gap, self._report = on_gap, report
+        self._ahead = math.inf if ahead is None else ahead
+        self._requests = self._requests_told = 0
+        self._asset_count: int | None = None
+        self.about: dict[str, str] = {}
+        self._outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
+        self._running: set[Window] = set()
+        self._ready: dict[Window, Results] = {}
+
+    def __iter__(self) -> Iterator[Results]:
+        has_failed = False
+        if len(self._ids) <= MOST_ASSETS:
+            try:
+                part = self._ask(self._wanted if self._wanted.to_dict() else UNSET, SPLIT_AT_ONCE)
+            except KayrrosError as error:
+                if not is_too_large(error):
+                    raise
+                has_failed = True
+            else:
+                self._told(part.table.num_rows, 1.0)
+                yield attrs.evolve(part, requests=self._requests_since())
+                self._ended(part.table.num_rows, 1, [])
+                return
+        yield from self._windows(self._plan(has_failed=has_failed))
+
+    def _plan(self, *, has_failed: bool) -> Plan:
+        """Where to cut: the range of the filter, else that of the metadata, else from 1970 to now."""
+        ends = self._wanted.time_range
+        first, last = (ends.start_date, ends.stop_date) if isinstance(ends, DateRange) else (FIRST_MS, LAST_MS)
+        likely = (first, last)
+        if first == FIRST_MS or last == LAST_MS:
+            begins, ends_ = self._dates()
+            likely = (max(first, begins), min(last, ends_))
+        batches = [self._ids[start : start + MOST_ASSETS] for start in range(0, len(self._ids), MOST_ASSETS)]
+        return Plan((first, last), likely, [*batches] or [None], self._concurrency, has_failed)
+
+    def _dates(self) -> tuple[int, int]:
+        """First and last date of the dataset, as far as its metadata knows; they say where to cut, not what to leave out."""
+        begins = ends = None
+        try:
+            about = self._door.typed(get_dataset_metadata, dataset_id=self._dataset_id)
+            begins, ends, self._asset_count = about.start_date, about.stop_date, about.asset_count or None
+        except (APIError, ContractError, TransportError) as error:
+            _log.warning("The metadata of the dataset could not be had (%s): its results are cut from 1970 on.", error)
+        found = (begins if isinstance(begins, int) else FIRST_MS, ends if isinstance(ends, int) else now_ms())
+        return found if found[0] < found[1] else (FIRST_MS, now_ms())
+
+    def _windows(self, plan: Plan) -> Iterator[Results]:
+        """The parts, as soon as all before them are there."""
+        from kayrros_ext.merging import Repeats  # pyarrow is heavy
+
+        repeats, rows, count, done = Repeats(), 0, 0, 0.0
+        total = sum(plan.amount(window) for window in plan.pending)
+        gaps: list[Gap] = []
+        failure: GapError | None = None
+        while True:
+            self._start(plan)
+            if not self._running:
+                break
+            window, outcome = self._outcomes.get()
+            self._running.remove(window)
+            if isinstance(outcome, Results):
+                plan.succeeded(window, outcome.table.num_rows)
+                self._ready[window] = outcome
+            elif gap := self._failed(plan, window, outcome):
+                if self._on_gap == "warn" and _is_of_this_part(gap):
+                    _log.warning("getDatasetResults: %s could not be had, and is left out: %s", gap, gap.error)
+                    gaps.append(gap)
+                    self._ready[window] = attrs.evolve(Results.read(b'{"assets": []}'), gaps=(gap,))
+                else:
+                    failure = self._gap_error(plan, gap)
+            if window in self._ready:
+                rows, count = rows + self._ready[window].table.num_rows, count + 1
+                done += plan.amount(window)
+                self._told(rows, min(done / total, 0.999) if plan.pending or self._running else 1.0, count)
+            for known in self._due(plan, everything=failure is not None):
+                part = repeats.without(self._ready.pop(known), known)
+                yield attrs.evolve(part, requests=self._requests_since())
+            if failure:
+                raise failure
+        self._ended(rows, count, gaps)
+
+    def _start(self, plan: Plan) -> None:
+        """Start requests, each in a thread of its own that dies with the program: nobody waits for a gateway at the end."""
+        while len(self._running) < self._concurrency:
+            if self._running and len(self._running) + len(self._ready) >= self._ahead:
+                return
+            window = plan.take()
+            if window is None:
+                return
+            self._running.add(window)
+            threading.Thread(target=self._run, args=(plan, window), daemon=True, name="kayrros-results").start()
+
+    def _run(self, plan: Plan, window: Window) -> None:
+        outcome: Results | BaseException
+        can_be_cut = plan.parts(window) or self._may_learn_assets(plan, window)
+        try:
+            outcome = self._ask_window(plan, window, SPLIT_AT_ONCE if can_be_cut else frozenset())
+        except BaseException as error:
+            outcome = error
+        self._outcomes.put((window, outcome))
+
+    def _failed(self, plan: Plan, window: Window, error: BaseException) -> Gap | None:
+        """What a failed window comes to: nothing where it goes back in parts, else a gap."""
+        if not isinstance(error, KayrrosError):
+            raise error
+        if not is_too_large(error):
+            plan.gave_up(window)
+        elif plan.failed(window) or self._learn_assets(plan, window):
+            return None
+        return _gap(window, error)
+
+    def _may_learn_assets(self, plan: Plan, window: Window) -> bool:
+        return plan.assets is None and not self._ids and not window.assets
+
+    def _learn_assets(self, plan: Plan, window: Window) -> bool:
+        """The ids of all assets, from an answer for a day before all data: what a day that is too large is cut by.
+
+        That an asset without a date in the range is in the answer is assumed, so they are counted.
+        """
+        if not self._may_learn_assets(plan, window):
+            return False
+        plan.assets = ()
+        try:
+            found = self._ask(_filter(0, DAY_MS, None)).assets["asset_id"]
+        except KayrrosError as error:
+            _log.warning("The ids of the assets could not be had, and a day can't be cut by them: %s", error)
+            return False
+        ids = tuple(name for name in found.unique().to_pylist() if name is not None)
+        if self._asset_count is not None and len(ids) < self._asset_count:
+            _log.warning(
+                "Of %d assets, only %d are known by id: a day can't be cut by them.", self._asset_count, len(ids)
+            )
+            return False
+        plan.assets = ids
+        return plan.again(window)
+
+    def _due(self, plan: Plan, *, everything: bool) -> list[Window]:
+        """The parts that have come and that nothing before them is missing of, in order."""
+        missing = [] if everything else [*plan.pending[:1], *self._running]
+        limit = min((window.place for window in missing), default=None)
+        return sorted(
+            (window for window in self._ready if limit is None or window.place < limit), key=lambda known: known.place
+        )
+
+    def _ask_window(self, plan: Plan, window: Window, unless: frozenset[int]) -> Results:
+        first, last = plan.asked(window)
+        found = self._ask(_filter(first, last, window.assets), unless)
+        _check_range(found, first, last)
+        return found
+
+    def _ask(self, wanted: ProcessingResultFilter | Unset, unless: frozenset[int] = frozenset()) -> Results:
+        def read(answer: Answer) -> Results:
+            self._requests += answer.extensions["attempts"]
+            return Results.read(answer.content)
+
+        try:
+            return self._door.body(get_dataset_results, read, unless, dataset_id=self._dataset_id, body=wanted)
+        except (APIError, TransportError) as error:
+            self._requests += error.attempts
+            raise
+
+    def _requests_since(self) -> int:
+        """Requests that no part has counted yet."""
+        count, self._requests_told = self._requests - self._requests_told, self._requests
+        return count
+
+    def _gap_error(self, plan: Plan, gap: Gap) -> GapError:
+        missing = sorted([*self._running, *plan.pending], key=lambda window: window.place)
+        error = GapError(
+            f"getDatasetResults: the results of {gap} could not be had ({gap.error}) What came until then is in `results` "
+            'of this error; with on_gap="warn", what the platform can\'t answer is left out, and the rest comes.',
+            gaps=(gap, *(_gap(window, None) for window in missing)),
+            results=None,
+        )
+        error.__cause__ = gap.error
+        return error
+
+    def _ended(self, rows: int, windows: int, gaps: list[Gap]) -> None:
+        ends = self._wanted.time_range
+        if isinstance(ends, DateRange):
+            first, last = (EPOCH + moment * MILLISECOND for moment in (ends.start_date, ends.stop_date))
+            self.about |= {"start": first.isoformat(), "stop": last.isoformat()}
+        self.about |= {"requests": str(self._requests), "gaps": "; ".join(map(str, gaps))}
+        _log.info("getDatasetResults: %d rows in %d windows, %d requests", rows, windows, self._requests)
+
+    def _told(self, rows: int, fraction: float, windows: int = 1) -> None:
+        self._report(Progress(fraction=fraction, rows=rows, windows=windows, requests=self._requests))
+
+
+def parse_on_gap(value: str) -> OnGap:
+    """What is to happen where a part can't be had.
+
+    Raises:
+        UsageError: it is neither of the two.
+    """
+    if value in get_args(OnGap):
+        return cast("OnGap", value)
+    raise UsageError(f'on_gap is {value!r}. Give "raise" or "warn".')
+
+
+def is_too_large(error: KayrrosError) -> bool:
+    """Whether less may come where this did not."""
+    if isinstance(error, APIError):
+        return error.status in TOO_LARGE
+    if isinstance(error, TransportError):
+        return error.reason == "ReadTimeout" and error.operation != "login"
+    return isinstance(error, ContractError) and error.is_too_large
+
+
+def _is_of_this_part(gap: Gap) -> bool:
+    """Whether the other parts may come all the same: not where the login, the network or the account is at fault."""
+    return isinstance(gap.error, ContractError) or (
+        isinstance(gap.error, KayrrosError) and (is_too_large(gap.error) or getattr(gap.error, "status", 0) >= 500)
+    )
+
+
+def _gap(window: Window, error: KayrrosError | None) -> Gap:
+    first, last = (EPOCH + moment * MILLISECOND for moment in (window.start_ms, window.stop_ms))
+    return Gap(first, last, window.assets, error)
+
+
+def _filter(first: int, last: int, assets: tuple[str, ...] | None) -> ProcessingResultFilter:
+    return ProcessingResultFilter(
+        time_range=DateRange(start_date=first, stop_date=last), mo_ids=UNSET if assets is None else list(assets)
+    )
+
+
+def _check_range(found: Results, first: int, last: int) -> None:
+    """That the server cuts where it is asked to, give or take a day: else the parts would not be parts.
+
+    Raises:
+        ContractError: it does not.
+    """
+    import pyarrow.compute as pc
+
+    if not found.table.num_rows:
+        return
+    ends = pc.min_max(found.table["value_date"]).as_py()
+    for name, date, beyond in (("before", ends["min"], first - DAY_MS), ("after", ends["max"], last + DAY_MS)):
+        if date is None:
+            continue
+        moment = (date - EPOCH) / MILLISECOND
+        if (moment < beyond) if name == "before" else (moment > beyond):
+            raise ContractError(
+                f"a value of {date} came, more than a day {name} the range that was asked for, so the dataset can't be "
+                "had part by part",
+                operation="getDatasetResults",
+            )
