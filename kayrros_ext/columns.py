@@ -31,7 +31,9 @@ class Irregular(Exception):  # noqa: N818 - no error: these assets are read in a
 class Layout:
     """The fields that objects of an answer have beyond the known ones: to be read past, since no table holds them."""
 
-    unknown: dict[str, pa.Schema] = attrs.field(factory=lambda: dict.fromkeys((OF_ASSET, OF_RESULT, OF_METRIC), pa.schema([])))
+    unknown: dict[str, pa.Schema] = attrs.field(
+        factory=lambda: dict.fromkeys((OF_ASSET, OF_RESULT, OF_METRIC), pa.schema([]))
+    )
 
     def learn(self, found: dict[str, dict[str, list[Any]]]) -> "Layout":
         """A layout that also has the fields that were found; this one, where they have no type or are too many."""
@@ -52,7 +54,7 @@ class Layout:
 
 
 def read_columns(assets: list[Any], layout: Layout) -> Tables:
-    """Read assets, each the bytes of a JSON object (checked by the caller).
+    """Read assets, each the bytes of JSON in UTF-8 (checked by the caller).
 
     Raises:
         Irregular: they are not the contract, or too odd to be sure.
@@ -61,14 +63,12 @@ def read_columns(assets: list[Any], layout: Layout) -> Tables:
         raise Irregular
     try:
         return _tables(_parse(assets, layout))
-    except (pa.ArrowException, OverflowError, UnicodeError) as error:
+    except (pa.ArrowException, OverflowError) as error:
         raise Irregular from error
 
 
 def _parse(assets: list[Any], layout: Layout) -> dict[str, pa.Array]:
     text = b"\n".join([*assets, b""])
-    if not text.isascii():
-        text.decode()  # pyarrow takes any bytes for text
     # One block, which ends with a line: so assets may hold line breaks.
     read_options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
     parse_options = pyarrow.json.ParseOptions(explicit_schema=layout.schema, unexpected_field_behavior="error")

@@ -41,16 +41,16 @@ _NAMES = [field.name for field in ASSET_FIELDS]
 _DATES_KEPT = 1 << 16
 
 
-def loads(text: bytes, where: str = "", **hooks: Any) -> Any:
+def loads(text: bytes, **hooks: Any) -> Any:
     """A JSON value as Python objects.
 
     Raises:
-        ContractError: it is not JSON; the words say where it stands.
+        ContractError: it is not JSON.
     """
     try:
         return json.loads(text, parse_constant=_no_constant, parse_int=_whole, **hooks)
     except (ValueError, RecursionError) as error:
-        raise not_json(f"{where}: {error}" if where else error) from None
+        raise not_json(error) from None
 
 
 class Reader:

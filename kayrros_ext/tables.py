@@ -4,6 +4,7 @@ The answer is cut into its assets, as slices of the bytes; some at a time they a
 that are out of the ordinary value by value. What is in between is small, however large the answer.
 """
 
+import codecs
 import contextlib
 import itertools
 import json
@@ -17,12 +18,14 @@ import msgspec
 import pyarrow as pa
 
 from kayrros_ext.columns import Irregular, Layout, read_columns
-from kayrros_ext.errors import ContractError
 from kayrros_ext.plain import Reader, items, loads, member, string
 from kayrros_ext.schemas import ASSETS, RESULTS, WITHOUT_METRICS, Tables, not_json
 
-# Read at a time: large enough that the steps in Python cost nothing, and small beside what they make.
-BATCH_BYTES = 4_000_000
+# What each thread reads at a time, in bytes: what is in between takes some times that, and should be small beside the
+# tables; and a batch should be large beside the millisecond that its steps in Python take.
+SMALLEST_BATCH, LARGEST_BATCH = 250_000, 4_000_000
+BATCHES_PER_THREAD = 16
+_SLICE = 1 << 20
 _KNOWN = {"assets", "processing_id", "source_id"}
 
 
@@ -46,24 +49,27 @@ class _Top(msgspec.Struct, forbid_unknown_fields=True):
     source_id: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def read(body: bytes, *, batch_bytes: int = BATCH_BYTES) -> Reading:
+def read(body: bytes, *, batch_bytes: int | None = None) -> Reading:
     """Read a results answer.
 
     Args:
         body: the answer, JSON.
-        batch_bytes: how many bytes of assets to read at a time.
+        batch_bytes: how many bytes of assets each thread reads at a time, where not what fits the body.
 
     Raises:
         ContractError: the answer is not what the contract says; it names the place.
     """
     body = _utf8(body)
     try:
+        _check_utf8(body)
         top, assets = _cut(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _read_plainly(body)
     reader = _Reader()
     reader.unknown.update(name for name in top if name not in _KNOWN)
-    return _reading(top, reader.read(assets, batch_bytes), reader.unknown)
+    fitting = len(body) // (BATCHES_PER_THREAD * pa.cpu_count())
+    parts = reader.read(assets, batch_bytes or min(max(fitting, SMALLEST_BATCH), LARGEST_BATCH))
+    return _reading(top, parts, reader.unknown)
 
 
 def _utf8(body: bytes) -> bytes:
@@ -75,8 +81,17 @@ def _utf8(body: bytes) -> bytes:
         raise not_json(error) from None
 
 
+def _check_utf8(body: bytes) -> None:
+    """The parsers of `_cut` and of columns take any bytes for text. In slices, since a text may be four times the body."""
+    if not body.isascii():
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(body), _SLICE):
+            decoder.decode(body[start : start + _SLICE])
+        decoder.decode(b"", final=True)
+
+
 def _cut(body: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
-    """The members of an answer, but for its assets; and these, as slices that are known to be JSON but for their UTF-8."""
+    """The members of an answer, but for its assets; and these, as slices that are known to be JSON."""
     try:
         top = msgspec.json.decode(body, type=_Top)
         return {name: loads(bytes(getattr(top, name))) for name in ("processing_id", "source_id")}, top.assets or []
@@ -128,32 +143,23 @@ class _Reader:
     def read(self, assets: list[msgspec.Raw], batch_bytes: int) -> list[Tables]:
         """Tables of the assets, in order; the first batch is small, and read alone, since it shows what fields to expect."""
         batches = _batches(assets, batch_bytes)
-        outcomes = [self._read_batch(batch) for batch in itertools.islice(batches, 1)]
+        tables = [self._read_batch(batch) for batch in itertools.islice(batches, 1)]
         with ThreadPoolExecutor(pa.cpu_count()) as pool:
-            outcomes += pool.map(self._read_batch, batches)
-        errors = [outcome for outcome in outcomes if isinstance(outcome, ContractError)]
-        if errors:  # what is not JSON has no contract to break
-            raise next((error for error in errors if error.where is None), errors[0])
-        return [outcome for outcome in outcomes if isinstance(outcome, Tables)]
+            return [*tables, *pool.map(self._read_batch, batches)]
 
-    def _read_batch(self, batch: tuple[int, list[msgspec.Raw]]) -> Tables | ContractError:
+    def _read_batch(self, batch: tuple[int, list[msgspec.Raw]]) -> Tables:
         start, assets = batch
         layout = None
-        while layout is not self.layout:  # another thread may have learned what we lack
+        while layout is not self.layout:  # another thread may have learned what this one lacks
             layout = self.layout
             with contextlib.suppress(Irregular):
                 return read_columns(assets, layout)
-        try:
-            return self._read_plainly(start, assets)
-        except ContractError as error:
-            return error
+        return self._read_plainly(start, assets)
 
     def _read_plainly(self, start: int, assets: list[msgspec.Raw]) -> Tables:
         reader = Reader()
-        places = [f"assets[{index}]" for index in range(start, start + len(assets))]
-        values = [loads(bytes(asset), where) for asset, where in zip(assets, places, strict=True)]
-        for value, where in zip(values, places, strict=True):
-            reader.read_asset(value, where)
+        for index, asset in enumerate(assets, start):
+            reader.read_asset(loads(bytes(asset)), f"assets[{index}]")
         with self._lock:
             self.unknown |= reader.unknown_fields()
             self.layout = self.layout.learn(reader.unknown)

@@ -1,6 +1,6 @@
-"""From the bytes of a results answer to Arrow tables, whose schemas are declared here and nowhere else.
+"""The slow and obvious reading of a results answer: what `kayrros_ext.tables` has to agree with, in every detail.
 
-Reading is strict about what the contract declares and tolerant where it is silent: a field may be missing or null, and
+It shares nothing with that but the schemas and the error. Reading is strict about what the contract declares and tolerant where it is silent: a field may be missing or null, and
 fields that are not declared are named, not lost from sight.
 """
 
@@ -15,50 +15,13 @@ from typing import Any, NoReturn
 import attrs
 import pyarrow as pa
 
-from kayrros_ext.errors import ContractError
+from kayrros_ext import ContractError
+from kayrros_ext.schemas import ASSET_FIELDS, ASSETS, RESULTS, WITHOUT_METRICS
 
 # Half of a character: JSON can escape one, no text can hold it.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Names and ids repeat on every row: each is stored once.
-_LABEL = pa.dictionary(pa.int32(), pa.string())
-
-
-def _field(name: str, kind: pa.DataType, unit: str | None = None) -> pa.Field:
-    return pa.field(name, kind, metadata={"unit": unit} if unit else None)
-
-
-# Types: the reference. Units: the name says m2; degrees are assumed.
-_ASSET_FIELDS = [
-    _field("asset_id", _LABEL),
-    _field("asset_name", _LABEL),
-    _field("asset_version", pa.int64()),
-    _field("asset_categories", pa.list_(pa.string())),
-    _field("asset_centroid_latitude", pa.float64(), "degree_north"),
-    _field("asset_centroid_longitude", pa.float64(), "degree_east"),
-    _field("asset_surface_area_m2", pa.float64(), "m2"),
-    _field("parent_asset_id", _LABEL),
-    _field("parent_asset_name", _LABEL),
-    _field("parent_asset_version", pa.int64()),
-]
-_VALUE_DATE = _field("value_date", pa.timestamp("us", tz="UTC"), "us since 1970-01-01T00:00:00Z")
-
-# A row per asset, date and metric.
-RESULTS = pa.schema(
-    [
-        *_ASSET_FIELDS,
-        _VALUE_DATE,
-        _field("metric", _LABEL),
-        # The API gives no units of metrics; by its name is how a user knows.
-        _field("value", pa.float64(), "that of the metric"),
-    ]
-)
-# A row per asset; how many dates it has, with metrics or without.
-ASSETS = pa.schema([*_ASSET_FIELDS, _field("date_count", pa.int64())])
-# A row per asset and date for which the answer holds no metric.
-WITHOUT_METRICS = pa.schema([_ASSET_FIELDS[0], _VALUE_DATE])
-
-_OF_ASSET = [field.name for field in _ASSET_FIELDS]
+_OF_ASSET = [field.name for field in ASSET_FIELDS]
 
 
 @attrs.frozen
@@ -80,7 +43,7 @@ def read(body: bytes) -> Reading:
         ContractError: the answer is not what the contract says; it names the place.
     """
     try:
-        answer = json.loads(body, parse_constant=_no_constant)
+        answer = json.loads(body, parse_constant=_no_constant, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"the results are not JSON ({error})", operation="getDatasetResults") from None
     return _Reader().read(answer)
@@ -106,12 +69,12 @@ class _Reader:
             without_metrics=pa.table(self.bare, schema=WITHOUT_METRICS),
             processing_id=_read(top, "processing_id", "", _string),
             source_id=_read(top, "source_id", "", _string),
-            unknown_fields=tuple(self.unknown),
+            unknown_fields=tuple(sorted(self.unknown)),
         )
 
     def read_asset(self, asset: object, where: str) -> None:
         members = self.members(asset, where, "assets[].", {*_OF_ASSET, "results"})
-        values = [_read(members, field.name, where, _CHECKS[field.type]) for field in _ASSET_FIELDS]
+        values = [_read(members, field.name, where, _CHECKS[field.type]) for field in ASSET_FIELDS]
         dates = 0
         for dates, (place, result) in enumerate(_items(members.get("results"), f"{where}.results"), 1):  # noqa: B007 - the last is the count
             self.read_result(result, place, values)
@@ -203,7 +166,7 @@ def _strings(value: object, where: str) -> list[str | None]:
 
 
 _CHECKS: dict[pa.DataType, Callable[[Any, str], Any]] = {
-    _LABEL: _string,
+    pa.dictionary(pa.int32(), pa.string()): _string,
     pa.int64(): _integer,
     pa.float64(): _number,
     pa.list_(pa.string()): _strings,
@@ -221,10 +184,15 @@ def _refuse(value: object, where: str, expected: str) -> NoReturn:
 def _short(value: object) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
+    return f"{value!r:.80}"
+
+
+def _whole(text: str) -> int | float:
+    # An integer of Python has no minus zero, and at most some thousands of digits.
     try:
-        return f"{value!r:.80}"
-    except ValueError:  # an integer of thousands of digits
-        return "a number of thousands of digits"
+        return -0.0 if text == "-0" else int(text)
+    except ValueError:
+        return float(text)
 
 
 def _no_constant(name: str) -> NoReturn:
