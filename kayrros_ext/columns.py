@@ -13,8 +13,19 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from kayrros_ext.plain import parse_date
-from kayrros_ext.schemas import ASSET_FIELDS, ASSETS, DOUBLE, LABEL, OF_ASSET, OF_METRIC, OF_RESULT, RESULTS
-from kayrros_ext.schemas import VALUE_DATE, WITHOUT_METRICS, Tables
+from kayrros_ext.schemas import (
+    ASSET_FIELDS,
+    ASSETS,
+    DOUBLE,
+    LABEL,
+    OF_ASSET,
+    OF_METRIC,
+    OF_RESULT,
+    RESULTS,
+    VALUE_DATE,
+    WITHOUT_METRICS,
+    Tables,
+)
 
 # Of fields that no table holds, with what is nested in them. More would cost memory for each row of the answer.
 MOST_UNKNOWN = 64

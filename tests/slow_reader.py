@@ -1,7 +1,7 @@
 """The slow and obvious reading of a results answer: what `kayrros_ext.tables` has to agree with, in every detail.
 
-It shares nothing with that but the schemas and the error. Reading is strict about what the contract declares and tolerant where it is silent: a field may be missing or null, and
-fields that are not declared are named, not lost from sight.
+It shares nothing with that but the schemas and the error. Reading is strict about what the contract declares and tolerant
+where it is silent: a field may be missing or null, and fields that are not declared are named, not lost from sight.
 """
 
 import contextlib

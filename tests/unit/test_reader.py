@@ -5,11 +5,10 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kayrros_ext import ContractError, columns, tables
+from kayrros_ext import ContractError, tables
 from kayrros_ext.schemas import ASSET_FIELDS, ASSETS, DOUBLE, INTEGER, LABEL, RESULTS, STRINGS, WITHOUT_METRICS
 from tests import slow_reader
 
@@ -73,7 +72,14 @@ BAD_DATES = [
         "2024-01-02Z",
         "10000-01-01",
     ),
-    *("2024-01-02t03:04:05Z", "2024-01-02T03:04:05z", " 2024-01-02", "٢٠٢٤-٠١-٠٢", "2024-01-02T03:04:05.Z", "2024-1-2"),
+    *(
+        "2024-01-02t03:04:05Z",
+        "2024-01-02T03:04:05z",
+        " 2024-01-02",
+        "\u0662\u0660\u0662\u0664-01-02",
+        "2024-01-02T03:04:05.Z",
+        "2024-1-2",
+    ),
     *("-2024-01-02", "2024-01-02T3:04", "2024-01-02x03:04", "now"),
 ]
 WORDS = [
@@ -172,7 +178,7 @@ bodies = st.sampled_from([None, 100, 20]).flatmap(lambda odd: Answers(odd).bodie
 
 
 def outcome(read: Callable[[bytes], Any], body: bytes) -> Any:
-    """All that a reading gives, doubles bit for bit; or its error, whose words for what is not JSON are each reader's own."""
+    """All that a reading gives, doubles bit for bit; or its error. How a reader says what is not JSON is its own affair."""
     try:
         reading = read(body)
     except ContractError as error:
@@ -200,7 +206,7 @@ def agree(body: bytes, batch_bytes: int = 1) -> Any:
 
 
 many = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
