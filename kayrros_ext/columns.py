@@ -29,6 +29,10 @@ from kayrros_ext.schemas import (
 
 # Of fields that no table holds, with what is nested in them. More would cost memory for each row of the answer.
 MOST_UNKNOWN = 64
+# Of levels: what is nested deeper has a type that takes a deep stack to handle.
+DEEPEST_UNKNOWN = 8
+# For what is large: pyarrow's own holds on to some MB for each thread, which small answers would be measured by.
+_POOL = pa.system_memory_pool()
 _BRACE = ord("{")
 # What Python's dates can hold, in microseconds since 1970.
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
@@ -47,13 +51,15 @@ class Layout:
     )
 
     def learn(self, found: dict[str, dict[str, list[Any]]]) -> "Layout":
-        """A layout that also has the fields that were found; this one, where they have no type or are too many."""
+        """A layout that also has the fields that were found; this one, where they are not new, or too many or too deep."""
+        if any(_is_deep(value) for names in found.values() for values in names.values() for value in values):
+            return self
         try:
             unknown = {kind: _merged(schema, found[kind]) for kind, schema in self.unknown.items()}
         except (pa.ArrowException, OverflowError, UnicodeError):
             return self
         small = sum(_width(field.type) for schema in unknown.values() for field in schema) <= MOST_UNKNOWN
-        return Layout(unknown) if small else self
+        return Layout(unknown) if small and unknown != self.unknown else self
 
     @property
     def schema(self) -> pa.Schema:
@@ -83,7 +89,7 @@ def _parse(assets: list[Any], layout: Layout) -> dict[str, pa.Array]:
     # One block, which ends with a line: so assets may hold line breaks.
     read_options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
     parse_options = pyarrow.json.ParseOptions(explicit_schema=layout.schema, unexpected_field_behavior="error")
-    parsed = pyarrow.json.read_json(pa.BufferReader(text), read_options, parse_options)
+    parsed = pyarrow.json.read_json(pa.BufferReader(text), read_options, parse_options, memory_pool=_POOL)
     return {name: parsed[name].combine_chunks() for name in [*ASSETS.names[:-1], "results"]}
 
 
@@ -99,7 +105,7 @@ def _tables(columns: dict[str, pa.Array]) -> Tables:
     metric = [_column(metrics.field("name"), LABEL), _column(metrics.field("value"), DOUBLE)]
     bare = pc.equal(_lengths(results.field("metrics")), 0)
     return Tables(
-        table=pa.table([*of_rows, dates.take(of_metric), *metric], schema=RESULTS),
+        table=pa.table([*of_rows, _spread(dates, of_metric), *metric], schema=RESULTS),
         assets=pa.table([*of_assets, _lengths(lists)], schema=ASSETS),
         without_metrics=pa.table(
             [_spread(of_assets[0], of_result.filter(bare)), dates.filter(bare)], schema=WITHOUT_METRICS
@@ -128,8 +134,8 @@ def _column(column: pa.Array, kind: pa.DataType) -> pa.Array:
 def _spread(column: pa.Array, indices: pa.Array) -> pa.Array:
     """The column at indices; of labels, that takes numbers and no string."""
     if isinstance(column, pa.DictionaryArray):
-        return pa.DictionaryArray.from_arrays(column.indices.take(indices), column.dictionary)
-    return column.take(indices)
+        return pa.DictionaryArray.from_arrays(_spread(column.indices, indices), column.dictionary)
+    return pc.take(column, indices, memory_pool=_POOL)
 
 
 def _moments(texts: pa.StringArray) -> pa.TimestampArray:
@@ -152,6 +158,13 @@ def _moments(texts: pa.StringArray) -> pa.TimestampArray:
 def _merged(schema: pa.Schema, found: dict[str, list[Any]]) -> pa.Schema:
     more = pa.schema([(name, pa.infer_type(values)) for name, values in found.items()])
     return pa.unify_schemas([schema, more], promote_options="permissive")
+
+
+def _is_deep(value: object, levels: int = DEEPEST_UNKNOWN) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deep(item, levels - 1) for item in inner)
 
 
 def _width(kind: pa.DataType) -> int:

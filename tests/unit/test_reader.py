@@ -5,11 +5,26 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kayrros_ext import ContractError, tables
-from kayrros_ext.schemas import ASSET_FIELDS, ASSETS, DOUBLE, INTEGER, LABEL, RESULTS, STRINGS, WITHOUT_METRICS
+from kayrros_ext.columns import MOST_UNKNOWN, Irregular, Layout, read_columns
+from kayrros_ext.plain import Reader
+from kayrros_ext.schemas import (
+    ASSET_FIELDS,
+    ASSETS,
+    DOUBLE,
+    INTEGER,
+    LABEL,
+    OF_ASSET,
+    OF_METRIC,
+    OF_RESULT,
+    RESULTS,
+    STRINGS,
+    WITHOUT_METRICS,
+)
 from tests import slow_reader
 
 GOOD_NUMBERS = [
@@ -206,7 +221,7 @@ def agree(body: bytes, batch_bytes: int = 1) -> Any:
 
 
 many = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -246,3 +261,102 @@ def test_both_readers_agree_on_damage(body: bytes, batch_bytes: int, data: st.Da
         )
     )
     agree(body[:start] + junk + body[stop:], batch_bytes)
+
+
+def an_answer(count: int, indent: int | None = None, **of_asset: Any) -> bytes:
+    """Assets of three dates and two metrics."""
+    metrics = [{"name": "volume", "value": 0.1}, {"name": "level", "value": 2}]
+    dated = [{"value_date": f"2024-01-0{day}T00:00:00Z", "metrics": metrics} for day in (1, 2, 3)]
+    found = [{"asset_id": f"t{number}", "results": dated, **of_asset} for number in range(count)]
+    return json.dumps({"assets": found}, indent=indent).encode()
+
+
+def the_assets(body: bytes) -> list[bytes]:
+    return [json.dumps(asset, indent=1).encode() for asset in json.loads(body)["assets"]]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("batch_bytes", [1, 1000, None])
+def test_rows_stay_in_the_order_of_the_answer(indent: int | None, batch_bytes: int | None) -> None:
+    """However it is laid out, and in however many batches it is read at a time; a label is stored once."""
+    reading = tables.read(an_answer(200, indent), batch_bytes=batch_bytes)
+    assert [f"t{number}" for number in range(200) for _ in range(6)] == reading.table["asset_id"].to_pylist()
+    assert ["volume", "level"] * 600 == reading.table["metric"].to_pylist()
+    assert {200} == {len(chunk.dictionary) for chunk in reading.table["asset_id"].chunks if len(chunk)}
+
+
+def test_a_regular_answer_needs_no_reading_value_by_value() -> None:
+    """Line breaks, odd characters, missing members and nulls are regular, too."""
+    regular = [
+        *the_assets(an_answer(9)),
+        b"{}",
+        b'{"asset_name":"\\u00e9","results":null}',
+        b'{"results":[{"metrics":[]}]}',
+    ]
+    assert 54 == read_columns(regular, Layout()).table.num_rows
+
+
+def test_fields_that_no_table_holds_are_read_past() -> None:
+    """Once they were seen, assets that have them are as regular as others."""
+    strange = the_assets(an_answer(9, extra_props={"cloud": 0.5, "tags": ["a"], "none": None}))
+    with pytest.raises(Irregular):
+        read_columns(strange, Layout())
+    reader = Reader()
+    reader.read_asset(json.loads(strange[0]), "assets[0]")
+    assert 54 == read_columns(strange, Layout().learn(reader.unknown)).table.num_rows
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [{str(number): 1 for number in range(MOST_UNKNOWN)}],
+        [json.loads("[" * 900 + "]" * 900)],
+        [{"\ud800": 1}],
+    ],
+)
+def test_a_layout_stays_small(values: list[Any]) -> None:
+    """A server can't make it cost memory: many names and deep ones are not learned, nor what Arrow has no type for."""
+    layout, nothing = Layout(), dict[str, list[Any]]()
+    assert layout is layout.learn({OF_ASSET: {"x": values}, OF_RESULT: nothing, OF_METRIC: nothing})
+
+
+@pytest.mark.parametrize(
+    "odd", ["null", "1", "[]", '"a"', '{"asset_version":1.5}', '{"results":[null]}', '{"results":[{"metrics":[null]}]}']
+)
+def test_an_error_names_the_asset_wherever_it_is(odd: str) -> None:
+    """Among many that are read at a time; no text ends the process, as `null` in a line ends pyarrow's."""
+    before, after = an_answer(50)[:-2], an_answer(50)[len('{"assets": [') :]
+    where, words = agree(before + b"," + odd.encode() + b"," + after, 1000)
+    assert where.startswith("assets[50]")
+    assert where in words
+
+
+def test_of_two_errors_the_first_is_named_and_damage_comes_before_both() -> None:
+    """The same error each time, whichever thread was first."""
+    two = an_answer(50).replace(b'"t20"', b"20").replace(b'"t30"', b"30")
+    assert "assets[20].asset_id" == agree(two, 1000)[0]
+    assert "not JSON" == agree(two[:-9], 1000)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-be"])
+def test_whatever_encoding_json_knows(encoding: str) -> None:
+    """UTF-8 is the rule; a byte order mark or UTF-16 is read all the same."""
+    agree('{"assets": [{"asset_name": "Zürich 😀"}]}'.encode(encoding))
+
+
+@pytest.mark.parametrize("text", [*GOOD_DATES, *BAD_DATES])
+@pytest.mark.parametrize("beside", ["2024-01-02", "2024-01-02T03:04:05Z", "20240102"])
+def test_each_form_of_a_date_beside_each_other(text: str, beside: str) -> None:
+    """Forms are read in different ways, and mean the same in all."""
+    dates = [json.dumps({"value_date": date}) for date in (text, beside)]
+    agree(f'{{"assets":[{{"results":[{",".join(dates)}]}}]}}'.encode())
+
+
+@pytest.mark.parametrize("field", ["asset_version", "asset_surface_area_m2"])
+@pytest.mark.parametrize(
+    "number",
+    [*GOOD_NUMBERS, *BAD_NUMBERS, *INTEGERS, *BAD_INTEGERS, "NaN", "Infinity", "-", "01", "1.", ".5", "true", '"1"'],
+)
+def test_each_form_of_a_number(field: str, number: str) -> None:
+    """To the last bit, or refused."""
+    agree(f'{{"assets":[{{"{field}":{number}}}]}}'.encode())
