@@ -44,22 +44,29 @@ class Irregular(Exception):  # noqa: N818 - no error: these assets are read in a
 
 @attrs.frozen
 class Layout:
-    """The fields that objects of an answer have beyond the known ones: to be read past, since no table holds them."""
+    """The fields that objects of an answer have beyond the known ones: to be read past, since no table holds them.
+
+    Attributes:
+        unknown: their names and types, by the kind of object they are in.
+        paths: all their names, with what is nested in them.
+    """
 
     unknown: dict[str, pa.Schema] = attrs.field(
         factory=lambda: dict.fromkeys((OF_ASSET, OF_RESULT, OF_METRIC), pa.schema([]))
     )
+    paths: frozenset[tuple[str, ...]] = frozenset()
 
     def learn(self, found: dict[str, dict[str, list[Any]]]) -> "Layout":
         """A layout that also has the fields that were found; this one, where they are not new, or too many or too deep."""
-        if any(_is_deep(value) for names in found.values() for values in names.values() for value in values):
-            return self
+        paths = set(self.paths)
         try:
+            for kind in self.unknown:
+                for name, values in found[kind].items():
+                    _note(values, (kind, name), paths)
             unknown = {kind: _merged(schema, found[kind]) for kind, schema in self.unknown.items()}
         except (pa.ArrowException, OverflowError, UnicodeError):
             return self
-        small = sum(_width(field.type) for schema in unknown.values() for field in schema) <= MOST_UNKNOWN
-        return Layout(unknown) if small and unknown != self.unknown else self
+        return self if unknown == self.unknown else Layout(unknown, frozenset(paths))
 
     @property
     def schema(self) -> pa.Schema:
@@ -160,13 +167,14 @@ def _merged(schema: pa.Schema, found: dict[str, list[Any]]) -> pa.Schema:
     return pa.unify_schemas([schema, more], promote_options="permissive")
 
 
-def _is_deep(value: object, levels: int = DEEPEST_UNKNOWN) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return not levels or any(_is_deep(item, levels - 1) for item in inner)
-
-
-def _width(kind: pa.DataType) -> int:
-    """Of how many fields a type is made."""
-    return 1 + sum(_width(kind.field(index).type) for index in range(kind.num_fields))
+def _note(value: object, path: tuple[str, ...], paths: set[tuple[str, ...]]) -> None:
+    """Add the paths of a value and of all in it, before any type is made of them."""
+    paths.add(path)
+    if len(paths) > MOST_UNKNOWN or len(path) > DEEPEST_UNKNOWN:
+        raise OverflowError
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _note(inner, (*path, name), paths)
+    elif isinstance(value, list):
+        for inner in value:
+            _note(inner, (*path, ""), paths)
