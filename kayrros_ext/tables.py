@@ -23,7 +23,7 @@ from kayrros_ext.schemas import ASSETS, RESULTS, WITHOUT_METRICS, Tables, not_js
 
 # What each thread reads at a time, in bytes: what is in between takes some times that, and should be small beside the
 # tables; and a batch should be large beside the millisecond that its steps in Python take.
-SMALLEST_BATCH, LARGEST_BATCH = 250_000, 4_000_000
+SMALLEST_BATCH, LARGEST_BATCH = 500_000, 4_000_000
 BATCHES_PER_THREAD = 16
 _SLICE = 1 << 20
 _KNOWN = {"assets", "processing_id", "source_id"}
