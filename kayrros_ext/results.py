@@ -35,7 +35,7 @@ class Results:
             `table`.
         processing_id: id of the processing that made the results, if the answer has one.
         source_id: id of the platform source, if the answer has one.
-        unknown_fields: fields of the answer that no table holds, such as `assets[].results[].extra_props`.
+        unknown_fields: fields of the answer that no table holds, such as `assets[].results[].extra_props`, sorted.
     """
 
     table: "pa.Table"

@@ -360,3 +360,12 @@ def test_each_form_of_a_date_beside_each_other(text: str, beside: str) -> None:
 def test_each_form_of_a_number(field: str, number: str) -> None:
     """To the last bit, or refused."""
     agree(f'{{"assets":[{{"{field}":{number}}}]}}'.encode())
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xed\xa0\x80"])
+@pytest.mark.parametrize("where", ["asset_name", "extra_props", "processing_id", "asset_id\xff"])
+def test_bytes_that_are_no_text_do_not_pass(where: str, bad: bytes) -> None:
+    """Neither in what a table holds, nor in what none holds, nor in what is said twice."""
+    member = f'"{where}":"'.encode("latin-1") + bad + b'"'
+    agree(b'{"assets":[{},{' + member + b"}]}")
+    agree(b"{" + member + b',"processing_id":"p","assets":[]}')
