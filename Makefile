@@ -9,7 +9,7 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz
+.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ spec-diff: $(READY) ## what changed in the spec since BASE=ref (else the last re
 
 fuzz: $(READY) ## Schemathesis against the mock and the platform fake; reports as JUnit in reports/
 	@$(BIN)/python -m scripts.schemathesis_run
+
+bench: $(READY) ## measure what is claimed of speed and memory (ARGS=reader for one case); docs/benchmarks.md
+	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m bench $(ARGS)
 
 mutate-spec: $(READY) ## damage the spec in many small ways, and see that the contract tests catch each
 	@$(BIN)/python -m scripts.mutate_spec

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kayrros_ext.geometry import bounds, centroids
-from kayrros_ext.tables import RESULTS
+from kayrros_ext.schemas import RESULTS
 
 # Rows of a row group, whatever the size of the parts: few enough to hold in memory, enough to compress and to skip by.
 ROW_GROUP = 2**19

@@ -13,7 +13,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kayrros_ext.tables import RESULTS
+from kayrros_ext.schemas import RESULTS
 
 # Rows that are made text at a time.
 BATCH = 2**14

@@ -30,7 +30,7 @@ def merged(parts: Sequence[Results]) -> Results:
         without_metrics=bare,
         processing_id=next((part.processing_id for part in parts if part.processing_id is not None), None),
         source_id=next((part.source_id for part in parts if part.source_id is not None), None),
-        unknown_fields=tuple(dict.fromkeys(name for part in parts for name in part.unknown_fields)),
+        unknown_fields=tuple(sorted({name for part in parts for name in part.unknown_fields})),
         gaps=tuple(gap for part in parts for gap in part.gaps),
         requests=sum(part.requests for part in parts),
     )

@@ -61,7 +61,7 @@ class Results:
             `table`.
         processing_id: id of the processing that made the results, if the answer has one.
         source_id: id of the platform source, if the answer has one.
-        unknown_fields: fields of the answer that no table holds, such as `assets[].results[].extra_props`.
+        unknown_fields: fields of the answer that no table holds, such as `assets[].results[].extra_props`, sorted.
         gaps: what could not be had, where on_gap="warn" let the rest come.
         requests: how many requests it took, those tried again counted too.
     """

@@ -1,64 +1,32 @@
-"""From the bytes of a results answer to Arrow tables, whose schemas are declared here and nowhere else.
+"""From the bytes of a results answer to Arrow tables.
 
-Reading is strict about what the contract declares and tolerant where it is silent: a field may be missing or null, and
-fields that are not declared are named, not lost from sight.
+The answer is cut into its assets, as slices of the bytes; some at a time they are read as columns, in parallel, and those
+that are out of the ordinary value by value. What is in between is small, however large the answer.
 """
 
+import codecs
 import contextlib
+import itertools
 import json
-import math
-import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import Any, NoReturn
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import attrs
+import msgspec
 import pyarrow as pa
 
-from kayrros_ext.errors import ContractError
+from kayrros_ext.columns import Irregular, Layout, read_columns
+from kayrros_ext.plain import Reader, items, loads, member, string
+from kayrros_ext.schemas import ASSETS, RESULTS, WITHOUT_METRICS, Tables, not_json
 
-# Half of a character: JSON can escape one, no text can hold it.
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-# Names and ids repeat on every row: each is stored once.
-_LABEL = pa.dictionary(pa.int32(), pa.string())
-
-
-def _field(name: str, kind: pa.DataType, unit: str | None = None) -> pa.Field:
-    return pa.field(name, kind, metadata={"unit": unit} if unit else None)
-
-
-# Types: the reference. Units: the name says m2; degrees are assumed.
-_ASSET_FIELDS = [
-    _field("asset_id", _LABEL),
-    _field("asset_name", _LABEL),
-    _field("asset_version", pa.int64()),
-    _field("asset_categories", pa.list_(pa.string())),
-    _field("asset_centroid_latitude", pa.float64(), "degree_north"),
-    _field("asset_centroid_longitude", pa.float64(), "degree_east"),
-    _field("asset_surface_area_m2", pa.float64(), "m2"),
-    _field("parent_asset_id", _LABEL),
-    _field("parent_asset_name", _LABEL),
-    _field("parent_asset_version", pa.int64()),
-]
-_VALUE_DATE = _field("value_date", pa.timestamp("us", tz="UTC"), "us since 1970-01-01T00:00:00Z")
-
-# A row per asset, date and metric.
-RESULTS = pa.schema(
-    [
-        *_ASSET_FIELDS,
-        _VALUE_DATE,
-        _field("metric", _LABEL),
-        # The API gives no units of metrics; by its name is how a user knows.
-        _field("value", pa.float64(), "that of the metric"),
-    ]
-)
-# A row per asset; how many dates it has, with metrics or without.
-ASSETS = pa.schema([*_ASSET_FIELDS, _field("date_count", pa.int64())])
-# A row per asset and date for which the answer holds no metric.
-WITHOUT_METRICS = pa.schema([_ASSET_FIELDS[0], _VALUE_DATE])
-
-_OF_ASSET = [field.name for field in _ASSET_FIELDS]
+# What each thread reads at a time, in bytes: what is in between takes some times that, and should be small beside the
+# tables; and a batch should be large beside the millisecond that its steps in Python take.
+SMALLEST_BATCH, LARGEST_BATCH = 500_000, 4_000_000
+BATCHES_PER_THREAD = 16
+_SLICE = 1 << 20
+_KNOWN = {"assets", "processing_id", "source_id"}
 
 
 @attrs.frozen
@@ -73,159 +41,138 @@ class Reading:
     unknown_fields: tuple[str, ...]
 
 
-def read(body: bytes) -> Reading:
+class _Top(msgspec.Struct, forbid_unknown_fields=True):
+    """An answer, cut into its assets."""
+
+    assets: list[msgspec.Raw] | None = None
+    processing_id: msgspec.Raw = msgspec.Raw(b"null")
+    source_id: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def read(body: bytes, *, batch_bytes: int | None = None) -> Reading:
     """Read a results answer.
+
+    Args:
+        body: the answer, JSON.
+        batch_bytes: how many bytes of assets each thread reads at a time, where not what fits the body.
 
     Raises:
         ContractError: the answer is not what the contract says; it names the place.
     """
+    body = _utf8(body)
     try:
-        answer = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ContractError(f"the results are not JSON ({error})", operation="getDatasetResults") from None
-    return _Reader().read(answer)
+        _check_utf8(body)
+        top, assets = _cut(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _read_plainly(body)
+    reader = _Reader()
+    reader.unknown.update(name for name in top if name not in _KNOWN)
+    fitting = len(body) // (BATCHES_PER_THREAD * pa.cpu_count())
+    parts = reader.read(assets, batch_bytes or min(max(fitting, SMALLEST_BATCH), LARGEST_BATCH))
+    return _reading(top, parts, reader.unknown)
 
 
-class _Reader:
-    """Reads one answer, value by value; each value is checked against the type that the contract declares."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, list[Any]] = {name: [] for name in RESULTS.names}
-        self.assets: dict[str, list[Any]] = {name: [] for name in ASSETS.names}
-        self.bare: dict[str, list[Any]] = {name: [] for name in WITHOUT_METRICS.names}
-        self.unknown: dict[str, None] = {}
-        self.dates: dict[str, datetime] = {}
-
-    def read(self, answer: object) -> Reading:
-        top = self.members(answer, "", "", {"assets", "processing_id", "source_id"})
-        for where, asset in _items(top.get("assets"), "assets"):
-            self.read_asset(asset, where)
-        return Reading(
-            table=pa.table(self.rows, schema=RESULTS),
-            assets=pa.table(self.assets, schema=ASSETS),
-            without_metrics=pa.table(self.bare, schema=WITHOUT_METRICS),
-            processing_id=_read(top, "processing_id", "", _string),
-            source_id=_read(top, "source_id", "", _string),
-            unknown_fields=tuple(self.unknown),
-        )
-
-    def read_asset(self, asset: object, where: str) -> None:
-        members = self.members(asset, where, "assets[].", {*_OF_ASSET, "results"})
-        values = [_read(members, field.name, where, _CHECKS[field.type]) for field in _ASSET_FIELDS]
-        dates = 0
-        for dates, (place, result) in enumerate(_items(members.get("results"), f"{where}.results"), 1):  # noqa: B007 - the last is the count
-            self.read_result(result, place, values)
-        for name, value in zip(_OF_ASSET, values, strict=True):
-            self.assets[name].append(value)
-        self.assets["date_count"].append(dates)
-
-    def read_result(self, result: object, where: str, asset: list[Any]) -> None:
-        members = self.members(result, where, "assets[].results[].", {"metrics", "value_date"})
-        date = _read(members, "value_date", where, self.date)
-        count = 0
-        for count, (place, metric) in enumerate(_items(members.get("metrics"), f"{where}.metrics"), 1):  # noqa: B007 - as above
-            named = self.members(metric, place, "assets[].results[].metrics[].", {"name", "value"})
-            for name, value in zip(_OF_ASSET, asset, strict=True):
-                self.rows[name].append(value)
-            self.rows["value_date"].append(date)
-            self.rows["metric"].append(_read(named, "name", place, _string))
-            self.rows["value"].append(_read(named, "value", place, _number))
-        if not count:
-            self.bare["asset_id"].append(asset[0])
-            self.bare["value_date"].append(date)
-
-    def members(self, value: object, where: str, kind: str, known: set[str]) -> dict[str, Any]:
-        """The members of a JSON object; those that are not known are noted by the kind of object they are in."""
-        if not isinstance(value, dict):
-            _refuse(value, where or "the answer", "an object")
-        self.unknown.update(dict.fromkeys(kind + name for name in value if name not in known))
-        return value
-
-    def date(self, value: object, where: str) -> datetime:
-        text = _string(value, where)
-        if text not in self.dates:
-            self.dates[text] = _parse_date(text) or _refuse(value, where, "an ISO 8601 date")
-        return self.dates[text]
-
-
-def _parse_date(text: str) -> datetime | None:
-    """A date in UTC, which is also what a date without a zone is in (assumed); None where it is not ISO 8601."""
-    if not re.fullmatch(r"[0-9W-]+([T ][0-9:.,Z+-]+)?", text, re.ASCII):  # Python would take any separator
-        return None
+def _utf8(body: bytes) -> bytes:
+    """The same text, should it be in another of the encodings that JSON once had, or have a byte order mark."""
+    encoding = json.detect_encoding(body)
     try:
-        date = datetime.fromisoformat(text)
-        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+        return body if encoding == "utf-8" else body.decode(encoding).encode()
+    except UnicodeError as error:
+        raise not_json(error) from None
 
 
-def _items(value: object, place: str) -> Iterator[tuple[str, Any]]:
-    """The items of an array that may be missing or null, each with its place."""
-    if value is None:
-        return
-    if not isinstance(value, list):
-        _refuse(value, place, "an array")
-    for index, item in enumerate(value):
-        yield f"{place}[{index}]", item
+def _check_utf8(body: bytes) -> None:
+    """The parsers of `_cut` and of columns take any bytes for text. In slices, since a text may be four times the body."""
+    if not body.isascii():
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(body), _SLICE):
+            decoder.decode(body[start : start + _SLICE])
+        decoder.decode(b"", final=True)
 
 
-def _read(members: dict[str, Any], name: str, where: str, check: Callable[[Any, str], Any]) -> Any:
-    value = members.get(name)
-    return None if value is None else check(value, f"{where}.{name}".lstrip("."))
+def _cut(body: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
+    """The members of an answer, but for its assets; and these, as slices that are known to be JSON."""
+    try:
+        top = msgspec.json.decode(body, type=_Top)
+        return {name: loads(bytes(getattr(top, name))) for name in ("processing_id", "source_id")}, top.assets or []
+    except msgspec.ValidationError:  # another field, which is rare: in two steps then
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        assets = msgspec.json.decode(members.pop("assets", b"null"), type=list[msgspec.Raw] | None)
+        return {name: loads(bytes(value)) for name, value in members.items()}, assets or []
 
 
-def _string(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        _refuse(value, where, "a string")
-    return value if value.isascii() or not _SURROGATE.search(value) else _refuse(value, where, "a string of Unicode")
+def _read_plainly(body: bytes) -> Reading:
+    """For a body that msgspec does not take: it says what is wrong, or reads it, should it be JSON all the same."""
+    loads(body, object_pairs_hook=lambda _: None)  # most are not, and finding that out should cost no memory
+    reader = Reader()
+    top = reader.members(loads(body), "", "", _KNOWN)
+    for where, asset in items(top.get("assets"), "assets"):
+        reader.read_asset(asset, where)
+    return _reading(top, [reader.tables()], reader.unknown_fields())
 
 
-def _number(value: object, where: str) -> float:
-    # An integer is a double in JSON; true is not.
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):
-            if math.isfinite(value):
-                return float(value)
-    return _refuse(value, where, "a number that a double can hold")
-
-
-def _integer(value: object, where: str) -> int:
-    # 3.0 is an integer in JSON; true is not.
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
-        return value
-    return _refuse(value, where, "an integer of 64 bits")
-
-
-def _strings(value: object, where: str) -> list[str | None]:
-    return [None if item is None else _string(item, place) for place, item in _items(value, where)]
-
-
-_CHECKS: dict[pa.DataType, Callable[[Any, str], Any]] = {
-    _LABEL: _string,
-    pa.int64(): _integer,
-    pa.float64(): _number,
-    pa.list_(pa.string()): _strings,
-}
-
-
-def _refuse(value: object, where: str, expected: str) -> NoReturn:
-    raise ContractError(
-        f"the results hold {_short(value)} at `{where}`, where the contract says {expected}",
-        operation="getDatasetResults",
-        where=where,
+def _reading(top: dict[str, Any], parts: list[Tables], unknown: set[str]) -> Reading:
+    return Reading(
+        table=_joined(RESULTS, [part.table for part in parts]),
+        assets=_joined(ASSETS, [part.assets for part in parts]),
+        without_metrics=_joined(WITHOUT_METRICS, [part.without_metrics for part in parts]),
+        processing_id=member(top, "processing_id", "", string),
+        source_id=member(top, "source_id", "", string),
+        unknown_fields=tuple(sorted(unknown)),
     )
 
 
-def _short(value: object) -> str:
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "an array"
-    try:
-        return f"{value!r:.80}"
-    except ValueError:  # an integer of thousands of digits
-        return "a number of thousands of digits"
+def _joined(schema: pa.Schema, tables: list[pa.Table]) -> pa.Table:
+    """Tables one after another, with one dictionary for all."""
+    return pa.concat_tables([schema.empty_table(), *tables]).unify_dictionaries()
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+class _Reader:
+    """Reads the assets of one answer.
+
+    Attributes:
+        layout: what was learned of fields that no table holds.
+        unknown: the names of these fields.
+    """
+
+    def __init__(self) -> None:
+        self.layout = Layout()
+        self.unknown: set[str] = set()
+        self._lock = threading.Lock()
+
+    def read(self, assets: list[msgspec.Raw], batch_bytes: int) -> list[Tables]:
+        """Tables of the assets, in order; the first batch is small, and read alone, since it shows what fields to expect."""
+        batches = _batches(assets, batch_bytes)
+        tables = [self._read_batch(batch) for batch in itertools.islice(batches, 1)]
+        with ThreadPoolExecutor(pa.cpu_count()) as pool:
+            return [*tables, *pool.map(self._read_batch, batches)]
+
+    def _read_batch(self, batch: tuple[int, list[msgspec.Raw]]) -> Tables:
+        start, assets = batch
+        layout = None
+        while layout is not self.layout:  # another thread may have learned what this one lacks
+            layout = self.layout
+            with contextlib.suppress(Irregular):
+                return read_columns(assets, layout)
+        return self._read_plainly(start, assets)
+
+    def _read_plainly(self, start: int, assets: list[msgspec.Raw]) -> Tables:
+        reader = Reader()
+        for index, asset in enumerate(assets, start):
+            reader.read_asset(loads(bytes(asset)), f"assets[{index}]")
+        with self._lock:
+            self.unknown |= reader.unknown_fields()
+            self.layout = self.layout.learn(reader.unknown)
+        return reader.tables()
+
+
+def _batches(assets: list[msgspec.Raw], batch_bytes: int) -> Iterator[tuple[int, list[msgspec.Raw]]]:
+    """Assets in groups of about so many bytes, each with the index of its first; the first group is one asset."""
+    start, size = 0, batch_bytes
+    for index, asset in enumerate(assets):
+        size += len(memoryview(asset))
+        if size >= batch_bytes:
+            yield start, assets[start : index + 1]
+            start, size = index + 1, 0
+    if start < len(assets):
+        yield start, assets[start:]

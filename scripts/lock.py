@@ -14,6 +14,7 @@ LOCKS = {
     "base.txt": ["pyproject.toml"],  # what a user gets from `pip install kayrros-client`
     "dev.txt": ["pyproject.toml", "--group", "dev"],
     "node.txt": ["--group", "node"],
+    "bench.txt": ["--group", "bench"],
     "lock.txt": ["--group", "lock"],
 }
 

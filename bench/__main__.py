@@ -1,0 +1,64 @@
+"""Run cases one after another, print their tables and keep them in docs/benchmarks.md; exit 1 where a claim is missed."""
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.reports import Report
+
+CASES = ["reader"]
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Ratios, and the seconds they are made of, as `make bench` measured them: run it to see those of your machine. It fails where
+a claim is missed.
+"""
+
+
+def main() -> int:
+    """Run the cases that are named, or all."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    missed = []
+    named = parser.parse_args().cases
+    if unknown := set(named) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(unknown))} (there are: {', '.join(CASES)})")
+    for name in named or CASES:
+        report: Report = importlib.import_module(f"bench.{name}").run()
+        section = f"{report}\nMade by `make bench ARGS={name}` on {machine()}.\n"
+        print(f"\n{section}", flush=True)
+        keep(name, section)
+        missed += [claim for claim in report.claims if not claim.holds]
+    for claim in missed:
+        print(f"missed: {claim}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def keep(name: str, section: str) -> None:
+    """Put a case's section into the page, in the place of its last one."""
+    page = PAGE.read_text("utf-8") if PAGE.exists() else HEAD
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
+    page = re.sub(f"\n?{begin}.*?{end}", "", page, flags=re.DOTALL)
+    PAGE.write_text(f"{page}\n{begin}{section}{end}", "utf-8")
+
+
+def machine() -> str:
+    """Cores, processor, Python and the versions that matter."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text("utf-8")) if info.exists() else []
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("pyarrow", "msgspec", "pysimdjson", "pandas")
+    )
+    processor = names[0] if names else platform.machine()
+    return f"{os.cpu_count()} cores of {processor}, Python {platform.python_version()}, {versions}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

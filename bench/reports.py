@@ -1,0 +1,45 @@
+"""What a case reports: a table, and claims that hold or are missed."""
+
+import attrs
+
+
+@attrs.frozen
+class Claim:
+    """A bound on a measured number.
+
+    Attributes:
+        words: what is measured.
+        measured: the number.
+        least: what it must be at least, if anything.
+        most: what it may be at most, if anything.
+    """
+
+    words: str
+    measured: float
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the number is within its bounds."""
+        return (self.least is None or self.measured >= self.least) and (self.most is None or self.measured <= self.most)
+
+    def __str__(self) -> str:
+        bound = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
+        return f"{self.words}: {self.measured:.2f} ({bound})"
+
+
+@attrs.frozen
+class Report:
+    """A case's section of the page: a title, words on how it was measured, a table, claims."""
+
+    title: str
+    words: str
+    header: list[str]
+    rows: list[list[str]]
+    claims: list[Claim]
+
+    def __str__(self) -> str:
+        table = "\n".join(f"| {' | '.join(row)} |" for row in [self.header, ["---"] * len(self.header), *self.rows])
+        claims = "\n".join(f"- {claim}{'' if claim.holds else ', MISSED'}" for claim in self.claims)
+        return f"## {self.title}\n\n{self.words}\n\n{table}\n\n{claims}\n"
