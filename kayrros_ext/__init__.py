@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kayrros_ext.client import Kayrros
+    from kayrros_ext.credentials import Identity
     from kayrros_ext.errors import (
         AccessDeniedError,
         APIError,
@@ -36,6 +37,7 @@ __all__ = [
     "DownloadError",
     "ExportError",
     "GapError",
+    "Identity",
     "Kayrros",
     "KayrrosError",
     "LoginError",
@@ -51,7 +53,7 @@ __all__ = [
 
 # Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
 # that does not use it need not pay for HTTP.
-_MODULES = {"Kayrros": "client", "Results": "results", "Retries": "retries"}
+_MODULES = {"Identity": "credentials", "Kayrros": "client", "Results": "results", "Retries": "retries"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from kayrros_client.api.datasets import get_dataset_metadata
 from kayrros_client.models import DatasetMetadata, LoginReply, LoginRequest
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
 from kayrros_ext.inputs import parse_dataset_id
+from tests.leaks import PASSWORD, TOKEN
 from tests.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
 
 Start = Callable[..., Server]
@@ -359,7 +360,7 @@ def test_no_secret_in_errors_or_logs(
     status: int, platform: Platform, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At debug level, with tracebacks that show locals, from a server that repeats whatever it was sent."""
-    secrets = {"password": "hunter2-is-secret", "token": "t0ken-is-secret"}
+    secrets = {"password": PASSWORD, "token": TOKEN}
 
     def echo(request: Request) -> Answer:
         said = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
@@ -386,7 +387,7 @@ def test_no_secret_in_errors_or_logs(
     ]
 
 
-SECRET = "t0ken-is-secret"
+SECRET = TOKEN
 
 
 def ours(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import pytest
 from kayrros_ext import LoginError
 from kayrros_ext.auth import FRESH_S, KayrrosAuth
 from kayrros_ext.settings import Settings
+from tests.leaks import PASSWORD
 
 DATA = "https://data.example/v1/thing"
 
@@ -27,7 +28,7 @@ def clock() -> Clock:
 
 def make_auth(clock: Clock, **credentials: str) -> KayrrosAuth:
     hosts = {"base_url": "https://data.example", "auth_url": "https://login.example/under"}
-    return KayrrosAuth(Settings.load(**(credentials or {"email": "e", "password": "pass-word"}), **hosts), clock=clock)  # type: ignore[arg-type]  # all of them strings
+    return KayrrosAuth(Settings.load(**(credentials or {"email": "e", "password": PASSWORD}), **hosts), clock=clock)  # type: ignore[arg-type]  # all of them strings
 
 
 def reply(token: object, status: int = 200) -> httpx.Response:
@@ -52,7 +53,7 @@ def test_the_first_request_logs_in_first(clock: Clock) -> None:
     flow = make_auth(clock).sync_auth_flow(request)
     login = next(flow)
     assert ("POST", "https://login.example/under/v3/login") == (login.method, str(login.url))
-    assert {"email": "e", "password": "pass-word"} == json.loads(login.content)
+    assert {"email": "e", "password": PASSWORD} == json.loads(login.content)
     assert sent_token(login) is None
     assert request is flow.send(reply("t1"))
     assert "Bearer t1" == sent_token(request)

@@ -19,9 +19,14 @@ ORDER = [
     "errors",
     "secrets",
     "retries",
+    "profiles",
+    "keyrings",
+    "credentials",
     "settings",
     "tls",
     "transports",
+    "tokens",
+    "token_cache",
     "answers",
     "auth",
     "inputs",
@@ -92,7 +97,9 @@ def test_generated_code_knows_nothing_of_ours() -> None:
     assert not [path for path in generated.rglob("*.py") if imported(path)]
 
 
-@pytest.mark.parametrize("heavy", ["pyarrow", "kayrros_ext.testing", "pathvalidate", "pandas", "numpy", "anyio"])
+@pytest.mark.parametrize(
+    "heavy", ["pyarrow", "kayrros_ext.testing", "pathvalidate", "pandas", "numpy", "anyio", "keyring"]
+)
 def test_what_is_heavy_is_imported_where_it_is_used(heavy: str) -> None:
     """All the names of `kayrros_ext` load neither pyarrow nor an add-on."""
     code = f"import sys; from kayrros_ext import *; Kayrros; sys.exit({heavy!r} in sys.modules)"
@@ -124,6 +131,7 @@ def test_the_public_surface_is_a_list() -> None:
             "Kayrros",
             "Results",
             "Retries",
+            "Identity",
             "KayrrosError",
             "ConfigurationError",
             "UsageError",
