@@ -68,11 +68,13 @@ class Found:
 
     @property
     def credentials(self) -> Credentials | None:
-        """The account; None where there is a token alone.
+        """The account; None where there is a token, with an email at most.
 
         Raises:
             ConfigurationError: half of it, or not text.
         """
+        if self.token and not self.password:
+            return None
         if bool(self.email) != bool(self.password):
             given, missing = ("email", "password") if self.email else ("password", "email")
             where = f"profile {self.profile}" if self.profile else f"the {self.source}"

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 
 from kayrros_ext import Kayrros
 from kayrros_ext.retries import Retries
@@ -36,6 +38,14 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv("KAYRROS_CACHE_DIR", str(path / "cache"))
         monkeypatch.setenv("NETRC", str(path / "netrc"))
         yield path
+
+
+@pytest.fixture
+def use_keyring() -> Iterator[Callable[[KeyringBackend], None]]:
+    """Make a keyring the process's own; the empty one is back after the test."""
+    before = keyring.get_keyring()
+    yield keyring.set_keyring
+    keyring.set_keyring(before)
 
 
 @pytest.fixture(scope="session")
