@@ -208,7 +208,7 @@ class _Folder:
             if found.st_uid != os.geteuid():
                 self.close()
                 raise PermissionError
-            if found.st_mode & 0o077:
+            if stat.S_IMODE(found.st_mode) != 0o700:
                 os.fchmod(self._handle, 0o700)
 
     def open(self, name: str, flags: int) -> int:
