@@ -108,7 +108,7 @@ class Kayrros:
 
     def whoami(self) -> Identity:
         """Whose account this is, where its credentials come from, and whether there is a token. It sends nothing."""
-        return self.client.get_httpx_client().exchange.failures.auth.whoami()
+        return self._door.http.exchange.failures.auth.whoami()
 
     def collections(self) -> "list[Collection]":
         """The collections that the account can see; any field may be UNSET or None.

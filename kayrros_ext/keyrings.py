@@ -1,5 +1,6 @@
 """The system's keyring, where the extra is installed and a keyring answers. It never breaks a run, nor holds it up."""
 
+import importlib
 import importlib.util
 import logging
 import threading
@@ -31,10 +32,7 @@ class Keyring:
     def works(self) -> bool:
         """Whether there is one; asked once."""
         if self._works is None:
-            self._works = importlib.util.find_spec("keyring") is not None
-            if self._works:
-                found = self._ask("look for one", _has_backend)
-                self._works = bool(found)
+            self._works = _is_installed() and bool(self._ask("say what it is", _has_backend))
         return self._works
 
     def account(self, email: str | None) -> tuple[str, Secret] | None:
@@ -74,6 +72,18 @@ class Keyring:
         reason = failure[0] if failure else f"no answer in {self._patience_s:g} seconds; is it locked?"
         _log.warning("The keyring could not %s (%s). Going on without it.", what, reason)
         return None
+
+
+def _is_installed() -> bool:
+    """Whether it can be imported. Imported here: on a busy machine that takes its time, which is not the keyring's."""
+    if importlib.util.find_spec("keyring") is None:
+        return False
+    try:
+        importlib.import_module("keyring")
+    except Exception as error:  # an installation that is broken may raise anything
+        _log.warning("The package keyring can't be imported (%s). Going on without it.", type(error).__name__)
+        return False
+    return True
 
 
 def _has_backend() -> bool:

@@ -62,7 +62,7 @@ def test_a_planted_leak_is_caught(tmp_path: Path) -> None:
         "[pytest]\nmarkers = holds_secrets(*patterns): x\naddopts = -p no:schemathesis -p no:cacheprovider -p no:randomly\n"
     )
     with (tmp_path / "said").open("w") as said:
-        options = ["-rA", "--no-header", "--tb=line", "--basetemp", tmp_path / "in"]
+        options = ["-rA", "--no-header", "--tb=line", "--basetemp", str(tmp_path / "in")]
         run = subprocess.run(
             [sys.executable, "-m", "pytest", *options],
             cwd=tmp_path,

@@ -19,6 +19,10 @@ def jwt(**claims: Any) -> str:
     return f"{coded({'alg': 'none'})}.{coded(claims)}.{coded('signature')}"
 
 
+def jwt_with_end(end: object) -> str:
+    return jwt(exp=end)
+
+
 @pytest.mark.parametrize("end", [1, 1700000000, 1700000000.5, 253402300799])
 def test_the_end_of_a_jwt(end: float) -> None:
     """Its claim `exp`, whatever else it claims, and whatever its length leaves as padding."""
@@ -31,7 +35,7 @@ def test_the_end_of_a_jwt(end: float) -> None:
     [
         *("opaque", "a.b", "a.b.c", "a.b.c.d", "..", "a..c", "!.!.!", "ü.ü.ü"),
         jwt(),
-        *(jwt(exp=value) for value in (None, True, "1700000000", [1], {}, 0, -1, 10**12, 10**400)),
+        *map(jwt_with_end, (None, True, "1700000000", [1], {}, 0, -1, 10**12, 10**400)),
         *(
             f"{coded(head)}.{coded(claims)}.x"
             for head, claims in [
