@@ -46,6 +46,10 @@ def load_profile(name: str | None = None) -> Profile:
     wanted = name or os.environ.get("KAYRROS_PROFILE") or None
     path = config_path()
     tables = _read_config(path) if path else None
+    if tables is None and os.environ.get("KAYRROS_CONFIG"):
+        raise ConfigurationError(
+            f"KAYRROS_CONFIG names {path}, and there is no such file. Make it, or unset the variable."
+        )
     if wanted is None:
         return _profile(DEFAULT_PROFILE, (tables or {}).get(DEFAULT_PROFILE, {}), path)
     if tables is None:
@@ -60,18 +64,9 @@ def load_profile(name: str | None = None) -> Profile:
 
 
 def config_path() -> Path | None:
-    """The user's config file: KAYRROS_CONFIG, else where the platform keeps such files; None where there is no such place.
-
-    Raises:
-        ConfigurationError: KAYRROS_CONFIG names a file that is not there.
-    """
+    """The user's config file: KAYRROS_CONFIG, else the platform's place for such files; None where it has none."""
     if named := os.environ.get("KAYRROS_CONFIG"):
-        path = Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path.expanduser raises where there is no home
-        if not path.exists() and not path.is_symlink():
-            raise ConfigurationError(
-                f"KAYRROS_CONFIG names {path}, and there is no such file. Make it, or unset the variable."
-            )
-        return path
+        return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path.expanduser raises where there is no home
     import platformdirs
 
     folder = platformdirs.user_config_path(APP, appauthor=False)

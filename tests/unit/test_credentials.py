@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -242,29 +242,31 @@ def test_a_config_file_without_secrets_may_be_read(config: Write) -> None:
         Kayrros(token="t")
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_refused(config: Write, netrc: Write) -> None:
-    """With the command that mends it."""
-    netrc(mode=0)
-    with pytest.raises(ConfigurationError, match="netrc can't be read.*chmod 600"):
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything, so root becomes another for a while."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(12345)
+    yield
+    os.seteuid(before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_a_file_that_may_not_be_read_is_refused(
+    config: Write, netrc: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """With the command that mends it; one in a folder that we may not enter likewise."""
+    config("", 0o644).parent.chmod(0o755)
+    secret = netrc(mode=0)
+    (tmp_path / "closed").mkdir(mode=0)
+    request.getfixturevalue("ordinary_user")
+    with pytest.raises(ConfigurationError, match="netrc can't be read.*Run, as its owner: chmod 600"):
         Kayrros()
-    config(TWO, 0)
-    with pytest.raises(ConfigurationError, match=r"config.toml can't be read.*chmod 600"):
-        Kayrros()
-
-
-def test_a_file_that_the_system_refuses_names_the_command(config: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever we run as."""
-    path = config(TWO)
-
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("pathlib.Path.open", refuse)
-    with pytest.raises(
-        ConfigurationError, match=f"can't be read: permission denied. Run, as its owner: chmod 600 {path}"
-    ):
-        Kayrros()
+    for path in (secret, tmp_path / "closed" / "config.toml"):
+        monkeypatch.setenv("KAYRROS_CONFIG", str(path))
+        with pytest.raises(ConfigurationError, match=f"{path} can't be read: permission denied.*chmod 600"):
+            Kayrros()
 
 
 def test_a_directory_is_no_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
