@@ -6,11 +6,10 @@ Where it must wait, or look into the store of tokens, it yields that too, as a s
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import attrs
 import httpx
@@ -19,9 +18,10 @@ from kayrros_client.api.authentication import login
 from kayrros_client.models import LoginReply, LoginRequest
 from kayrros_ext.answers import Explanation, explain
 from kayrros_ext.credentials import Identity
-from kayrros_ext.errors import ConfigurationError, LoginError, TransportError
+from kayrros_ext.errors import ConfigurationError, LoginError
 from kayrros_ext.secrets import Secret, hide_from_logs, redact
 from kayrros_ext.settings import USER_AGENT, Settings, clean_token
+from kayrros_ext.steps import Doing, ProcessTurn, Turn
 from kayrros_ext.token_cache import TokenStore
 from kayrros_ext.tokens import Token, end_of
 
@@ -33,16 +33,6 @@ REFUSALS = {400, 401, 403, 422, 423}
 
 # How long one process waits for another that logs in. One that was stopped in the middle keeps the lock.
 PATIENCE_S = 15.0
-
-
-class Step(Protocol):
-    """What the flow wants done, in a thread or in a task, and is sent the outcome of."""
-
-    def wait(self) -> Any:
-        """Do it as a thread."""
-
-    async def wait_async(self) -> Any:
-        """Do it as a task, and let the other tasks run meanwhile."""
 
 
 # Yields a request, and is sent its response; or yields a Step, and is sent its outcome.
@@ -75,7 +65,7 @@ class KayrrosAuth(httpx.Auth):
         self._settings = settings
         self._store, self._patience_s = store, patience_s
         self._clock, self._now = clock, now
-        self._turn = _Turn(settings.timeout)
+        self._turn = Turn(settings.timeout, patience_s if store else 0)
         given = settings.token
         self._token = None if given is None else Token(given, float("-inf"), end_of(given))
         self._failures, self._last_failure = 0, LoginError("")
@@ -219,18 +209,18 @@ class KayrrosAuth(httpx.Auth):
         store = self._store
         if store is None:
             return self._token_of_login((yield self._login_request()))
-        if look and (kept := (yield _Doing(lambda: self._read_kept(stale)))):
+        if look and (kept := (yield Doing(lambda: self._read_kept(stale)))):
             return cast("Token", kept)
-        locked = False if alone else (yield _ProcessTurn(store, self._patience_s))
+        locked = False if alone else (yield ProcessTurn(store, self._patience_s))
         try:
             # Whoever had the lock before us may have logged in.
-            if look and locked and (kept := (yield _Doing(lambda: self._read_kept(stale)))):
+            if look and locked and (kept := (yield Doing(lambda: self._read_kept(stale)))):
                 return cast("Token", kept)
             if stale:
                 refused = stale.value
-                yield _Doing(lambda: store.discard(refused))
+                yield Doing(lambda: store.discard(refused))
             token = self._token_of_login((yield self._login_request()))
-            yield _Doing(lambda: store.save(token.value))
+            yield Doing(lambda: store.save(token.value))
             return token
         finally:
             if locked:
@@ -299,90 +289,6 @@ class KayrrosAuth(httpx.Auth):
         error = LoginError(words, status=status, code=said.code, message=said.message)
         self._failures, self._last_failure = self._failures + 1, error
         return error
-
-
-class _Turn:
-    """A lock that threads and tasks share: one login at a time, whoever wants it.
-
-    Nobody waits longer than a login can take. Where one hangs until its timeout, those behind it do not each add theirs.
-    """
-
-    def __init__(self, timeout: httpx.Timeout) -> None:
-        parts = (timeout.connect, timeout.read)
-        # A lock takes no longer wait than TIMEOUT_MAX, which is centuries.
-        self._patience_s = None if None in parts else min(sum(part or 0 for part in parts), threading.TIMEOUT_MAX)
-        self._lock = threading.Lock()
-        self._thread_of_task: int | None = None
-
-    def wait(self) -> bool:
-        """Wait as a thread. False: not waited for, since the holder is a task that this thread keeps from running."""
-        if self._thread_of_task == threading.get_ident():
-            return False
-        if not self._lock.acquire(timeout=-1 if self._patience_s is None else self._patience_s):
-            raise self._out_of_patience()
-        return True
-
-    async def wait_async(self) -> bool:
-        """Wait as a task, and let the other tasks run meanwhile."""
-        import anyio  # httpx's own, which loads it for async clients alone
-
-        with anyio.move_on_after(self._patience_s):
-            while not self._lock.acquire(blocking=False):
-                await anyio.sleep(0.01)
-            self._thread_of_task = threading.get_ident()
-            return True
-        raise self._out_of_patience()
-
-    def release(self) -> None:
-        self._thread_of_task = None
-        self._lock.release()
-
-    def _out_of_patience(self) -> TransportError:
-        return TransportError(
-            f"login: another call's login had no answer in {self._patience_s:g} seconds. Check the network and "
-            "KAYRROS_AUTH_URL; where the host is only slow, give Kayrros a longer timeout.",
-            operation="login",
-        )
-
-
-@attrs.frozen
-class _Doing:
-    """Something short on disk, or in the keyring, which may be longer: tasks do it in a thread."""
-
-    do: Callable[[], Any]
-
-    def wait(self) -> Any:
-        return self.do()
-
-    async def wait_async(self) -> Any:
-        import anyio.to_thread
-
-        return await anyio.to_thread.run_sync(self.do)
-
-
-@attrs.frozen
-class _ProcessTurn:
-    """The lock among processes. Without it after so many seconds, we go on all the same: at worst one login too many."""
-
-    store: TokenStore
-    patience_s: float
-
-    def wait(self) -> bool:
-        give_up = time.monotonic() + self.patience_s
-        while not self.store.try_lock():
-            if time.monotonic() > give_up:
-                return False
-            time.sleep(0.02)
-        return True
-
-    async def wait_async(self) -> bool:
-        import anyio
-
-        with anyio.move_on_after(self.patience_s):
-            while not self.store.try_lock():
-                await anyio.sleep(0.02)
-            return True
-        return False
 
 
 def _forget_body(response: httpx.Response) -> None:

@@ -27,6 +27,7 @@ ORDER = [
     "transports",
     "tokens",
     "token_cache",
+    "steps",
     "answers",
     "auth",
     "inputs",
