@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kayrros_ext.client import Kayrros
+    from kayrros_ext.credentials import Identity
     from kayrros_ext.errors import (
         AccessDeniedError,
         APIError,
@@ -38,6 +39,7 @@ __all__ = [
     "ExportError",
     "Gap",
     "GapError",
+    "Identity",
     "Kayrros",
     "KayrrosError",
     "LoginError",
@@ -54,7 +56,14 @@ __all__ = [
 
 # Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
 # that does not use it need not pay for HTTP.
-_MODULES = {"Kayrros": "client", "Results": "results", "Retries": "retries", "Gap": "results", "Progress": "progress"}
+_MODULES = {
+    "Gap": "results",
+    "Identity": "credentials",
+    "Kayrros": "client",
+    "Progress": "progress",
+    "Results": "results",
+    "Retries": "retries",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,15 @@
 """Login: when it is needed, once for all who wait, and only ever for the data host.
 
 The flow performs no I/O. It yields requests and is sent responses; httpx does the sending, for threads and tasks alike.
+Where it must wait, or look into the store of tokens, it yields that too, as a step.
 """
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import attrs
 import httpx
@@ -16,9 +17,13 @@ import httpx
 from kayrros_client.api.authentication import login
 from kayrros_client.models import LoginReply, LoginRequest
 from kayrros_ext.answers import Explanation, explain
-from kayrros_ext.errors import ConfigurationError, LoginError, TransportError
+from kayrros_ext.credentials import Identity
+from kayrros_ext.errors import ConfigurationError, LoginError
 from kayrros_ext.secrets import Secret, hide_from_logs, redact
 from kayrros_ext.settings import USER_AGENT, Settings, clean_token
+from kayrros_ext.steps import Doing, ProcessTurn, Turn
+from kayrros_ext.token_cache import TokenStore
+from kayrros_ext.tokens import Token, end_of
 
 # Whether an expired token gets 401 or 403 is unknown. A 403 on a token younger than this is about the dataset.
 FRESH_S = 300
@@ -26,17 +31,12 @@ FRESH_S = 300
 # A login that ends so is not tried again: the account would get locked.
 REFUSALS = {400, 401, 403, 422, 423}
 
-WAIT = "wait for the turn to log in"
-# Yields a request, and is sent its response; or yields WAIT, and is sent whether the turn is ours.
+# How long one process waits for another that logs in. One that was stopped in the middle keeps the lock.
+PATIENCE_S = 15.0
+
+
+# Yields a request, and is sent its response; or yields a Step, and is sent its outcome.
 _Flow = Generator[Any, Any, None]
-
-
-@attrs.frozen(eq=False)
-class Token:
-    """A token, and when we got it (seconds of the auth's clock; minus infinity where its age is not known)."""
-
-    value: Secret
-    since_s: float
 
 
 class KayrrosAuth(httpx.Auth):
@@ -47,14 +47,27 @@ class KayrrosAuth(httpx.Auth):
 
     Args:
         settings: hosts and credentials.
+        store: keeps the tokens of logins for other processes.
         clock: seconds that only grow.
+        now: seconds since 1970, which the end of a token is held against.
+        patience_s: seconds to wait for another process that logs in.
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: TokenStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._settings = settings
-        self._clock = clock
-        self._turn = _Turn(settings.timeout)
-        self._token = None if settings.token is None else Token(settings.token, float("-inf"))
+        self._store, self._patience_s = store, patience_s
+        self._clock, self._now = clock, now
+        self._turn = Turn(settings.timeout, patience_s if store else 0)
+        given = settings.token
+        self._token = None if given is None else Token(given, float("-inf"), end_of(given))
         self._failures, self._last_failure = 0, LoginError("")
         self._secrets = {
             held for held in (settings.token, settings.credentials and settings.credentials.password) if held
@@ -68,6 +81,22 @@ class KayrrosAuth(httpx.Auth):
     def can_log_in(self) -> bool:
         """Whether there are credentials to get a new token with."""
         return self._settings.credentials is not None
+
+    def whoami(self) -> Identity:
+        """Who we are, by what, and with what token; nothing is sent."""
+        settings, token = self._settings, self._token
+        if token is None and self._store:
+            token = self._read_kept(None)
+        return Identity(
+            source=settings.source,
+            email=settings.credentials.email if settings.credentials else None,
+            base_url=str(settings.base_url),
+            auth_url=str(settings.auth_url),
+            profile=settings.profile if settings.source == "profile" else None,
+            token_cache=self._store.kind if self._store else "off",
+            token_held=token is not None,
+            token_expires=datetime.fromtimestamp(token.until_s, UTC) if token and token.until_s else None,
+        )
 
     def is_login(self, request: httpx.Request) -> bool:
         """Whether a request is the login, for errors to say so."""
@@ -83,8 +112,8 @@ class KayrrosAuth(httpx.Auth):
         try:
             step = next(flow)
             while True:
-                if step is WAIT:
-                    step = flow.send(self._turn.wait())
+                if not isinstance(step, httpx.Request):
+                    step = flow.send(step.wait())
                     continue
                 if answered:
                     answered.stream.close()  # type: ignore[union-attr]  # a sync client's stream
@@ -106,8 +135,8 @@ class KayrrosAuth(httpx.Auth):
         try:
             step = next(flow)
             while True:
-                if step is WAIT:
-                    step = flow.send(await self._turn.wait_async())
+                if not isinstance(step, httpx.Request):
+                    step = flow.send(await step.wait_async())
                     continue
                 if answered:
                     await answered.stream.aclose()  # type: ignore[union-attr]  # an async client's stream
@@ -137,29 +166,80 @@ class KayrrosAuth(httpx.Auth):
 
     def _with_token(self, request: httpx.Request) -> _Flow:
         token = yield from self._usable_token(stale=None)
-        response = yield self._signed(request, token)
-        old = self._clock() - token.since_s > FRESH_S
-        if self.can_log_in and (response.status_code == 401 or (response.status_code == 403 and old)):
-            token = yield from self._usable_token(stale=token)
-            yield self._signed(request, token)
+        # A token of another process may have ended like ours. Then, and then only, there is a second renewal: a login.
+        for other_process in (True, False):
+            response = yield self._signed(request, token)
+            old = self._clock() - token.since_s > FRESH_S
+            if not (self.can_log_in and (response.status_code == 401 or (response.status_code == 403 and old))):
+                return
+            token = yield from self._usable_token(stale=token, look=other_process)
+            if not token.cached:
+                break
+        yield self._signed(request, token)
 
-    def _usable_token(self, stale: Token | None) -> Generator[Any, Any, Token]:
-        """The token at hand, unless it is the stale one; else a new one, by whoever comes first."""
+    def _usable_token(self, stale: Token | None, *, look: bool = True) -> Generator[Any, Any, Token]:
+        """The token at hand, unless it is the stale one or ends; else a new one, by whoever comes first."""
         token, failures = self._token, self._failures
-        if token is not None and token is not stale:
+        if token is not None and self._is_usable(token, stale):
             return token
-        held = yield WAIT
+        held = yield self._turn
         try:
             token = self._token
-            if token is None or token is stale:
+            if token is None or not self._is_usable(token, stale):
                 self._raise_known_failure(failures)
-                response = yield self._login_request()
-                token = self._token = Token(self._read_login(response), self._clock())
+                token = yield from self._new_token(stale or token, look=look, alone=not held)
+                self._token = token
                 self._secrets.add(token.value)
             return token
         finally:
             if held:
                 self._turn.release()
+
+    def _is_usable(self, token: Token, stale: Token | None) -> bool:
+        return token is not stale and not (self.can_log_in and token.has_ended(self._now()))
+
+    def _new_token(self, stale: Token | None, *, look: bool, alone: bool) -> Generator[Any, Any, Token]:
+        """A token that another process has put into the store, else that of a login, which then goes there.
+
+        Args:
+            stale: the one that is refused, or ends.
+            look: whether one of another process will do.
+            alone: whether not to wait for other processes, since we keep the one from running that we would wait for.
+        """
+        store = self._store
+        if store is None:
+            return self._token_of_login((yield self._login_request()))
+        if look and (kept := (yield Doing(lambda: self._read_kept(stale)))):
+            return cast("Token", kept)
+        locked = False if alone else (yield ProcessTurn(store, self._patience_s))
+        try:
+            # Whoever had the lock before us may have logged in.
+            if look and locked and (kept := (yield Doing(lambda: self._read_kept(stale)))):
+                return cast("Token", kept)
+            if stale:
+                refused = stale.value
+                yield Doing(lambda: store.discard(refused))
+            token = self._token_of_login((yield self._login_request()))
+            yield Doing(lambda: store.save(token.value))
+            return token
+        finally:
+            if locked:
+                store.unlock()
+
+    def _read_kept(self, stale: Token | None) -> Token | None:
+        """The token in the store, unless it is the stale one or ends."""
+        kept = self._store.load() if self._store else None
+        if kept is None or (stale and kept.token == stale.value):
+            return None
+        age_s = self._now() - kept.since_s
+        since_s = self._clock() - age_s if age_s >= 0 else float("-inf")
+        token = Token(kept.token, since_s, end_of(kept.token), cached=True)
+        return None if token.has_ended(self._now()) else token
+
+    def _token_of_login(self, response: httpx.Response) -> Token:
+        token = Token(secret := self._read_login(response), self._clock(), end_of(secret))
+        # A token that ends as it is given is one of a clock that is wrong, here or there: a 401 will tell.
+        return attrs.evolve(token, until_s=None) if token.has_ended(self._now()) else token
 
     def _raise_known_failure(self, known: int) -> None:
         """What a login that we waited for ended in is our answer too; and what the host has refused, it will again."""
@@ -209,50 +289,6 @@ class KayrrosAuth(httpx.Auth):
         error = LoginError(words, status=status, code=said.code, message=said.message)
         self._failures, self._last_failure = self._failures + 1, error
         return error
-
-
-class _Turn:
-    """A lock that threads and tasks share: one login at a time, whoever wants it.
-
-    Nobody waits longer than a login can take. Where one hangs until its timeout, those behind it do not each add theirs.
-    """
-
-    def __init__(self, timeout: httpx.Timeout) -> None:
-        parts = (timeout.connect, timeout.read)
-        # A lock takes no longer wait than TIMEOUT_MAX, which is centuries.
-        self._patience_s = None if None in parts else min(sum(part or 0 for part in parts), threading.TIMEOUT_MAX)
-        self._lock = threading.Lock()
-        self._thread_of_task: int | None = None
-
-    def wait(self) -> bool:
-        """Wait as a thread. False: not waited for, since the holder is a task that this thread keeps from running."""
-        if self._thread_of_task == threading.get_ident():
-            return False
-        if not self._lock.acquire(timeout=-1 if self._patience_s is None else self._patience_s):
-            raise self._out_of_patience()
-        return True
-
-    async def wait_async(self) -> bool:
-        """Wait as a task, and let the other tasks run meanwhile."""
-        import anyio  # httpx's own, which loads it for async clients alone
-
-        with anyio.move_on_after(self._patience_s):
-            while not self._lock.acquire(blocking=False):
-                await anyio.sleep(0.01)
-            self._thread_of_task = threading.get_ident()
-            return True
-        raise self._out_of_patience()
-
-    def release(self) -> None:
-        self._thread_of_task = None
-        self._lock.release()
-
-    def _out_of_patience(self) -> TransportError:
-        return TransportError(
-            f"login: another call's login had no answer in {self._patience_s:g} seconds. Check the network and "
-            "KAYRROS_AUTH_URL; where the host is only slow, give Kayrros a longer timeout.",
-            operation="login",
-        )
 
 
 def _forget_body(response: httpx.Response) -> None:

@@ -13,6 +13,7 @@ from kayrros_client.api.collections import list_collection_datasets, list_collec
 from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata
 from kayrros_client.models import CollectionDatasetsRequest
 from kayrros_ext.calls import Door
+from kayrros_ext.credentials import Identity
 from kayrros_ext.downloads import parse_directory, save
 from kayrros_ext.errors import GapError
 from kayrros_ext.exchange import logged_in_client
@@ -35,6 +36,8 @@ class Kayrros:
 
     Use it in a `with` block (or `async with`), which closes its connections. Threads and tasks may share one.
 
+    Credentials are the first found of: arguments, environment, a profile of the config file, the system's keyring, netrc.
+
     Args:
         email: account; else KAYRROS_EMAIL.
         password: its password; else KAYRROS_PASSWORD.
@@ -50,6 +53,10 @@ class Kayrros:
         max_body: most bytes of an answer that is read into memory, unpacked.
         verify: which certificates to trust, if not those of SSL_CERT_FILE, SSL_CERT_DIR or the system: path of a file or
             folder, an ssl.SSLContext, or False for any.
+        profile: name of a profile of the config file, which then counts before the environment; else KAYRROS_PROFILE; else
+            `default`.
+        token_cache: whether the token of a login is kept for other processes; else KAYRROS_TOKEN_CACHE (on, off); else
+            it is, unless a host is this machine. With a transport, only where this argument is True.
         transport: what requests go through instead of the network; kayrros_ext.testing has one. Closed with the client.
             One that is for sync or for asyncio calls alone serves those; the others raise UsageError.
 
@@ -58,7 +65,8 @@ class Kayrros:
             async connections belong to one event loop: for each asyncio.run, an `async with Kayrros()` of its own.
 
     Raises:
-        ConfigurationError: no credentials, half of them, or a host that is not safe to send them to. Nothing was sent.
+        ConfigurationError: no credentials, half of them, a file with secrets that others can read, or a host that is not
+            safe to send them to. Nothing was sent.
     """
 
     client: "Client"
@@ -77,6 +85,8 @@ class Kayrros:
         concurrency: int = DEFAULT_CONCURRENCY,
         max_body: int = DEFAULT_MAX_BODY,
         verify: Verify = True,
+        profile: str | None = None,
+        token_cache: bool | None = None,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
     ) -> None:
         # First of all: a traceback that shows locals shows those of this frame.
@@ -92,11 +102,18 @@ class Kayrros:
             total_timeout=total_timeout,
             concurrency=concurrency,
             max_body=max_body,
+            profile=profile,
+            # What answers behind a transport may be a fake, and its tokens have no place on the disk.
+            token_cache=False if token_cache is None and transport is not None else token_cache,
         )
         self._settings = settings
         self._base_url = str(settings.base_url)
         self.client = logged_in_client(settings, transport, verify)
         self._door = Door.of(self.client)
+
+    def whoami(self) -> Identity:
+        """Whose account this is, where its credentials come from, and whether there is a token. It sends nothing."""
+        return self._door.http.exchange.failures.auth.whoami()
 
     def collections(self) -> "list[Collection]":
         """The collections that the account can see; any field may be UNSET or None.

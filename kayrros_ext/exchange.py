@@ -22,6 +22,7 @@ from kayrros_ext.failures import Failures
 from kayrros_ext.retries import LOGIN_STATUSES, STATUSES, Attempts, Retries
 from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
 from kayrros_ext.tls import Verify, context
+from kayrros_ext.token_cache import open_store
 from kayrros_ext.transports import in_both_worlds
 
 _JSON_TYPES = {"object": dict, "array": list}
@@ -294,7 +295,7 @@ def logged_in_client(
     Raises:
         ConfigurationError: the proxies or certificates that the environment or `verify` names can't be used.
     """
-    auth = KayrrosAuth(settings)
+    auth = KayrrosAuth(settings, store=open_store(settings))
     exchange = Exchange(
         Failures(auth, settings.base_url.host), settings.retries, settings.total_timeout_s, settings.max_body
     )

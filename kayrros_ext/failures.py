@@ -15,6 +15,7 @@ from kayrros_ext.errors import (
     UsageError,
 )
 from kayrros_ext.retries import retry_after_s
+from kayrros_ext.secrets import forget_locals
 
 _BY_STATUS: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
 _TODO = {
@@ -108,6 +109,7 @@ class Failures:
             attempts=attempts,
         )
         # The cause is kept where it shows no secret: a server may repeat what it was sent in a header that is broken.
+        forget_locals(error)
         found.__cause__ = error if self.auth.redact(_chain(error)) == _chain(error) else None
         found.__suppress_context__ = True
         return found

@@ -1,5 +1,6 @@
 """Secrets: held so that they do not show, taken out of what others say, kept out of the log of the HTTP library."""
 
+import hmac
 import html
 import json
 import logging
@@ -8,15 +9,21 @@ from collections.abc import Iterable
 from typing import Self
 from urllib.parse import quote, quote_plus
 
+from kayrros_ext.errors import ConfigurationError
+
 HIDDEN = "**********"
 
 
 class Secret:
-    """A string that shows itself only when asked."""
+    """A string that shows itself only when asked, and stays in its process.
+
+    In repr, str, format, logs and JSON (`default=str`) it is `**********`. A copy made in the process is the secret itself;
+    a pickle holds none, so what comes out of one shows the same and reveals nothing.
+    """
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str | None) -> None:
         self._value = value
 
     @classmethod
@@ -27,7 +34,15 @@ class Secret:
         return cls(value) if value else None
 
     def reveal(self) -> str:
-        """The string itself."""
+        """The string itself.
+
+        Raises:
+            ConfigurationError: it went through a pickle, which holds no secrets.
+        """
+        if self._value is None:
+            raise ConfigurationError(
+                "This secret came out of a pickle, and a pickle holds none. Give this process its own."
+            )
         return self._value
 
     @property
@@ -38,13 +53,39 @@ class Secret:
     @property
     def fits_a_header(self) -> bool:
         """Whether it is one word of visible ASCII."""
-        return bool(re.fullmatch(r"[!-~]+", self._value))
+        return bool(re.fullmatch(r"[!-~]+", self.reveal()))
 
     def __repr__(self) -> str:
         return HIDDEN
 
+    def __format__(self, spec: str) -> str:
+        return format(HIDDEN, spec)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        # In constant time: how long it takes says nothing of how much of a guess is right.
+        mine, others = (str(one._value).encode("utf-8", "surrogatepass") for one in (self, other))
+        return hmac.compare_digest(mine, others)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("A secret is not pickled. Give the other process its own settings.")
+        return (type(self), (None,))
+
+
+def forget_locals(error: BaseException | None) -> None:
+    """Take the frames from an error and from all that led to it: the HTTP library's hold headers as they were sent."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:

@@ -1,4 +1,4 @@
-"""Where the hosts are and who we are to them: one frozen object, the only place that reads the environment."""
+"""Where the hosts are and who we are to them: one frozen object of all that was given, here and elsewhere."""
 
 import ipaddress
 import os
@@ -8,7 +8,9 @@ from typing import Self
 import attrs
 import httpx
 
+from kayrros_ext.credentials import Credentials, Found, Origin, find
 from kayrros_ext.errors import ConfigurationError
+from kayrros_ext.profiles import Profile, load_profile
 from kayrros_ext.retries import DEFAULT_COUNT, Retries
 from kayrros_ext.secrets import Secret
 
@@ -29,14 +31,6 @@ USER_AGENT = f"kayrros-client/{metadata.version('kayrros-client')} httpx/{httpx.
 
 
 @attrs.frozen
-class Credentials:
-    """An account, to log in with."""
-
-    email: str
-    password: Secret
-
-
-@attrs.frozen
 class Settings:
     """Hosts, credentials, timeouts and limits of a client, checked: what is here can be used."""
 
@@ -49,6 +43,9 @@ class Settings:
     total_timeout_s: float
     concurrency: int
     max_body: int
+    source: Origin = "arguments"
+    profile: str | None = None
+    token_cache: bool = False
 
     @classmethod
     def load(
@@ -64,8 +61,10 @@ class Settings:
         total_timeout: float = DEFAULT_TOTAL_TIMEOUT_S,
         concurrency: int = DEFAULT_CONCURRENCY,
         max_body: int = DEFAULT_MAX_BODY,
+        profile: str | None = None,
+        token_cache: bool | None = None,
     ) -> Self:
-        """Settings from arguments and, where they are silent, from the environment.
+        """Settings from arguments and, where they are silent, from the environment, a profile, the keyring and netrc.
 
         A token and credentials together are of use: the token is tried first, the credentials get the next one. But a
         credential given as an argument is not mixed with one of another kind from the environment.
@@ -73,29 +72,35 @@ class Settings:
         Raises:
             ConfigurationError: no credentials, half of them, a value that can't be sent, a host that is not safe.
         """
-        if email is None and password is None and token is None:
-            email, token = _environment("KAYRROS_EMAIL"), Secret.of(_environment("KAYRROS_TOKEN"))
-            password = Secret.of(_environment("KAYRROS_PASSWORD"))
-        elif email is not None or password is not None:
-            email = email if email is not None else _environment("KAYRROS_EMAIL")
-            password = Secret.of(password if password is not None else _environment("KAYRROS_PASSWORD"))
-        password, token = Secret.of(password), Secret.of(token)
-        credentials = _credentials(email, password)
-        if not (credentials or token):
-            raise ConfigurationError(
-                "There are no credentials. Give email and password, or a token, as arguments of Kayrros or in the "
-                "environment: KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN."
-            )
+        given, named = _given(email, Secret.of(password), Secret.of(token)), _from_environment()
+        hosts = {"base_url": base_url or None, "auth_url": auth_url or None}
+        if profile is not None:  # asked for in so many words, so before the environment
+            chosen = load_profile(profile)
+            sources = [given, _of_profile(chosen), named]
+            urls = {
+                name: hosts[name] or getattr(chosen, name) or _environment(f"KAYRROS_{name.upper()}") for name in hosts
+            }
+        else:
+            urls = {name: hosts[name] or _environment(f"KAYRROS_{name.upper()}") for name in hosts}
+            # Not read where all is known without it.
+            chosen = Profile("") if (given or named) and all(urls.values()) else load_profile()
+            sources = [given, named, _of_profile(chosen)]
+            urls = {name: urls[name] or getattr(chosen, name) for name in hosts}
+        base, auth = _host("base_url", urls["base_url"] or BASE_URL), _host("auth_url", urls["auth_url"] or AUTH_URL)
+        found = find(sources, auth.host)
         return cls(
-            base_url=_host("base_url", base_url or _environment("KAYRROS_BASE_URL") or BASE_URL),
-            auth_url=_host("auth_url", auth_url or _environment("KAYRROS_AUTH_URL") or AUTH_URL),
-            credentials=credentials,
-            token=None if token is None else clean_token(token),
+            base_url=base,
+            auth_url=auth,
+            credentials=found.credentials,
+            token=None if found.token is None else clean_token(found.token),
             timeout=_timeout(timeout),
             retries=Retries.of(retries),
             total_timeout_s=_seconds("total_timeout", total_timeout),
             concurrency=_count("concurrency", concurrency),
             max_body=_count("max_body", max_body),
+            source=found.source,
+            profile=found.profile,
+            token_cache=_token_cache(token_cache, base, auth),
         )
 
 
@@ -128,19 +133,36 @@ def _environment(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
-def _credentials(email: str | None, password: Secret | None) -> Credentials | None:
-    if bool(email) != bool(password):
-        given, missing = ("email", "password") if email else ("password", "email")
-        raise ConfigurationError(
-            f"There is {given} but no {missing}. Give it as an argument of Kayrros or as KAYRROS_{missing.upper()}."
-        )
-    if not (email and password):
-        return None
-    # The error of the HTTP library about text that it can't encode would show the whole of the login.
-    for name, value in (("email", Secret(email)), ("password", password)):
-        if not value.is_text:
-            raise ConfigurationError(f"The {name} is not text in UTF-8. Check how it reaches Kayrros.")
-    return Credentials(email, password)
+def _given(email: str | None, password: Secret | None, token: Secret | None) -> Found:
+    """The arguments; where they are half of an account, the environment may hold the other."""
+    if email is None and password is None:
+        return Found("arguments", token=token)
+    source: Origin = "arguments" if password else "environment"
+    email = email if email is not None else _environment("KAYRROS_EMAIL")
+    password = password or Secret.of(_environment("KAYRROS_PASSWORD"))
+    return Found(source if password else "arguments", email or None, password, token)
+
+
+def _from_environment() -> Found:
+    password, token = (Secret.of(_environment(f"KAYRROS_{name}")) for name in ("PASSWORD", "TOKEN"))
+    return Found("environment", _environment("KAYRROS_EMAIL"), password, token)
+
+
+def _of_profile(profile: Profile) -> Found:
+    return Found("profile", profile.email, profile.password, profile.token, profile.name)
+
+
+def _token_cache(wanted: bool | None, *hosts: httpx.URL) -> bool:  # noqa: FBT001 - None is the third
+    """Whether to keep tokens between processes.
+
+    Not of this machine unless asked to: there a mock listens, another one tomorrow at the same port, and a login is cheap.
+    """
+    if wanted is not None:
+        return bool(wanted)
+    said = (_environment("KAYRROS_TOKEN_CACHE") or "").lower()
+    if said not in {"", "on", "off"}:
+        raise ConfigurationError(f"KAYRROS_TOKEN_CACHE is {said!r:.40}. Set it to on or off.")
+    return said == "on" or (not said and not any(is_loopback(host) for host in hosts))
 
 
 def _host(name: str, text: str) -> httpx.URL:

@@ -1,24 +1,52 @@
 """What several folders of the suite use."""
 
 import contextlib
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 
 from kayrros_ext import Kayrros
 from kayrros_ext.retries import Retries
 from kayrros_ext.testing import PrismMock, prism_mock
+from tests.leaks import PASSWORD, no_secret_leaks, pytest_runtest_makereport
 from tests.server import Answering, Platform, Server, serve
 
 pytest_plugins = ["tests.recording"]
+__all__ = ["no_secret_leaks", "pytest_runtest_makereport"]  # pytest finds them here
+
+# Before anything of the suite runs, and for all that it starts: a keyring that holds nothing.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No credentials and no host of the machine's own reach a test."""
-    for name in ("EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL"):
-        monkeypatch.delenv(f"KAYRROS_{name}", raising=False)
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of the test's own: no credentials, host, config, cache or netrc of the machine's user reaches a test.
+
+    It lies apart from tmp_path, which is empty when a test begins.
+    """
+    for name in [name for name in os.environ if name.startswith("KAYRROS_")]:
+        monkeypatch.delenv(name)
+    with tempfile.TemporaryDirectory(prefix="kayrros-home-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder)
+        (path / "config.toml").touch(mode=0o600)
+        monkeypatch.setenv("KAYRROS_CONFIG", str(path / "config.toml"))
+        monkeypatch.setenv("KAYRROS_CACHE_DIR", str(path / "cache"))
+        monkeypatch.setenv("NETRC", str(path / "netrc"))
+        yield path
+
+
+@pytest.fixture
+def use_keyring() -> Iterator[Callable[[KeyringBackend], None]]:
+    """Make a keyring the process's own; the empty one is back after the test."""
+    before = keyring.get_keyring()
+    yield keyring.set_keyring
+    keyring.set_keyring(before)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +84,7 @@ def connect() -> Iterator[Callable[..., Kayrros]]:
         def make(server: Server, **settings: Any) -> Kayrros:
             given = {"retries": Retries(first_wait_s=0), **settings}
             if not {"email", "password", "token"} & set(settings):
-                given |= {"email": "a@example.com", "password": "pass-word"}
+                given |= {"email": "a@example.com", "password": PASSWORD}
             return stack.enter_context(Kayrros(base_url=server.url, auth_url=server.url, **given))
 
         yield make

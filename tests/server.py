@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from tests.leaks import TOKEN
+
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 LOGIN = "/v3/login"
 METADATA = f"/v1/collection/dataset/summary/{DATASET}"
@@ -132,7 +134,7 @@ class Platform:
             self.logins += 1
             if self.refuse_logins_with:
                 return self.refuse_logins_with
-            token = f"token-{self.logins}"
+            token = f"{TOKEN}-{self.logins}"
             self.valid.add(token)
         return as_json({"token": token, "expires": "who knows"})
 

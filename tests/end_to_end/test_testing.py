@@ -17,7 +17,10 @@ NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://1
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "KAYRROS"))}
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "KAYRROS"))}
+    clean = theirs | {
+        name: os.environ[name] for name in ("KAYRROS_CONFIG", "KAYRROS_CACHE_DIR")
+    }  # no user's of the machine
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,

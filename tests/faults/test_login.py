@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpcore
 import pytest
 import trio
 
@@ -16,6 +17,7 @@ from kayrros_client.api.datasets import get_dataset_metadata
 from kayrros_client.models import DatasetMetadata, LoginReply, LoginRequest
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
 from kayrros_ext.inputs import parse_dataset_id
+from tests.leaks import PASSWORD, TOKEN, shows_a_secret
 from tests.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
 
 Start = Callable[..., Server]
@@ -359,7 +361,7 @@ def test_no_secret_in_errors_or_logs(
     status: int, platform: Platform, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At debug level, with tracebacks that show locals, from a server that repeats whatever it was sent."""
-    secrets = {"password": "hunter2-is-secret", "token": "t0ken-is-secret"}
+    secrets = {"password": PASSWORD, "token": TOKEN}
 
     def echo(request: Request) -> Answer:
         said = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
@@ -386,7 +388,31 @@ def test_no_secret_in_errors_or_logs(
     ]
 
 
-SECRET = "t0ken-is-secret"
+@pytest.mark.parametrize("given", [{"token": TOKEN}, {"email": "e", "password": PASSWORD}])
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_request_that_breaks_off_shows_no_secret(
+    given: dict[str, str], written: int, platform: Platform, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frames of the HTTP library hold headers and body as they were sent; no traceback with locals gets to them."""
+    writes = iter(range(100))
+
+    def break_off(*_: object, **__: object) -> None:
+        if next(writes) >= written:
+            raise httpcore.WriteTimeout("the other side reads no more")
+
+    monkeypatch.setattr("httpcore._backends.sync.SyncStream.write", break_off)
+    server = start(platform)
+    kayrros = Kayrros(**given, base_url=server.url, auth_url=server.url, timeout=0.2, retries=0)  # type: ignore[arg-type]  # strings alone
+    with kayrros, pytest.raises(TransportError) as caught:
+        kayrros.metadata(DATASET)
+    assert caught.value.__traceback__
+    below = caught.value.__traceback__.tb_next
+    told = "".join(traceback.TracebackException(TransportError, caught.value, below, capture_locals=True).format())
+    assert "WriteTimeout" in told or "ReadTimeout" in told
+    assert not shows_a_secret(told)
+
+
+SECRET = TOKEN
 
 
 def ours(error: BaseException) -> str:

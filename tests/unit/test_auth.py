@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal
 
 import httpx
 import pytest
 
 from kayrros_ext import LoginError
 from kayrros_ext.auth import FRESH_S, KayrrosAuth
+from kayrros_ext.secrets import Secret
 from kayrros_ext.settings import Settings
+from kayrros_ext.token_cache import Kept
+from tests.leaks import PASSWORD
+from tests.unit.test_tokens import jwt
 
 DATA = "https://data.example/v1/thing"
 
@@ -25,9 +31,41 @@ def clock() -> Clock:
     return Clock()
 
 
-def make_auth(clock: Clock, **credentials: str) -> KayrrosAuth:
+class Store:
+    """A store in memory, whose lock may be another's."""
+
+    kind: Literal["file", "keyring"] = "file"
+
+    def __init__(self, kept: str | None = None, since_s: float = 0) -> None:
+        self.kept = Kept(Secret(kept), since_s) if kept else None
+        self.locked = False
+        self.free = True
+        self.saved: list[str] = []
+
+    def load(self) -> Kept | None:
+        return self.kept
+
+    def save(self, token: Secret) -> None:
+        assert self.locked == self.free
+        self.saved.append(token.reveal())
+        self.kept = Kept(token, 0)
+
+    def discard(self, token: Secret) -> None:
+        if self.kept and self.kept.token == token:
+            self.kept = None
+
+    def try_lock(self) -> bool:
+        self.locked = self.free
+        return self.free
+
+    def unlock(self) -> None:
+        self.locked = False
+
+
+def make_auth(clock: Clock, store: Store | None = None, **credentials: str) -> KayrrosAuth:
     hosts = {"base_url": "https://data.example", "auth_url": "https://login.example/under"}
-    return KayrrosAuth(Settings.load(**(credentials or {"email": "e", "password": "pass-word"}), **hosts), clock=clock)  # type: ignore[arg-type]  # all of them strings
+    settings = Settings.load(**(credentials or {"email": "e", "password": PASSWORD}), **hosts)  # type: ignore[arg-type]  # all of them strings
+    return KayrrosAuth(settings, store=store, clock=clock, now=clock, patience_s=0)
 
 
 def reply(token: object, status: int = 200) -> httpx.Response:
@@ -52,7 +90,7 @@ def test_the_first_request_logs_in_first(clock: Clock) -> None:
     flow = make_auth(clock).sync_auth_flow(request)
     login = next(flow)
     assert ("POST", "https://login.example/under/v3/login") == (login.method, str(login.url))
-    assert {"email": "e", "password": "pass-word"} == json.loads(login.content)
+    assert {"email": "e", "password": PASSWORD} == json.loads(login.content)
     assert sent_token(login) is None
     assert request is flow.send(reply("t1"))
     assert "Bearer t1" == sent_token(request)
@@ -228,3 +266,126 @@ def test_no_secret_shows_in_an_error_or_a_repr(clock: Clock) -> None:
     assert not [
         part for part in ("pa\\", "ss w", "pa%22", "rd") if part in shown.replace("password", "").replace("right", "")
     ]
+
+
+def is_login(request: httpx.Request) -> bool:
+    return "login.example" == request.url.host
+
+
+def test_a_kept_token_needs_no_login(clock: Clock) -> None:
+    """It is tried as it is."""
+    request = httpx.Request("GET", DATA)
+    flow = make_auth(clock, Store("kept")).sync_auth_flow(request)
+    assert request is next(flow)
+    assert "Bearer kept" == sent_token(request)
+    assert ends(flow, httpx.Response(200))
+
+
+def test_the_token_of_a_login_is_kept(clock: Clock) -> None:
+    """Under the lock, which is free afterwards, also where the flow is given up in the middle."""
+    store = Store()
+    flow = make_auth(clock, store).sync_auth_flow(httpx.Request("GET", DATA))
+    assert is_login(next(flow))
+    assert store.locked
+    flow.send(reply("t1"))
+    assert (["t1"], False) == (store.saved, store.locked)
+    store.kept = None
+    flow = make_auth(clock, store).sync_auth_flow(httpx.Request("GET", DATA))
+    next(flow)
+    flow.close()
+    assert not store.locked
+
+
+def test_a_kept_token_that_is_refused_is_dropped_and_replaced(clock: Clock) -> None:
+    """One 401, one login."""
+    store = Store("old")
+    flow = make_auth(clock, store).sync_auth_flow(httpx.Request("GET", DATA))
+    next(flow)
+    assert is_login(flow.send(httpx.Response(401)))
+    assert store.kept is None
+    assert "Bearer new" == sent_token(flow.send(reply("new")))
+    assert ends(flow, httpx.Response(401))
+    assert ["new"] == store.saved
+
+
+def test_a_newer_token_of_another_process_comes_before_a_login(clock: Clock) -> None:
+    """And where that one is refused too, there is a login after all; one, and its 401 is the answer."""
+    store = Store("old")
+    auth = make_auth(clock, store)
+    flow = auth.sync_auth_flow(httpx.Request("GET", DATA))
+    next(flow)
+    store.kept = Kept(Secret("newer"), 0)
+    assert "Bearer newer" == sent_token(flow.send(httpx.Response(401)))
+    store.kept = Kept(Secret("newest"), 0)
+    assert is_login(flow.send(httpx.Response(401)))
+    assert "Bearer mine" == sent_token(flow.send(reply("mine")))
+    assert ends(flow, httpx.Response(401))
+
+
+def test_a_refused_login_leaves_no_token_behind(clock: Clock) -> None:
+    """The old one would cost each process a 401."""
+    store = Store("old")
+    flow = make_auth(clock, store).sync_auth_flow(httpx.Request("GET", DATA))
+    next(flow)
+    flow.send(httpx.Response(401))
+    with pytest.raises(LoginError):
+        flow.send(httpx.Response(401))
+    assert (None, []) == (store.kept, store.saved)
+
+
+def test_a_lock_that_another_keeps_does_not_keep_us(clock: Clock) -> None:
+    """After our patience we log in without it, and leave it alone."""
+    store = Store()
+    store.free = False
+    flow = make_auth(clock, store).sync_auth_flow(httpx.Request("GET", DATA))
+    assert is_login(next(flow))
+    assert "Bearer t1" == sent_token(flow.send(reply("t1")))
+
+
+@pytest.mark.parametrize(("age_s", "logs_in"), [(0, False), (FRESH_S, False), (FRESH_S + 1, True), (-5, True)])
+def test_a_kept_token_has_the_age_of_its_login(age_s: float, logs_in: bool, clock: Clock) -> None:
+    """A 403 on one of five minutes or less is about the dataset; one from the future is of unknown age."""
+    flow = make_auth(clock, Store("kept", since_s=clock.now - age_s)).sync_auth_flow(httpx.Request("GET", DATA))
+    next(flow)
+    assert logs_in != ends(flow, httpx.Response(403))
+
+
+def test_a_jwt_that_ends_is_replaced_in_time(clock: Clock) -> None:
+    """A minute before its end, without a 401; another process's as well as ours."""
+    clock.now = 1_700_000_000
+    first, second = jwt(exp=clock.now + 3600), jwt(exp=clock.now + 7200)
+    store = Store(first)
+    auth = make_auth(clock, store)
+    assert f"Bearer {first}" == sent_token(next(auth.sync_auth_flow(httpx.Request("GET", DATA))))
+    assert datetime.fromtimestamp(clock.now + 3600, UTC) == auth.whoami().token_expires
+    clock.now += 3600 - 59
+    flow = auth.sync_auth_flow(httpx.Request("GET", DATA))
+    assert is_login(next(flow))
+    assert f"Bearer {second}" == sent_token(flow.send(reply(second)))
+    assert is_login(next(make_auth(clock, Store(first)).sync_auth_flow(httpx.Request("GET", DATA))))
+
+
+def test_a_given_jwt_that_has_ended_is_sent_where_there_is_no_other(clock: Clock) -> None:
+    """The clock may be wrong. With credentials it is replaced at once."""
+    clock.now = 1_700_000_000
+    old = jwt(exp=clock.now - 1)
+    assert not is_login(next(make_auth(clock, token=old).sync_auth_flow(httpx.Request("GET", DATA))))
+    auth = make_auth(clock, token=old, email="e", password="p")
+    assert is_login(next(auth.sync_auth_flow(httpx.Request("GET", DATA))))
+
+
+def test_a_clock_that_is_wrong_does_not_log_in_each_time(clock: Clock) -> None:
+    """A token that has ended when it is given does not say the truth, here or there: a 401 tells."""
+    clock.now = 1_700_000_000
+    auth = make_auth(clock)
+    flow = auth.sync_auth_flow(httpx.Request("GET", DATA))
+    next(flow)
+    flow.send(reply(jwt(exp=clock.now - 86400)))
+    assert not is_login(next(auth.sync_auth_flow(httpx.Request("GET", DATA))))
+
+
+def test_a_kept_token_is_hidden_too(clock: Clock) -> None:
+    """A server that repeats it gives nothing away."""
+    auth = make_auth(clock, Store("of-another"))
+    next(auth.sync_auth_flow(httpx.Request("GET", DATA)))
+    assert "you sent **********" == auth.redact("you sent of-another")

@@ -1,9 +1,15 @@
 """Where settings come from, and which are refused."""
 
+import copy
+import dataclasses
+import json
+import logging
 import pickle
+import pprint
 import traceback
 from collections.abc import Callable, Iterator
 
+import attrs
 import httpx
 import pytest
 
@@ -11,6 +17,7 @@ from kayrros_ext import ConfigurationError, Kayrros
 from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.secrets import Secret
 from kayrros_ext.settings import Settings
+from tests.leaks import PASSWORD, TOKEN, shows_a_secret
 from tests.server import DATASET, Platform, Server
 
 
@@ -161,16 +168,58 @@ def test_a_timeout_is_always_set() -> None:
 def shown(settings: Settings) -> Iterator[str]:
     assert settings.credentials
     secret = settings.credentials.password
-    yield from (repr(settings), str(settings), f"{settings}", repr(secret), str(secret), f"{secret}", f"{secret!r}")
-    yield from (str(vars(Secret)), "%s" % settings.token, "{}".format(settings.token))  # noqa: UP031, UP032
+    yield from (repr(settings), str(settings), f"{settings}", repr(secret), str(secret), f"{secret}", f"{secret!r:>20}")
+    yield from (str(vars(Secret)), "%s" % settings.token, "{:>20}".format(settings.token))  # noqa: UP031, UP032
+    yield from (repr(attrs.asdict(settings)), json.dumps(attrs.asdict(settings), default=str), pprint.pformat(settings))
+    yield repr(dataclasses.asdict(Held(secret)))
+    yield pickle.dumps(settings.credentials).decode("latin-1")
+
+
+@dataclasses.dataclass
+class Held:
+    secret: Secret
 
 
 def test_no_secret_shows_itself() -> None:
-    """Not in repr, str or format, and a pickle is refused."""
-    settings = load(email="e", password="hunter2", token="t0ken")
-    assert not [text for text in shown(settings) if "hunter2" in text or "t0ken" in text]
+    """Not in repr, str or format, in dicts or JSON made of what holds it, nor in a pickle."""
+    settings = load(email="e", password=PASSWORD, token=TOKEN)
+    assert not [text for text in shown(settings) if shows_a_secret(text)]
+    assert f"   {'*' * 10}" == f"{settings.token:>13}"
     with pytest.raises(TypeError):
-        pickle.dumps(settings.credentials)
+        vars(settings.token)
+
+
+def test_a_secret_stays_in_its_process() -> None:
+    """A pickle of what holds one works, and comes out without it; the error says what to do. A copy is the secret."""
+    settings = load(email="e", password=PASSWORD, token=TOKEN)
+    back = pickle.loads(pickle.dumps(settings))  # noqa: S301 - our own bytes
+    assert ("e", "**********") == (back.credentials.email, str(back.token))
+    with pytest.raises(ConfigurationError, match="came out of a pickle.*Give this process its own"):
+        back.credentials.password.reveal()
+    assert settings.token
+    copies: list[Secret | None] = [
+        copy.copy(settings.token),
+        copy.deepcopy(settings).token,
+        dataclasses.asdict(Held(settings.token))["secret"],
+    ]
+    assert [TOKEN] * 3 == [copied and copied.reveal() for copied in copies]
+
+
+def test_secrets_compare_by_what_they_are() -> None:
+    """To each other; never to a string, which would tell by being found in a list."""
+    assert Secret("a") == Secret("a")
+    assert {Secret("a")} == {Secret("a"), Secret("a")}
+    assert Secret("a") != Secret("b")
+    assert Secret("\udcff") != Secret("b")
+    assert "a" != Secret("a")
+
+
+def test_structured_logs_show_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither as an argument, nor as an extra, nor in what a JSON formatter makes of the record."""
+    settings = load(email="e", password=PASSWORD, token=TOKEN)
+    logging.getLogger("of.the.user").warning("%s %r", settings, settings.token, extra={"settings": settings})
+    [record] = caplog.records
+    assert not shows_a_secret(record.getMessage() + json.dumps(vars(record), default=str) + caplog.text)
 
 
 @pytest.mark.parametrize(
