@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from kayrros_ext.downloads import file_name
+from kayrros_ext.names import file_name
 
 
 @pytest.mark.parametrize(
