@@ -19,9 +19,9 @@ KNOWN = frozenset(_NAMES.values())
 # Which digest an entity tag of so many hexadecimal digits may be.
 _TAGS = {32: "md5", 64: "sha256"}
 
-BLOCK = 256 * 1024
-# How many may wait to be hashed: 2 MiB, enough to even out two threads.
-_BLOCKS = 8
+BLOCK = 1024 * 1024
+# How many are on their way at most: enough to even out two threads.
+_BLOCKS = 6
 
 
 def given_digest(response: httpx.Response) -> dict[str, str]:
