@@ -2,6 +2,7 @@
 
 import mimetypes
 import os
+import re
 import unicodedata
 from email.message import Message
 from email.utils import collapse_rfc2231_value
@@ -12,6 +13,8 @@ import httpx
 MAX_BYTES = 255
 _MAX_ENDING = 32
 # Characters that do not show can make a name look like another; and halves of surrogate pairs are no characters.
+# What Windows takes for a device, with any ending. pathvalidate does not know all of them.
+_DEVICE = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\s*(\.|$))", re.IGNORECASE)
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -35,7 +38,7 @@ def safe_name(name: str) -> str:
     visible = "".join(character for character in last if unicodedata.category(character) not in _INVISIBLE)
     # A byte is kept for what the name of a reserved device gets. A leading dash would be an option to many a command.
     safe = str(sanitize_filename(_shortened(visible, MAX_BYTES - 1), platform="universal"))
-    return safe.lstrip("-. ").rstrip(". ")
+    return _DEVICE.sub(r"\1_", safe.lstrip("-. ").rstrip(". "), count=1)
 
 
 def _shortened(name: str, most: int) -> str:
