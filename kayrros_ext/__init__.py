@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kayrros_ext.client import Kayrros
+    from kayrros_ext.downloads import Download
     from kayrros_ext.errors import (
         AccessDeniedError,
         APIError,
@@ -34,6 +35,7 @@ __all__ = [
     "AccessDeniedError",
     "ConfigurationError",
     "ContractError",
+    "Download",
     "DownloadError",
     "ExportError",
     "Gap",
@@ -54,7 +56,14 @@ __all__ = [
 
 # Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
 # that does not use it need not pay for HTTP.
-_MODULES = {"Kayrros": "client", "Results": "results", "Retries": "retries", "Gap": "results", "Progress": "progress"}
+_MODULES = {
+    "Download": "downloads",
+    "Gap": "results",
+    "Kayrros": "client",
+    "Progress": "progress",
+    "Results": "results",
+    "Retries": "retries",
+}
 
 
 def __getattr__(name: str) -> Any:

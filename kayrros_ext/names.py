@@ -12,9 +12,9 @@ import httpx
 # What file systems take, in bytes of UTF-8.
 MAX_BYTES = 255
 _MAX_ENDING = 32
-# Characters that do not show can make a name look like another; and halves of surrogate pairs are no characters.
 # What Windows takes for a device, with any ending. pathvalidate does not know all of them.
-_DEVICE = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\s*(\.|$))", re.IGNORECASE)
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\s*(\.|$))", re.IGNORECASE)
+# Characters that do not show can make a name look like another; and halves of surrogate pairs are no characters.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -38,7 +38,9 @@ def safe_name(name: str) -> str:
     visible = "".join(character for character in last if unicodedata.category(character) not in _INVISIBLE)
     # A byte is kept for what the name of a reserved device gets. A leading dash would be an option to many a command.
     safe = str(sanitize_filename(_shortened(visible, MAX_BYTES - 1), platform="universal"))
-    return _DEVICE.sub(r"\1_", safe.lstrip("-. ").rstrip(". "), count=1)
+    safe = safe.lstrip("-. ").rstrip(". ")
+    device = _DEVICE.match(safe)
+    return f"{device[1]}_{safe[device.end() :]}" if device else safe
 
 
 def _shortened(name: str, most: int) -> str:

@@ -132,6 +132,7 @@ def test_the_public_surface_is_a_list() -> None:
     assert {
         *(
             "Kayrros",
+            "Download",
             "Results",
             "Retries",
             "KayrrosError",
