@@ -208,7 +208,6 @@ class Transfer:
             _log.info("%s: going on from byte %d", self._stem, self._part.size)
         else:
             self._part.start(about if about.validator else None)
-            self._digests = None
         return self._part
 
     def _digests_of(self, part: Part, about: About) -> Digests:

@@ -2,19 +2,23 @@
 
 import base64
 import hashlib
+import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 import httpx
 import pytest
 
 from kayrros_ext import APIError, ContractError, DownloadError, Kayrros, TransportError, UsageError
+from kayrros_ext.files import move
 from kayrros_ext.retries import Retries
 from tests.files import CONTENT, HALF, NAME, SHA256, TAG, File
-from tests.server import DATASET, Answer, Answering, Server
+from tests.server import DATASET, Answer, Answering, Request, Server
 
 Start = Callable[[Answering], Server]
 Get = Callable[..., Kayrros]
@@ -132,6 +136,32 @@ def test_a_206_that_is_not_the_rest_is_not_believed(ranged: dict[str, str], get:
     assert [None, f"bytes={HALF}-", None] == file.asked
 
 
+def test_a_server_that_gives_less_than_was_asked_for(get: Get, tmp_path: Path) -> None:
+    """Its ranges have a limit: the rest is asked for again and again."""
+    size, limit = len(CONTENT), 1_100_000
+
+    def answer(request: Request) -> Answer:
+        if "range" not in request.headers:
+            return Answer(200, CONTENT, {**TAG, **NAME}, cut=1000)
+        first = int(request.headers["range"].removeprefix("bytes=").removesuffix("-"))
+        last = min(first + limit, size) - 1
+        return Answer(206, CONTENT[first : last + 1], {**TAG, "Content-Range": f"bytes {first}-{last}/{size}"})
+
+    assert CONTENT == get(answer, retries=Retries(1, first_wait_s=0)).download(DATASET, tmp_path).read_bytes()
+
+
+def test_a_digest_of_a_range_says_nothing_of_the_file(get: Get, tmp_path: Path) -> None:
+    """Content-MD5 and Content-Digest of a 206 are of its body alone (RFC 9530)."""
+    for digest in (
+        {"Content-MD5": b64("md5", CONTENT[HALF:])},
+        {"Content-Digest": f"md5=:{b64('md5', CONTENT[HALF:])}:"},
+    ):
+        assert CONTENT == get(File(cuts=[HALF], ranged=digest)).download(DATASET, tmp_path).read_bytes()
+    wrong = File(cuts=[HALF], ranged={"Repr-Digest": f"sha-512=:{b64('sha512', b'')}:"})
+    with pytest.raises(DownloadError, match="sha512"):
+        get(wrong).download(DATASET, tmp_path)
+
+
 def test_a_416_is_answered_by_asking_for_the_whole(get: Get, tmp_path: Path) -> None:
     """The file is shorter now, and its server looks at the range before it looks at the version."""
     file = File(cuts=[HALF])
@@ -228,15 +258,19 @@ def test_a_part_that_makes_no_sense_is_removed(
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_a_part_is_not_written_through_a_link(get: Get, tmp_path: Path) -> None:
+def test_a_part_is_not_written_through_a_link(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
     """Whoever may write to the directory can't make us write elsewhere."""
+    server = start(File())
+    about = {"host": server.url, "validator": '"v1"', "name": "a.bin", "size": len(CONTENT), "digests": {}}
     (victim := tmp_path / "victim").write_bytes(b"precious")
     directory = tmp_path / "data"
     directory.mkdir()
+    for number in (0, 1):
+        (directory / f".{DATASET}.{number}.json").write_text(json.dumps(about))
     (directory / f".{DATASET}.0.part").symlink_to(victim)
     (directory / f".{DATASET}.1.part").hardlink_to(victim)
     (directory / "a.bin").symlink_to(victim)
-    path = get(File()).download(DATASET, directory)
+    path = connect(server, token="t").download(DATASET, directory)
     assert (CONTENT, b"precious") == (path.read_bytes(), victim.read_bytes())
     assert not path.is_symlink()
 
@@ -343,6 +377,22 @@ def test_an_existing_file_is_not_replaced(get: Get, tmp_path: Path) -> None:
     path.unlink()
     break_off(get(file := File(cuts=[HALF]), retries=0), tmp_path)
     assert CONTENT == get(file).download(DATASET, tmp_path, overwrite=False).read_bytes()
+
+
+def test_a_file_that_comes_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To move without replacing is one step, where the file system has hard links; and where not, a look before."""
+    for links in (True, False):
+        part, path = tmp_path / "part", tmp_path / "file"
+        part.write_bytes(b"new")
+        path.write_bytes(b"old")
+        with pytest.raises(FileExistsError):
+            move(part, path, replace=False)
+        assert (b"new", b"old") == (part.read_bytes(), path.read_bytes())
+        path.unlink()
+        move(part, path, replace=False)
+        assert {"file": b"new"} == {found.name: found.read_bytes() for found in tmp_path.iterdir()}
+        if links:
+            monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
 
 
 def test_an_existing_file_is_returned(get: Get, tmp_path: Path) -> None:

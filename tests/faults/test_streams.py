@@ -23,6 +23,7 @@ Pieces = list[bytes]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename=a.bin\r\n"
 LENGTH = f"Content-Length: {len(CONTENT)}\r\n".encode()
 END = b"\r\n"
+PACKED = gzip.compress(CONTENT, 1)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,11 @@ FRAMES: dict[str, Callable[[], Pieces]] = {
     "chunked": lambda: [HEAD + b"Transfer-Encoding: chunked\r\n" + END, *chunked(CONTENT)],
     "gzip, though not asked for": lambda: [
         HEAD + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n" + END,
-        *chunked(gzip.compress(CONTENT, 1)),
+        *chunked(PACKED),
+    ],
+    "gzip of known length": lambda: [
+        HEAD + f"Content-Encoding: gzip\r\nContent-Length: {len(PACKED)}\r\n".encode() + END,
+        PACKED,
     ],
     "HTTP/1.0": lambda: [HEAD.replace(b"1.1", b"1.0") + LENGTH + END, CONTENT],
     "more than its length": lambda: [HEAD + LENGTH + END, CONTENT + b"and more"],
