@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kayrros_ext.client import Kayrros
     from kayrros_ext.credentials import Identity
+    from kayrros_ext.downloads import Download
     from kayrros_ext.errors import (
         AccessDeniedError,
         APIError,
@@ -35,6 +36,7 @@ __all__ = [
     "AccessDeniedError",
     "ConfigurationError",
     "ContractError",
+    "Download",
     "DownloadError",
     "ExportError",
     "Gap",
@@ -57,6 +59,7 @@ __all__ = [
 # Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
 # that does not use it need not pay for HTTP.
 _MODULES = {
+    "Download": "downloads",
     "Gap": "results",
     "Identity": "credentials",
     "Kayrros": "client",

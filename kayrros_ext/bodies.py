@@ -96,7 +96,7 @@ def pieces(response: httpx.Response, limit: int | None = None) -> Iterator[bytes
         yield response.content
         return
     body = Body(response, limit)
-    for raw in response.iter_raw(STEP):
+    for raw in response.iter_raw():
         yield from body.add(raw)
     body.end()
 
@@ -107,7 +107,7 @@ async def pieces_async(response: httpx.Response, limit: int | None = None) -> As
         yield response.content
         return
     body = Body(response, limit)
-    async for raw in response.aiter_raw(STEP):
+    async for raw in response.aiter_raw():
         for piece in body.add(raw):
             yield piece
     body.end()

@@ -17,11 +17,15 @@ import kayrros_client.models
 from kayrros_client import AuthenticatedClient, Client
 from kayrros_client.contract import OPERATIONS
 from kayrros_ext.bodies import beginning
-from kayrros_ext.errors import ContractError
+from kayrros_ext.errors import ContractError, KayrrosError, LoginError
 from kayrros_ext.exchange import Answer, HTTPClient, LoggedInClient, content_problem
 from kayrros_ext.failures import Failures
+from kayrros_ext.redirects import send
+from kayrros_ext.retries import Attempts
 
 _T = typing.TypeVar("_T")
+# Bytes that count as progress: less at a time, and a server that always breaks off would keep us for ever.
+PROGRESS = 1024 * 1024
 
 
 class Operation(Protocol):
@@ -32,6 +36,23 @@ class Operation(Protocol):
     def _get_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]: ...
 
     def _parse_response(self, *, client: AuthenticatedClient | Client, response: httpx.Response) -> Any: ...
+
+
+class Receiver(Protocol):
+    """Takes the body of an answer, over as many attempts as it takes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that the next attempt can go on from."""
+
+    def headers(self) -> dict[str, str]:
+        """Headers of the next attempt, beyond those of the spec."""
+
+    def expects(self, response: httpx.Response) -> bool:
+        """Whether an answer is one to what was asked for, and not an error."""
+
+    def take(self, response: httpx.Response) -> bool:
+        """Take the body; False where another attempt is to be made at once, which may be so once."""
 
 
 @attrs.frozen
@@ -126,34 +147,60 @@ class Door:
             sent.pop("Content-Type", None)
         return self.http.build_request(**kwargs, headers=sent)
 
-    @contextlib.contextmanager
-    def stream(
-        self, operation: Operation, headers: dict[str, str] | None = None, **arguments: Any
-    ) -> Iterator[httpx.Response]:
-        """A successful answer, its body not yet read.
+    def receive(self, operation: Operation, receiver: Receiver, **arguments: Any) -> None:
+        """Have the body of a successful answer taken, after as many attempts as it takes. Redirects are followed.
+
+        An attempt that brings the receiver on by a mebibyte or more begins the count and the total time anew: what makes
+        progress is not given up.
 
         Args:
             operation: a module of kayrros_client.api.
-            headers: headers beyond those of the spec.
+            receiver: takes the body.
             arguments: what the operation takes, as in the generated signature.
 
         Raises:
-            As for `typed`; TransportError also where it breaks off while the caller reads it.
+            As for `typed`, and what the receiver raises.
         """
-        name = operation_id(operation)
-        request = self._request(operation, headers or {}, arguments)
-        try:
-            response = self.http.send(request, stream=True)
-            with contextlib.closing(response):
-                if response.status_code != 200:
-                    raise self._failures.status(name, response, beginning(response))
-                yield response
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise self._failures.transport(name, error)  # noqa: B904 - with a cause of its own
+        exchange, name = self.http.exchange, operation_id(operation)
+        attempts = Attempts(exchange.retries, exchange.total_timeout_s, name)
+        while True:
+            before = receiver.size
+            request = self._request(operation, receiver.headers(), arguments)
+            request.extensions["timeout"] = attempts.timeouts(request.extensions["timeout"])
+            fault: httpx.Response | Exception
+            error: KayrrosError
+            try:
+                with contextlib.closing(send(self.http, request)) as response:
+                    if receiver.expects(response):
+                        if problem := page_problem(response):
+                            raise self._failures.contract(name, problem, beginning(response))
+                        if receiver.take(response):
+                            return
+                        continue
+                    fault = response
+                    error = self._failures.status(name, response, beginning(response), attempts.count)
+            except LoginError as caught:
+                fault = error = caught
+            except (httpx.RequestError, httpx.InvalidURL) as caught:
+                fault, error = caught, self._failures.transport(name, caught, attempts.count)
+            if receiver.size >= before + PROGRESS:
+                attempts = Attempts(exchange.retries, exchange.total_timeout_s, name)
+                attempts.count = 1
+            wait_s = attempts.wait_after(fault)
+            if wait_s is None:
+                raise error
+            exchange.retries.sleep(wait_s)
 
     @property
     def _failures(self) -> Failures:
         return self.http.exchange.failures
+
+
+def page_problem(response: httpx.Response) -> str | None:
+    """What is wrong with a page where a file belongs: a proxy that wants a sign-in sends one, and no name for a file."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    is_page = kind in {"text/html", "application/xhtml+xml"} and "Content-Disposition" not in response.headers
+    return f"it is {kind!r} without the name of a file" if is_page and response.status_code == 200 else None
 
 
 def operation_id(operation: Operation) -> str:

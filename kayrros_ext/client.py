@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, overload
 from uuid import UUID
 
 import attrs
@@ -14,7 +14,7 @@ from kayrros_client.api.datasets import download_static_dataset, get_dataset_met
 from kayrros_client.models import CollectionDatasetsRequest
 from kayrros_ext.calls import Door
 from kayrros_ext.credentials import Identity
-from kayrros_ext.downloads import parse_directory, save
+from kayrros_ext.downloads import Download, Transfer, Wish
 from kayrros_ext.errors import GapError
 from kayrros_ext.exchange import logged_in_client
 from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
@@ -316,30 +316,72 @@ class Kayrros:
                 part.name_unknown_fields()
             yield merged([part])
 
-    def download(self, dataset_id: UUID | str, directory: str | Path = ".") -> Path:
+    @overload
+    def download(
+        self,
+        dataset_id: UUID | str,
+        directory: str | Path = ".",
+        *,
+        overwrite: bool = True,
+        skip_existing: bool = False,
+        sha256: str | None = None,
+        details: Literal[False] = False,
+    ) -> Path: ...
+
+    @overload
+    def download(
+        self,
+        dataset_id: UUID | str,
+        directory: str | Path = ".",
+        *,
+        overwrite: bool = True,
+        skip_existing: bool = False,
+        sha256: str | None = None,
+        details: Literal[True],
+    ) -> Download: ...
+
+    def download(
+        self,
+        dataset_id: UUID | str,
+        directory: str | Path = ".",
+        *,
+        overwrite: bool = True,
+        skip_existing: bool = False,
+        sha256: str | None = None,
+        details: bool = False,
+    ) -> Path | Download:
         """The file of a static dataset, into a directory, under the name that the API gives it.
 
-        It is streamed to disk and appears under its name once it is whole. A file of that name is replaced.
+        It is streamed to disk, and appears under its name once it is whole and on disk; its length, and its digest where
+        the server gives one, are checked. What breaks off is gone on from, by this call and, where the server says which
+        version a part is of, by the next one too: the part is kept beside the file, hidden. A transfer that makes progress
+        is not cut by `total_timeout`: each mebibyte starts the time and the count of attempts anew.
 
         Args:
             dataset_id: a UUID or its string.
             directory: made if it is not there.
+            overwrite: whether a file of that name is replaced. Its name is known once the server has answered.
+            skip_existing: whether a file of that name is returned as it is, unless it has another SHA-256 than `sha256`.
+            sha256: SHA-256 that the file must have, 64 hexadecimal digits.
+            details: whether to return more than the path.
 
         Returns:
-            The path of the file.
+            The path of the file; with `details`, a Download: `path`, `size` in bytes, `sha256`, and whether it is `new`.
+            The log has them too.
 
         Raises:
-            UsageError: dataset_id is not a UUID, or directory no path; nothing was sent.
+            UsageError: dataset_id is not a UUID, directory no path, or sha256 no digest; nothing was sent.
             LoginError: there was no token to be had.
             NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
-            TransportError: no answer came, or it broke off; no file is left.
-            DownloadError: the file can't be written.
+            ContractError: a page came in place of the file.
+            TransportError: no answer came, it broke off, or it redirects too often or to where it may not.
+            DownloadError: the file can't be written, is there and `overwrite` is False, or has another digest.
         """
-        wanted, target = parse_dataset_id(dataset_id), parse_directory(directory)
-        # As it is: compressed on the way, the length of a file is not the length that the server gives.
-        headers = {"Accept-Encoding": "identity"}
-        with self._door.stream(download_static_dataset, headers, dataset_id=wanted) as response:
-            return save(response, target, fallback=str(wanted))
+        wanted = parse_dataset_id(dataset_id)
+        wish = Wish.of(directory, overwrite=overwrite, skip_existing=skip_existing, sha256=sha256)
+        with Transfer(wish, str(wanted), self._base_url) as transfer:
+            self._door.receive(download_static_dataset, transfer, dataset_id=wanted)
+        return transfer.result if details else transfer.result.path
 
     def close(self) -> None:
         """Close the connections of sync calls. A `with` block does."""

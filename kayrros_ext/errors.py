@@ -11,7 +11,7 @@
     ├── ContractError           an answer is not what openapi.yaml says
     ├── TransportError          no answer came, or it broke off
     ├── GapError                part of a dataset's results could not be had
-    ├── DownloadError           a downloaded file could not be written
+    ├── DownloadError           a downloaded file could not be written, or is not what it should be
     ├── ExportError             results could not be written to a file
     ├── MissingExtraError       a package of an extra is not installed (an ImportError too)
     └── MockError               the mock, or the fake on loopback, could not start
@@ -133,7 +133,9 @@ class GapError(KayrrosError):
 
 
 class DownloadError(KayrrosError):
-    """A downloaded file could not be written to disk. What was there before is untouched.
+    """A downloaded file could not be written to disk, must not replace another, or has another digest than it should.
+
+    What was there before is untouched.
 
     Attributes:
         path: the file or folder in question.

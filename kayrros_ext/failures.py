@@ -53,7 +53,7 @@ class Failures:
         wait_s = retry_after_s(response)
         waits = f" It asks to wait {wait_s:,.0f} seconds." if wait_s else ""
         return _BY_STATUS.get(status, APIError)(
-            f"{name}: {self.host} answered {status} ({said}){_after(attempts)}.{waits} {self._todo(status)}",
+            f"{name}: {response.request.url.host} answered {status} ({said}){_after(attempts)}.{waits} {self._todo(status)}",
             status=status,
             operation=name,
             code=said.code,

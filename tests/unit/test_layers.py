@@ -34,6 +34,7 @@ ORDER = [
     "bodies",
     "failures",
     "exchange",
+    "redirects",
     "calls",
     "schemas",
     "plain",
@@ -50,6 +51,11 @@ ORDER = [
     "export_parquet",
     "export_text",
     "export",
+    "names",
+    "digests",
+    "parts",
+    "ranges",
+    "streams",
     "downloads",
     "client",
     "__init__",
@@ -135,7 +141,7 @@ def test_the_fake_is_light(heavy: str) -> None:
 def test_the_public_surface_is_a_list() -> None:
     """A name that comes or goes is seen here."""
     assert {
-        *("Kayrros", "Results", "Gap", "Progress", "Retries", "Identity"),
+        *("Kayrros", "Results", "Gap", "Progress", "Retries", "Identity", "Download"),
         *("KayrrosError", "ConfigurationError", "UsageError", "LoginError", "APIError", "UnauthorizedError"),
         *("AccessDeniedError", "NotFoundError", "ContractError", "TransportError", "GapError", "DownloadError"),
         *("ExportError", "MissingExtraError", "MockError"),

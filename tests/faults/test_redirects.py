@@ -1,0 +1,88 @@
+"""Redirects: for downloads alone, and never with the token to another host. Two ports of loopback are two origins."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kayrros_ext import APIError, Kayrros, TransportError
+from tests.files import CONTENT, HALF, File
+from tests.server import DATASET, DOWNLOAD, Answer, Answering, Request, Server
+
+Start = Callable[[Answering], Server]
+
+
+def to(place: str, status: int = 302) -> Answer:
+    return Answer(status, b"", {"Location": place, "Set-Cookie": "session=secret"})
+
+
+@pytest.mark.off_contract("a redirect leads to what is no operation")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_download_is_followed_to_another_host_without_the_token(
+    status: int, start: Start, connect: Callable[..., Kayrros], tmp_path: Path
+) -> None:
+    """Nor with a cookie; and what breaks off there is resumed there, by way of the data host, which may sign anew."""
+    store = start(File(cuts=[HALF]))
+    platform = start(lambda _: to(f"{store.url}/signed", status))
+    assert CONTENT == connect(platform, token="a-token").download(DATASET, tmp_path).read_bytes()
+    assert ["/signed", "/signed"] == store.paths()
+    assert [DOWNLOAD, DOWNLOAD] == platform.paths()
+    assert not [name for seen in store.requests for name in seen.headers if name in {"authorization", "cookie"}]
+    assert [None, f"bytes={HALF}-"] == [seen.headers.get("range") for seen in store.requests]
+
+
+@pytest.mark.off_contract("a redirect leads to what is no operation")
+def test_on_the_data_host_the_token_goes_along(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
+    """A relative Location, five times, and no more."""
+
+    def answer(request: Request, hops: int) -> Answer:
+        done = int(request.path.removeprefix("/hop/")) if request.path.startswith("/hop/") else 0
+        return Answer(200, b"x") if done == hops else to(f"/hop/{done + 1}")
+
+    five = start(lambda request: answer(request, 5))
+    assert b"x" == connect(five, token="a-token").download(DATASET, tmp_path).read_bytes()
+    assert {"a-token"} == {request.token for request in five.requests}
+    six = start(lambda request: answer(request, 6))
+    with pytest.raises(TransportError, match="more than 5 redirects"):
+        connect(six, token="a-token").download(DATASET, tmp_path)
+    assert 6 == len(six.requests)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "ftp://127.0.0.1/x",
+        "file:///etc/passwd",
+        "http://192.0.2.1/x",
+        "javascript:alert(1)",
+        "data:text/plain,x",
+    ],
+)
+def test_a_redirect_to_where_none_may_lead(
+    place: str, start: Start, connect: Callable[..., Kayrros], tmp_path: Path
+) -> None:
+    """Another scheme, or plain http to another machine: typed, nothing sent, no file."""
+    server = start(lambda _: to(place))
+    with pytest.raises(TransportError):
+        connect(server, token="a-token").download(DATASET, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.off_contract("a redirect leads to what is no operation")
+def test_what_the_other_host_refuses_is_its_own(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
+    """Named with its host, and no reason to log in again."""
+    store = start(lambda _: Answer(403, b"expired"))
+    platform = start(lambda request: to(f"{store.url.replace('127.0.0.1', 'localhost')}/signed"))
+    with pytest.raises(APIError, match="localhost answered 403"):
+        connect(platform, token="a-token").download(DATASET, tmp_path)
+    assert 1 == len(platform.requests)
+
+
+def test_no_other_operation_is_redirected(start: Start, connect: Callable[..., Kayrros]) -> None:
+    """The API is not known to redirect: it is an error of that status."""
+    store = start(lambda _: Answer(200, b"{}"))
+    kayrros = connect(start(lambda _: to(store.url)), token="a-token")
+    for call in (kayrros.metadata, kayrros.results):
+        with pytest.raises(APIError, match="302"):
+            call(DATASET)
+    assert not store.requests

@@ -1,0 +1,165 @@
+"""Bodies off real sockets, plain and TLS, however they are framed and broken into pieces."""
+
+import contextlib
+import gzip
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kayrros_ext import Kayrros, TransportError
+from kayrros_ext.redirects import send
+from kayrros_ext.retries import Retries
+from tests.files import CONTENT
+from tests.server import DATASET
+
+# Of what is sent, a piece a time; each is on its way before the next.
+Pieces = list[bytes]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename=a.bin\r\n"
+LENGTH = f"Content-Length: {len(CONTENT)}\r\n".encode()
+END = b"\r\n"
+PACKED = gzip.compress(CONTENT, 1)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and its certificate for 127.0.0.1, in one file."""
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    command += f" -addext subjectAltName=IP:127.0.0.1 -keyout {path} -out {path}.crt"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+@contextlib.contextmanager
+def sending(answers: list[Pieces], certificate: Path | None = None) -> Iterator[str]:
+    """A server that sends each connection one of the answers, and closes it."""
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+
+    def answer_all() -> None:
+        for pieces in answers:
+            connection = listener.accept()[0]
+            with contextlib.suppress(OSError), connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with context.wrap_socket(connection, server_side=True) if context else connection as stream:
+                    stream.recv(65536)
+                    for piece in pieces:
+                        stream.sendall(piece)
+                    stream.shutdown(socket.SHUT_WR)
+                    stream.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_all, daemon=True)
+        thread.start()
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def chunked(content: bytes, size: int = 100_000) -> Pieces:
+    parts = [content[start : start + size] for start in range(0, len(content), size)]
+    return [b"%x\r\n%s\r\n" % (len(part), part) for part in parts] + [b"0\r\n\r\n"]
+
+
+FRAMES: dict[str, Callable[[], Pieces]] = {
+    "whole": lambda: [HEAD + LENGTH + END + CONTENT],
+    "headers alone first": lambda: [HEAD + LENGTH + END, CONTENT],
+    "a byte with the headers": lambda: [HEAD + LENGTH + END + CONTENT[:1], CONTENT[1:]],
+    "headers in halves": lambda: [
+        HEAD[:20],
+        HEAD[20:] + LENGTH[:5],
+        LENGTH[5:] + END + CONTENT[:70_000],
+        CONTENT[70_000:],
+    ],
+    "small pieces": lambda: [HEAD + LENGTH + END, *(CONTENT[i : i + 9973] for i in range(0, len(CONTENT), 9973))],
+    "until the connection closes": lambda: [HEAD + END, CONTENT],
+    "chunked": lambda: [HEAD + b"Transfer-Encoding: chunked\r\n" + END, *chunked(CONTENT)],
+    "gzip, though not asked for": lambda: [
+        HEAD + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n" + END,
+        *chunked(PACKED),
+    ],
+    "gzip of known length": lambda: [
+        HEAD + f"Content-Encoding: gzip\r\nContent-Length: {len(PACKED)}\r\n".encode() + END,
+        PACKED,
+    ],
+    "HTTP/1.0": lambda: [HEAD.replace(b"1.1", b"1.0") + LENGTH + END, CONTENT],
+    "more than its length": lambda: [HEAD + LENGTH + END, CONTENT + b"and more"],
+}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("frame", list(FRAMES))
+def test_the_file_is_what_was_sent(frame: str, tls: bool, certificate: Path, tmp_path: Path) -> None:
+    """Byte for byte, in whatever frame and pieces it comes."""
+    with (
+        sending([FRAMES[frame]()], certificate if tls else None) as url,
+        Kayrros(token="a-token", base_url=url, verify=f"{certificate}.crt", retries=0) as kayrros,
+    ):
+        assert CONTENT == kayrros.download(DATASET, tmp_path).read_bytes()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("frame", ["whole", "headers alone first", "chunked", "gzip, though not asked for"])
+def test_what_ends_early_is_noticed(frame: str, tls: bool, certificate: Path, tmp_path: Path) -> None:
+    """A connection that closes before the end of the body, wherever: tried again; and then no file."""
+    whole = b"".join(FRAMES[frame]())
+    broken = [[whole[:end]] for end in (200, 100_000, len(whole) - 1)]
+    with (
+        sending(broken, certificate if tls else None) as url,
+        Kayrros(
+            token="a-token", base_url=url, verify=f"{certificate}.crt", retries=Retries(2, first_wait_s=0)
+        ) as kayrros,
+        pytest.raises(TransportError, match="after 3 attempts"),
+    ):
+        kayrros.download(DATASET, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_falls_silent(tmp_path: Path) -> None:
+    """Half-way through the body: the read timeout counts there too."""
+    released = threading.Event()
+
+    def stop() -> None:
+        connection = listener.accept()[0]
+        with connection:
+            connection.recv(65536)
+            connection.sendall(HEAD + LENGTH + END + CONTENT[:1000])
+            released.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=stop)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with (
+                Kayrros(token="a-token", base_url=url, timeout=0.2, retries=0) as kayrros,
+                pytest.raises(TransportError, match="ReadTimeout"),
+            ):
+                kayrros.download(DATASET, tmp_path)
+        finally:
+            released.set()
+            thread.join()
+
+
+def test_from_https_to_http_no_redirect_leads() -> None:
+    """Not even on this machine; the other way round, and within https, it does."""
+    sent = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(str(request.url))
+        return httpx.Response(302, headers={"Location": places.pop(0)}) if places else httpx.Response(200)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        places = ["http://127.0.0.1/x"]
+        with pytest.raises(httpx.UnsupportedProtocol, match="not followed"):
+            send(client, client.build_request("GET", "https://127.0.0.1/"))
+        places = ["https://b.example.com/x"]
+        assert 200 == send(client, client.build_request("GET", "http://127.0.0.1/")).status_code
+    assert ["https://127.0.0.1/", "http://127.0.0.1/", "https://b.example.com/x"] == sent
