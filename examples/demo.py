@@ -76,8 +76,8 @@ def show_table(results: Results) -> None:
 
 
 def show_chart(results: Results) -> None:
-    """One metric of the first asset over time."""
-    asset, metric = (results.table[name][0].as_py() for name in ("asset_name", "metric"))
+    """The stored volume of the first asset over time."""
+    asset, metric = results.table["asset_name"][0].as_py(), "stored_volume_bbl"
     chosen: pa.Table = results.table.filter((pc.field("asset_name") == asset) & (pc.field("metric") == metric))
     days = [day.replace(tzinfo=None) for day in chosen["value_date"].to_pylist()]
     figure = plotext.figure

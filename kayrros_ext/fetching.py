@@ -11,7 +11,7 @@ from uuid import UUID
 import attrs
 
 from kayrros_client.api.datasets import get_dataset_metadata, get_dataset_results
-from kayrros_client.models import DateRange, ProcessingResultFilter
+from kayrros_client.models import DatasetMetadata, DateRange, ProcessingResultFilter
 from kayrros_client.types import UNSET, Unset
 from kayrros_ext.calls import Door
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
@@ -63,7 +63,7 @@ class Fetch:
         self._on_gap, self._report = on_gap, report
         self._ahead = math.inf if ahead is None else ahead
         self._requests = self._requests_told = 0
-        self._asset_count: int | None = None
+        self._about: DatasetMetadata | None = None
         self.about: dict[str, str] = {}
         self._outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
         self._running: set[Window] = set()
@@ -75,7 +75,7 @@ class Fetch:
             try:
                 part = self._ask(self._wanted if self._wanted.to_dict() else UNSET, SPLIT_AT_ONCE)
             except KayrrosError as error:
-                if not is_too_large(error):
+                if not is_too_large(error) or (is_outage(error) and self._is_down()):
                     raise
                 has_failed = True
             else:
@@ -96,12 +96,22 @@ class Fetch:
         batches = [self._ids[start : start + MOST_ASSETS] for start in range(0, len(self._ids), MOST_ASSETS)]
         return Plan((first, last), likely, [*batches] or [None], self._concurrency, has_failed)
 
+    def _is_down(self) -> bool:
+        """Whether the platform does not answer at all: then no part of the results will come either."""
+        try:
+            self._about = self._door.typed(get_dataset_metadata, dataset_id=self._dataset_id)
+        except (APIError, TransportError) as error:
+            return is_outage(error)
+        except ContractError:
+            pass
+        return False
+
     def _dates(self) -> tuple[int, int]:
         """First and last date of the dataset, as far as its metadata knows; they say where to cut, not what to leave out."""
         begins = ends = None
         try:
-            about = self._door.typed(get_dataset_metadata, dataset_id=self._dataset_id)
-            begins, ends, self._asset_count = about.start_date, about.stop_date, about.asset_count or None
+            self._about = self._about or self._door.typed(get_dataset_metadata, dataset_id=self._dataset_id)
+            begins, ends = self._about.start_date, self._about.stop_date
         except (APIError, ContractError, TransportError) as error:
             _log.warning("The metadata of the dataset could not be had (%s): its results are cut from 1970 on.", error)
         found = (begins if isinstance(begins, int) else FIRST_MS, ends if isinstance(ends, int) else now_ms())
@@ -189,10 +199,9 @@ class Fetch:
             _log.warning("The ids of the assets could not be had, and a day can't be cut by them: %s", error)
             return False
         ids = tuple(name for name in found.unique().to_pylist() if name is not None)
-        if self._asset_count is not None and len(ids) < self._asset_count:
-            _log.warning(
-                "Of %d assets, only %d are known by id: a day can't be cut by them.", self._asset_count, len(ids)
-            )
+        count = self._about.asset_count if self._about else None
+        if isinstance(count, int) and len(ids) < count:
+            _log.warning("Of %d assets, only %d are known by id: a day can't be cut by them.", count, len(ids))
             return False
         plan.assets = ids
         return plan.again(window)
@@ -280,6 +289,11 @@ def _is_of_this_part(gap: Gap) -> bool:
 def _gap(window: Window, error: KayrrosError | None) -> Gap:
     first, last = (EPOCH + moment * MILLISECOND for moment in (window.start_ms, window.stop_ms))
     return Gap(first, last, window.assets, error)
+
+
+def is_outage(error: KayrrosError) -> bool:
+    """Whether the platform may be down: a 504 alone says that it works, and for too long."""
+    return isinstance(error, TransportError) or (isinstance(error, APIError) and error.status in {502, 503})
 
 
 def _filter(first: int, last: int, assets: tuple[str, ...] | None) -> ProcessingResultFilter:

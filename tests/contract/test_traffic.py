@@ -152,10 +152,12 @@ def test_bad_after_a_fault(platform):
     ask(platform)
 
 def test_bad_status(platform):
-    "response of POST: status: 504"
-    platform.max_rows = 1
+    "response of GET: status: 418"
+    ask(platform)
+    platform.expired_status = 418
+    platform.expire_tokens()
     with contextlib.suppress(KayrrosError):
-        platform.kayrros.results(DATASET)
+        ask(platform)
 
 def test_bad_in_a_task(platform):
     "response of GET: '6' is not of type 'integer'"

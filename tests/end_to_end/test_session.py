@@ -3,6 +3,7 @@
 from pathlib import Path
 from uuid import UUID
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,13 +37,15 @@ def test_results_to_a_table_and_a_parquet_file(kayrros: Kayrros, tmp_path: Path)
     """Every metric of the example, and the units survive the way through a Parquet file."""
     results = kayrros.results(DATASET, start="2024-01-01", assets=["tank-cushing-tk-101"])
     example = named("getDatasetResults")["crude-tanks"]
-    expected = [
-        (asset["asset_id"], metric["name"], metric["value"])
+    expected = sorted(
+        (asset["asset_id"], result["value_date"], metric["name"], metric["value"])
         for asset in example["assets"]
         for result in asset["results"]
         for metric in result["metrics"]
-    ]
-    rows = results.table.select(["asset_id", "metric", "value"]).to_pylist()
+    )
+    table = results.table.select(["asset_id", "value_date", "metric", "value"])
+    dates = pc.strftime(table["value_date"], "%Y-%m-%dT%H:%M:%SZ")
+    rows = table.set_column(1, "value_date", pc.replace_substring(dates, ".000000", "")).to_pylist()
     assert expected == [tuple(row.values()) for row in rows]
     assert 72 == len(expected)
     pq.write_table(results.table, tmp_path / "results.parquet")

@@ -39,17 +39,17 @@ def pytest_(folder: Path, code: str, *options: str) -> subprocess.CompletedProce
 def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
     """As a user has it: in an empty directory, with no network, no settings and no conftest."""
     done = pytest_(tmp_path, EXAMPLE)
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [('== "tank-2"', '== "tank-1"'), ("logins == 2", "logins == 1"), ("status == 504", "status == 200")],
+    [('== "tank-2"', '== "tank-1"'), ("logins == 2", "logins == 1"), ("== before\n\n\ndef", "!= before\n\n\ndef")],
 )
 def test_the_example_can_fail(right: str, wrong: str, tmp_path: Path) -> None:
-    """Each of its three tests does, when what it expects is wrong."""
+    """Each of its tests does, when what it expects is wrong."""
     assert 1 == EXAMPLE.count(right)
-    assert "1 failed, 2 passed" in pytest_(tmp_path, EXAMPLE.replace(right, wrong)).stdout
+    assert "1 failed, 3 passed" in pytest_(tmp_path, EXAMPLE.replace(right, wrong)).stdout
 
 
 @pytest.mark.parametrize("code", OTHERS)

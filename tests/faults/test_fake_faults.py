@@ -66,12 +66,15 @@ def test_a_fault_that_was_asked_for_happens_once(
     fault, error, words = FAULTS[name]
     call: Callable[[str], object] = client.metadata if operation == METADATA else client.results
     rule = platform.fail_next(fault, operation=operation)
-    with pytest.raises(error, match=words):
+    # Where a gateway fails, results are asked for in parts, and come.
+    comes = operation == RESULTS and name in {"502", "503 HTML"}
+    with contextlib.nullcontext() if comes else pytest.raises(error, match=words):
         call(DATASET)
     assert (1, 0) == (rule.happened, rule.times)
+    platform.requests.clear()
     call(DATASET)
     call(DATASET)
-    assert [200, 200] == [seen.status for seen in platform.requests if seen.operation == operation][1:]
+    assert [200, 200] == [seen.status for seen in platform.requests if seen.operation == operation]
 
 
 def test_a_fault_in_a_large_answer(client: Kayrros, platform: Platform) -> None:

@@ -152,6 +152,18 @@ def test_a_gateway_that_says_it_otherwise(status: int, platform: Platform, datas
     assert [status] * 3 == statuses[:3]
 
 
+@pytest.mark.parametrize("fault", [503, 502, Fault.late(1000)])
+def test_a_platform_that_is_down_is_not_cut(fault: Fault | int, platform: Platform, dataset: Dataset) -> None:
+    """Where the metadata does not come either, the results are not too large: the error is what it was."""
+    platform.fail_next(fault, times=None)
+    with (
+        platform.connect(retries=1, token=platform.give_token()) as kayrros,
+        pytest.raises((APIError, TransportError), match="after 2 attempts"),
+    ):
+        kayrros.results(dataset.id)
+    assert 4 == len(platform.requests)
+
+
 def test_a_timeout_is_cut_too(platform: Platform, dataset: Dataset) -> None:
     """A read timeout, after its retries."""
     platform.fail_when(
