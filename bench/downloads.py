@@ -3,8 +3,7 @@
     python -m bench.downloads [--mib 1024] [--rounds 5] [--directory DIR]
 
 The server is a process of its own that hands the file to the kernel (sendfile), so that it is not what is measured. The
-ways take turns, each in a process of its own, and what they left for the disk is written before the next. curl writes
-neither a digest nor to the disk itself: it leaves its bytes to the kernel. So ours is shown with fsync and without.
+ways take turns, each in a process of its own, and what they left for the disk is written before the next.
 """
 
 import argparse
@@ -25,8 +24,12 @@ from pathlib import Path
 
 import httpx
 
+from bench.reports import Claim, Report
 from kayrros_ext import Kayrros
 
+WORDS = """\
+curl writes neither a digest nor to the disk itself: it leaves its bytes to the kernel. So ours is shown with fsync and
+without; plain httpx beside it, without a digest and with one computed in the same thread."""
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 MIB = 1024 * 1024
 _HEAD = 'HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: application/octet-stream\r\nETag: "v1"\r\n\r\n'
@@ -115,8 +118,8 @@ def measure(way: str, url: str, directory: Path) -> tuple[float, float, float]:
     return found
 
 
-def compare(size_mib: int, rounds: int, directory: Path) -> dict[str, float]:
-    """Print a table; throughput of each way as a share of that of curl in the same rounds, medians."""
+def compare(size_mib: int, rounds: int, directory: Path) -> dict[str, list[tuple[float, float, float]]]:
+    """Seconds, processor seconds and MiB of each way, for each round."""
     source = directory / "source"
     with source.open("wb") as file:
         block = os.urandom(MIB)
@@ -134,34 +137,43 @@ def compare(size_mib: int, rounds: int, directory: Path) -> dict[str, float]:
     finally:
         server.kill()
         server.wait()
-    ratios = {}
-    print(f"{'':14} {'MiB/s':>7} {'of curl':>8} {'CPU s':>6} {'memory +MiB':>12}   {size_mib} MiB, median of {rounds}")
+    return runs
+
+
+def run(size_mib: int = 1024, rounds: int = 5, directory: Path | None = None) -> Report:
+    """The ways side by side, medians of some rounds; the share of curl is of the same round."""
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        runs = compare(size_mib, rounds, Path(folder))
+    rows, share = [], {}
     for way, found in runs.items():
-        ratios[way] = statistics.median(c[0] / one[0] for c, one in zip(runs["curl"], found, strict=True))
-        seconds, busy = statistics.median(one[0] for one in found), statistics.median(one[1] for one in found)
+        share[way] = statistics.median(c[0] / one[0] for c, one in zip(runs["curl"], found, strict=True))
+        seconds, busy = (statistics.median(one[part] for one in found) for part in (0, 1))
         grown = max(one[2] for one in found)
-        print(f"{way:14} {size_mib / seconds:7.0f} {ratios[way]:8.2f} {busy:6.2f} {grown:12.1f}")
-    return ratios
+        rows.append([way, f"{size_mib / seconds:,.0f}", f"{share[way]:.2f}", f"{busy:.2f}", f"{grown:.1f}"])
+    claims = [
+        Claim("throughput with SHA-256 and fsync, of that of curl", share["ours"], least=0.9),
+        Claim("growth of memory, in MiB", max(one[2] for one in runs["ours"]), most=32),
+    ]
+    words = f"A file of {size_mib} MiB over loopback, {rounds} rounds in which the ways take turns. " + WORDS
+    return Report("Downloads", words, ["way", "MiB/s", "of curl", "CPU s", "memory, +MiB"], rows, claims)
 
 
-def main(arguments: list[str] | None = None) -> dict[str, float]:
-    """The command line; the ratios."""
+def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--directory", type=Path, help="on the disk to measure; else that of temporary files")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--once", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     if given.serve:
         serve(given.serve)
     elif given.once:
         way, url, directory = given.once
         once(way, url, Path(directory))
     else:
-        with tempfile.TemporaryDirectory(dir=given.directory) as directory:
-            return compare(given.mib, given.rounds, Path(directory))
-    return {}
+        print(run(given.mib, given.rounds, given.directory))
 
 
 if __name__ == "__main__":

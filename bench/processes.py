@@ -48,6 +48,11 @@ def main() -> None:
     print(json.dumps({"seconds": min(times), "peak": peak}))
 
 
+def peak() -> int:
+    """The most that this process has held, in bytes (Linux alone tells)."""
+    return _status("VmHWM")
+
+
 def _reset_peak() -> int:
     """What the process holds now; its peak counts from here (Linux alone has that)."""
     gc.collect()

@@ -105,6 +105,7 @@ class Door:
         operation: Operation,
         reading: Callable[[Answer], _T],
         unless: frozenset[int] = frozenset(),
+        max_body: int | None = None,
         **arguments: Any,
     ) -> _T:
         """The body of an answer, read by a function of our own instead of the generated one.
@@ -113,12 +114,13 @@ class Door:
             operation: a module of kayrros_client.api.
             reading: from the answer to what is wanted; may raise ContractError.
             unless: statuses that are not worth another attempt.
+            max_body: most bytes of the answer, where that is less than the client takes.
             arguments: what the operation takes, as in the generated signature.
 
         Raises:
             As for `typed`.
         """
-        answer = self._success(operation, arguments, unless)
+        answer = self._success(operation, arguments, unless, max_body)
         try:
             return reading(answer)
         except ContractError as error:
@@ -127,10 +129,16 @@ class Door:
             )
         raise failure
 
-    def _success(self, operation: Operation, arguments: dict[str, Any], unless: frozenset[int] = frozenset()) -> Answer:
+    def _success(
+        self,
+        operation: Operation,
+        arguments: dict[str, Any],
+        unless: frozenset[int] = frozenset(),
+        max_body: int | None = None,
+    ) -> Answer:
         name = operation_id(operation)
         known = next(known for known in OPERATIONS if known.id == name)
-        answer = self.http.complete(self._request(operation, {}, arguments), known, unless)
+        answer = self.http.complete(self._request(operation, {}, arguments), known, unless, max_body)
         if answer.status_code != 200:
             raise self._failures.status(name, answer, answer.content, answer.extensions["attempts"])
         if problem := content_problem(answer):

@@ -202,7 +202,7 @@ class Kayrros:
         """
         from kayrros_ext.merging import merged  # pyarrow is heavy
 
-        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, ahead=None)
+        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, is_flat=False)
         parts: list[Results] = []
         try:
             parts.extend(fetch)
@@ -236,14 +236,13 @@ class Kayrros:
 
         Yields:
             Results of one window of time after the other, each row in one of them, each in the order of asset, date and
-            metric; all of it at once where the gateway lets it through.
+            metric. An answer of more than 16 MiB is not read to its end, but asked for in parts.
 
         Raises:
             As for `results`; UsageError at once, the others when a part is asked for. A GapError holds no results: what
             came before it was yielded.
         """
-        # More would come faster than somebody takes them, and then memory would not be flat.
-        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, ahead=self._settings.concurrency)
+        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, is_flat=True)
         return self._parts(fetch)
 
     def export(
@@ -280,7 +279,7 @@ class Kayrros:
         from kayrros_ext.export import parse_target, write
 
         target, wanted = parse_target(path), parse_dataset_id(dataset_id)
-        fetch = self._fetch(wanted, (start, stop, assets), on_gap, progress, ahead=self._settings.concurrency)
+        fetch = self._fetch(wanted, (start, stop, assets), on_gap, progress, is_flat=True)
         write(target, self._parts(fetch), dataset_id=wanted, about=fetch.about)
         return target
 
@@ -290,7 +289,8 @@ class Kayrros:
         wanted: tuple[Instant | None, Instant | None, Iterable[str] | None],
         on_gap: "OnGap",
         progress: "Report | bool | None",
-        ahead: int | None,
+        *,
+        is_flat: bool,
     ) -> "Fetch":
         from kayrros_ext.fetching import Fetch, parse_on_gap
         from kayrros_ext.progress import reporter
@@ -301,7 +301,7 @@ class Kayrros:
             parse_filter(*wanted),
             concurrency=self._settings.concurrency,
             on_gap=parse_on_gap(on_gap),
-            ahead=ahead,
+            is_flat=is_flat,
             report=reporter(progress),
         )
 

@@ -188,9 +188,15 @@ class HTTPClient(httpx.Client):
         return answer
 
     def complete(
-        self, request: httpx.Request, operation: Operation, unless: frozenset[int] = frozenset(), **options: Any
+        self,
+        request: httpx.Request,
+        operation: Operation,
+        unless: frozenset[int] = frozenset(),
+        max_body: int | None = None,
+        **options: Any,
     ) -> Answer:
         """A whole answer of any status, after as many attempts as it takes."""
+        most = min(self.exchange.max_body, max_body or self.exchange.max_body)
         if self.is_closed:
             raise self.exchange.failures.closed()
         flow = self.exchange.flow(request, operation, unless)
@@ -202,7 +208,7 @@ class HTTPClient(httpx.Client):
                     step = next(flow)
                     continue
                 try:
-                    answer = self._once(step, operation, options)
+                    answer = self._once(step, operation, most, options)
                 except Exception as error:
                     step = flow.throw(error)
                 else:
@@ -211,12 +217,12 @@ class HTTPClient(httpx.Client):
             found = end.value
         return _answer(found)
 
-    def _once(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
+    def _once(self, request: httpx.Request, operation: Operation, max_body: int, options: dict[str, Any]) -> Answer:
         response = super().send(request, stream=True, **options)
         with contextlib.closing(response):
             if response.status_code != 200:
                 return self.exchange.whole(response, operation, beginning(response))
-            found = list(pieces(response, self.exchange.max_body))
+            found = list(pieces(response, max_body))
         return self.exchange.whole(response, operation, b"".join(found))
 
 

@@ -24,6 +24,8 @@ from kayrros_ext.windows import DAY_MS, MOST_ASSETS, Plan, Window
 OnGap = Literal["raise", "warn"]
 # The answer is too large for the gateway, or for the time that we give it.
 TOO_LARGE = {502, 503, 504}
+# What one answer may hold where memory is to be flat: a quarter of a million rows, about.
+FLAT_BODY = 16 * 1024**2
 SPLIT_AT_ONCE = frozenset({504})
 
 _log = logging.getLogger("kayrros_ext")
@@ -39,7 +41,7 @@ class Fetch:
         wanted: the filter.
         concurrency: how many requests run at a time.
         on_gap: what a window that can't be had at any size is: an error, or a gap in the results.
-        ahead: how many parts may wait for the one before them; None for any number.
+        is_flat: whether memory is to be: then parts are small, and few wait for the one before them.
         report: is told of progress.
 
     Attributes:
@@ -54,14 +56,15 @@ class Fetch:
         *,
         concurrency: int,
         on_gap: OnGap,
-        ahead: int | None,
+        is_flat: bool,
         report: Report,
     ) -> None:
         self._door, self._dataset_id, self._concurrency = door, dataset_id, concurrency
         self._wanted = wanted if isinstance(wanted, ProcessingResultFilter) else ProcessingResultFilter()
         self._ids = tuple(self._wanted.mo_ids or ())
         self._on_gap, self._report = on_gap, report
-        self._ahead = math.inf if ahead is None else ahead
+        self._ahead: float = concurrency if is_flat else math.inf
+        self._max_body = FLAT_BODY if is_flat else None
         self._requests = self._requests_told = 0
         self._about: DatasetMetadata | None = None
         self.about: dict[str, str] = {}
@@ -92,6 +95,8 @@ class Fetch:
         likely = (first, last)
         if first == FIRST_MS or last == LAST_MS:
             begins, ends_ = self._dates()
+            if not isinstance(ends, DateRange):  # nobody said that what lies beyond is not wanted
+                first, last = min(first, begins - DAY_MS), max(last, ends_ + DAY_MS)
             likely = (max(first, begins), min(last, ends_))
         batches = [self._ids[start : start + MOST_ASSETS] for start in range(0, len(self._ids), MOST_ASSETS)]
         return Plan((first, last), likely, [*batches] or [None], self._concurrency, has_failed)
@@ -226,7 +231,9 @@ class Fetch:
             return Results.read(answer.content)
 
         try:
-            return self._door.body(get_dataset_results, read, unless, dataset_id=self._dataset_id, body=wanted)
+            return self._door.body(
+                get_dataset_results, read, unless, self._max_body, dataset_id=self._dataset_id, body=wanted
+            )
         except (APIError, TransportError) as error:
             self._requests += error.attempts
             raise

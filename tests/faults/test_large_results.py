@@ -286,6 +286,14 @@ def test_without_dates_in_the_metadata_it_is_cut_from_1970(
     assert 12_000 == kayrros.results(dataset.id).table.num_rows
 
 
+@pytest.mark.parametrize("start", [datetime(1931, 5, 1, tzinfo=UTC), datetime(2098, 7, 1, tzinfo=UTC)])
+def test_no_date_is_too_far_away(start: datetime, platform: Platform, kayrros: Kayrros) -> None:
+    """Before 1970 and behind 2100, where the metadata says so."""
+    dataset = platform.generate(assets=2, dates=300, start=start)
+    platform.max_rows = 100
+    assert 1_200 == kayrros.results(dataset.id).table.num_rows
+
+
 def test_metadata_that_is_old_loses_nothing(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
     """It says where to cut, not what to leave out."""
     dataset.metadata.update({"start_date": 1720000000000, "stop_date": 1721000000000})

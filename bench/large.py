@@ -1,0 +1,107 @@
+"""Datasets beyond the gateway's limit: how many requests, how much time, how much memory."""
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from bench.processes import ROOT, peak
+from bench.reports import Claim, Report
+
+# Rows of the large export, and rows that come at once.
+ROWS, AT_ONCE = 50_000_000, 1_000_000
+LATENCY_S, WINDOWS, CONCURRENCY = 0.2, 64, 8
+# The quicker of so many counts: others may use the machine.
+TRIES = 2
+WORDS = f"""\
+From the platform fake, in the process of the client. N rows against a limit of L rows a request; then {WINDOWS} times the
+limit with {LATENCY_S} s of latency and a concurrency of {CONCURRENCY}, beside the ideal in which all requests that were
+made lie side by side; then {ROWS:,} rows, of which {AT_ONCE:,} come at once: fetched and dropped, and exported to
+Parquet, each in a process of its own, whose peak of memory holds Python and the fake too."""
+
+
+def run() -> Report:
+    """All three."""
+    rows, claims = [], []
+    for ratio in (1, 10, 100, 1000):
+        found = _in_process("requests", ratio)
+        bound = 2 * ratio + 2 * math.log2(ratio) + 4
+        rows.append([f"N/L = {ratio:,}", f"{found['requests']:,} requests", f"{found['seconds']:.2f} s", ""])
+        claims.append(Claim(f"requests for N/L = {ratio}", found["requests"], most=bound))
+    found = min((_in_process("latency", WINDOWS) for _ in range(TRIES)), key=lambda one: one["seconds"])
+    ideal = found["requests"] / CONCURRENCY * LATENCY_S
+    rows.append(["64 windows, 0.2 s each", f"{found['requests']:,} requests", f"{found['seconds']:.2f} s", ""])
+    claims.append(Claim("wall time, of that of the same requests side by side", found["seconds"] / ideal, most=1.3))
+    fastest = {}
+    for way in ("read", "export"):
+        every = [_in_process(way, ROWS) for _ in range(TRIES)]
+        fastest[way] = min(one["seconds"] for one in every)
+        most = max(one["peak"] for one in every)
+        rows.append(
+            [f"{ROWS:,} rows, {way}", f"{ROWS / fastest[way]:,.0f} rows/s", f"{fastest[way]:.1f} s", f"{most:,} MB"]
+        )
+        if way == "export":
+            claims.append(Claim("peak of the export, in GB", most / 1000, most=1.2))
+    claims.append(Claim("throughput of the export, of that of reading", fastest["read"] / fastest["export"], least=0.6))
+    return Report("Large datasets", WORDS, ["what", "how many", "time", "peak memory"], rows, claims)
+
+
+def _in_process(way: str, size: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.large", way, str(size)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _requests(ratio: int, **settings: Any) -> dict[str, Any]:
+    from kayrros_ext.testing import Platform
+
+    platform = Platform(**settings)
+    dataset = platform.generate(assets=20, dates=1024)
+    platform.max_rows = math.ceil(dataset.row_count / ratio)
+    with platform.connect(concurrency=CONCURRENCY if settings else 4) as kayrros:
+        kayrros.whoami()
+        start = time.perf_counter()
+        found = kayrros.results(dataset.id, progress=False)
+        seconds = time.perf_counter() - start
+    if found.table.num_rows != dataset.row_count:
+        raise SystemExit(f"{found.table.num_rows:,} of {dataset.row_count:,} rows came")
+    return {"requests": found.requests, "seconds": seconds}
+
+
+def _large(way: str, rows: int) -> dict[str, Any]:
+    from kayrros_ext.testing import Platform
+
+    platform = Platform(max_rows=AT_ONCE)
+    dataset = platform.generate(assets=1000, dates=rows // 2000, every=timedelta(hours=6))
+    with platform.connect() as kayrros, tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        if way == "read":
+            count = sum(part.table.num_rows for part in kayrros.iter_results(dataset.id, progress=False))
+        else:
+            import pyarrow.parquet as pq
+
+            path = kayrros.export(dataset.id, Path(folder) / "all.parquet", progress=False)
+            count = pq.read_metadata(path).num_rows
+        seconds = time.perf_counter() - start
+    if count != dataset.row_count:
+        raise SystemExit(f"{count:,} of {dataset.row_count:,} rows came")
+    return {"seconds": seconds, "peak": round(peak() / 1e6)}
+
+
+def main() -> None:
+    """One measurement, printed as JSON."""
+    way, size = sys.argv[1], int(sys.argv[2])
+    if way in {"read", "export"}:
+        print(json.dumps(_large(way, size)))
+    else:
+        print(json.dumps(_requests(size, **({"latency_s": LATENCY_S} if way == "latency" else {}))))
+
+
+if __name__ == "__main__":
+    main()
