@@ -66,6 +66,7 @@ class Fetch:
         self._ahead: float = concurrency if is_flat else math.inf
         self._max_body = FLAT_BODY if is_flat else None
         self._requests = self._requests_told = 0
+        self._lock = threading.Lock()
         self._about: DatasetMetadata | None = None
         self.about: dict[str, str] = {}
         self._outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
@@ -98,6 +99,8 @@ class Fetch:
             if not isinstance(ends, DateRange):  # nobody said that what lies beyond is not wanted
                 first, last = min(first, begins - DAY_MS), max(last, ends_ + DAY_MS)
             likely = (max(first, begins), min(last, ends_))
+        if likely[0] >= likely[1]:
+            likely = (first, last)
         batches = [self._ids[start : start + MOST_ASSETS] for start in range(0, len(self._ids), MOST_ASSETS)]
         return Plan((first, last), likely, [*batches] or [None], self._concurrency, has_failed)
 
@@ -127,7 +130,7 @@ class Fetch:
         from kayrros_ext.merging import Repeats  # pyarrow is heavy
 
         repeats, rows, count, done = Repeats(), 0, 0, 0.0
-        total = sum(plan.amount(window) for window in plan.pending)
+        total = sum(plan.amount(window) for window in plan.pending) or 1.0  # of one moment, which has no length
         gaps: list[Gap] = []
         failure: GapError | None = None
         while True:
@@ -166,13 +169,15 @@ class Fetch:
             if window is None:
                 return
             self._running.add(window)
-            threading.Thread(target=self._run, args=(plan, window), daemon=True, name="kayrros-results").start()
+            can_be_cut = plan.parts(window) or self._may_learn_assets(plan, window)
+            arguments = (window, plan.asked(window), SPLIT_AT_ONCE if can_be_cut else frozenset())
+            threading.Thread(target=self._run, args=arguments, daemon=True, name="kayrros-results").start()
 
-    def _run(self, plan: Plan, window: Window) -> None:
+    def _run(self, window: Window, ends: tuple[int, int], unless: frozenset[int]) -> None:
         outcome: Results | BaseException
-        can_be_cut = plan.parts(window) or self._may_learn_assets(plan, window)
         try:
-            outcome = self._ask_window(plan, window, SPLIT_AT_ONCE if can_be_cut else frozenset())
+            outcome = self._ask(_filter(*ends, window.assets), unless)
+            _check_range(outcome, *ends)
         except BaseException as error:
             outcome = error
         self._outcomes.put((window, outcome))
@@ -219,15 +224,9 @@ class Fetch:
             (window for window in self._ready if limit is None or window.place < limit), key=lambda known: known.place
         )
 
-    def _ask_window(self, plan: Plan, window: Window, unless: frozenset[int]) -> Results:
-        first, last = plan.asked(window)
-        found = self._ask(_filter(first, last, window.assets), unless)
-        _check_range(found, first, last)
-        return found
-
     def _ask(self, wanted: ProcessingResultFilter | Unset, unless: frozenset[int] = frozenset()) -> Results:
         def read(answer: Answer) -> Results:
-            self._requests += answer.extensions["attempts"]
+            self._count(answer.extensions["attempts"])
             return Results.read(answer.content)
 
         try:
@@ -235,8 +234,12 @@ class Fetch:
                 get_dataset_results, read, unless, self._max_body, dataset_id=self._dataset_id, body=wanted
             )
         except (APIError, TransportError) as error:
-            self._requests += error.attempts
+            self._count(error.attempts)
             raise
+
+    def _count(self, attempts: int) -> None:
+        with self._lock:
+            self._requests += attempts
 
     def _requests_since(self) -> int:
         """Requests that no part has counted yet."""

@@ -127,7 +127,7 @@ def _asset_ids(assets: Iterable[str]) -> list[str]:
         raise UsageError(f"assets is {assets!r}. Give a list of asset ids, a list of one for one asset.")
     try:
         # A column of an Arrow table gives scalars.
-        ids = [asset.as_py() if hasattr(asset, "as_py") else asset for asset in assets]
+        ids = list(dict.fromkeys(asset.as_py() if hasattr(asset, "as_py") else asset for asset in assets))
     except TypeError:
         raise UsageError(f"assets is {assets!r}. Give a list of asset ids.") from None
     if not ids:

@@ -285,9 +285,11 @@ class Plan:
 
     def amount(self, window: Window) -> float:
         """Milliseconds of a window that are known to hold values, times its share of the assets."""
+        if not self._overlaps(window):
+            return 0
         start, stop = self._core(window)
-        everything = self.assets or [one for batch in self.batches for one in batch or ()]
-        return (stop - start) * (len(window.assets) / len(everything) if window.assets and everything else 1)
+        everything = len(self.assets or ()) or sum(len(batch or ()) for batch in self.batches)
+        return (stop - start) * (len(window.assets) / everything if window.assets and everything else 1)
 
     def _overlaps(self, window: Window) -> bool:
         return window.start_ms < self.likely[1] and self.likely[0] < window.stop_ms

@@ -105,6 +105,26 @@ def test_thousands_of_assets_are_asked_for_in_batches(platform: Platform, kayrro
     )
 
 
+def test_an_asset_that_is_named_twice_comes_once(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
+    """Though the two might have been in two batches."""
+    names = ["tank-000003", "tank-000003", "tank-000007"] * 300
+    assert 2 * 600 == kayrros.results(dataset.id, assets=names).table.num_rows
+    platform.max_rows = 100
+    assert 2 * 600 == kayrros.results(dataset.id, assets=names).table.num_rows
+
+
+@pytest.mark.parametrize("start", ["1980-01-01", "2090-01-01"])
+def test_a_range_beside_the_data_is_cut_too(start: str, platform: Platform, kayrros: Kayrros) -> None:
+    """Where the metadata says that there is nothing, and the gateway that it is too much."""
+    dataset = platform.generate(assets=2, dates=10)
+    platform.fail_next(504, times=3, operation="getDatasetResults")
+    found = kayrros.results(dataset.id, start=start, stop="2095-01-01" if start > "2000" else None)
+    assert found.table.num_rows == (40 if start < "2000" else 0)
+    platform.fail_next(504, times=None, operation="getDatasetResults")
+    with pytest.raises(GapError):
+        kayrros.results(dataset.id, start="2090-01-01", stop="2090-01-01")
+
+
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:
     """Whatever order they were sent in."""
     values = {"b": {"2024-02-01": {"z": 1.0, "a": 2.0}, "2024-01-01": {"a": 3.0}}, "a": {"2024-03-01": {"a": 4.0}}}
