@@ -59,7 +59,7 @@ def mock() -> Iterator[PrismMock]:
 @pytest.fixture
 def kayrros(mock: PrismMock) -> Iterator[Kayrros]:
     """A client of the mock."""
-    with Kayrros(email="a@example.com", password="p", base_url=mock.url, auth_url=mock.url) as client:
+    with Kayrros(email="a@example.com", password="p", base_url=mock.url, auth_url=mock.url, retries=0) as client:
         yield client
 
 

@@ -20,7 +20,7 @@ def prefer(mock: PrismMock, words: str) -> Kayrros:
     """A client that asks the mock for one answer."""
     # A token, so that the status which is asked for reaches the operation and not the login before it.
     # And not for long: a request that Prism chokes on gets no answer at all.
-    kayrros = Kayrros(token="t", base_url=mock.url, auth_url=mock.url, timeout=10)
+    kayrros = Kayrros(token="t", base_url=mock.url, auth_url=mock.url, timeout=10, retries=0)
     kayrros.client = kayrros.client.with_headers({"Prefer": words})
     return kayrros
 
