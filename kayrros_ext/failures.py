@@ -14,7 +14,7 @@ from kayrros_ext.errors import (
     UnauthorizedError,
     UsageError,
 )
-from kayrros_ext.retries import retry_after_s
+from kayrros_ext.retries import is_distrust, retry_after_s
 from kayrros_ext.secrets import forget_locals
 
 _BY_STATUS: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
@@ -24,6 +24,14 @@ _TODO = {
     429: "Wait, and send less at a time.",
     504: "The gateway gave up: the answer is too large. Ask for less with start and stop, or with assets.",
 }
+_UNTRUSTED = (
+    "Its certificate is not to be trusted. Where an authority of your own has signed it, name that one's certificate with "
+    "SSL_CERT_FILE or verify=; else somebody may be listening."
+)
+_UNREACHED = (
+    "Check the network, the proxy and KAYRROS_BASE_URL or KAYRROS_AUTH_URL; where the answer is only slow, give Kayrros a "
+    "longer timeout."
+)
 _TODO_BY_CLASS = {
     2: "The API is not known to answer so: check KAYRROS_BASE_URL.",
     3: "The API is not known to redirect: check KAYRROS_BASE_URL.",
@@ -101,9 +109,8 @@ class Failures:
         host = request.url.host if request else self.host
         words = self.auth.redact(str(error)) or "no further words"
         found = TransportError(
-            f"{during}: no whole answer from {host} ({type(error).__name__}: {words}){_after(attempts)}. Check the network, "
-            "the proxy and KAYRROS_BASE_URL or KAYRROS_AUTH_URL; where the answer is only slow, give Kayrros a longer "
-            "timeout.",
+            f"{during}: no whole answer from {host} ({type(error).__name__}: {words}){_after(attempts)}. "
+            f"{_UNTRUSTED if is_distrust(error) else _UNREACHED}",
             operation=during,
             reason=type(error).__name__,
             attempts=attempts,
