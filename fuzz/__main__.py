@@ -29,7 +29,12 @@ def main() -> None:
     logging.getLogger("kayrros_ext").setLevel(logging.CRITICAL)  # unknown fields are named in a warning each
     reports = ROOT / "reports" / f"fuzz-{wanted.target}"
     (reports / "corpus").mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={wanted.seconds}", f"-seed={wanted.seed}", f"-artifact_prefix={reports}/", "-timeout=10"]
+    options = [
+        f"-max_total_time={wanted.seconds}",
+        f"-seed={wanted.seed}",
+        f"-artifact_prefix={reports}/",
+        "-timeout=10",
+    ]
     options += [f"-dict={ROOT / 'fuzz' / 'words' / WORDS[wanted.target]}.dict"]
     # Longer inputs cost more than they find: each parser reads its input again and again alike.
     options += ["-max_len=2048", "-rss_limit_mb=2048", "-print_final_stats=1"]

@@ -14,7 +14,9 @@ from kayrros_ext.schemas import ASSETS, RESULTS
 from kayrros_ext.settings import Settings
 
 _PASSWORD = "-".join(["fuzz", "password", "k4Vw9Zp2"])  # joined here, so that no copy of this file holds it
-_SETTINGS = Settings.load(email="a@example.com", password=_PASSWORD, base_url="https://a.test", auth_url="https://b.test")
+_SETTINGS = Settings.load(
+    email="a@example.com", password=_PASSWORD, base_url="https://a.test", auth_url="https://b.test"
+)
 _STATUSES = (200, 201, 204, 301, 400, 401, 403, 404, 423, 429, 500, 502, 520, 599)
 
 

@@ -32,6 +32,10 @@ _UNREACHED = (
     "Check the network, the proxy and KAYRROS_BASE_URL or KAYRROS_AUTH_URL; where the answer is only slow, give Kayrros a "
     "longer timeout."
 )
+_TOO_LARGE = "Ask for less, or give Kayrros a larger max_body."
+_NOT_THE_API = (
+    "Check KAYRROS_BASE_URL and whether a proxy answers in the API's place; if neither, the API has changed: please report it."
+)
 _TODO_BY_CLASS = {
     2: "The API is not known to answer so: check KAYRROS_BASE_URL.",
     3: "The API is not known to redirect: check KAYRROS_BASE_URL.",
@@ -94,9 +98,8 @@ class Failures:
         begins = "" if body is None else f" It begins: {explain(body[:MAX_BODY], self.auth.redact)}."
         # What was caught may repeat what the server sent, and that may repeat our secrets.
         return ContractError(
-            f"{name}: the answer of {self.host} is not what the contract says: {self.auth.redact(problem)}.{begins} Check "
-            "KAYRROS_BASE_URL and whether a proxy answers in the API's place; if neither, the API has changed: please "
-            "report it.",
+            f"{name}: the answer of {self.host} is not what the contract says: {self.auth.redact(problem)}.{begins} "
+            f"{_TOO_LARGE if is_too_large else _NOT_THE_API}",
             operation=name,
             where=where,
             is_too_large=is_too_large,
