@@ -1,4 +1,4 @@
-"""What must hold for any bytes at all, of the three parsers that meet hostile ones. Atheris and hypothesis both call these."""
+"""What must hold for any bytes at all, of the three parsers that meet hostile ones. Atheris and hypothesis call these."""
 
 import unicodedata
 from collections.abc import Callable

@@ -306,7 +306,7 @@ def _forget_body(response: httpx.Response) -> None:
 
 
 def _login_path() -> str:
-    path: str = login._get_kwargs(body=LoginRequest(email="", password=""))["url"]
+    path: str = login._get_kwargs(body=LoginRequest(email="", password=""))["url"]  # nosec B106
     return path
 
 

@@ -34,7 +34,8 @@ _UNREACHED = (
 )
 _TOO_LARGE = "Ask for less, or give Kayrros a larger max_body."
 _NOT_THE_API = (
-    "Check KAYRROS_BASE_URL and whether a proxy answers in the API's place; if neither, the API has changed: please report it."
+    "Check KAYRROS_BASE_URL and whether a proxy answers in the API's place; if neither, the API has changed: please "
+    "report it."
 )
 _TODO_BY_CLASS = {
     2: "The API is not known to answer so: check KAYRROS_BASE_URL.",

@@ -59,11 +59,12 @@ def test_a_private_authority_is_trusted_where_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By the environment or by verify=, for the login and for the data, sync and asyncio."""
-    given: dict[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "a file": {"verify": authority.certificate},
         "a folder": {"verify": str(authority.folder)},
         "a context": {"verify": ssl.create_default_context(cafile=authority.certificate)},
-    }.get(way, {})
+    }
+    given = ways.get(way, {})
     if not given:
         monkeypatch.setenv(way, str(authority.certificate if way.endswith("FILE") else authority.folder))
     kayrros = connect(start(platform, tls), **given)
@@ -112,7 +113,7 @@ def test_the_trust_store_of_the_system_is_trusted(
 ) -> None:
     """Where a company's authority is installed, nothing need be set."""
     platform.valid.add("a-token")
-    command = [sys.executable, "-c", SYSTEM, authority.certificate, start(platform, tls).url, DATASET]
+    command = [sys.executable, "-c", SYSTEM, str(authority.certificate), start(platform, tls).url, DATASET]
     assert "Tanks\n" == subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
