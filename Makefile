@@ -1,15 +1,18 @@
 # Every habit of the project is a target; `make` alone lists them.
 PYTHON ?= python3
 PORT ?= 4010
+SECONDS ?= 600
 BIN := .venv/bin
 READY := .venv/.ready
+# Theirs alone: what they need is not to meet what the tests need.
+AUDIT_TOOLS = $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip -q --disable-pip-version-check install --require-hashes -r requirements/audit.txt
 # A shell that is set up for something else must not reach in here.
 unexport PYTHONPATH PYTHONHOME NODE_ENV
 export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz bench
+.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +59,13 @@ spec-diff: $(READY) ## what changed in the spec since BASE=ref (else the last re
 fuzz: $(READY) ## Schemathesis against the mock and the platform fake; reports as JUnit in reports/
 	@$(BIN)/python -m scripts.schemathesis_run
 
+fuzz-parsers: $(READY) ## Atheris against the parsers that meet hostile bytes, SECONDS=600 for each
+	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/fuzz.txt
+	@for target in login results content_disposition; do $(BIN)/python -m fuzz $$target --seconds $(SECONDS) || exit 1; done
+
+soak: $(READY) ## 20,000 calls with every fault at random (ARGS="--seed 2"): no wrong answer, no half file, no secret
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 bench: $(READY) ## measure what is claimed of speed and memory (ARGS=reader for one case); docs/benchmarks.md
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m bench $(ARGS)
@@ -69,9 +79,15 @@ watch: $(READY) ## follow openapi.yaml as it is edited: lint, client, mock (PORT
 mock: $(READY) ## serve openapi.yaml on loopback (PORT=4010), until Ctrl-C
 	@$(BIN)/python -m kayrros_ext.testing --port $(PORT)
 
-dist: $(READY) ## build the wheel and the sdist into dist/
+dist: $(READY) ## build the wheel, the sdist and the SBOM (CycloneDX) into dist/
 	@rm -rf dist
 	@$(BIN)/hatchling build -d dist
+	@$(AUDIT_TOOLS)
+	@.venv/audit/bin/python scripts/sbom.py
+
+audit: $(READY) ## known vulnerabilities, of our code and of what is locked (ARGS=--strict to insist on a database)
+	@$(AUDIT_TOOLS)
+	@.venv/audit/bin/python scripts/audit.py $(ARGS)
 
 lock: $(READY) ## renew the locks: requirements/ from pyproject.toml, package-lock.json from package.json
 	@$(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip -q install --require-hashes -r requirements/lock.txt

@@ -28,6 +28,9 @@ from kayrros_ext.tokens import Token, end_of
 # Whether an expired token gets 401 or 403 is unknown. A 403 on a token younger than this is about the dataset.
 FRESH_S = 300
 
+# Tokens that a call is sent with, at most. Where they end as fast as that, it is not the token.
+MOST_TOKENS = 6
+
 # A login that ends so is not tried again: the account would get locked.
 REFUSALS = {400, 401, 403, 422, 423}
 
@@ -67,6 +70,7 @@ class KayrrosAuth(httpx.Auth):
         self._clock, self._now = clock, now
         self._turn = Turn(settings.timeout, patience_s if store else 0)
         given = settings.token
+        self._accepted: Token | None = None  # the last one that the data host has taken
         self._token = None if given is None else Token(given, float("-inf"), end_of(given))
         self._failures, self._last_failure = 0, LoginError("")
         self._secrets = {
@@ -165,17 +169,21 @@ class KayrrosAuth(httpx.Auth):
             yield request
 
     def _with_token(self, request: httpx.Request) -> _Flow:
-        token = yield from self._usable_token(stale=None)
-        # A token of another process may have ended like ours. Then, and then only, there is a second renewal: a login.
-        for other_process in (True, False):
+        token, renewed = (yield from self._usable_token(stale=None)), False
+        for others in reversed(range(MOST_TOKENS)):
             response = yield self._signed(request, token)
+            if response.status_code < 400:
+                self._accepted = token
             old = self._clock() - token.since_s > FRESH_S
-            if not (self.can_log_in and (response.status_code == 401 or (response.status_code == 403 and old))):
+            refused = response.status_code == 401 or (response.status_code == 403 and old)
+            if not (refused and others and self.can_log_in) or (renewed and self._is_hopeless(token)):
                 return
-            token = yield from self._usable_token(stale=token, look=other_process)
-            if not token.cached:
-                break
-        yield self._signed(request, token)
+            # One of another process may have ended like ours. Then a login alone will do.
+            token, renewed = (yield from self._usable_token(stale=token, look=not (renewed and token.cached))), True
+
+    def _is_hopeless(self, token: Token) -> bool:
+        """Whether a new token was refused as it was new, and not because it has ended since: another would be, too."""
+        return not token.cached and token is self._token and token is not self._accepted
 
     def _usable_token(self, stale: Token | None, *, look: bool = True) -> Generator[Any, Any, Token]:
         """The token at hand, unless it is the stale one or ends; else a new one, by whoever comes first."""
@@ -298,7 +306,7 @@ def _forget_body(response: httpx.Response) -> None:
 
 
 def _login_path() -> str:
-    path: str = login._get_kwargs(body=LoginRequest(email="", password=""))["url"]
+    path: str = login._get_kwargs(body=LoginRequest(email="", password=""))["url"]  # nosec B106
     return path
 
 

@@ -234,7 +234,7 @@ class Transfer:
 
     def _check(self, about: About) -> None:
         hashing = self._digests
-        assert hashing is not None  # noqa: S101 - for mypy
+        assert hashing is not None  # noqa: S101 - for mypy  # nosec B101
         wanted = {("sha256", self._wish.sha256, "you")} if self._wish.sha256 else set()
         wanted |= {(name, digest, "the server") for name, digest in about.digests.items()}
         for name, digest, who in wanted:

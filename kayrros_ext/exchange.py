@@ -21,6 +21,7 @@ from kayrros_ext.errors import ConfigurationError, ContractError, KayrrosError, 
 from kayrros_ext.failures import Failures
 from kayrros_ext.retries import LOGIN_STATUSES, STATUSES, Attempts, Retries
 from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
+from kayrros_ext.surplus import guard, guard_async
 from kayrros_ext.tls import Verify, context
 from kayrros_ext.token_cache import open_store
 from kayrros_ext.transports import in_both_worlds
@@ -171,7 +172,7 @@ class HTTPClient(httpx.Client):
     """The sync client. What is streamed, and what is no operation of the contract, goes through as it is."""
 
     def __init__(self, *, exchange: Exchange, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options, event_hooks={"response": [guard]})
         self.exchange = exchange
 
     def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
@@ -230,7 +231,7 @@ class AsyncHTTPClient(httpx.AsyncClient):
     """The async client, alike."""
 
     def __init__(self, *, exchange: Exchange, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options, event_hooks={"response": [guard_async]})
         self.exchange = exchange
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
@@ -322,8 +323,10 @@ def logged_in_client(
     try:
         client.get_httpx_client()
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            f"No HTTP client could be made ({type(error).__name__}: {error}). Check the proxies that the environment names: "
-            "HTTPS_PROXY, ALL_PROXY."
-        ) from error
-    return client
+        # The words of an InvalidURL may be a piece of the password in a proxy's URL; and so may what led to the others.
+        words = "a URL is not one" if isinstance(error, httpx.InvalidURL) else str(error)
+    else:
+        return client
+    raise ConfigurationError(
+        f"No HTTP client could be made ({words}). Check the proxies that the environment names: HTTPS_PROXY, ALL_PROXY."
+    )

@@ -14,7 +14,7 @@ from kayrros_ext.errors import (
     UnauthorizedError,
     UsageError,
 )
-from kayrros_ext.retries import retry_after_s
+from kayrros_ext.retries import is_distrust, retry_after_s
 from kayrros_ext.secrets import forget_locals
 
 _BY_STATUS: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
@@ -24,6 +24,19 @@ _TODO = {
     429: "Wait, and send less at a time.",
     504: "The gateway gave up: the answer is too large. Ask for less with start and stop, or with assets.",
 }
+_UNTRUSTED = (
+    "Its certificate is not to be trusted. Where an authority of your own has signed it, name that one's certificate with "
+    "SSL_CERT_FILE or verify=; else somebody may be listening."
+)
+_UNREACHED = (
+    "Check the network, the proxy and KAYRROS_BASE_URL or KAYRROS_AUTH_URL; where the answer is only slow, give Kayrros a "
+    "longer timeout."
+)
+_TOO_LARGE = "Ask for less, or give Kayrros a larger max_body."
+_NOT_THE_API = (
+    "Check KAYRROS_BASE_URL and whether a proxy answers in the API's place; if neither, the API has changed: please "
+    "report it."
+)
 _TODO_BY_CLASS = {
     2: "The API is not known to answer so: check KAYRROS_BASE_URL.",
     3: "The API is not known to redirect: check KAYRROS_BASE_URL.",
@@ -86,9 +99,8 @@ class Failures:
         begins = "" if body is None else f" It begins: {explain(body[:MAX_BODY], self.auth.redact)}."
         # What was caught may repeat what the server sent, and that may repeat our secrets.
         return ContractError(
-            f"{name}: the answer of {self.host} is not what the contract says: {self.auth.redact(problem)}.{begins} Check "
-            "KAYRROS_BASE_URL and whether a proxy answers in the API's place; if neither, the API has changed: please "
-            "report it.",
+            f"{name}: the answer of {self.host} is not what the contract says: {self.auth.redact(problem)}.{begins} "
+            f"{_TOO_LARGE if is_too_large else _NOT_THE_API}",
             operation=name,
             where=where,
             is_too_large=is_too_large,
@@ -101,9 +113,8 @@ class Failures:
         host = request.url.host if request else self.host
         words = self.auth.redact(str(error)) or "no further words"
         found = TransportError(
-            f"{during}: no whole answer from {host} ({type(error).__name__}: {words}){_after(attempts)}. Check the network, "
-            "the proxy and KAYRROS_BASE_URL or KAYRROS_AUTH_URL; where the answer is only slow, give Kayrros a longer "
-            "timeout.",
+            f"{during}: no whole answer from {host} ({type(error).__name__}: {words}){_after(attempts)}. "
+            f"{_UNTRUSTED if is_distrust(error) else _UNREACHED}",
             operation=during,
             reason=type(error).__name__,
             attempts=attempts,

@@ -12,7 +12,7 @@ from kayrros_ext.secrets import Secret
 _log = logging.getLogger(__name__)
 
 SERVICE = "kayrros-client"
-TOKEN_SERVICE = "kayrros-client tokens"  # noqa: S105 - a name
+TOKEN_SERVICE = "kayrros-client tokens"  # noqa: S105 - a name  # nosec B105
 # A keyring that is there answers in milliseconds; one that is locked may wait for somebody to type, at night too.
 PATIENCE_S = 5.0
 

@@ -128,7 +128,7 @@ class Attempts:
             return not str(fault).startswith("4")  # the proxy refuses, say for want of a password
         if isinstance(fault, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.TooManyRedirects):
             return False
-        return isinstance(fault, httpx.TransportError | httpx.DecodingError) and not _is_distrust(fault)
+        return isinstance(fault, httpx.TransportError | httpx.DecodingError) and not is_distrust(fault)
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
@@ -145,7 +145,7 @@ def retry_after_s(response: httpx.Response) -> float | None:
         return None
 
 
-def _is_distrust(error: BaseException | None) -> bool:
+def is_distrust(error: BaseException | None) -> bool:
     """Whether a certificate was not to be trusted: it won't be in a minute."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):

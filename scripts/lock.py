@@ -15,6 +15,8 @@ LOCKS = {
     "dev.txt": ["pyproject.toml", "--group", "dev"],
     "node.txt": ["--group", "node"],
     "bench.txt": ["--group", "bench"],
+    "fuzz.txt": ["--group", "fuzz"],
+    "audit.txt": ["--group", "audit"],
     "lock.txt": ["--group", "lock"],
 }
 

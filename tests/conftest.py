@@ -15,7 +15,7 @@ from kayrros_ext import Kayrros
 from kayrros_ext.retries import Retries
 from kayrros_ext.testing import PrismMock, prism_mock
 from tests.leaks import PASSWORD, no_secret_leaks, pytest_runtest_makereport
-from tests.server import Answering, Platform, Server, serve
+from tests.server import Platform, Server, serve
 
 pytest_plugins = ["tests.recording"]
 __all__ = ["no_secret_leaks", "pytest_runtest_makereport"]  # pytest finds them here
@@ -64,10 +64,10 @@ def kayrros(mock: PrismMock) -> Iterator[Kayrros]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Answering], Server]]:
+def start() -> Iterator[Callable[..., Server]]:
     """Start a server on loopback; it stops with the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda answer: stack.enter_context(serve(answer))
+        yield lambda answer, tls=None: stack.enter_context(serve(answer, tls))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import fnmatch
 import logging
 import re
 import subprocess
+import traceback
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ _SECRET = _pattern()
 def shows_a_secret(said: str | bytes | None) -> bool:
     """Whether one of the secrets is in it."""
     return bool(_SECRET.search(said.encode("utf-8", "replace") if isinstance(said, str) else said or b""))
+
+
+def ours(error: BaseException) -> str:
+    """All that an error and its causes show, and the locals of our own frames: those of others keep the bytes that came."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "kayrros_ext" in frame.f_code.co_filename]
+    held = "".join(repr(value) for frame in frames for value in frame.f_locals.values())
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + held
 
 
 def files_with_secrets(folder: Path, allowed: list[str]) -> Iterator[str]:

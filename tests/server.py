@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,8 +66,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(answer: Answering) -> Iterator[Server]:
-    """Serve what `answer` says, each request in a thread of its own."""
+def serve(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve what `answer` says, each request in a thread of its own; over TLS, if there is such a context."""
     requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,11 +99,17 @@ def serve(answer: Answering) -> Iterator[Server]:
     class Listener(ThreadingHTTPServer):
         request_queue_size = 128  # as many as the tests have threads
 
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            if not tls:  # there, a client that does not trust us goes away
+                super().handle_error(request, client_address)
+
     server = Listener(("127.0.0.1", 0), Handler)
+    if tls:  # each shakes hands in its own thread
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield Server(f"http://127.0.0.1:{server.server_port}", requests)
+        yield Server(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}", requests)
     finally:
         server.shutdown()
         thread.join()

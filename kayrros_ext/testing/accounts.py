@@ -7,7 +7,7 @@ import attrs
 
 # The account of the example in openapi.yaml, so that its example request logs in.
 EMAIL = "analyst@example.com"
-PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - made up, and opens nothing
+PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - made up, and opens nothing  # nosec B105
 
 
 @attrs.frozen

@@ -222,7 +222,7 @@ def _size(content: bytes | int) -> int:
 
 @functools.lru_cache(maxsize=4)
 def _made_up(seed: int) -> bytes:
-    block = random.Random(seed).randbytes(_FILE_BLOCK)  # noqa: S311 - repeatable is the point
+    block = random.Random(seed).randbytes(_FILE_BLOCK)  # noqa: S311 - repeatable is the point  # nosec B311
     return block + block[:_FILE_CHUNK]  # so that a chunk may begin anywhere
 
 

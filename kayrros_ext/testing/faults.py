@@ -145,7 +145,7 @@ class Rule:
 
 def at_random(probability: float, seed: int) -> Callable[[Request], bool]:
     """A predicate that holds for a share of the requests; the same ones for the same seed and order."""
-    draw = random.Random(seed).random  # noqa: S311 - repeatable is the point
+    draw = random.Random(seed).random  # noqa: S311 - repeatable is the point  # nosec B311
     return lambda _: draw() < probability
 
 

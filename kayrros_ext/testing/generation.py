@@ -221,7 +221,7 @@ def _fixed(dates: Dates, names: tuple[str, ...], start: int, stop: int) -> list[
 @functools.lru_cache(maxsize=16)
 def _levels(seed: int, length: int) -> list[float]:
     """A walk between 0.05 and 0.95 that is drawn to the middle and ends where it began, so that it can go round."""
-    draw = random.Random(seed)  # noqa: S311 - repeatable is the point
+    draw = random.Random(seed)  # noqa: S311 - repeatable is the point  # nosec B311
     level, walk = 0.6, []
     for _ in range(length):
         level += 0.05 * (0.55 - level) + draw.gauss(0, 0.04)

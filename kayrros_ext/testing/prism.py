@@ -46,7 +46,7 @@ class PrismMock:
             "KAYRROS_BASE_URL": self.url,
             "KAYRROS_AUTH_URL": self.url,
             "KAYRROS_EMAIL": "analyst@example.com",
-            "KAYRROS_PASSWORD": "any-password-will-do",
+            "KAYRROS_PASSWORD": "any-password-will-do",  # nosec B105
         }
 
 

@@ -17,7 +17,7 @@ from kayrros_client.api.datasets import get_dataset_metadata
 from kayrros_client.models import DatasetMetadata, LoginReply, LoginRequest
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
 from kayrros_ext.inputs import parse_dataset_id
-from tests.leaks import PASSWORD, TOKEN, shows_a_secret
+from tests.leaks import PASSWORD, TOKEN, ours, shows_a_secret
 from tests.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
 
 Start = Callable[..., Server]
@@ -413,13 +413,6 @@ def test_a_request_that_breaks_off_shows_no_secret(
 
 
 SECRET = TOKEN
-
-
-def ours(error: BaseException) -> str:
-    """As everything_about, but of locals only what our own frames hold: others keep the bytes that came."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "kayrros_ext" in frame.f_code.co_filename]
-    held = "".join(repr(value) for frame in frames for value in frame.f_locals.values())
-    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + held
 
 
 @pytest.mark.parametrize("path", [METADATA, RESULTS])

@@ -6,7 +6,7 @@ from tests.checkout import ROOT
 
 TEXT = (ROOT / "docs" / "reliability.md").read_text("utf-8")
 FILES = dict(re.findall(r"`(\w)`\s+`(tests/\w+/\w+\.py)`", TEXT)) | dict(
-    re.findall(r"`(\w)` is `(tests/\w+/\w+\.py)`", TEXT)
+    re.findall(r"`(\w)` is\s+`(tests/\w+/\w+\.py)`", TEXT)
 )
 
 

@@ -32,6 +32,7 @@ ORDER = [
     "auth",
     "inputs",
     "bodies",
+    "surplus",
     "failures",
     "exchange",
     "redirects",

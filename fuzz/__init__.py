@@ -1,0 +1,1 @@
+"""Hostile bytes for the parsers that meet them: `make fuzz-parsers`."""

@@ -1,0 +1,67 @@
+"""What must hold for any bytes at all, of the three parsers that meet hostile ones. Atheris and hypothesis call these."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import PurePosixPath, PureWindowsPath
+
+import httpx
+
+from kayrros_ext.auth import KayrrosAuth
+from kayrros_ext.errors import ContractError, LoginError
+from kayrros_ext.names import MAX_BYTES, file_name
+from kayrros_ext.results import Results
+from kayrros_ext.schemas import ASSETS, RESULTS
+from kayrros_ext.settings import Settings
+
+_PASSWORD = "-".join(["fuzz", "password", "k4Vw9Zp2"])  # joined here, so that no copy of this file holds it
+_SETTINGS = Settings.load(
+    email="a@example.com", password=_PASSWORD, base_url="https://a.test", auth_url="https://b.test"
+)
+_STATUSES = (200, 201, 204, 301, 400, 401, 403, 404, 423, 429, 500, 502, 520, 599)
+
+
+def login(data: bytes) -> None:
+    """The reply to a login is a token that a header can carry, or a LoginError that does not show the password.
+
+    Args:
+        data: the first byte chooses the status, the others are the body.
+    """
+    status, body = _STATUSES[data[0] % len(_STATUSES)] if data else 200, data[1:]
+    try:
+        token = KayrrosAuth(_SETTINGS)._read_login(httpx.Response(status, content=body))
+    except LoginError as error:
+        assert status == error.status
+        assert _PASSWORD not in f"{error}{error.code}{error.message}"
+        assert "\n" not in str(error)
+    else:
+        assert status == 200
+        assert token.fits_a_header
+        assert token.reveal()
+
+
+def results(data: bytes) -> None:
+    """A results answer is tables of the declared schemas, sound to the last offset, or a ContractError."""
+    try:
+        found = Results.from_json(data)
+    except ContractError:
+        return
+    for table, schema in ((found.table, RESULTS), (found.assets, ASSETS)):
+        table.validate(full=True)
+        assert schema.equals(table.schema)
+
+
+def content_disposition(data: bytes) -> None:
+    """Any header gives one name: of one component on every platform, not hidden, not reserved, of at most 255 bytes."""
+    name = file_name(httpx.Headers([(b"Content-Disposition", data), (b"Content-Type", data[-20:])]), "fallback")
+    assert 0 < len(name.encode()) <= MAX_BYTES
+    assert not set(name) & {"/", "\\", "\0", ":"}
+    assert not {unicodedata.category(character) for character in name} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert not name.startswith((".", "-"))
+    assert PurePosixPath("folder") == (PurePosixPath("folder") / name).parent
+    assert PureWindowsPath("folder") == (PureWindowsPath("folder") / name).parent
+    assert not PureWindowsPath(name).is_reserved()
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (login, results, content_disposition)
+}

@@ -1,0 +1,56 @@
+"""An answer longer than it says: what is too much of it must not be read as the answer to the next request.
+
+httpcore keeps a connection whose answer was whole, and with it what came beyond. There it would wait for the next request,
+of another dataset, as the beginning of its answer. So such a connection is closed, as curl does; the answer itself is good.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+
+# From the stream of a response to the connection below it. None of this is public: a test over real sockets watches it.
+_INSIDE = ("_stream", "_httpcore_stream", "_connection", "_inner")
+
+
+class Guarded(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of an answer, and at its end a look at what is left on the connection."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._inner: Any = response.stream
+        self._network = response.extensions.get("network_stream")
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._inner
+        if self._network and _has_surplus(self._inner):
+            self._network.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._inner:
+            yield piece
+        if self._network and _has_surplus(self._inner):
+            await self._network.aclose()
+
+    def close(self) -> None:
+        """Give the connection back; httpcore does not use one again that is closed."""
+        self._inner.close()
+
+    async def aclose(self) -> None:
+        """The same, for tasks."""
+        await self._inner.aclose()
+
+
+def guard(response: httpx.Response) -> None:
+    """Watch over the end of an answer; a response hook of httpx.Client."""
+    response.stream = Guarded(response)
+
+
+async def guard_async(response: httpx.Response) -> None:
+    """The same, of httpx.AsyncClient."""
+    guard(response)
+
+
+def _has_surplus(stream: Any) -> bool:
+    while stream is not None and not hasattr(stream, "_h11_state"):
+        stream = next((getattr(stream, name) for name in _INSIDE if hasattr(stream, name)), None)
+    return stream is not None and bool(stream._h11_state.trailing_data[0])

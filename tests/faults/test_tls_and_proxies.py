@@ -1,0 +1,195 @@
+"""Certificates and proxies, over real sockets: whom we believe, whom we go through, and what neither gets to show."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kayrros_client.api.datasets import get_dataset_metadata
+from kayrros_client.models import DatasetMetadata
+from kayrros_ext import ConfigurationError, Kayrros, Retries, TransportError
+from kayrros_ext.inputs import parse_dataset_id
+from tests.authorities import Authority
+from tests.leaks import PASSWORD, ours
+from tests.proxies import proxy
+from tests.server import DATASET, LOGIN, METADATA, Platform, Server
+
+Start = Callable[..., Server]
+Connect = Callable[..., Kayrros]
+HOST, LOGIN_HOST = "platform.test", "login.test"
+named_hosts = pytest.mark.off_contract("the hosts have names of the test's own")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.make(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def tls(authority: Authority) -> ssl.SSLContext:
+    """Of a server on 127.0.0.1."""
+    return authority.serves("127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No certificate and no proxy of the machine's."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+
+
+@pytest.mark.parametrize("way", ["SSL_CERT_FILE", "SSL_CERT_DIR", "a file", "a folder", "a context"])
+def test_a_private_authority_is_trusted_where_it_is_named(
+    way: str,
+    authority: Authority,
+    tls: ssl.SSLContext,
+    platform: Platform,
+    start: Start,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the environment or by verify=, for the login and for the data, sync and asyncio."""
+    ways: dict[str, dict[str, Any]] = {
+        "a file": {"verify": authority.certificate},
+        "a folder": {"verify": str(authority.folder)},
+        "a context": {"verify": ssl.create_default_context(cafile=authority.certificate)},
+    }
+    given = ways.get(way, {})
+    if not given:
+        monkeypatch.setenv(way, str(authority.certificate if way.endswith("FILE") else authority.folder))
+    kayrros = connect(start(platform, tls), **given)
+
+    async def name() -> object:
+        async with kayrros:
+            found = await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+            return found.name if isinstance(found, DatasetMetadata) else found
+
+    assert "Tanks" == kayrros.metadata(DATASET).name
+    assert "Tanks" == asyncio.run(name())
+    assert 1 == platform.logins
+
+
+@pytest.mark.parametrize("who", ["nobody named", "another authority", "another host"])
+def test_who_is_not_trusted_is_told_nothing(
+    who: str,
+    authority: Authority,
+    tls: ssl.SSLContext,
+    platform: Platform,
+    start: Start,
+    connect: Connect,
+    tmp_path: Path,
+) -> None:
+    """One attempt, an error that says what to do, and no request, so no password."""
+    server = start(platform, authority.serves(HOST) if who == "another host" else tls)
+    trusted: dict[str, Any] = {"verify": authority.certificate}
+    if who == "another authority":
+        trusted = {"verify": Authority.make(tmp_path).certificate}
+    with pytest.raises(TransportError, match=r"(?s)certificate verify failed.*SSL_CERT_FILE or verify=") as caught:
+        connect(server, **({} if who == "nobody named" else trusted)).metadata(DATASET)
+    assert (1, "login", []) == (caught.value.attempts, caught.value.operation, server.requests)
+
+
+SYSTEM = """
+import os, sys
+os.putenv("SSL_CERT_FILE", sys.argv[1])  # past os.environ: this is where OpenSSL of this machine has its own
+from kayrros_ext import Kayrros
+with Kayrros(token="a-token", base_url=sys.argv[2]) as kayrros:
+    print(kayrros.metadata(sys.argv[3]).name)
+"""
+
+
+def test_the_trust_store_of_the_system_is_trusted(
+    authority: Authority, tls: ssl.SSLContext, platform: Platform, start: Start
+) -> None:
+    """Where a company's authority is installed, nothing need be set."""
+    platform.valid.add("a-token")
+    command = [sys.executable, "-c", SYSTEM, str(authority.certificate), start(platform, tls).url, DATASET]
+    assert "Tanks\n" == subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def hosts(
+    authority: Authority, platform: Platform, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, dict[str, Any]]:
+    """Two hosts of two names, which only a proxy can find; settings of a client of them."""
+    data, login = (start(platform, authority.serves(host)) for host in (HOST, LOGIN_HOST))
+    base, auth = (
+        f"https://{host}:{server.url.rpartition(':')[2]}" for host, server in ((HOST, data), (LOGIN_HOST, login))
+    )
+    settings = {"email": "a@example.com", "password": PASSWORD, "base_url": base, "auth_url": auth}
+    return {
+        "settings": {**settings, "verify": authority.certificate, "retries": 0, "token_cache": False},
+        "servers": {"data": data, "login": login},
+    }
+
+
+@named_hosts
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_is_gone_through(
+    name: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both hosts, each by a tunnel, in which the proxy sees neither password nor token; with the account in its URL."""
+    with proxy("me:secret/%") as running:
+        monkeypatch.setenv(name, f"http://me:secret%2F%25@{running.address}")
+        with Kayrros(**hosts["settings"]) as kayrros:
+            assert "Tanks" == kayrros.metadata(DATASET).name
+    targets = [hosts["settings"][name].removeprefix("https://") for name in ("auth_url", "base_url")]
+    assert targets == running.targets
+    assert [[LOGIN], [METADATA]] == [hosts["servers"][name].paths() for name in ("login", "data")]
+    assert not [word for word in (PASSWORD, "Bearer") if word in "".join(running.heads)]
+
+
+@named_hosts
+def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_PROXY names the hosts that are gone to directly."""
+    find = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **named: find("127.0.0.1", *rest, **named)
+    )  # the name service
+    with proxy() as running:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{running.address}")
+        monkeypatch.setenv("NO_PROXY", HOST)
+        with Kayrros(**hosts["settings"]) as kayrros:
+            assert "Tanks" == kayrros.metadata(DATASET).name
+    assert [hosts["settings"]["auth_url"].removeprefix("https://")] == running.targets
+
+
+@named_hosts
+@pytest.mark.parametrize("fault", ["it refuses", "it is not there"])
+def test_the_password_of_a_proxy_shows_nowhere(
+    fault: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the error, its causes or its frames, nor in the log at any level, which every test is watched for."""
+    settings = {**hosts["settings"], "retries": Retries(1, first_wait_s=0)}
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(proxy("another:account"))
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@{running.address}")
+        if fault == "it is not there":
+            stack.close()
+        with Kayrros(**settings) as kayrros, pytest.raises(TransportError) as caught:
+            kayrros.metadata(DATASET)
+    said, attempts = ("407 Proxy Authentication Required", 1) if fault == "it refuses" else ("ConnectError", 2)
+    assert said in str(caught.value)
+    assert attempts == caught.value.attempts, "what it refuses, it will refuse again"
+    assert PASSWORD not in ours(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://me:{PASSWORD}/x@127.0.0.1:1", f"ftp://me:{PASSWORD}@h", f"http://m e:{PASSWORD}@h:x"]
+)
+def test_nor_where_its_url_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password with a slash ends the host before its time, and would be called a port that is wrong."""
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
+        Kayrros(token="a-token")
+    assert PASSWORD not in ours(caught.value)

@@ -1,0 +1,326 @@
+"""The rule of retries and the frame of answers, over real sockets and two hosts: each row of docs/reliability.md once."""
+
+import asyncio
+import gzip
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from kayrros_client.api.datasets import get_dataset_metadata
+from kayrros_client.models import DatasetMetadata
+from kayrros_ext import APIError, ContractError, Kayrros, LoginError, Retries, TransportError
+from kayrros_ext.inputs import parse_dataset_id
+from kayrros_ext.testing import Fault, Platform
+from kayrros_ext.testing.messages import Request
+from tests.faults.test_streams import sending
+from tests.server import DATASET, METADATA, Answer, Server, as_json
+from tests.server import Request as Seen
+
+ID = parse_dataset_id(DATASET)
+JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture
+def platform() -> Platform:
+    """The examples."""
+    platform = Platform()
+    platform.add_examples()
+    return platform
+
+
+@attrs.frozen
+class Client:
+    """Settings of a client of two hosts, and the waits that it makes: none of them real."""
+
+    settings: dict[str, Any]
+    waits: list[float] = attrs.field(factory=list)
+
+    def connect(self, **settings: Any) -> Kayrros:
+        async def sleep(seconds: float) -> None:
+            self.waits.append(seconds)
+
+        retries = Retries(draw=lambda _, most: most, sleep=self.waits.append, sleep_async=sleep)
+        return Kayrros(**{**self.settings, "retries": retries, "timeout": 10, **settings})
+
+
+@pytest.fixture
+def two_hosts(platform: Platform) -> Iterator[Client]:
+    """The platform on two ports: one for the data, one for the login."""
+    with platform.serve() as data, platform.serve() as login:
+        account = {"email": platform.account.email, "password": platform.account.password}
+        yield Client({**account, "base_url": data, "auth_url": login})
+
+
+def statuses(platform: Platform, operation: str) -> list[int | None]:
+    return [seen.status for seen in platform.requests if seen.operation == operation]
+
+
+FAULTS = {
+    "429": Fault.status(429),
+    "502": Fault.html(502),
+    "503": Fault.status(503),
+    "504": Fault.html(504),
+    "dropped": Fault.dropped(),
+    "cut": Fault.cut(20),
+    "late": Fault.late(0.4),
+    "gzip": Fault.bad_gzip(),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Client) -> None:
+    """By every operation, GET and POST, sync and asyncio; after the last attempt comes an error that counts them."""
+    collection = next(iter(platform.collections))
+    reads: dict[str, Callable[[Kayrros], object]] = {
+        "getDatasetMetadata": lambda kayrros: kayrros.metadata(DATASET).id == ID,
+        "listCollections": lambda kayrros: len(kayrros.collections()) == len(platform.collections),
+        "listCollectionDatasets": lambda kayrros: len(kayrros.datasets(collection)) == 1,
+        "getDatasetResults": lambda kayrros: kayrros.results(DATASET).table.num_rows == 72,
+    }
+    if name in {"504", "late"}:
+        del reads["getDatasetResults"]  # a results request that is too large is split, not tried again
+    timeout = {"timeout": 0.15} if name == "late" else {}
+    with two_hosts.connect(**timeout) as kayrros:
+        for operation, read in reads.items():
+            platform.fail_next(FAULTS[name], operation=operation)
+            assert read(kayrros), operation
+            assert 2 == len(statuses(platform, operation)), operation
+    assert [1] * len(reads) == two_hosts.waits
+
+    async def in_a_task() -> object:
+        async with two_hosts.connect(**timeout) as kayrros:
+            platform.fail_next(FAULTS[name], operation="getDatasetMetadata")
+            return await get_dataset_metadata.asyncio(ID, client=kayrros.client)
+
+    assert isinstance(asyncio.run(in_a_task()), DatasetMetadata)
+    if name != "late":
+        platform.fail_next(FAULTS[name], times=None)
+        token = platform.give_token()
+        settings = {**two_hosts.settings, "token": token}
+        with (
+            attrs.evolve(two_hosts, settings=settings).connect() as kayrros,
+            pytest.raises(APIError if name.isdecimal() else TransportError, match="after 5 attempts"),
+        ):
+            kayrros.metadata(DATASET)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 418, 500])
+def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, two_hosts: Client) -> None:
+    """4xx other than 429, and a 500."""
+    platform.fail_next(status, operation="getDatasetMetadata")
+    with two_hosts.connect() as kayrros, pytest.raises(APIError, match=str(status)):
+        kayrros.metadata(DATASET)
+    assert ([status], []) == (statuses(platform, "getDatasetMetadata"), two_hosts.waits)
+
+
+def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: Client) -> None:
+    """Seconds, or a date; beyond two minutes the error says how long."""
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    with two_hosts.connect() as kayrros:
+        for asked in (7, date):
+            platform.fail_next(Fault.status(503, retry_after=asked), operation="getDatasetMetadata")
+        kayrros.metadata(DATASET)
+        platform.fail_next(Fault.status(429, retry_after=121), operation="getDatasetMetadata")
+        with pytest.raises(APIError, match="asks to wait 121 seconds") as caught:
+            kayrros.metadata(DATASET)
+    assert 121 == caught.value.retry_after_s
+    assert [7, pytest.approx(99, abs=3)] == two_hosts.waits
+
+
+def test_a_login_is_tried_again_for_what_passes(platform: Platform, two_hosts: Client) -> None:
+    """Connection faults and 5xx, cut bodies among them; never what is about the credentials, nor a 429."""
+    for fault in (Fault.dropped(), Fault.status(500), Fault.html(503), Fault.cut(5)):
+        platform.fail_next(fault, operation="login")
+    with two_hosts.connect() as kayrros:
+        kayrros.metadata(DATASET)
+    assert [1, 2, 4, 8] == two_hosts.waits
+    for status in (400, 401, 403, 423, 429):
+        before = len(platform.requests)
+        platform.fail_next(status, operation="login")
+        with two_hosts.connect() as kayrros, pytest.raises(LoginError, match=str(status)):
+            kayrros.metadata(DATASET)
+        assert 1 == len(platform.requests) - before
+    assert [1, 2, 4, 8] == two_hosts.waits
+
+
+BODY = json.dumps({"name": "Tanks"}).encode()
+PACKED = gzip.compress(BODY)
+
+
+def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
+    return [b"".join([JSON, *headers, b"Content-Length: %d\r\n\r\n" % length, body])]
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (framed(BODY, len(BODY) + 1), "peer closed connection|body ends after"),
+        (framed(BODY[:-1], len(BODY)), "peer closed connection|body ends after"),
+        (framed(PACKED[:-9], len(PACKED), b"Content-Encoding: gzip\r\n"), "peer closed connection|body ends after"),
+        (framed(PACKED[:-9], len(PACKED) - 9, b"Content-Encoding: gzip\r\n"), "the compressed body breaks off"),
+        (framed(b"no gzip", 7, b"Content-Encoding: gzip\r\n"), "compressed body is broken"),
+        ([JSON + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"nam\r\n'], "peer closed connection|incomplete chunked"),
+        ([JSON[:20]], "disconnected"),
+        ([b"\x15\x03\x01\x00\x02\x02"], "RemoteProtocolError"),
+    ],
+)
+def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], words: str) -> None:
+    """And read, where the next one is whole; else an error that says what is wrong with it."""
+    with sending([broken, framed(BODY, len(BODY)), broken, broken]) as url:
+        with Kayrros(token="a-token", base_url=url, retries=Retries(1, first_wait_s=0)) as kayrros:
+            assert "Tanks" == kayrros.metadata(DATASET).name
+        with (
+            Kayrros(token="a-token", base_url=url, retries=Retries(1, first_wait_s=0)) as kayrros,
+            pytest.raises(TransportError, match=words) as caught,
+        ):
+            kayrros.metadata(DATASET)
+    assert 2 == caught.value.attempts
+
+
+@pytest.mark.parametrize("excess", [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + b'{"name": "Evil"}'])
+@pytest.mark.parametrize("status", [200, 404])
+def test_what_is_beyond_the_length_is_never_an_answer(
+    excess: bytes, status: int, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """Not to the next call on that connection: it gets a new one. In threads and in tasks."""
+    server = start(
+        lambda _: Answer(status, BODY + excess, {"Content-Length": str(len(BODY)), "Connection": "keep-alive"})
+    )
+    kayrros = connect(server, token="a-token", retries=0)
+
+    def name() -> str | None:
+        try:
+            return str(kayrros.metadata(DATASET).name)
+        except APIError as error:
+            return f"status {error.status}"
+
+    async def names() -> list[object]:
+        async with kayrros:
+            return [await get_dataset_metadata.asyncio(ID, client=kayrros.client) for _ in range(2)]
+
+    assert ["Tanks" if status == 200 else "status 404"] * 3 == [name() for _ in range(3)]
+    first, second = asyncio.run(names())
+    assert first == second
+    assert [METADATA] * 5 == server.paths()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "words"),
+    [
+        (b"<html>Sign in</html>", {"Content-Type": "text/html"}, "'text/html', not application/json.*Sign in"),
+        (b"<html>Sign in</html>", {"Content-Type": "application/json"}, "JSON.*Sign in"),
+        (BODY[:-1], {"Content-Type": "application/json"}, "JSON.*char 16"),
+        (b"[]", {"Content-Type": "application/json"}, "JSON of another type|an array"),
+    ],
+)
+def test_an_answer_that_is_not_the_contract_is_an_error(
+    body: bytes,
+    headers: dict[str, str],
+    words: str,
+    start: Callable[..., Server],
+    connect: Callable[..., Kayrros],
+) -> None:
+    """Once: it would come again. It says what came instead."""
+    server = start(lambda _: Answer(200, body, headers))
+    kayrros = connect(server, token="a-token")
+    for call in (kayrros.metadata, kayrros.results):
+        with pytest.raises(ContractError, match=rf"(?s){words}"):
+            call(DATASET)
+    assert 2 == len(server.requests)
+
+
+BOMB = """
+import sys
+from pathlib import Path
+from kayrros_ext import ContractError, Kayrros
+import kayrros_ext.calls
+
+def held(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
+
+with Kayrros(token="a-token", base_url=sys.argv[1], max_body=4_000_000) as kayrros:
+    before = held("VmRSS")
+    for call in (lambda: kayrros.metadata(sys.argv[2]), kayrros.collections):
+        try:
+            call()
+        except ContractError as error:
+            assert error.is_too_large, error
+        else:
+            raise AssertionError
+    print((held("VmHWM") - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
+def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]) -> None:
+    """100 MB of blanks in half a MB, with a limit of 4 MB: the peak of a process of its own grows by 32 MB at most."""
+    bomb = gzip.compress(b" " * 100_000_000, 1)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    server = start(lambda _: Answer(200, bomb, headers))
+    command = [sys.executable, "-c", BOMB, server.url, DATASET]
+    grown_mb = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert grown_mb <= 32
+
+
+def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
+    """Of the login host none goes to the data host, nor the other way round, nor back."""
+
+    def answer(request: Seen) -> Answer:
+        reply = as_json({"token": "a-token", "name": "Tanks"})
+        return attrs.evolve(reply, headers={**reply.headers, "Set-Cookie": "a=b; Path=/"})
+
+    data, login = start(answer), start(answer)
+    with Kayrros(email="e", password="p", base_url=data.url, auth_url=login.url) as kayrros:
+        kayrros.metadata(DATASET)
+        kayrros.metadata(DATASET)
+    assert (1, 2) == (len(login.requests), len(data.requests))
+    assert not [request for request in [*data.requests, *login.requests] if "cookie" in request.headers]
+
+
+MANY, CALLS, USES = 32, 6, 80
+
+
+def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Platform, two_hosts: Client) -> None:
+    """32 threads and 32 tasks, 384 calls in all: as many logins as tokens that ended, and the first; no call is lost."""
+    used: dict[str | None, int] = {}
+    expiries, lock = [0], threading.Lock()
+
+    def expire(request: Request) -> bool:
+        """Each token ends with its eightieth use."""
+        if request.operation == "getDatasetMetadata":
+            with lock:
+                used[request.token] = used.get(request.token, 0) + 1
+                if used[request.token] == USES:
+                    expiries[0] += 1
+                    platform.expire_tokens()
+        return False
+
+    platform.fail_when(expire, 500)
+
+    async def tasks(kayrros: Kayrros) -> list[object]:
+        async with kayrros:
+            read = get_dataset_metadata.asyncio
+            return [
+                found
+                for _ in range(CALLS)
+                for found in await asyncio.gather(*(read(ID, client=kayrros.client) for _ in range(MANY)))
+            ]
+
+    with ThreadPoolExecutor(MANY + 1) as pool, two_hosts.connect() as kayrros:
+        in_tasks = pool.submit(lambda: asyncio.run(tasks(kayrros)))
+        in_threads = [pool.submit(lambda: [kayrros.metadata(DATASET) for _ in range(CALLS)]) for _ in range(MANY)]
+        found = [*in_tasks.result(), *(one for thread in in_threads for one in thread.result())]
+    assert [ID] * (2 * MANY * CALLS) == [one.id for one in found if isinstance(one, DatasetMetadata)]
+    assert expiries[0] >= 4
+    assert expiries[0] + 1 == platform.logins
