@@ -14,8 +14,11 @@ import attrs
 import httpx
 
 import kayrros_client.models
+from kayrros_client.api.authentication import login
 from kayrros_client import AuthenticatedClient, Client
 from kayrros_client.contract import OPERATIONS
+from kayrros_client.models import LoginRequest
+from kayrros_ext.auth import LOG_IN
 from kayrros_ext.bodies import beginning
 from kayrros_ext.errors import ContractError, KayrrosError, LoginError
 from kayrros_ext.exchange import Answer, HTTPClient, LoggedInClient, content_problem
@@ -87,6 +90,20 @@ class Door:
         if isinstance(found, ContractError):
             raise found
         return found
+
+    def log_in(self) -> None:
+        """A login now, whatever token there is.
+
+        Raises:
+            ConfigurationError: there are no credentials.
+            LoginError: the login host gave no token.
+            TransportError: no answer came, or it broke off.
+            UsageError: the client is closed.
+        """
+        # The real request, with email and password, is made by the flow of the login.
+        request = self._request(login, {}, {"body": LoginRequest(email="", password="")})
+        request.extensions[LOG_IN] = True
+        self.http.complete(request, next(known for known in OPERATIONS if known.id == operation_id(login)))
 
     def _parsed(self, operation: Operation, answer: Answer) -> Any:
         """The typed answer, or the error that it is none."""

@@ -27,6 +27,7 @@ from kayrros_ext.tls import Verify
 if TYPE_CHECKING:
     from kayrros_client import Client
     from kayrros_client.models import Collection, CollectionDataset, DatasetMetadata
+    from kayrros_ext.downloads import DownloadReport
     from kayrros_ext.fetching import Fetch, OnGap
     from kayrros_ext.progress import Report
 
@@ -114,6 +115,23 @@ class Kayrros:
     def whoami(self) -> Identity:
         """Whose account this is, where its credentials come from, and whether there is a token. It sends nothing."""
         return self._door.http.exchange.failures.auth.whoami()
+
+    def login(self) -> Identity:
+        """Log in now, also where there is a token; the new one takes its place, and is kept for other processes.
+
+        No call needs this: each logs in where it has to. It shows whether email and password are right.
+
+        Returns:
+            As `whoami`.
+
+        Raises:
+            ConfigurationError: there is a token alone, and no email and password to log in with.
+            LoginError: the login host gave no token.
+            TransportError: no answer came, or it broke off.
+            UsageError: the client is closed.
+        """
+        self._door.log_in()
+        return self.whoami()
 
     def collections(self) -> "list[Collection]":
         """The collections that the account can see; any field may be UNSET or None.
@@ -326,6 +344,7 @@ class Kayrros:
         skip_existing: bool = False,
         sha256: str | None = None,
         details: Literal[False] = False,
+        progress: "DownloadReport | None" = None,
     ) -> Path: ...
 
     @overload
@@ -338,6 +357,7 @@ class Kayrros:
         skip_existing: bool = False,
         sha256: str | None = None,
         details: Literal[True],
+        progress: "DownloadReport | None" = None,
     ) -> Download: ...
 
     def download(
@@ -349,6 +369,7 @@ class Kayrros:
         skip_existing: bool = False,
         sha256: str | None = None,
         details: bool = False,
+        progress: "DownloadReport | None" = None,
     ) -> Path | Download:
         """The file of a static dataset, into a directory, under the name that the API gives it.
 
@@ -364,6 +385,8 @@ class Kayrros:
             skip_existing: whether a file of that name is returned as it is, unless it has another SHA-256 than `sha256`.
             sha256: SHA-256 that the file must have, 64 hexadecimal digits.
             details: whether to return more than the path.
+            progress: called again and again with the bytes that are there and, where the server says so, those of the
+                whole file; else None.
 
         Returns:
             The path of the file; with `details`, a Download: `path`, `size` in bytes, `sha256`, and whether it is `new`.
@@ -379,7 +402,7 @@ class Kayrros:
         """
         wanted = parse_dataset_id(dataset_id)
         wish = Wish.of(directory, overwrite=overwrite, skip_existing=skip_existing, sha256=sha256)
-        with Transfer(wish, str(wanted), self._base_url) as transfer:
+        with Transfer(wish, str(wanted), self._base_url, progress) as transfer:
             self._door.receive(download_static_dataset, transfer, dataset_id=wanted)
         return transfer.result if details else transfer.result.path
 

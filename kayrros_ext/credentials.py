@@ -80,7 +80,8 @@ class Found:
             where = f"profile {self.profile}" if self.profile else f"the {self.source}"
             raise ConfigurationError(
                 f"There is {given} but no {missing} in {where}, and sources are not mixed. Give it there, as an argument of "
-                f"Kayrros, or as KAYRROS_{missing.upper()}."
+                f"Kayrros, or as KAYRROS_{missing.upper()}.",
+                needs_login=True,
             )
         if not (self.email and self.password):
             return None
@@ -120,7 +121,8 @@ def find(sources: Iterable[Found], host: str, keyring: Keyring | None = None) ->
     raise ConfigurationError(
         "There are no credentials. Give email and password, or a token, as arguments of Kayrros, in the environment "
         "(KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN), or in a profile of the config file: docs/credentials.md "
-        "names all places."
+        "names all places.",
+        needs_login=True,
     )
 
 

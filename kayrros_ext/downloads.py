@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,10 @@ from kayrros_ext.ranges import continues, end, validator
 from kayrros_ext.streams import read_blocks
 
 _log = logging.getLogger("kayrros_ext")
+
+
+# Takes the bytes that are there, and those of the whole file where the server says so.
+DownloadReport = Callable[[int, int | None], object]
 
 
 @attrs.frozen
@@ -97,12 +101,14 @@ class Transfer:
         wish: what is wanted.
         stem: name of the file, without ending, where the answer gives none; and of its parts.
         host: base URL of the platform.
+        report: who is told how far it has come.
     """
 
     result: Download
 
-    def __init__(self, wish: Wish, stem: str, host: str) -> None:
+    def __init__(self, wish: Wish, stem: str, host: str, report: DownloadReport | None = None) -> None:
         self._wish, self._stem, self._host = wish, stem, host
+        self._report = report
         self._part: Part | None = None
         self._digests: Digests | None = None
         self._hashed = 0
@@ -159,7 +165,7 @@ class Transfer:
                 return True
             part = self._begin(response, about)
         size = about.size
-        self._pour(response, part, self._digests_of(part, about))
+        self._pour(response, part, self._digests_of(part, about), size)
         if size is not None and part.size != size:
             raise httpx.RemoteProtocolError(f"there are {part.size} of {size} bytes", request=response.request)
         self._check(about)
@@ -224,13 +230,15 @@ class Transfer:
                     self._hashed += count
         return self._digests
 
-    def _pour(self, response: httpx.Response, part: Part, hashing: Digests) -> None:
+    def _pour(self, response: httpx.Response, part: Part, hashing: Digests, size: int | None) -> None:
         with hashing.beside() as blocks:
             for content, block in read_blocks(response, blocks.take):
                 with self._disk():
                     part.write(content)
                 blocks.give(content, block)
                 self._hashed += len(content)
+                if self._report:
+                    self._report(part.size, size)
 
     def _check(self, about: About) -> None:
         hashing = self._digests

@@ -33,7 +33,13 @@ class KayrrosError(Exception):
 
 
 class ConfigurationError(KayrrosError):
-    """A setting is missing, contradicts another, or is not safe. Nothing was sent."""
+    """A setting is missing, contradicts another, or is not safe. Nothing was sent.
+
+    Attributes:
+        needs_login: whether it is that email, password and token are missing, or the one half of an account.
+    """
+
+    needs_login: bool = False
 
 
 class UsageError(KayrrosError, ValueError):

@@ -39,18 +39,26 @@ class Keyring:
         """Email and password as stored; whichever account is stored where the email is None."""
         return self._ask("get the password", lambda: _account(email)) if self.works else None
 
+    def keep_account(self, email: str, password: Secret) -> bool:
+        """Keep a password under its email; whether that worked."""
+        return bool(self.works and self._ask("keep the password", lambda: _set(SERVICE, email, password)))
+
+    def forget_account(self, email: str) -> bool:
+        """Forget the password of an email; whether there was one."""
+        return bool(self.works and self._ask("drop the password", lambda: _delete(SERVICE, email)))
+
     def get(self, key: str) -> Secret | None:
         """A token record."""
         return self._ask("get the token", lambda: _get(key)) if self.works else None
 
     def set(self, key: str, record: Secret) -> bool:
         """Keep a token record; whether that worked."""
-        return bool(self.works and self._ask("keep the token", lambda: _set(key, record)))
+        return bool(self.works and self._ask("keep the token", lambda: _set(TOKEN_SERVICE, key, record)))
 
     def delete(self, key: str) -> None:
         """Forget a token record."""
         if self.works:
-            self._ask("drop the token", lambda: _delete(key))
+            self._ask("drop the token", lambda: _delete(TOKEN_SERVICE, key))
 
     def _ask(self, what: str, question: Callable[[], Any]) -> Any:
         """An answer, or None and a warning: a backend may raise anything, and may never return."""
@@ -107,19 +115,19 @@ def _get(key: str) -> Secret | None:
     return Secret.of(keyring.get_password(TOKEN_SERVICE, key))
 
 
-def _set(key: str, record: Secret) -> bool:
+def _set(service: str, key: str, record: Secret) -> bool:
     import keyring
 
-    keyring.set_password(TOKEN_SERVICE, key, record.reveal())
+    keyring.set_password(service, key, record.reveal())
     return True
 
 
-def _delete(key: str) -> bool:
+def _delete(service: str, key: str) -> bool:
     import keyring
     from keyring.errors import PasswordDeleteError
 
     try:
-        keyring.delete_password(TOKEN_SERVICE, key)
+        keyring.delete_password(service, key)
     except PasswordDeleteError:  # not there
         return False
     return True

@@ -69,25 +69,31 @@ def open_store(settings: Settings, *, keyring: Keyring | None = None) -> TokenSt
     account = settings.credentials
     if account is None or not settings.token_cache:
         return None
+    return store_of(str(settings.auth_url), str(settings.base_url), account.email, keyring=keyring)
+
+
+def store_of(auth_url: str, base_url: str, email: str, *, keyring: Keyring | None = None) -> TokenStore | None:
+    """The store for an account and its hosts, spelled as in Settings; None where there is no place for one."""
     # Not the email itself: names of files are seen by more eyes than their content. JSON, since it keeps the parts apart.
-    parts = [str(settings.auth_url), str(settings.base_url), account.email]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-    folder = _folder_of_the_user()
+    key = hashlib.sha256(json.dumps([auth_url, base_url, email]).encode()).hexdigest()[:32]
+    cache = user_cache()
+    folder = cache and cache / "tokens"
     files = FileTokens(folder, key) if folder else None
     if importlib.util.find_spec("keyring") is None:
         return files
     return KeyringTokens(keyring or Keyring(), key, files)
 
 
-def _folder_of_the_user() -> Path | None:
+def user_cache() -> Path | None:
+    """The user's cache directory: KAYRROS_CACHE_DIR, else the platform's place; None where it has none."""
     if named := os.environ.get("KAYRROS_CACHE_DIR"):
-        return Path(os.path.expanduser(named)).absolute() / "tokens"  # noqa: PTH111 - Path.expanduser may raise
+        return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path.expanduser may raise
     import platformdirs
 
-    folder = platformdirs.user_cache_path(APP, appauthor=False) / "tokens"
+    folder = platformdirs.user_cache_path(APP, appauthor=False)
     if folder.is_absolute():
         return folder
-    _log.debug("There is no cache directory; tokens are not kept.")
+    _log.debug("There is no cache directory; nothing is kept.")
     return None
 
 
