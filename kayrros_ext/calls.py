@@ -14,8 +14,8 @@ import attrs
 import httpx
 
 import kayrros_client.models
-from kayrros_client.api.authentication import login
 from kayrros_client import AuthenticatedClient, Client
+from kayrros_client.api.authentication import login
 from kayrros_client.contract import OPERATIONS
 from kayrros_client.models import LoginRequest
 from kayrros_ext.auth import LOG_IN

@@ -63,6 +63,16 @@ def load_profile(name: str | None = None) -> Profile:
     return _profile(wanted, tables[wanted], path)
 
 
+def profile_names() -> list[str]:
+    """Names of the profiles of the config file; none where there is no file.
+
+    Raises:
+        ConfigurationError: the file can't be read, or is not safe.
+    """
+    path = config_path()
+    return list((_read_config(path) if path else None) or {})
+
+
 def config_path() -> Path | None:
     """The user's config file: KAYRROS_CONFIG, else the platform's place for such files; None where it has none."""
     if named := os.environ.get("KAYRROS_CONFIG"):

@@ -1,0 +1,107 @@
+"""All commands, and one run of them: from arguments to an exit code."""
+
+import contextlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from kayrros_ext.cli import catalogue, download, mock, results, session
+from kayrros_ext.cli.common import State
+from kayrros_ext.cli.exits import DONE, INTERRUPTED, MEANING, exit_code, line
+
+_CODES = "\n".join(f"  {code:>3}  {words}" for code, words in MEANING.items())
+
+# Plain help: the rich one takes longer to import than everything else together.
+app = typer.Typer(
+    name="kayrros",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Datasets of the Kayrros Platform, by id: metadata, results as tables and files, downloads. Unofficial.\n\n"
+    "\b\nFirst steps:\n  $ kayrros login\n  $ kayrros collections\n  $ kayrros datasets COLLECTION\n"
+    "  $ kayrros results ID -o results.parquet\n\n"
+    "Data goes to stdout, talk to stderr. No account yet? `kayrros mock` serves a made-up Kayrros on this machine.\n\n"
+    f"\b\nExit codes:\n{_CODES}",
+)
+for group in (session, catalogue, results, download, mock):
+    app.registered_commands += group.app.registered_commands
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        from importlib import metadata
+
+        print(f"kayrros-client {metadata.version('kayrros-client')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """What all commands stand below."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; its exit code."""
+    State.debug = False
+    _speak_utf8()
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="kayrros", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return DONE
+    except typer.TyperException as error:  # what typer has to say of arguments: the usage, and a line
+        show = getattr(error, "show", None)
+        show() if show else print(error, file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except Exception as error:  # of whatever kind: nobody wants a traceback that they did not ask for
+        return _failed(error)
+    if code == INTERRUPTED:  # typer makes an exit of Ctrl-C
+        return _interrupted()
+    return code if isinstance(code, int) else DONE
+
+
+def _failed(error: Exception) -> int:
+    try:
+        sys.stdout.flush()  # what came before the failure
+        if State.debug:
+            import traceback
+
+            traceback.print_exception(error)
+        print(f"kayrros: {line(error)}", file=sys.stderr)
+    except BrokenPipeError:
+        _drop_output()
+    return exit_code(error)
+
+
+def _interrupted() -> int:
+    with contextlib.suppress(BrokenPipeError):
+        print("\nkayrros: interrupted", file=sys.stderr)
+    _drop_output()  # not what was held back: the reader may be gone by the same Ctrl-C
+    return INTERRUPTED
+
+
+def _speak_utf8() -> None:
+    """JSON is UTF-8, whatever the locale; and a name that a terminal can't show is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace") if stream.isatty() else stream.reconfigure(encoding="utf-8")
+
+
+def _drop_output() -> None:
+    """Nobody reads: what is still held back must not be an error once more at the end of the process."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr) if False else (sys.stdout,):
+            os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -1,0 +1,94 @@
+"""`kayrros collections`, `datasets` and `metadata`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kayrros_ext.cli.common import Run, command
+from kayrros_ext.cli.output import Table, write_json
+from kayrros_ext.cli.seen import Kind, remember, resolve, suggestions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kayrros_client.models import Collection, CollectionDataset
+
+app = typer.Typer()
+
+DATASET = typer.Argument(
+    metavar="ID",
+    help="Id of a dataset; of those that `kayrros datasets` has listed, its beginning or the name will do.",
+    autocompletion=suggestions,
+    show_default=False,
+)
+
+
+@command(app, "collections", "kayrros collections", "kayrros collections --json | jq -r '.[].id'")
+def collections(run: Run) -> None:
+    """List the collections that the account can see."""
+    with run.connect() as kayrros:
+        found = kayrros.collections()
+    _list(run, "collections", found)
+
+
+@command(
+    app,
+    "datasets",
+    "kayrros datasets 2f6b1c9e-8d54-4a3f-b7e0-6c1d9a2f4b58",
+    'kayrros datasets "Crude oil storage" --json',
+)
+def datasets(
+    run: Run,
+    collection: Annotated[
+        str,
+        typer.Argument(metavar="COLLECTION", help="Id of a collection, or its name once listed.", show_default=False),
+    ],
+) -> None:
+    """List the datasets of a collection. Afterwards their names will do for their ids."""
+    with run.connect() as kayrros:
+        found = kayrros.datasets(resolve(run.account(), "collections", collection))
+    _list(run, "datasets", found)
+
+
+@command(
+    app,
+    "metadata",
+    "kayrros metadata 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
+    "kayrros metadata 7d3c --json | jq .name",
+)
+def metadata(run: Run, dataset: Annotated[str, DATASET]) -> None:
+    """Show the metadata of a dataset. Its dates are UTC; in JSON, epoch milliseconds as the API gives them."""
+    with run.connect() as kayrros:
+        account = run.account()
+        found = kayrros.metadata(resolve(account, "datasets", dataset)).to_dict()
+    if found.get("id") and found.get("name"):
+        remember(account, "datasets", {str(found["id"]): str(found["name"])})
+    if run.json:
+        write_json(found)
+        return
+    rows = [(name, _moment(value) if name.endswith("_date") else value) for name, value in found.items()]
+    Table("field", "value", whole=["field"]).write([(name, value) for name, value in rows if value is not None])
+
+
+def _list(run: Run, kind: Kind, found: "Sequence[Collection | CollectionDataset]") -> None:
+    rows: list[dict[str, Any]] = [one.to_dict() for one in found]
+    remember(
+        run.account(), kind, {str(row["id"]): str(row["name"]) for row in rows if row.get("id") and row.get("name")}
+    )
+    if run.json:
+        write_json(rows)
+        return
+    Table("id", "name", whole=["id"]).write([(row.get("id"), row.get("name")) for row in rows])
+    run.say(f"{len(rows):,} {kind if len(rows) != 1 else kind[:-1]}")
+
+
+def _moment(value: object) -> object:
+    """Epoch milliseconds as a date, with the time where there is one; anything else as it is."""
+    from kayrros_ext.inputs import EPOCH, MILLISECOND
+
+    if not isinstance(value, int):
+        return value
+    try:
+        return f"{EPOCH + value * MILLISECOND:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    except OverflowError:
+        return value

@@ -1,0 +1,181 @@
+"""`kayrros results` and `plot`."""
+
+import importlib
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kayrros_ext.cli.catalogue import DATASET
+from kayrros_ext.cli.common import Run, command
+from kayrros_ext.cli.exits import PARTIAL
+from kayrros_ext.cli.seen import resolve
+from kayrros_ext.cli.waiting import results_bar
+from kayrros_ext.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kayrros_ext.cli.selection import Selection
+
+app = typer.Typer()
+
+
+class Format(StrEnum):
+    """What results look like on stdout."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+class OnGap(StrEnum):
+    """What happens where a part can't be had."""
+
+    RAISE = "raise"
+    WARN = "warn"
+
+
+From = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="First date wanted, ISO 8601.", show_default=False)
+]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date wanted, likewise.", show_default=False)]
+Assets = Annotated[
+    list[str] | None,
+    typer.Option("--asset", metavar="ID", help="Id of an asset; more than once for more.", show_default=False),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", metavar="NAME", help="Name of a metric; more than once for more.", show_default=False),
+]
+Gaps = Annotated[OnGap, typer.Option(help="Where a part can't be had: fail, or name it, go on and exit with 5.")]
+
+
+@command(
+    app,
+    "results",
+    "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-07-01",
+    "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
+    "kayrros results 7d3c --asset tank-1 --asset tank-2 | head",
+)
+def results(
+    run: Run,
+    dataset: Annotated[str, DATASET],
+    *,
+    start: From = None,
+    stop: To = None,
+    asset: Assets = None,
+    metric: Metrics = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write a file, in the format of its ending.", show_default=False
+        ),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="On stdout: a table in a terminal, else CSV, unless given.", show_default=False),
+    ] = None,
+    on_gap: Gaps = OnGap.RAISE,
+) -> None:
+    """Get the results of a dataset, however large, to stdout or into a file.
+
+    They are written as they come, so memory stays flat. The table shows the columns that differ from row to row; the
+    other formats, and files, have all of them. Endings: .parquet, .geoparquet, .csv, .ndjson, .geojson, and .csv.gz and
+    the like.
+    """
+    from kayrros_ext.cli.selection import Selection
+    from kayrros_ext.export import parse_target
+
+    if output and (form or run.json):
+        raise UsageError(
+            "--output and --format don't go together: the ending of the file says its format. Give one of them."
+        )
+    if form and run.json and form is not Format.JSON:
+        raise UsageError(f"--json and --format {form.value} don't go together. Give one of them.")
+    form = Format.JSON if run.json else form or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
+    target = parse_target(output) if output else None
+    wanted = Selection(start, stop, asset, metric)
+    with run.connect() as kayrros:
+        dataset_id = resolve(run.account(), "datasets", dataset)
+        # A bar among the rows of a terminal would be torn by them.
+        shown = run.shows_progress and (target is not None or not sys.stdout.isatty())
+        with results_bar(shown=shown) as report:
+            parts = wanted.parts(kayrros, dataset_id, on_gap.value, report)
+            if target:
+                wanted.to_file(target, parts, dataset_id)
+            else:
+                _write(parts, form)
+    run.say(wanted.summary)
+    if target:
+        print(target)
+    _end(run, wanted)
+
+
+@command(
+    app,
+    "plot",
+    "kayrros plot 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
+    "kayrros plot 7d3c --metric fill_level_pct -o chart.svg",
+    "kayrros plot 7d3c --map -o map.html",
+    prints_data=False,
+)
+def plot(
+    run: Run,
+    dataset: Annotated[str, DATASET],
+    *,
+    start: From = None,
+    stop: To = None,
+    asset: Assets = None,
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="The metric to draw.", show_default=False)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="chart.png, .svg or .html; else in the terminal.", show_default=False
+        ),
+    ] = None,
+    as_map: Annotated[bool, typer.Option("--map", help="Assets at their centroids, on a map.")] = False,
+    on_gap: Gaps = OnGap.RAISE,
+) -> None:
+    """Draw the results of a dataset: a metric over time, or on a map."""
+    draw = _plotter()
+    from kayrros_ext.cli.selection import Selection
+
+    wanted = Selection(start, stop, asset, None)
+    with run.connect() as kayrros, results_bar(shown=run.shows_progress) as report:
+        dataset_id = resolve(run.account(), "datasets", dataset)
+        found = kayrros.results(dataset_id, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=report)
+        wanted.count(found)
+    drawn = draw(found, path=output, metric=metric, assets=asset, map=as_map)
+    if output or isinstance(drawn, str):
+        print(output or drawn)
+    _end(run, wanted)
+
+
+def _plotter() -> Any:
+    try:
+        return importlib.import_module("kayrros_ext.plots").plot
+    except ModuleNotFoundError as error:
+        if error.name != "kayrros_ext.plots":
+            raise
+        raise UsageError(
+            "This version draws nothing yet. Write the results to a file: kayrros results ID -o FILE"
+        ) from None
+
+
+def _write(parts: "Iterator[Any]", form: Format) -> None:
+    from kayrros_ext.cli.rows import write_table, write_text
+
+    if form is Format.TABLE:
+        write_table(parts)
+    else:
+        write_text(parts, form.value)
+
+
+def _end(run: Run, wanted: "Selection") -> None:
+    if wanted.gaps:
+        run.say(f"Missing: {'; '.join(map(str, wanted.gaps))}")
+        raise typer.Exit(PARTIAL)

@@ -1,0 +1,53 @@
+"""Progress bars on stderr, for whoever waits there."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+    from kayrros_ext import Progress
+
+
+@contextlib.contextmanager
+def results_bar(*, shown: bool) -> Iterator["Callable[[Progress], None]"]:
+    """Rows, requests, and the time that is left; what to call with each Progress."""
+    if not shown:
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    with _bars(
+        BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn(compact=True)
+    ) as bars:
+        task = bars.add_task("results", total=1, said="")
+
+        def show(progress: "Progress") -> None:
+            said = f"{progress.rows:,} rows, {progress.requests:,} request{'s' * (progress.requests != 1)}"
+            bars.update(task, completed=progress.fraction, said=said)
+
+        yield show
+
+
+@contextlib.contextmanager
+def download_bar(*, shown: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """Bytes, and the time that is left; what to call with the bytes that are there and those of the whole."""
+    if not shown:
+        yield lambda _, __: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    with _bars(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True)) as bars:
+        task = bars.add_task("download", total=None)
+        yield lambda size, total: bars.update(task, completed=size, total=total)
+
+
+@contextlib.contextmanager
+def _bars(*columns: object) -> "Iterator[Bars]":
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    bars = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True)  # type: ignore[arg-type]
+    with bars:
+        yield bars
