@@ -102,6 +102,5 @@ def _drop_output() -> None:
     """Nobody reads: what is still held back must not be an error once more at the end of the process."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr) if False else (sys.stdout,):
-            os.dup2(nowhere, stream.fileno())
+        os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

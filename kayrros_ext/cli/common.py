@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _Profile = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="Profile of the config file.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-_Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say what happens; -vv says more.")]
+_Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Say what happens; -vv says more.")
+]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -35,10 +35,10 @@ def download(
         str | None, typer.Option(metavar="DIGEST", help="SHA-256 that the file must have.", show_default=False)
     ] = None,
 ) -> None:
-    """Download the file of a static dataset, under the name that the API gives it, and print its path.
+    """Download the file of a static dataset.
 
-    It appears once it is whole and checked. What breaks off is gone on from, by the next call too. A file that is there is
-    left alone, and an error, unless you say otherwise.
+    Its name is the one that the API gives it; its path is printed. It appears once it is whole and checked. What breaks
+    off is gone on from, by the next call too. A file that is there is left alone, and an error, unless you say otherwise.
     """
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing don't go together. Give one of them.")

@@ -52,9 +52,10 @@ def mock(
         ),
     ] = None,
 ) -> None:
-    """Serve a Kayrros on this machine until Ctrl-C: the platform fake, with the datasets of the examples.
+    """Serve a made-up Kayrros on this machine, until Ctrl-C.
 
-    Prints what to export in another terminal. With -v, says each request.
+    It is the platform fake, with the datasets of the examples. Prints what to export in another terminal. With -v, says
+    each request.
     """
     if prism:
         if latency or max_rows or token_lifetime or fault:

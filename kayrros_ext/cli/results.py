@@ -13,7 +13,7 @@ from kayrros_ext.cli.common import Run, command
 from kayrros_ext.cli.exits import PARTIAL
 from kayrros_ext.cli.seen import resolve
 from kayrros_ext.cli.waiting import results_bar
-from kayrros_ext.errors import UsageError
+from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +81,11 @@ def results(
     ] = None,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
-    """Get the results of a dataset, however large, to stdout or into a file.
+    """Get the results of a dataset, however large.
 
-    They are written as they come, so memory stays flat. The table shows the columns that differ from row to row; the
-    other formats, and files, have all of them. Endings: .parquet, .geoparquet, .csv, .ndjson, .geojson, and .csv.gz and
-    the like.
+    They go to stdout or into a file, as they come, so memory stays flat. The table shows the columns that differ from row
+    to row; the other formats, and files, have all of them. Endings of files: .parquet, .geoparquet, .csv, .ndjson,
+    .geojson; and .csv.gz and the like.
     """
     from kayrros_ext.cli.selection import Selection
     from kayrros_ext.export import parse_target
@@ -140,7 +140,7 @@ def plot(
     as_map: Annotated[bool, typer.Option("--map", help="Assets at their centroids, on a map.")] = False,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
-    """Draw the results of a dataset: a metric over time, or on a map."""
+    """Draw the results of a dataset, over time or on a map."""
     draw = _plotter()
     from kayrros_ext.cli.selection import Selection
 
@@ -161,7 +161,7 @@ def _plotter() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "kayrros_ext.plots":
             raise
-        raise UsageError(
+        raise KayrrosError(
             "This version draws nothing yet. Write the results to a file: kayrros results ID -o FILE"
         ) from None
 

@@ -28,10 +28,12 @@ app = typer.Typer()
 )
 def login(
     run: Run,
-    email: Annotated[str | None, typer.Option(help="Account; else KAYRROS_EMAIL, the profile's, or asked for.")] = None,
+    email: Annotated[
+        str | None, typer.Option(metavar="EMAIL", help="Account; else KAYRROS_EMAIL, the profile's, or asked for.")
+    ] = None,
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,  # noqa: FBT002
-    base_url: Annotated[str | None, typer.Option(help="Data host, for the profile.")] = None,
-    auth_url: Annotated[str | None, typer.Option(help="Login host, for the profile.")] = None,
+    base_url: Annotated[str | None, typer.Option(metavar="URL", help="Data host, for the profile.")] = None,
+    auth_url: Annotated[str | None, typer.Option(metavar="URL", help="Login host, for the profile.")] = None,
 ) -> None:
     """Log in once, and keep what that takes.
 
@@ -59,7 +61,7 @@ def login(
 
 @command(app, "logout", "kayrros logout", "kayrros logout --profile staging", prints_data=False)
 def logout(run: Run) -> None:
-    """Forget the token of the account, and its password in the keyring.
+    """Forget the token, and the password in the keyring.
 
     What the environment, the config file or netrc hold is yours, and stays.
     """
@@ -103,7 +105,10 @@ def whoami(run: Run) -> None:
 
 @command(app, "config", "kayrros config", "kayrros config --profile staging --json")
 def config(run: Run) -> None:
-    """Show each setting and where it comes from; secrets are masked, and nothing is sent."""
+    """Show each setting and where it comes from.
+
+    Secrets are masked, and nothing is sent.
+    """
     from kayrros_ext.cli.accounts import kept_token
     from kayrros_ext.credentials import from_netrc
     from kayrros_ext.keyrings import Keyring
@@ -184,9 +189,10 @@ def _keep_account(run: Run, account: "Account", values: dict[str, str]) -> None:
     from kayrros_ext.profiles import config_path
 
     path = config_path()
+    if path is None:
+        run.say("There is no place for a config file. Set KAYRROS_EMAIL, or KAYRROS_CONFIG.")
+        return
     try:
-        if path is None:
-            raise ConfigurationError("There is no place for a config file. Set KAYRROS_EMAIL, or KAYRROS_CONFIG.")
         write_profile(path, account.profile, values)
     except ConfigurationError as error:  # the login itself is done
         run.say(str(error))
@@ -197,7 +203,7 @@ def _what_is_kept(me: "Identity", *, kept: bool) -> str:
         return "The password is in the keyring."
     if me.token_cache == "off":  # noqa: S105 - no password
         return (
-            "Nothing is kept: a token of this machine, where a mock may listen, is kept with KAYRROS_TOKEN_CACHE=on alone. Set "
+            "Nothing is kept: that of this machine, where a mock may listen, is with KAYRROS_TOKEN_CACHE=on alone. Set "
             "KAYRROS_PASSWORD for the other commands."
         )
     return "The token is kept, the password is not, for want of a keyring: log in again once the token has ended."
