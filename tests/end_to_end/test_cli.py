@@ -1,0 +1,455 @@
+"""The command: data on stdout, talk on stderr, exit codes, terminals, pipes and Ctrl-C, each with a real process."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from kayrros_ext.cli.exits import MEANING
+from kayrros_ext.testing import Fault, Platform, StaticFile
+from tests.checkout import ROOT
+from tests.command import KAYRROS, Command
+from tests.leaks import PASSWORD
+
+TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
+OTHER = "7d3c1a52-0000-4c7e-9a46-0b8f5c2e91d4"
+NOBODY = {"KAYRROS_EMAIL": None, "KAYRROS_PASSWORD": None}
+
+
+@pytest.fixture
+def kayrros() -> Iterator[Command]:
+    """The command, for the canary account of a platform with a dataset of 3 assets, 4 dates and 2 metrics, and a file."""
+    platform = Platform()
+    email = platform.add_account("canary@example.com", PASSWORD).email
+    tanks = platform.generate(
+        id=TANKS, name="Tanks of Cushing", assets=3, dates=4, metrics=2, file=StaticFile(b"a,b\n1,2\n", "tanks.csv")
+    )
+    other = platform.generate(id=OTHER, name="Tanks of Rotterdam", assets=1, dates=1)
+    platform.add_collection("Oil storage", [tanks.id, other.id], id="oil")
+    with platform.serve() as url:
+        unwanted = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TERM"}
+        clean = {name: value for name, value in os.environ.items() if name not in unwanted}
+        account = {"KAYRROS_EMAIL": email, "KAYRROS_PASSWORD": PASSWORD}
+        yield Command(platform, {**clean, **platform.environment(url), **account, "PYTHONWARNINGS": "error"})
+
+
+def test_data_goes_to_stdout_and_talk_to_stderr(kayrros: Command) -> None:
+    """So that what stands behind a pipe gets data alone; with --quiet there is no talk."""
+    done = kayrros("collections")
+    assert [["id", "name"], ["oil", "Oil", "storage"]] == [line.split() for line in done.stdout.splitlines()]
+    assert "1 collection\n" == done.stderr
+    assert "" == kayrros("collections", "--quiet").stderr
+    assert "Tanks of Cushing" == kayrros.json("metadata", TANKS)["name"]
+    assert [{"id": "oil", "name": "Oil storage"}] == kayrros.json("collections")
+    assert {TANKS, OTHER} == {row["id"] for row in kayrros.json("datasets", "oil")}
+    assert "canary@example.com" == kayrros.json("whoami")["email"]
+
+
+def test_results_in_every_format_are_the_same_rows(kayrros: Command) -> None:
+    """CSV unless told otherwise where stdout is no terminal; a table for eyes."""
+    rows = kayrros.json("results", TANKS)
+    assert 24 == len(rows)
+    lines = kayrros("results", TANKS, "--format", "ndjson").stdout.splitlines()
+    assert rows == [json.loads(line) for line in lines]
+    plain = list(csv.DictReader(kayrros("results", TANKS).stdout.splitlines()))
+    assert [(row["asset_id"], row["value"]) for row in rows] == [
+        (row["asset_id"], float(row["value"])) for row in plain
+    ]
+    table = kayrros("results", TANKS, "--format", "table").stdout.splitlines()
+    assert ["asset_id", "asset_name", "value_date", "metric", "value"] == table[0].split()
+    assert 25 == len(table)
+
+
+def test_dates_assets_and_metrics_are_chosen(kayrros: Command) -> None:
+    """The API has no filter for metrics: these are chosen here."""
+    rows = kayrros.json("results", TANKS)
+    asset, metric, date = rows[0]["asset_id"], rows[0]["metric"], rows[0]["value_date"]
+    found = kayrros.json("results", TANKS, "--asset", asset, "--metric", metric, "--from", date, "--to", date)
+    assert [rows[0]] == found
+
+
+def test_results_go_into_a_file(kayrros: Command, tmp_path: Path) -> None:
+    """In the format of its ending; its path is the data. What is known of the request is in its metadata."""
+    metric = kayrros.json("results", TANKS)[0]["metric"]
+    done = kayrros("results", TANKS, "-o", tmp_path / "x.parquet", "--metric", metric, "--from", "2000-01-01")
+    assert (0, f"{tmp_path / 'x.parquet'}\n") == (done.returncode, done.stdout)
+    assert "12 rows, in 1 request\n" == done.stderr
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert {metric} == set(table["metric"].to_pylist())
+    about = table.schema.metadata
+    assert (TANKS, metric, "2000-01-01T00:00:00+00:00") == tuple(
+        about[name].decode() for name in (b"dataset_id", b"metrics", b"start")
+    )
+
+
+def test_a_metric_that_no_row_has_is_named_with_those_there_are(kayrros: Command, tmp_path: Path) -> None:
+    """And there is no file."""
+    known = {row["metric"] for row in kayrros.json("results", TANKS)}
+    done = kayrros("results", TANKS, "--metric", "nope", "-o", tmp_path / "x.csv")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert all(name in done.stderr for name in known)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "arguments", "variables"),
+    [
+        (2, "No such option", ["results", TANKS, "--nope"], {}),
+        (2, "Missing argument", ["results"], {}),
+        (2, "--from is 'yesterday'", ["results", TANKS, "--from", "yesterday"], {}),
+        (2, "lies before --from", ["results", TANKS, "--from", "2024-02-01", "--to", "2024-01-01"], {}),
+        (2, "its ending says no format", ["results", TANKS, "-o", "x.doc"], {}),
+        (2, "don't go together", ["results", TANKS, "-o", "x.csv", "--json"], {}),
+        (2, "don't go together", ["results", TANKS, "--format", "csv", "--json"], {}),
+        (2, "don't go together", ["download", TANKS, "--overwrite", "--skip-existing"], {}),
+        (2, "no dataset 'abc'", ["metadata", "abc"], {}),
+        (2, "no profile 'nope'", ["whoami", "--profile", "nope"], {}),
+        (2, "plain http", ["collections"], {"KAYRROS_BASE_URL": "http://example.com"}),
+        (2, "503:0.1", ["mock", "--fault", "503:2"], {}),
+        (2, "503:0.1", ["mock", "--fault", "gremlins"], {}),
+        (2, "knows no faults", ["mock", "--prism", "--fault", "503"], {}),
+        (3, "kayrros login", ["collections"], NOBODY),
+        (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": None}),
+        (3, "The login was refused (status 401", ["collections"], {"KAYRROS_PASSWORD": "wrong"}),
+        (3, "kayrros login", ["collections"], {**NOBODY, "KAYRROS_TOKEN": "wrong"}),
+        (4, "404", ["metadata", "00000000-0000-4000-8000-000000000000"], {}),
+        (1, "can't listen on port", ["mock", "--port", "PORT"], {}),
+    ],
+)
+def test_each_failure_has_its_exit_code_and_ends_in_one_line(
+    code: int, words: str, arguments: list[str], variables: dict[str, str | None], kayrros: Command, tmp_path: Path
+) -> None:
+    """Which says what happened; no traceback, and nothing on stdout."""
+    port = kayrros.environment["KAYRROS_BASE_URL"].rpartition(":")[2]
+    done = kayrros(*[argument.replace("PORT", port) for argument in arguments], **variables)
+    assert (code, "") == (done.returncode, done.stdout), done.stderr
+    *before, last = done.stderr.splitlines()
+    assert words in last
+    assert last.startswith("kayrros: ") or before[0].startswith("Usage: ")
+    assert not before or before[0].startswith("Usage: ")
+
+
+def test_a_platform_that_fails_is_1_and_a_traceback_wants_debug(kayrros: Command) -> None:
+    """One line without --debug."""
+    kayrros.platform.fail_next(500, times=None, operation="getDatasetMetadata")
+    assert 1 == kayrros("metadata", TANKS).returncode
+    assert 1 == kayrros("metadata", TANKS).stderr.count("\n")
+    done = kayrros("metadata", TANKS, "--debug")
+    assert (1, True) == (done.returncode, "Traceback (most recent call last)" in done.stderr)
+
+
+def test_a_gap_is_5_where_the_rest_may_come(kayrros: Command) -> None:
+    """And is named; else it is a failure that names the option."""
+    kayrros.platform.max_rows = 6
+    kayrros.platform.fail_when(lambda it: b"time_range" in it.body, 500, times=1, operation="getDatasetResults")
+    done = kayrros("results", TANKS, "--on-gap", "warn", "--format", "ndjson")
+    assert 5 == done.returncode, done.stderr
+    assert "Missing: " in done.stderr
+    assert 0 < len(done.stdout.splitlines()) < 24
+    kayrros.platform.fail_when(lambda it: b"time_range" in it.body, 500, times=1, operation="getDatasetResults")
+    done = kayrros("results", TANKS)
+    assert 1 == done.returncode
+    assert "--on-gap warn" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "ndjson", "table"])
+def test_a_reader_that_has_enough_ends_it_quietly(form: str, kayrros: Command) -> None:
+    """`kayrros results ID | head -1`: nothing on stderr, and no failure."""
+    large = kayrros.platform.generate(assets=100, dates=300)
+    process = kayrros.start("results", large.id, "--format", form)
+    assert process.stdout and process.stderr
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert "" == process.stderr.read().replace("60,000 rows, in 1 request\n", "")
+    process.stderr.close()
+    assert 0 == process.wait(60)
+
+
+def test_a_reader_that_never_was_there_ends_it_quietly(kayrros: Command) -> None:
+    """Also where all of it fits into what is held back until the end."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [KAYRROS, "collections"], env=kayrros.environment, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (0, b"1 collection\n") == (done.returncode, done.stderr)
+
+
+def test_ctrl_c_is_130(kayrros: Command) -> None:
+    """At once, in the middle of a request, in one line, and without a file."""
+    asked = threading.Event()
+    kayrros.platform.fail_when(lambda it: it.operation == "getDatasetResults" and (asked.set() or True), Fault.late(30))
+    process = kayrros.start("results", TANKS)
+    assert asked.wait(60)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=20)
+    assert (130, "", "kayrros: interrupted") == (process.returncode, out, said.strip())
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_table_fits_the_terminal(columns: int, kayrros: Command) -> None:
+    """What is too long is cut short, and says so; its head is bold."""
+    kayrros.platform.add_collection("A name that goes on and on, beyond eighty columns of any terminal" * 3, [])
+    for arguments in (["collections"], ["results", TANKS], ["metadata", TANKS], ["config"]):
+        seen = kayrros.in_terminal(*arguments, columns=columns)
+        lines = re.sub(r"\x1b\[\d+m", "", seen.shown).splitlines()
+        assert 0 == seen.code
+        assert columns >= max(map(len, lines)), arguments
+        assert seen.shown.startswith("\x1b[1m")
+    assert "…" in kayrros.in_terminal("collections", columns=columns).shown
+
+
+def test_there_is_no_colour_where_nobody_wants_it(kayrros: Command) -> None:
+    """In a pipe, with NO_COLOR, in a terminal that is dumb."""
+    assert "\x1b" not in kayrros("results", TANKS, "--format", "table").stdout
+    assert "\x1b" not in kayrros.in_terminal("results", TANKS, NO_COLOR="1").shown
+    assert "\x1b" not in kayrros.in_terminal("results", TANKS, TERM="dumb").shown
+
+
+def test_progress_is_shown_in_a_terminal_alone(kayrros: Command, tmp_path: Path) -> None:
+    """Rows and requests, or bytes; none in a pipe, nor with --quiet, nor among the rows of a terminal."""
+    kayrros.platform.max_rows = 6
+    assert re.search(
+        r"results .*\d+ rows, \d+ requests", kayrros.in_terminal("results", TANKS, "-o", tmp_path / "x.csv").shown
+    )
+    assert "download" in kayrros.in_terminal("download", TANKS, tmp_path, "--overwrite").shown
+    quiet = kayrros.in_terminal("results", TANKS, "-q", "-o", tmp_path / "x.csv")
+    assert f"{tmp_path / 'x.csv'}\r\n" == quiet.shown
+    assert "results" not in kayrros("results", TANKS, "-o", tmp_path / "x.csv").stderr
+    assert "results" not in kayrros.in_terminal("results", TANKS).shown
+
+
+def test_what_a_server_sends_steers_no_terminal(kayrros: Command) -> None:
+    """Names are one line without escapes."""
+    kayrros.platform.add_collection("red\x1b[31m\nalert", [])
+    assert "red [31m alert" in kayrros("collections").stdout
+
+
+def test_a_dataset_that_was_listed_is_found_by_its_beginning_or_its_name(kayrros: Command) -> None:
+    """A collection by its name, too. Not before it was listed; and never where two are meant: these are named."""
+    assert 2 == kayrros("metadata", "tanks of cushing").returncode
+    assert 0 == kayrros("collections").returncode
+    assert 0 == kayrros("datasets", "oil storage").returncode
+    assert TANKS == kayrros.json("metadata", "tanks of CUSHING")["id"]
+    assert TANKS == kayrros.json("metadata", "tanks of c")["id"]
+    assert OTHER == kayrros.json("metadata", OTHER[:11])["id"]
+    done = kayrros("metadata", "7d3c1a52")
+    assert 2 == done.returncode
+    assert all(word in done.stderr for word in (TANKS, OTHER, "Tanks of Cushing", "Tanks of Rotterdam"))
+
+
+def test_names_are_of_one_account_and_for_its_owner_alone(kayrros: Command, home: Path) -> None:
+    """Another account has seen none of them; the file has mode 0600, its folder 0700. A broken one is none."""
+    kayrros("datasets", "oil")
+    [file] = (home / "cache" / "names").iterdir()
+    assert (0o600, 0o700) == (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777)
+    assert 0 == kayrros("metadata", "Tanks of Cushing").returncode
+    account = kayrros.platform.environment("")
+    others = {name: account[name] for name in ("KAYRROS_EMAIL", "KAYRROS_PASSWORD")}
+    assert "no dataset 'Tanks of Cushing'" in kayrros("metadata", "Tanks of Cushing", **others).stderr
+    file.write_text("[1")
+    assert "no dataset 'Tanks of Cushing'" in kayrros("metadata", "Tanks of Cushing").stderr
+
+
+def test_a_download_prints_its_path_and_replaces_nothing_unasked(kayrros: Command, tmp_path: Path) -> None:
+    """What is there is left alone; --overwrite and --skip-existing say otherwise; --sha256 is held to."""
+    done = kayrros("download", TANKS, tmp_path / "data")
+    file = tmp_path / "data" / "tanks.csv"
+    assert (0, f"{file}\n", b"a,b\n1,2\n") == (done.returncode, done.stdout, file.read_bytes())
+    file.write_bytes(b"mine")
+    refused = kayrros("download", TANKS, tmp_path / "data")
+    assert (1, "") == (refused.returncode, refused.stdout)
+    assert "--overwrite" in refused.stderr and "overwrite=" not in refused.stderr
+    assert not kayrros.json("download", TANKS, tmp_path / "data", "--skip-existing")["new"]
+    assert b"mine" == file.read_bytes()
+    assert 1 == kayrros("download", TANKS, tmp_path / "data", "--overwrite", "--sha256", "0" * 64).returncode
+    assert b"mine" == file.read_bytes()
+    assert {"path": str(file), "size": 8, "new": True}.items() <= kayrros.json(
+        "download", TANKS, tmp_path / "data", "--overwrite"
+    ).items()
+
+
+def test_what_happens_is_said_without_secrets(kayrros: Command) -> None:
+    """-vv says each request; the canaries are watched in all that a test runs."""
+    assert "HTTP Request: POST" in kayrros("metadata", TANKS, "-vv").stderr
+    assert "HTTP Request" not in kayrros("metadata", TANKS, "-v").stderr
+    assert "getDatasetResults: 24 rows" in kayrros("results", TANKS, "-v").stderr
+
+
+@pytest.mark.holds_secrets("cache/tokens/*")
+def test_a_login_without_a_keyring_keeps_its_token_for_the_next_command(kayrros: Command, home: Path) -> None:
+    """No second login and no password are needed, until `kayrros logout`; then there is nobody."""
+    kept = {**NOBODY, "KAYRROS_TOKEN_CACHE": "on"}
+    login = kayrros("login", "--email", "canary@example.com", "--password-stdin", stdin=f"{PASSWORD}\n", **kept)
+    assert 0 == login.returncode, login.stderr
+    assert "The token is kept, the password is not" in login.stderr
+    assert '[default]\nemail = "canary@example.com"\n' == (home / "config.toml").read_text()
+    assert 0o600 == (home / "config.toml").stat().st_mode & 0o777
+    assert 1 == kayrros.platform.logins
+    me = kayrros.json("whoami", **kept)
+    assert ("canary@example.com", "login", True) == (me["email"], me["source"], me["token_held"])
+    assert 0 == kayrros("collections", **kept).returncode
+    assert 1 == kayrros.platform.logins
+    assert ["token", "kept of a login"] == [
+        row[key] for row in kayrros.json("config", **kept) if row["setting"] == "token" for key in ("setting", "source")
+    ]
+    kayrros.platform.expire_tokens()
+    ended = kayrros("collections", **kept)
+    assert (3, True) == (ended.returncode, "kayrros login" in ended.stderr)
+    assert "Forgot the token of canary@example.com." in kayrros("logout", **kept).stderr
+    assert 3 == kayrros("collections", **kept).returncode
+
+
+def test_a_login_asks_for_a_password_without_echo(kayrros: Command) -> None:
+    """In a terminal; the canary would show in what it displayed."""
+    seen = kayrros.in_terminal("login", typed=f"{PASSWORD}\n", KAYRROS_PASSWORD=None)
+    assert PASSWORD not in seen.shown
+    assert (0, True) == (seen.code, "Password: " in seen.shown)
+    assert 1 == kayrros.platform.logins
+
+
+def test_a_password_is_never_an_argument(kayrros: Command) -> None:
+    """There is no such option; without a terminal, a variable or stdin has it."""
+    assert "No such option" in kayrros("login", "--password", "secret").stderr
+    done = kayrros("login", KAYRROS_PASSWORD=None)
+    assert (2, True) == (done.returncode, "--password-stdin" in done.stderr)
+    assert 2 == kayrros("login", "--password-stdin", KAYRROS_PASSWORD=None).returncode
+
+
+def test_a_login_that_is_refused_changes_nothing(kayrros: Command, home: Path) -> None:
+    """One attempt, exit code 3, and no profile."""
+    done = kayrros("login", "--profile", "new", "--email", "canary@example.com", KAYRROS_PASSWORD="wrong")
+    assert (3, "") == (done.returncode, (home / "config.toml").read_text())
+    assert 1 == len(kayrros.platform.requests)
+
+
+@pytest.mark.holds_secrets("cache/tokens/*")
+def test_a_login_makes_a_profile_with_hosts_and_leaves_the_others_alone(kayrros: Command, home: Path) -> None:
+    """Comments stay; never is there a password."""
+    url = kayrros.environment["KAYRROS_BASE_URL"]
+    (home / "config.toml").write_text('# mine\n[default]\nemail = "me@example.com"  # old\n')
+    hosts = ["--base-url", url, "--auth-url", url]
+    gone = {"KAYRROS_BASE_URL": None, "KAYRROS_AUTH_URL": None, "KAYRROS_TOKEN_CACHE": "on"}
+    assert 0 == kayrros("login", "--profile", "local", *hosts, **gone).returncode
+    written = (home / "config.toml").read_text()
+    assert written.startswith('# mine\n[default]\nemail = "me@example.com"  # old\n')
+    assert {'email = "canary@example.com"', f'base_url = "{url}"', f'auth_url = "{url}"'} <= set(written.splitlines())
+    assert 0 == kayrros("collections", "--profile", "local", **NOBODY, **gone).returncode
+    assert 1 == kayrros.platform.logins
+
+
+@pytest.mark.holds_secrets("config.toml")
+def test_a_profile_with_a_token_of_its_own_is_not_logged_in_over(kayrros: Command, home: Path) -> None:
+    """That token would come first. Nothing is sent."""
+    (home / "config.toml").write_text(f'[mine]\ntoken = "{PASSWORD}"\n')
+    done = kayrros("login", "--profile", "mine")
+    assert (2, True) == (done.returncode, "profile mine holds credentials of its own" in done.stderr)
+    assert not kayrros.platform.requests
+
+
+def test_config_masks_secrets_and_names_their_sources(kayrros: Command) -> None:
+    """One row for each setting that there is."""
+    rows = {row["setting"]: (row["value"], row["source"]) for row in kayrros.json("config")}
+    assert ("**********", "KAYRROS_PASSWORD") == rows["password"]
+    assert ("canary@example.com", "KAYRROS_EMAIL") == rows["email"]
+    assert "KAYRROS_BASE_URL" == rows["base_url"][1]
+
+
+def test_the_mock_serves_until_ctrl_c(kayrros: Command) -> None:
+    """It prints what to export, says each request with -v, and ends with 0."""
+    process = kayrros.start("mock", "--port", 0, "--json", "--latency", 0, "--fault", "503:0", "-v")
+    assert process.stdout
+    text = ""
+    while not text.rstrip().endswith("}"):
+        text += process.stdout.readline()
+    assert "Crude oil storage, selected terminals" == kayrros.json("metadata", TANKS, **json.loads(text))["name"]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (0, True) == (process.returncode, f"GET /v1/collection/dataset/summary/{TANKS} 200" in said)
+
+
+def test_every_command_has_help_with_examples_that_can_be_run(kayrros: Command) -> None:
+    """Each example is of a command that there is, with options that it has; and all stand in the reference."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kayrros_ext.cli.reference"], env=kayrros.environment, capture_output=True, text=True
+    )
+    assert 0 == done.returncode, done.stderr
+    commands = re.findall(r"^## kayrros (\w+)$", done.stdout, re.MULTILINE)
+    assert 11 == len(commands)
+    for section in done.stdout.split("\n## ")[1:]:
+        name, options = (
+            section.split()[1],
+            set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section.partition("Options:")[2])),
+        )
+        examples = re.findall(r"^ +\$ kayrros (.*)$", section, re.MULTILINE)
+        assert examples, name
+        for example in examples:
+            words = shlex.split(example.partition("|")[0].partition("<")[0])
+            assert name == words[0]
+            assert {word for word in words if word.startswith("-")} <= options
+
+
+def test_exit_codes_are_documented(kayrros: Command) -> None:
+    """In the help, and on the page."""
+    shown = kayrros("--help").stdout
+    page = (ROOT / "docs" / "cli.md").read_text()
+    for code, words in MEANING.items():
+        assert re.search(rf"^ +{code}  {re.escape(words)}$", shown, re.MULTILINE)
+        assert f"| {code} | {words} |" in page
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["results", "--help"], ["--version"]])
+def test_what_is_heavy_is_not_imported_to_show_help(arguments: list[str]) -> None:
+    """HTTP, tables and rich come with the command that needs them."""
+    heavy = {"httpx", "pyarrow", "rich", "attrs", "logging", "kayrros_ext.client"}
+    code = (
+        f"import sys; from kayrros_ext.cli.app import run; run({arguments}); sys.exit(bool({heavy} & set(sys.modules)))"
+    )
+    assert 0 == subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_one_line_says_what_to_install(missing: str, kayrros: Command) -> None:
+    """No traceback."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from kayrros_ext.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "collections"],
+        env=kayrros.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert 'pip install "kayrros-client[cli]"' in done.stderr
+
+
+def test_a_shell_completes_ids_that_were_listed(kayrros: Command) -> None:
+    """And commands."""
+    kayrros("datasets", "oil")
+
+    def complete(words: str) -> list[str]:
+        asked = {"_KAYRROS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        found: list[str] = kayrros(**asked).stdout.split()
+        return found
+
+    assert ["metadata", "mock"] == sorted(complete("kayrros m"))
+    assert [TANKS, OTHER] == sorted(complete("kayrros metadata 7d3c"), reverse=True)
+
+
+def test_it_runs_as_a_module_too(kayrros: Command) -> None:
+    """`python -m kayrros_ext.cli`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kayrros_ext.cli", "--version"], env=kayrros.environment, capture_output=True, text=True
+    )
+    assert re.fullmatch(r"kayrros-client \d+\.\d+\.\d+\S*\n", done.stdout)
