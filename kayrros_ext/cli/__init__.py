@@ -9,6 +9,8 @@ _NEEDED = {"typer", "rich"}
 def main() -> int:
     """Run the command on the arguments of the process; its exit code."""
     try:
+        import rich  # noqa: F401 - what needs it imports it later, and would fail then
+
         from kayrros_ext.cli.app import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _NEEDED:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kayrros_ext.cli import catalogue, download, mock, results, session
-from kayrros_ext.cli.common import State
+from kayrros_ext.cli.common import ReaderGoneError, State
 from kayrros_ext.cli.exits import DONE, INTERRUPTED, MEANING, exit_code, line
 
 _CODES = "\n".join(f"  {code:>3}  {words}" for code, words in MEANING.items())
@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="kayrros", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGoneError):
         _drop_output()
         return DONE
     except typer.TyperException as error:  # what typer has to say of arguments: the usage, and a line

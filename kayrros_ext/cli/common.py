@@ -63,6 +63,10 @@ class Run:
         return find_account(self.profile)
 
 
+class ReaderGoneError(Exception):
+    """Nobody reads stdout any more. Not an OSError: typer makes a failure of those."""
+
+
 class State:
     """What is left of a run that fails: whether its user wants a traceback."""
 
@@ -96,7 +100,10 @@ def command(
         @functools.wraps(function)
         def run(**given: Any) -> None:
             options = {key: given.pop(key, default) for key, (_, default) in _COMMON.items()}
-            function(Run(**options), **given)
+            try:
+                function(Run(**options), **given)
+            except BrokenPipeError as error:
+                raise ReaderGoneError from error
 
         own = list(inspect.signature(function).parameters.values())[1:]
         kind = inspect.Parameter.KEYWORD_ONLY

@@ -1,7 +1,6 @@
 """`kayrros mock`: a Kayrros on this machine, to try things out with."""
 
 import contextlib
-import logging
 import re
 import signal
 import sys
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _FAULTS = "html, cut, dropped, truncated, bad_gzip"
-_log = logging.getLogger("kayrros_ext.mock")
 
 
 @command(
@@ -89,14 +87,18 @@ def _serve_prism(port: int) -> Iterator[dict[str, str]]:
 def _serve_fake(
     port: int, latency: float, max_rows: int | None, token_lifetime: float | None, faults: list[str]
 ) -> Iterator[dict[str, str]]:
+    import logging
+
     from kayrros_ext.testing import Answer, Platform, Request
+
+    log = logging.getLogger("kayrros_ext.mock")
 
     class Talking(Platform):
         """Says each request to the log."""
 
         def handle(self, request: Request) -> Answer:
             answer = super().handle(request)
-            _log.info("%s %s %s %s", request.method, request.path, answer.status, request.fault or "")
+            log.info("%s %s %s %s", request.method, request.path, answer.status, request.fault or "")
             self.requests.clear()  # it runs for days, and nobody looks at them
             return answer
 

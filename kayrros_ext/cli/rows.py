@@ -1,5 +1,6 @@
 """Results to stdout, part by part."""
 
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,9 @@ _BATCH = 1000
 def write_text(parts: "Iterator[Results]", form: str) -> None:
     """Write CSV, JSON or NDJSON, all columns."""
     sys.stdout.flush()
+    first = next(parts, None)  # before the head, so that what fails at once writes nothing
     sink = TextSink(sys.stdout.buffer, _DIALECTS[form])
-    for part in parts:
+    for part in itertools.chain([first] if first else [], parts):
         sink.write(part.table)
         sys.stdout.buffer.flush()
     sink.end({})

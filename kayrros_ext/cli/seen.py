@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import re
 import secrets
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 Kind = Literal["collections", "datasets"]
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MOST_NAMED = 5
-
-_log = logging.getLogger("kayrros_ext")
 
 
 def remember(account: "Account", kind: Kind, names: dict[str, str]) -> None:
@@ -35,7 +32,9 @@ def remember(account: "Account", kind: Kind, names: dict[str, str]) -> None:
             json.dump(known, file)
         part.replace(path)
     except OSError as error:
-        _log.debug("The names could not be kept in %s (%s).", path, type(error).__name__)
+        import logging
+
+        logging.getLogger("kayrros_ext").debug("The names could not be kept in %s (%s).", path, type(error).__name__)
 
 
 def resolve(account: "Account", kind: Kind, text: str) -> str:

@@ -29,11 +29,16 @@ app = typer.Typer()
 def login(
     run: Run,
     email: Annotated[
-        str | None, typer.Option(metavar="EMAIL", help="Account; else KAYRROS_EMAIL, the profile's, or asked for.")
+        str | None,
+        typer.Option("--email", metavar="EMAIL", help="Account; else KAYRROS_EMAIL, the profile's, or asked for."),
     ] = None,
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,  # noqa: FBT002
-    base_url: Annotated[str | None, typer.Option(metavar="URL", help="Data host, for the profile.")] = None,
-    auth_url: Annotated[str | None, typer.Option(metavar="URL", help="Login host, for the profile.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", metavar="URL", help="Data host, for the profile.")
+    ] = None,
+    auth_url: Annotated[
+        str | None, typer.Option("--auth-url", metavar="URL", help="Login host, for the profile.")
+    ] = None,
 ) -> None:
     """Log in once, and keep what that takes.
 
