@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 
+from kayrros_ext.cli.app import run
 from kayrros_ext.testing import Platform
 
 KAYRROS = Path(sys.executable).with_name("kayrros")
@@ -34,7 +36,9 @@ class Command:
     platform: Platform
     environment: dict[str, str]
 
-    def __call__(self, *arguments: object, stdin: str | None = None, **variables: str | None) -> Any:
+    def __call__(
+        self, *arguments: object, stdin: str | None = None, **variables: str | None
+    ) -> "subprocess.CompletedProcess[str]":
         """Run it to its end, with pipes; a variable that is None is taken out."""
         return subprocess.run(
             [KAYRROS, *map(str, arguments)],
@@ -93,6 +97,32 @@ class Command:
         """The environment, with some variables changed."""
         changed = {**self.environment, **variables}
         return {name: value for name, value in changed.items() if value is not None}
+
+
+@attrs.frozen
+class Inside:
+    """The command in this process, where that shows the same and takes a tenth of the time. Called as Command is."""
+
+    command: Command
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: object, **variables: str | None) -> "subprocess.CompletedProcess[str]":
+        words = [str(argument) for argument in arguments]
+        with self.monkeypatch.context() as patch:
+            for name in set(os.environ) - {"PYTEST_CURRENT_TEST"}:
+                patch.delenv(name)
+            for name, value in self.command.variables(**variables).items():
+                patch.setenv(name, value)
+            code = run(words)
+        said = self.capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, said.out, said.err)
+
+    def json(self, *arguments: object, **variables: str | None) -> Any:
+        """What it prints with --json."""
+        done = self(*arguments, "--json", **variables)
+        assert 0 == done.returncode, done.stderr
+        return json.loads(done.stdout)
 
 
 def _pieces(terminal: int) -> Iterator[bytes]:

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
-from kayrros_ext.cli import catalogue, download, mock, results, session
+from kayrros_ext.cli.catalogue import app as catalogue
 from kayrros_ext.cli.common import ReaderGoneError, State
+from kayrros_ext.cli.download import app as download
 from kayrros_ext.cli.exits import DONE, INTERRUPTED, MEANING, exit_code, line
+from kayrros_ext.cli.mock import app as mock
+from kayrros_ext.cli.results import app as results
+from kayrros_ext.cli.session import app as session
 
 _CODES = "\n".join(f"  {code:>3}  {words}" for code, words in MEANING.items())
 
@@ -27,7 +31,7 @@ app = typer.Typer(
     f"\b\nExit codes:\n{_CODES}",
 )
 for group in (session, catalogue, results, download, mock):
-    app.registered_commands += group.app.registered_commands
+    app.registered_commands += group.registered_commands
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it

@@ -9,21 +9,21 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext.cli.app import run
 from kayrros_ext.cli.exits import MEANING
-from kayrros_ext.testing import Fault, Platform, StaticFile
+from kayrros_ext.testing import Fault, Platform, Request, StaticFile
 from tests.checkout import ROOT
-from tests.command import KAYRROS, Command
+from tests.command import KAYRROS, Command, Inside
 from tests.leaks import PASSWORD
 
 TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 OTHER = "7d3c1a52-0000-4c7e-9a46-0b8f5c2e91d4"
+FIRST_MS = 1_704_153_600_000  # 2024-01-02, the first date of a generated dataset
 NOBODY = {"KAYRROS_EMAIL": None, "KAYRROS_PASSWORD": None}
 
 
@@ -44,24 +44,10 @@ def kayrros() -> Iterator[Command]:
         yield Command(platform, {**clean, **platform.environment(url), **account, "PYTHONWARNINGS": "error"})
 
 
-Inside = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
 def inside(kayrros: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
-    """The command in this process, where that shows the same and takes a tenth of the time: code, stdout and stderr."""
-
-    def call(*arguments: object, **variables: str | None) -> tuple[int, str, str]:
-        with monkeypatch.context() as patch:
-            for name in {*os.environ, *variables} - {"PYTEST_CURRENT_TEST"}:
-                patch.delenv(name, raising=False)
-            for name, value in kayrros.variables(**variables).items():
-                patch.setenv(name, value)
-            code = run([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+    """The same, in this process."""
+    return Inside(kayrros, monkeypatch, capsys)
 
 
 def test_data_goes_to_stdout_and_talk_to_stderr(kayrros: Command) -> None:
@@ -76,33 +62,33 @@ def test_data_goes_to_stdout_and_talk_to_stderr(kayrros: Command) -> None:
     assert "canary@example.com" == kayrros.json("whoami")["email"]
 
 
-def test_results_in_every_format_are_the_same_rows(kayrros: Command) -> None:
+def test_results_in_every_format_are_the_same_rows(inside: Inside) -> None:
     """CSV unless told otherwise where stdout is no terminal; a table for eyes."""
-    rows = kayrros.json("results", TANKS)
+    rows = inside.json("results", TANKS)
     assert 24 == len(rows)
-    lines = kayrros("results", TANKS, "--format", "ndjson").stdout.splitlines()
+    lines = inside("results", TANKS, "--format", "ndjson").stdout.splitlines()
     assert rows == [json.loads(line) for line in lines]
-    plain = list(csv.DictReader(kayrros("results", TANKS).stdout.splitlines()))
+    plain = list(csv.DictReader(inside("results", TANKS).stdout.splitlines()))
     assert [(row["asset_id"], row["value"]) for row in rows] == [
         (row["asset_id"], float(row["value"])) for row in plain
     ]
-    table = kayrros("results", TANKS, "--format", "table").stdout.splitlines()
+    table = inside("results", TANKS, "--format", "table").stdout.splitlines()
     assert ["asset_id", "asset_name", "value_date", "metric", "value"] == table[0].split()
     assert 25 == len(table)
 
 
-def test_dates_assets_and_metrics_are_chosen(kayrros: Command) -> None:
+def test_dates_assets_and_metrics_are_chosen(inside: Inside) -> None:
     """The API has no filter for metrics: these are chosen here."""
-    rows = kayrros.json("results", TANKS)
+    rows = inside.json("results", TANKS)
     asset, metric, date = rows[0]["asset_id"], rows[0]["metric"], rows[0]["value_date"]
-    found = kayrros.json("results", TANKS, "--asset", asset, "--metric", metric, "--from", date, "--to", date)
+    found = inside.json("results", TANKS, "--asset", asset, "--metric", metric, "--from", date, "--to", date)
     assert [rows[0]] == found
 
 
-def test_results_go_into_a_file(kayrros: Command, tmp_path: Path) -> None:
+def test_results_go_into_a_file(inside: Inside, tmp_path: Path) -> None:
     """In the format of its ending; its path is the data. What is known of the request is in its metadata."""
-    metric = kayrros.json("results", TANKS)[0]["metric"]
-    done = kayrros("results", TANKS, "-o", tmp_path / "x.parquet", "--metric", metric, "--from", "2000-01-01")
+    metric = inside.json("results", TANKS)[0]["metric"]
+    done = inside("results", TANKS, "-o", tmp_path / "x.parquet", "--metric", metric, "--from", "2000-01-01")
     assert (0, f"{tmp_path / 'x.parquet'}\n") == (done.returncode, done.stdout)
     assert "12 rows, in 1 request\n" == done.stderr
     assert {metric} == set(pq.read_table(tmp_path / "x.parquet")["metric"].to_pylist())
@@ -112,10 +98,10 @@ def test_results_go_into_a_file(kayrros: Command, tmp_path: Path) -> None:
     )
 
 
-def test_a_metric_that_no_row_has_is_named_with_those_there_are(kayrros: Command, tmp_path: Path) -> None:
+def test_a_metric_that_no_row_has_is_named_with_those_there_are(inside: Inside, tmp_path: Path) -> None:
     """And there is no file."""
-    known = {row["metric"] for row in kayrros.json("results", TANKS)}
-    done = kayrros("results", TANKS, "--metric", "nope", "-o", tmp_path / "x.csv")
+    known = {row["metric"] for row in inside.json("results", TANKS)}
+    done = inside("results", TANKS, "--metric", "nope", "-o", tmp_path / "x.csv")
     assert (2, "") == (done.returncode, done.stdout)
     assert all(name in done.stderr for name in known)
     assert not list(tmp_path.iterdir())
@@ -151,33 +137,37 @@ def test_each_failure_has_its_exit_code_and_ends_in_one_line(
 ) -> None:
     """Which says what happened; no traceback, and nothing on stdout."""
     port = kayrros.environment["KAYRROS_BASE_URL"].rpartition(":")[2]
-    ended, out, said = inside(*[argument.replace("PORT", port) for argument in arguments], **variables)
-    assert (code, "") == (ended, out), said
-    *before, last = said.splitlines()
+    done = inside(*[argument.replace("PORT", port) for argument in arguments], **variables)
+    assert (code, "") == (done.returncode, done.stdout), done.stderr
+    *before, last = done.stderr.splitlines()
     assert words in last
     assert last.startswith("kayrros: ") or before[0].startswith("Usage: ")
     assert not before or before[0].startswith("Usage: ")
 
 
-def test_a_platform_that_fails_is_1_and_a_traceback_wants_debug(kayrros: Command) -> None:
+def test_a_platform_that_fails_is_1_and_a_traceback_wants_debug(inside: Inside) -> None:
     """One line without --debug."""
-    kayrros.platform.fail_next(500, times=None, operation="getDatasetMetadata")
-    assert 1 == kayrros("metadata", TANKS).returncode
-    assert 1 == kayrros("metadata", TANKS).stderr.count("\n")
-    done = kayrros("metadata", TANKS, "--debug")
+    inside.command.platform.fail_next(500, times=None, operation="getDatasetMetadata")
+    assert 1 == inside("metadata", TANKS).returncode
+    assert 1 == inside("metadata", TANKS).stderr.count("\n")
+    done = inside("metadata", TANKS, "--debug")
     assert (1, True) == (done.returncode, "Traceback (most recent call last)" in done.stderr)
 
 
-def test_a_gap_is_5_where_the_rest_may_come(kayrros: Command) -> None:
+def test_a_gap_is_5_where_the_rest_may_come(inside: Inside) -> None:
     """And is named; else it is a failure that names the option."""
-    kayrros.platform.max_rows = 6
-    kayrros.platform.fail_when(lambda it: b"time_range" in it.body, 500, times=1, operation="getDatasetResults")
-    done = kayrros("results", TANKS, "--on-gap", "warn", "--format", "ndjson")
+
+    def holds_the_first_date(request: Request) -> bool:
+        ends = request.json.get("time_range", {"start_date": 0, "stop_date": 0}) if request.body else {}
+        return bool(ends) and ends["start_date"] <= FIRST_MS <= ends["stop_date"]
+
+    inside.command.platform.max_rows = 6
+    inside.command.platform.fail_when(holds_the_first_date, 500, operation="getDatasetResults")
+    done = inside("results", TANKS, "--on-gap", "warn", "--format", "ndjson")
     assert 5 == done.returncode, done.stderr
     assert "Missing: " in done.stderr
     assert 0 < len(done.stdout.splitlines()) < 24
-    kayrros.platform.fail_when(lambda it: b"time_range" in it.body, 500, times=1, operation="getDatasetResults")
-    done = kayrros("results", TANKS)
+    done = inside("results", TANKS)
     assert 1 == done.returncode
     assert "--on-gap warn" in done.stderr
 
@@ -211,7 +201,12 @@ def test_a_reader_that_never_was_there_ends_it_quietly(kayrros: Command) -> None
 def test_ctrl_c_is_130(kayrros: Command) -> None:
     """At once, in the middle of a request, in one line, and without a file."""
     asked = threading.Event()
-    kayrros.platform.fail_when(lambda it: it.operation == "getDatasetResults" and (asked.set() or True), Fault.late(30))
+
+    def note(_: Request) -> bool:
+        asked.set()
+        return True
+
+    kayrros.platform.fail_when(note, Fault.late(30), operation="getDatasetResults")
     process = kayrros.start("results", TANKS)
     assert asked.wait(60)
     process.send_signal(signal.SIGINT)
@@ -252,53 +247,53 @@ def test_progress_is_shown_in_a_terminal_alone(kayrros: Command, tmp_path: Path)
     assert "results" not in kayrros.in_terminal("results", TANKS).shown
 
 
-def test_what_a_server_sends_steers_no_terminal(kayrros: Command) -> None:
+def test_what_a_server_sends_steers_no_terminal(inside: Inside) -> None:
     """Names are one line without escapes."""
-    kayrros.platform.add_collection("red\x1b[31m\nalert", [])
-    assert "red [31m alert" in kayrros("collections").stdout
+    inside.command.platform.add_collection("red\x1b[31m\nalert", [])
+    assert "red [31m alert" in inside("collections").stdout
 
 
-def test_a_dataset_that_was_listed_is_found_by_its_beginning_or_its_name(kayrros: Command) -> None:
+def test_a_dataset_that_was_listed_is_found_by_its_beginning_or_its_name(inside: Inside) -> None:
     """A collection by its name, too. Not before it was listed; and never where two are meant: these are named."""
-    assert 2 == kayrros("metadata", "tanks of cushing").returncode
-    assert 0 == kayrros("collections").returncode
-    assert 0 == kayrros("datasets", "oil storage").returncode
-    assert TANKS == kayrros.json("metadata", "tanks of CUSHING")["id"]
-    assert TANKS == kayrros.json("metadata", "tanks of c")["id"]
-    assert OTHER == kayrros.json("metadata", OTHER[:11])["id"]
-    done = kayrros("metadata", "7d3c1a52")
+    assert 2 == inside("metadata", "tanks of cushing").returncode
+    assert 0 == inside("collections").returncode
+    assert 0 == inside("datasets", "oil storage").returncode
+    assert TANKS == inside.json("metadata", "tanks of CUSHING")["id"]
+    assert TANKS == inside.json("metadata", "tanks of c")["id"]
+    assert OTHER == inside.json("metadata", OTHER[:11])["id"]
+    done = inside("metadata", "7d3c1a52")
     assert 2 == done.returncode
     assert all(word in done.stderr for word in (TANKS, OTHER, "Tanks of Cushing", "Tanks of Rotterdam"))
 
 
-def test_names_are_of_one_account_and_for_its_owner_alone(kayrros: Command, home: Path) -> None:
+def test_names_are_of_one_account_and_for_its_owner_alone(inside: Inside, home: Path) -> None:
     """Another account has seen none of them; the file has mode 0600, its folder 0700. A broken one is none."""
-    kayrros("datasets", "oil")
+    inside("datasets", "oil")
     [file] = (home / "cache" / "names").iterdir()
     assert (0o600, 0o700) == (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777)
-    assert 0 == kayrros("metadata", "Tanks of Cushing").returncode
-    account = kayrros.platform.environment("")
+    assert 0 == inside("metadata", "Tanks of Cushing").returncode
+    account = inside.command.platform.environment("")
     others = {name: account[name] for name in ("KAYRROS_EMAIL", "KAYRROS_PASSWORD")}
-    assert "no dataset 'Tanks of Cushing'" in kayrros("metadata", "Tanks of Cushing", **others).stderr
+    assert "no dataset 'Tanks of Cushing'" in inside("metadata", "Tanks of Cushing", **others).stderr
     file.write_text("[1")
-    assert "no dataset 'Tanks of Cushing'" in kayrros("metadata", "Tanks of Cushing").stderr
+    assert "no dataset 'Tanks of Cushing'" in inside("metadata", "Tanks of Cushing").stderr
 
 
-def test_a_download_prints_its_path_and_replaces_nothing_unasked(kayrros: Command, tmp_path: Path) -> None:
+def test_a_download_prints_its_path_and_replaces_nothing_unasked(inside: Inside, tmp_path: Path) -> None:
     """What is there is left alone; --overwrite and --skip-existing say otherwise; --sha256 is held to."""
-    done = kayrros("download", TANKS, tmp_path / "data")
+    done = inside("download", TANKS, tmp_path / "data")
     file = tmp_path / "data" / "tanks.csv"
     assert (0, f"{file}\n", b"a,b\n1,2\n") == (done.returncode, done.stdout, file.read_bytes())
     file.write_bytes(b"mine")
-    refused = kayrros("download", TANKS, tmp_path / "data")
+    refused = inside("download", TANKS, tmp_path / "data")
     assert (1, "") == (refused.returncode, refused.stdout)
     assert "--overwrite" in refused.stderr
     assert "overwrite=" not in refused.stderr
-    assert not kayrros.json("download", TANKS, tmp_path / "data", "--skip-existing")["new"]
+    assert not inside.json("download", TANKS, tmp_path / "data", "--skip-existing")["new"]
     assert b"mine" == file.read_bytes()
-    assert 1 == kayrros("download", TANKS, tmp_path / "data", "--overwrite", "--sha256", "0" * 64).returncode
+    assert 1 == inside("download", TANKS, tmp_path / "data", "--overwrite", "--sha256", "0" * 64).returncode
     assert b"mine" == file.read_bytes()
-    assert {"path": str(file), "size": 8, "new": True}.items() <= kayrros.json(
+    assert {"path": str(file), "size": 8, "new": True}.items() <= inside.json(
         "download", TANKS, tmp_path / "data", "--overwrite"
     ).items()
 
@@ -350,11 +345,11 @@ def test_a_password_is_never_an_argument(kayrros: Command) -> None:
     assert 2 == kayrros("login", "--password-stdin", KAYRROS_PASSWORD=None).returncode
 
 
-def test_a_login_that_is_refused_changes_nothing(kayrros: Command, home: Path) -> None:
+def test_a_login_that_is_refused_changes_nothing(inside: Inside, home: Path) -> None:
     """One attempt, exit code 3, and no profile."""
-    done = kayrros("login", "--profile", "new", "--email", "canary@example.com", KAYRROS_PASSWORD="wrong")
+    done = inside("login", "--profile", "new", "--email", "canary@example.com", KAYRROS_PASSWORD="wrong")
     assert (3, "") == (done.returncode, (home / "config.toml").read_text())
-    assert 1 == len(kayrros.platform.requests)
+    assert 1 == len(inside.command.platform.requests)
 
 
 @pytest.mark.holds_secrets("cache/tokens/*")
@@ -373,17 +368,17 @@ def test_a_login_makes_a_profile_with_hosts_and_leaves_the_others_alone(kayrros:
 
 
 @pytest.mark.holds_secrets("config.toml")
-def test_a_profile_with_a_token_of_its_own_is_not_logged_in_over(kayrros: Command, home: Path) -> None:
+def test_a_profile_with_a_token_of_its_own_is_not_logged_in_over(inside: Inside, home: Path) -> None:
     """That token would come first. Nothing is sent."""
     (home / "config.toml").write_text(f'[mine]\ntoken = "{PASSWORD}"\n')
-    done = kayrros("login", "--profile", "mine")
+    done = inside("login", "--profile", "mine")
     assert (2, True) == (done.returncode, "profile mine holds credentials of its own" in done.stderr)
-    assert not kayrros.platform.requests
+    assert not inside.command.platform.requests
 
 
-def test_config_masks_secrets_and_names_their_sources(kayrros: Command) -> None:
+def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
     """One row for each setting that there is."""
-    rows = {row["setting"]: (row["value"], row["source"]) for row in kayrros.json("config")}
+    rows = {row["setting"]: (row["value"], row["source"]) for row in inside.json("config")}
     assert ("**********", "KAYRROS_PASSWORD") == rows["password"]
     assert ("canary@example.com", "KAYRROS_EMAIL") == rows["email"]
     assert "KAYRROS_BASE_URL" == rows["base_url"][1]
@@ -427,9 +422,9 @@ def test_every_command_has_help_with_examples_that_can_be_run(kayrros: Command) 
             assert {word for word in words if word.startswith("-")} <= options
 
 
-def test_exit_codes_are_documented(kayrros: Command) -> None:
+def test_exit_codes_are_documented(inside: Inside) -> None:
     """In the help, and on the page."""
-    shown = kayrros("--help").stdout
+    shown = inside("--help").stdout
     page = (ROOT / "docs" / "cli.md").read_text()
     for code, words in MEANING.items():
         assert re.search(rf"^ +{code}  {re.escape(words)}$", shown, re.MULTILINE)

@@ -339,10 +339,7 @@ def test_public_names_that_no_list_names(tmp_path: Path) -> None:
     edit(
         now / "pyproject.toml",
         ("polars = [", "arrow = ["),
-        (
-            "[project.entry-points.pytest11]",
-            '[project.scripts]\nkay = "kayrros_ext.k:main"\n[project.entry-points.pytest11]',
-        ),
+        ("[project.scripts]", '[project.scripts]\nkay = "kayrros_ext.k:main"'),
     )
     edit(
         now / "kayrros_ext" / "client.py",
