@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kayrros_ext.cli.common import Run, command
-from kayrros_ext.cli.output import Table, write_json
+from kayrros_ext.cli.output import Table, terminal_width, visible, write_json
 from kayrros_ext.cli.seen import Kind, remember, resolve, suggestions
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from kayrros_client.models import Collection, CollectionDataset
 
 app = typer.Typer()
+
+# Columns that the names of the fields of metadata take, and the gap behind them.
+_NAMES = 17
 
 DATASET = typer.Argument(
     metavar="ID",
@@ -67,7 +70,18 @@ def metadata(run: Run, dataset: Annotated[str, DATASET]) -> None:
         write_json(found)
         return
     rows = [(name, _moment(value) if name.endswith("_date") else value) for name, value in found.items()]
-    Table("field", "value", whole=["field"]).write([(name, value) for name, value in rows if value is not None])
+    width = terminal_width()
+    Table("field", "value", whole=["field"]).write([line for row in rows for line in _wrapped(*row, width)])
+
+
+def _wrapped(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
+    """A field in as many lines as its value takes in a terminal; none where it has no value."""
+    import textwrap
+
+    if value is None:
+        return []
+    lines = textwrap.wrap(visible(value), max(width - _NAMES, _NAMES)) if width else [visible(value)]
+    return [(name if number == 0 else "", text) for number, text in enumerate(lines or [""])]
 
 
 def _list(run: Run, kind: Kind, found: "Sequence[Collection | CollectionDataset]") -> None:

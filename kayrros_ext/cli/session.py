@@ -114,10 +114,13 @@ def config(run: Run) -> None:
 
     Secrets are masked, and nothing is sent.
     """
+    import httpx
+
     from kayrros_ext.cli.accounts import kept_token
     from kayrros_ext.credentials import from_netrc
     from kayrros_ext.keyrings import Keyring
     from kayrros_ext.profiles import config_path
+    from kayrros_ext.settings import is_loopback
     from kayrros_ext.token_cache import user_cache
 
     account = run.account()
@@ -125,13 +128,16 @@ def config(run: Run) -> None:
     rows += [(key, str(value), str(source)) for key, (value, source) in account.settings.items() if value]
     if account.email and (stored := Keyring().account(account.email)):
         rows.append(("password", str(stored[1]), "keyring"))
-    if (entry := from_netrc(_host(account.auth_url))) and account.email in {None, entry[0]}:
+    if (entry := from_netrc(httpx.URL(account.auth_url).host)) and account.email in {None, entry[0]}:
         rows.append(("password", str(entry[1]), f"netrc, of {entry[0]}"))
     if token := kept_token(account):
         rows.append(("token", str(token), "kept of a login"))
     rows.append(("config file", str(config_path() or ""), _source("KAYRROS_CONFIG")))
     rows.append(("cache", str(user_cache() or ""), _source("KAYRROS_CACHE_DIR")))
-    rows.append(("token cache", os.environ.get("KAYRROS_TOKEN_CACHE", "on"), _source("KAYRROS_TOKEN_CACHE")))
+    # The rule is that of Settings: the token of a mock on this machine is kept where asked to alone.
+    local = any(is_loopback(httpx.URL(url)) for url in (account.base_url, account.auth_url))
+    kept = os.environ.get("KAYRROS_TOKEN_CACHE") or ("off" if local else "on")
+    rows.append(("token cache", kept, _source("KAYRROS_TOKEN_CACHE")))
     if run.json:
         write_json([{"setting": name, "value": value, "source": source} for name, value, source in rows])
     else:
@@ -140,12 +146,6 @@ def config(run: Run) -> None:
 
 def _source(variable: str) -> str:
     return variable if os.environ.get(variable) else "default"
-
-
-def _host(url: str) -> str:
-    import httpx
-
-    return httpx.URL(url).host
 
 
 def _asked_for_email() -> str:

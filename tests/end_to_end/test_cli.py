@@ -382,6 +382,13 @@ def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
     assert ("**********", "KAYRROS_PASSWORD") == rows["password"]
     assert ("canary@example.com", "KAYRROS_EMAIL") == rows["email"]
     assert "KAYRROS_BASE_URL" == rows["base_url"][1]
+    assert ("off", "default") == rows["token cache"]  # of this machine
+    assert (
+        "on"
+        == {
+            row["setting"]: row["value"] for row in inside.json("config", KAYRROS_BASE_URL=None, KAYRROS_AUTH_URL=None)
+        }["token cache"]
+    )
 
 
 def test_the_mock_serves_until_ctrl_c(kayrros: Command) -> None:
