@@ -131,7 +131,7 @@ class GapError(KayrrosError):
 
     Attributes:
         gaps: the parts that are missing, each with the error that it ended in.
-        results: what was fetched, a Results.
+        results: what was fetched, a Results; None from `iter_results`, which has yielded it, and from `export`.
     """
 
     gaps: tuple[Any, ...]

@@ -6,7 +6,7 @@ page where JSON belongs or of a broken connection is an error of our tree. What 
 
 import contextlib
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -53,7 +53,7 @@ class Answer(httpx.Response):
         return found
 
     def _json_or_failure(self, options: dict[str, Any]) -> Any:
-        documented = self.operation.answers.get(str(self.status_code), {})
+        documented = _documented(self.operation, self.status_code) or {}
         expected = _JSON_TYPES.get(documented.get("application/json") or "", object)
         try:
             value = super().json(**options)
@@ -134,13 +134,19 @@ class Exchange:
             APIError: a status that is not documented, or a documented error whose body is not.
             ContractError: a success of another content type.
         """
-        documented = operation.answers.get(str(answer.status_code))
-        is_json = documented is not None and "application/json" in documented
-        problem = content_problem(answer) if is_json else None
-        if answer.status_code == 200 and problem:
+        documented = _documented(operation, answer.status_code)
+        problem = None if documented is None else content_problem(answer, documented)
+        if answer.is_success and problem:
             raise self.failures.contract(operation.id, problem, answer.content)
-        if documented is None or (answer.status_code != 200 and is_json and (problem or not _is_object(answer))):
+        is_error = not answer.is_success and "application/json" in (documented or {})
+        if documented is None or (is_error and (problem or not _is_object(answer))):
             raise self.failures.status(operation.id, answer, answer.content, answer.extensions.get("attempts", 1))
+
+
+def _documented(operation: Operation, status: int) -> dict[str, str | None] | None:
+    """The content types that a status may have; None where it is not documented, by itself, its class or a default."""
+    names = (str(status), f"{status // 100}XX", "default")
+    return next((operation.answers[name] for name in names if name in operation.answers), None)
 
 
 def _answer(found: "Answer | KayrrosError") -> Answer:
@@ -149,10 +155,21 @@ def _answer(found: "Answer | KayrrosError") -> Answer:
     return found
 
 
-def content_problem(response: httpx.Response) -> str | None:
-    """What is wrong with the content type of an answer that should be JSON. None given is JSON (assumed)."""
-    kind = response.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
-    return None if kind.endswith("json") else f"it is {kind!r:.80}, not application/json"
+JSON = {"application/json": "object"}
+
+
+def content_problem(response: httpx.Response, documented: Mapping[str, str | None] = JSON) -> str | None:
+    """What is wrong with the content type of an answer. None given is the documented one (assumed)."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    # JSON has more names than one, such as application/problem+json.
+    known = {*documented, *(("text/json", kind) if kind.endswith(("/json", "+json")) else ())}
+    if not kind or not documented or "*/*" in documented or kind in (known if _wants_json(documented) else documented):
+        return None
+    return f"it is {kind!r:.80}, not {' or '.join(documented)}"
+
+
+def _wants_json(documented: Mapping[str, str | None]) -> bool:
+    return any(kind.endswith(("/json", "+json")) for kind in documented)
 
 
 def _is_object(answer: httpx.Response) -> bool:

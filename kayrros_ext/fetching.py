@@ -16,7 +16,7 @@ from kayrros_client.types import UNSET, Unset
 from kayrros_ext.calls import Door
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
 from kayrros_ext.exchange import Answer
-from kayrros_ext.inputs import EPOCH, FIRST_MS, LAST_MS, MILLISECOND, now_ms
+from kayrros_ext.inputs import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, now_ms
 from kayrros_ext.progress import Progress, Report
 from kayrros_ext.results import Gap, Results
 from kayrros_ext.windows import DAY_MS, MOST_ASSETS, Plan, Window
@@ -123,7 +123,9 @@ class Fetch:
         except (APIError, ContractError, TransportError) as error:
             _log.warning("The metadata of the dataset could not be had (%s): its results are cut from 1970 on.", error)
         found = (begins if isinstance(begins, int) else FIRST_MS, ends if isinstance(ends, int) else now_ms())
-        return found if found[0] < found[1] else (FIRST_MS, now_ms())
+        if MIN_MS + DAY_MS <= found[0] <= found[1] <= MAX_MS - DAY_MS:
+            return found[0], found[1] + 1  # one moment is a range too
+        return FIRST_MS, now_ms()
 
     def _windows(self, plan: Plan) -> Iterator[Results]:
         """The parts, as soon as all before them are there."""
@@ -190,6 +192,11 @@ class Fetch:
             plan.gave_up(window)
         elif plan.failed(window) or self._learn_assets(plan, window):
             return None
+        elif isinstance(error, ContractError) and self._max_body is not None:
+            # Every answer names all assets that it is of: where these alone are many, none is small.
+            self._max_body, plan.assets = None, None
+            plan.once_more(window)
+            return None
         return _gap(window, error)
 
     def _may_learn_assets(self, plan: Plan, window: Window) -> bool:
@@ -206,9 +213,14 @@ class Fetch:
         try:
             found = self._ask(_filter(0, DAY_MS, None)).assets["asset_id"]
         except KayrrosError as error:
+            if self._max_body is not None and is_too_large(error):
+                return False  # they alone are too many for a small answer
             _log.warning("The ids of the assets could not be had, and a day can't be cut by them: %s", error)
             return False
-        ids = tuple(name for name in found.unique().to_pylist() if name is not None)
+        ids = tuple(found.unique().to_pylist())
+        if None in ids:
+            _log.warning("Some assets have no id: a day can't be cut by them.")
+            return False
         count = self._about.asset_count if self._about else None
         if isinstance(count, int) and len(ids) < count:
             _log.warning("Of %d assets, only %d are known by id: a day can't be cut by them.", count, len(ids))
@@ -249,8 +261,8 @@ class Fetch:
     def _gap_error(self, plan: Plan, gap: Gap) -> GapError:
         missing = sorted([*self._running, *plan.pending], key=lambda window: window.place)
         error = GapError(
-            f"getDatasetResults: the results of {gap} could not be had ({gap.error}) What came until then is in `results` "
-            'of this error; with on_gap="warn", what the platform can\'t answer is left out, and the rest comes.',
+            f"getDatasetResults: the results of {gap} could not be had ({gap.error}) What came until then is not lost: see "
+            'GapError. With on_gap="warn", what the platform can\'t answer is left out, and the rest comes.',
             gaps=(gap, *(_gap(window, None) for window in missing)),
             results=None,
         )

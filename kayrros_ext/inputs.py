@@ -99,7 +99,7 @@ def epoch_ms(name: str, value: Instant, *, up: bool = False) -> int:
         return value
     moment = _datetime(name, value)
     since = moment.replace(tzinfo=UTC) - EPOCH if moment.utcoffset() is None else moment - EPOCH
-    return -(-since // MILLISECOND) if up else since // MILLISECOND
+    return min(-(-since // MILLISECOND), MAX_MS) if up else since // MILLISECOND
 
 
 def now_ms() -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from kayrros_ext.errors import KayrrosError
+from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -82,8 +82,13 @@ class Results:
         Fields that the tables do not hold are named in one warning of the logger `kayrros_ext`.
 
         Raises:
+            UsageError: it is not bytes.
             ContractError: the body is not what the contract says; the error names the place.
         """
+        if not isinstance(body, bytes):
+            raise UsageError(
+                f"body is of type {type(body).__name__}. Give the bytes of an answer, such as response.content."
+            )
         found = cls.read(body)
         found.name_unknown_fields()
         return found

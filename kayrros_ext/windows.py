@@ -180,6 +180,10 @@ class Plan:
         """A window failed in a way that its parts would, too: it stays out."""
         self._ended(window)
 
+    def once_more(self, window: Window) -> None:
+        """A window that could not be cut goes back as it is."""
+        self._back(window)
+
     def again(self, window: Window) -> bool:
         """A window that could not be cut goes back, now that the assets are known. False where it still can't."""
         parts = self.parts(window)
