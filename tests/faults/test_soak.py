@@ -1,14 +1,10 @@
 """The soak, short: every kind of call and fault, in several threads, over real sockets."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
-
-from kayrros_ext import Kayrros
-from tests import soak
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,15 +22,27 @@ def test_whatever_goes_wrong_no_answer_is() -> None:
     assert right > 300
 
 
-def test_the_soak_sees_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+WRONG = """
+import json, sys
+from pathlib import Path
+from kayrros_ext import Kayrros
+from tests import soak
+Kayrros.collections = lambda _: []
+Kayrros.datasets = lambda *_: 1 / 0
+report = soak.soak(60, seed=1, folder=Path(sys.argv[1]))
+print(json.dumps([sorted(set(report.wrong)), report.untyped, report.half_files, report.is_good, str(report)]))
+"""
+
+
+def test_the_soak_sees_what_is_wrong(tmp_path: Path) -> None:
     """An answer that is not the truth, an error of another type, a file by half: each is counted, and no soak is good."""
-    monkeypatch.setattr(Kayrros, "collections", lambda _: [])
-    monkeypatch.setattr(Kayrros, "datasets", lambda *_: 1 / 0)
-    (tmp_path / "400000.bin").write_bytes(b"half")
-    report = soak.soak(24, seed=1, folder=tmp_path)
-    assert {"collections"} == set(report.wrong)
-    assert report.untyped
-    assert all("ZeroDivisionError" in words for words in report.untyped)
-    assert ["400000.bin"] == report.half_files
-    assert not report.is_good
-    assert "wrong answers: " in str(report)
+    (tmp_path / "other.bin").write_bytes(b"half")
+    command = [sys.executable, "-c", WRONG, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    wrong, untyped, half_files, is_good, words = json.loads(done.stdout)
+    assert ["collections"] == wrong
+    assert untyped
+    assert all("ZeroDivisionError" in error for error in untyped)
+    assert ["other.bin"] == half_files
+    assert not is_good
+    assert "half files: 1" in words

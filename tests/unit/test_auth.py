@@ -119,6 +119,21 @@ def test_a_401_costs_one_login_and_one_repeat(clock: Clock) -> None:
     assert ends(flow, httpx.Response(401))
 
 
+def test_a_token_that_ended_under_way_is_replaced_again(clock: Clock) -> None:
+    """One that another call got through with has ended since; one that nobody did is refused for good."""
+    auth = make_auth(clock)
+    flow, other = (auth.sync_auth_flow(httpx.Request("GET", DATA)) for _ in range(2))
+    next(flow)
+    flow.send(reply("t1"))
+    assert "/under/v3/login" == flow.send(httpx.Response(401)).url.path
+    flow.send(reply("t2"))
+    next(other)
+    assert ends(other, httpx.Response(200))
+    assert "/under/v3/login" == flow.send(httpx.Response(401)).url.path
+    assert "Bearer t3" == sent_token(flow.send(reply("t3")))
+    assert ends(flow, httpx.Response(401))
+
+
 def test_a_403_costs_a_login_only_where_the_token_is_old(clock: Clock) -> None:
     """On a token of five minutes or less, a 403 is about the dataset."""
     auth = make_auth(clock)
