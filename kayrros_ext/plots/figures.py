@@ -110,6 +110,7 @@ def _legend(
         bbox_to_anchor=at,
         ncols=columns,
         frameon=False,
+        fontsize=9,
         borderpad=0,
         borderaxespad=0,
         labelspacing=0.3,

@@ -40,7 +40,7 @@ def draw(
     if any(np.nanmax(np.abs(one.values), initial=0) > FURTHEST for one in series):
         raise UsageError(f"{chosen.metric!r} has values beyond {FURTHEST:g}, which can't be drawn.")
     many = len(series) > MOST_LINES
-    columns = min(5, round(len(series) ** 0.5 + 0.3)) if many else 1
+    columns = min((5, 4, 3), key=lambda wide: -len(series) % wide) if many else 1
     rows = -(-len(series) // columns) if many else 1
     figure = begin(size or (SIZE[0], max(SIZE[1], 0.8 + PANEL_HEIGHT * rows) if many else SIZE[1]), theme)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -64,7 +64,7 @@ def draw(
     words = label(chosen.metric)
     figure.supylabel("" if not many else words, size=9, color=theme.ink, parse_math=False)
     if not many:
-        panels[0].set_ylabel(words, color=theme.ink, parse_math=False)
+        panels[0].set_ylabel(words, size=9, color=theme.ink, parse_math=False)
     named = f"{words.capitalize()} of {series[0].name}" if len(series) == 1 else words[:1].upper() + words[1:]
     frame(figure, theme, title=title or named, notes=_notes(chosen), keys=keys)
     return figure, points
