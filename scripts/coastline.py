@@ -42,11 +42,13 @@ def arcs(topology: dict[str, Any]) -> list[Points]:
 def rings_of(topology: dict[str, Any], lines: list[Points]) -> list[Points]:
     """Every ring of every polygon; an arc of number ~n is arc n from its end."""
     [shape] = topology["objects"]["land"]["geometries"]
-    return [
+    found = [
         np.concatenate([lines[number] if number >= 0 else lines[~number][::-1] for number in ring])
         for polygon in shape["arcs"]
         for ring in polygon
     ]
+    # Longitudes count on over the antimeridian: the ring of Antarctica ends a turn from where it began.
+    return [np.column_stack([np.unwrap(ring[:, 0], period=360), ring[:, 1]]) for ring in found]
 
 
 def simplify(line: Points) -> Points:

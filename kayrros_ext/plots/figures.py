@@ -1,5 +1,6 @@
 """A matplotlib figure with room for a title, a legend and a line of notes, none of them over the data."""
 
+import re
 import textwrap
 from io import BytesIO
 from typing import Any
@@ -139,17 +140,18 @@ def dress(axes: Axes, theme: Theme) -> None:
 
 
 class Thousands(ScalarFormatter):
-    """1,250,000, and a power of ten on the axis from 1e9 on."""
+    """1,250,000, and a power of ten over the axis from 1e9 on."""
 
     def __init__(self) -> None:
-        super().__init__(useOffset=False, useMathText=True)
+        super().__init__(useOffset=False, useMathText=False)
         self.set_powerlimits((-4, 9))
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        text = super().__call__(x, pos)
-        whole, point, rest = text.partition(".")
-        sign, digits = ("", whole) if whole.isdigit() else (whole[:1], whole[1:])
-        return f"{sign}{int(digits):,}{point}{rest}" if digits.isdigit() else text
+        return re.sub(r"(?<![\d.])\d{4,}", lambda digits: f"{int(digits[0]):,}", super().__call__(x, pos))
+
+    def get_offset(self) -> str:
+        power = super().get_offset().removeprefix("1e")
+        return power and "×10" + power.translate(str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻"))
 
 
 def save(figure: Figure, form: str) -> bytes:

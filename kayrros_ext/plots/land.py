@@ -15,7 +15,10 @@ Extent = tuple[float, float, float, float]
 
 @functools.cache
 def rings() -> list[Points]:
-    """Closed lines of longitude and latitude, in degrees; round a lake, the other way about."""
+    """Lines of longitude and latitude around land, in degrees; around a lake, the other way about.
+
+    Each ends where it began, and that of Antarctica a turn from there.
+    """
     with np.load(Path(__file__).with_name("coastline.npz")) as file:
         steps, lengths, grain = file["steps"], file["lengths"], float(file["grain"])
     starts = np.cumsum(lengths)[:-1]
@@ -33,11 +36,18 @@ def within(extent: Extent, grain: float) -> Outline | None:
     margin = max(east - west, north - south) * 0.02
     box = Bbox([[west - margin, south - margin], [east + margin, north + margin]])
     found = []
-    for shift in (-360.0, 0.0, 360.0):
-        for ring in rings():
-            (left, low), (right, high) = ring.min(axis=0) + (shift, 0), ring.max(axis=0) + (shift, 0)
+    for line in rings():
+        turn = line[-1] - line[0]
+        if abs(turn[0]) > 180:  # around the world: three turns, and back along the pole
+            corners = np.array([line[-1] + turn, line[0] - turn])
+            corners[:, 1] = np.copysign(90, line[0, 1])
+            found.append(_clip(np.vstack([line - turn, line, line + turn, corners]), box, grain))
+            continue
+        for shift in ((-360, 0), (0, 0), (360, 0)):
+            ring = line + shift
+            (left, low), (right, high) = ring.min(axis=0), ring.max(axis=0)
             if left <= box.x1 and right >= box.x0 and low <= box.y1 and high >= box.y0:
-                found.append(_clip(ring + (shift, 0), box, grain))
+                found.append(_clip(ring, box, grain))
     found = [outline for outline in found if len(outline.vertices)]
     return Outline.make_compound_path(*found) if found else None
 

@@ -25,7 +25,7 @@ from kayrros_ext.plots.words import label, refuse, short, unit
 Statistic = Literal["latest", "mean"]
 SIZE = (9.0, 5.6)
 # Degrees of latitude that a map shows at least: nearer, there is seldom a coast to tell where one is.
-LEAST = 6.0
+LEAST = 12.0
 # From here on towards the pole, assets all around it are drawn around it.
 POLAR = 60.0
 # Points of area of the smallest and the largest mark.
@@ -140,22 +140,26 @@ def extent_of(x: Points, y: Points, shape: float) -> Extent:
 def _flat(axes: Axes, x: Points, y: Points, figure: Figure, theme: Theme) -> Points:
     """Longitude across and latitude up, true in the middle of the map."""
     width, height = figure.get_size_inches()
-    west, south, east, north = extent = extent_of(x, y, shape=float(width * 0.82 / (height - 1.1)))
+    west, south, east, north = extent = extent_of(x, y, shape=float(width * 0.68 / (height - 1.2)))
     dress(axes, theme)
     axes.set_facecolor(theme.sea)
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set_color(theme.coast)
-    if outline := land.within(extent, (east - west) / 1400):
+    if outline := land.within(extent, (east - west) / 1000):
         axes.add_patch(_ground(outline, theme))
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
     axes.set_aspect(1 / max(np.cos(np.radians(min(abs(south + north) / 2, 80))), 0.15))
-    steps = [1, 1.5, 3, 4.5, 6, 10] if east - west > 30 else [1, 2, 5, 10]
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=steps))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=steps))
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=_steps(east - west)))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_steps(north - south)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda degrees, _: _degrees((degrees + 180) % 360 - 180, "E", "W")))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda degrees, _: _degrees(degrees, "N", "S")))
     return np.column_stack([west + np.mod(x - west, 360.0), y])
+
+
+def _steps(degrees: float) -> list[float]:
+    """Of a grid: parts of 360 where much of it is there."""
+    return [1, 1.5, 3, 6, 10] if degrees > 60 else [1, 2, 5, 10]
 
 
 def _polar(axes: Axes, pole: int, x: Points, y: Points, theme: Theme) -> Points:
@@ -202,7 +206,7 @@ def _marks(figure: Figure, axes: Axes, at: Points, values: Points, metric: str, 
     colours = LinearSegmentedColormap.from_list("kayrros", colormaps["viridis"](np.linspace(0.12, 0.97, 64)))
     largest = np.abs(values[there]).max() or 1.0
     sizes = SMALLEST + (LARGEST - SMALLEST) * np.abs(values[there]) / largest
-    edge = {"edgecolors": theme.ink, "linewidths": 0.7, "alpha": 0.9, "zorder": 4}
+    edge = {"edgecolors": theme.ink, "linewidths": 0.4, "alpha": 0.9, "zorder": 4}
     axes.scatter(*at[there].T, s=sizes, c=colours(norm(values[there])), **edge)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.8, pad=0.02, aspect=28, format=Thousands())
     bar.outline.set_visible(False)  # type: ignore[operator]
