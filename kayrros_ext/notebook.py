@@ -96,15 +96,21 @@ def _rest(table: "pa.Table") -> str:
 
 
 def _table(heads: list[str], rows: Iterable[list[Any]]) -> str:
-    top = "".join(f'<th style="{_CELL.format("left")}">{html.escape(head)}</th>' for head in heads)
+    rows = list(rows)
+    sides = ["right" if rows and _is_number(rows[0][place]) else "left" for place in range(len(heads))]
+    top = "".join(
+        f'<th style="{_CELL.format(side)}">{html.escape(head)}</th>' for head, side in zip(heads, sides, strict=True)
+    )
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f'<table style="{_TABLE}">{f"<thead><tr>{top}</tr></thead>" if heads else ""}<tbody>{lines}</tbody></table>'
 
 
 def _cell(value: Any) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    text = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if is_number else _text(value)
-    return f'<td style="{_CELL.format("right" if is_number else "left")}">{html.escape(text)}</td>'
+    return f'<td style="{_CELL.format("right" if _is_number(value) else "left")}">{html.escape(_text(value))}</td>'
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:
@@ -112,7 +118,9 @@ def _text(value: Any) -> str:
         return "—"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d}" if value.time() == datetime.min.time() else f"{value:%Y-%m-%d %H:%M:%S}"
-    return str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:,.6g}"
+    return f"{value:,}" if _is_number(value) else str(value)
 
 
 def _date(milliseconds: int) -> str:

@@ -97,7 +97,8 @@ def plot(
             figure, points = maps.draw(chosen, colours, statistic=statistic, title=title, size=size)
         else:
             figure, points = lines.draw(chosen, colours, title=title, size=size)
-        figure.draw_without_rendering()  # what is made late takes its font now
+        with figures.without_glyph_warnings():
+            figure.draw_without_rendering()  # what is made late takes its font now
         if target and is_page:
             from kayrros_ext.plots.pages import page
 
@@ -143,7 +144,9 @@ def terminal_chart(
 def _target(path: str | Path) -> Path:
     target = Path(path)
     if target.suffix.lower() not in ENDINGS:
-        raise UsageError(f"path is {str(path)!r}, and its ending says no format. Give it one of these: {', '.join(ENDINGS)}.")
+        raise UsageError(
+            f"path is {str(path)!r}, and its ending says no format. Give it one of these: {', '.join(ENDINGS)}."
+        )
     if target.is_dir():
         raise UsageError(f"path is {str(path)!r}, which is a directory. Give the path of a file.")
     return target

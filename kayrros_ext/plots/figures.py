@@ -1,7 +1,11 @@
 """A matplotlib figure with room for a title, a legend and a line of notes, none of them over the data."""
 
+import contextlib
+import logging
 import re
 import textwrap
+import warnings
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -26,6 +30,8 @@ FONTS = (
 DPI = 144
 # Inches: what a letter of 9 points is wide at most, on average, and how high a line of them is.
 LETTER, LINE, EDGE = 0.082, 0.175, 0.12
+
+_log = logging.getLogger("kayrros_ext")
 
 
 class Picture(Figure):
@@ -83,7 +89,9 @@ def frame(figure: Figure, theme: Theme, *, title: str, notes: str, keys: list[tu
         figure.text(**at, s=line, size=12, weight="bold", color=theme.ink, va="top", parse_math=False)
         top += LINE * 1.35
     if keys:
-        columns = max(1, min(len(keys), int((width - 2 * EDGE) / (0.5 + LETTER * max(len(short(name)) for _, name in keys)))))
+        columns = max(
+            1, min(len(keys), int((width - 2 * EDGE) / (0.5 + LETTER * max(len(short(name)) for _, name in keys))))
+        )
         _legend(figure, keys, columns, theme, at=(EDGE / width, 1 - (top + 0.02) / height))
         top += LINE * 1.12 * -(-len(keys) // columns) + 0.1
     bottom = EDGE
@@ -158,6 +166,25 @@ def save(figure: Figure, form: str) -> bytes:
     """The figure as PNG or SVG; the same one gives the same bytes."""
     buffer = BytesIO()
     nothing = {"png": {"Software": None}, "svg": dict.fromkeys(["Date", "Creator", "Format", "Type"])}[form]
-    with mpl.rc_context(settings()):
+    with mpl.rc_context(settings()), without_glyph_warnings() as missing:
         figure.savefig(buffer, format=form, metadata=nothing)
+    if form == "png" and missing:
+        _log.warning(
+            "No font of this machine has %d of the letters in the names, which are boxes in the picture. Install one that "
+            "has them, such as Noto Sans CJK, or write .svg or .html, which take the fonts of their reader.",
+            len(missing),
+        )
     return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def without_glyph_warnings() -> Iterator[set[str]]:
+    """What is drawn inside warns of no letter that the fonts lack; they are in the set, one message for each."""
+    missing: set[str] = set()
+    with warnings.catch_warnings(record=True) as caught:
+        yield missing
+    for warning in caught:
+        if str(warning.message).startswith("Glyph "):
+            missing.add(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -68,7 +68,7 @@ def about(pole: int, x: Points, y: Points) -> Points:
 def thin(ring: Points, grain: float) -> Points:
     """Without points that fall into the place of the one before them."""
     places = np.round(ring / grain)
-    return ring[np.append(True, np.any(np.diff(places, axis=0) != 0, axis=1))]  # noqa: FBT003 - a value of an array
+    return ring[np.append(True, np.any(np.diff(places, axis=0) != 0, axis=1))]
 
 
 def _clip(ring: Points, box: Bbox, grain: float) -> Outline:

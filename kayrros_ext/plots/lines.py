@@ -74,7 +74,7 @@ def _line(axes: Axes, chosen: Selection, one: Series, theme: Theme, colour: int)
     dates, values = chosen.lines(one)
     there = np.isfinite(values)
     # With nothing on either side, no line shows that a value is there.
-    alone = there & ~np.append(there[1:], False) & ~np.append(False, there[:-1])  # noqa: FBT003 - values of an array
+    alone = there & ~np.append(there[1:], False) & ~np.append(False, there[:-1])
     few = len(one.dates) <= MOST_MARKS
     axes.plot(
         dates,
@@ -82,7 +82,7 @@ def _line(axes: Axes, chosen: Selection, one: Series, theme: Theme, colour: int)
         color=theme.lines[colour],
         linewidth=1.4,
         marker=MARKERS[colour],
-        markersize=3.5,
+        markersize=3.5 if len(one.dates) > 2 else 6,
         markeredgewidth=0,
         markevery=None if few else np.flatnonzero(alone).tolist(),
         solid_joinstyle="round",
@@ -122,7 +122,9 @@ def _limit(axes: Axes, chosen: Selection) -> None:
 
 
 def _key(theme: Theme, number: int) -> Line2D:
-    return Line2D([], [], color=theme.lines[number], marker=MARKERS[number], markersize=4, linewidth=2, markeredgewidth=0)
+    return Line2D(
+        [], [], color=theme.lines[number], marker=MARKERS[number], markersize=4, linewidth=2, markeredgewidth=0
+    )
 
 
 def _notes(chosen: Selection) -> str:

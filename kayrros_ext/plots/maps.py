@@ -206,7 +206,7 @@ def _marks(figure: Figure, axes: Axes, at: Points, values: Points, metric: str, 
     colours = LinearSegmentedColormap.from_list("kayrros", colormaps["viridis"](np.linspace(0.12, 0.97, 64)))
     largest = np.abs(values[there]).max() or 1.0
     sizes = SMALLEST + (LARGEST - SMALLEST) * np.abs(values[there]) / largest
-    edge = {"edgecolors": theme.ink, "linewidths": 0.4, "alpha": 0.9, "zorder": 4}
+    edge = {"edgecolors": theme.muted, "linewidths": 0.5, "alpha": 0.9, "zorder": 4}
     axes.scatter(*at[there].T, s=sizes, c=colours(norm(values[there])), **edge)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.8, pad=0.02, aspect=28, format=Thousands())
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -218,7 +218,9 @@ def _marks(figure: Figure, axes: Axes, at: Points, values: Points, metric: str, 
 
 
 def _hollow(theme: Theme) -> Line2D | Patch:
-    return Line2D([], [], linestyle="none", marker="o", markersize=5, markerfacecolor="none", markeredgecolor=theme.muted)
+    return Line2D(
+        [], [], linestyle="none", marker="o", markersize=5, markerfacecolor="none", markeredgecolor=theme.muted
+    )
 
 
 def _degrees(degrees: float, above: str, below: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kayrros_ext.plots.figures import Point, save
+from kayrros_ext.plots.figures import Point, save, without_glyph_warnings
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme
 from kayrros_ext.plots.words import clean, unit
 
@@ -28,7 +28,8 @@ def page(figure: Figure, points: Sequence[Point], *, title: str, metric: str, th
         theme: "light" or "dark"; "auto" for what the reader's system says.
     """
     figure.set_dpi(POINTS)
-    figure.draw_without_rendering()
+    with without_glyph_warnings():
+        figure.draw_without_rendering()
     data = {"unit": unit(metric)[1] or "", "axes": _axes(figure), "lines": [_line(figure, point) for point in points]}
     # Neither the end of a script nor a comment can stand in it.
     encoded = json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")

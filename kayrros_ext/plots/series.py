@@ -141,7 +141,9 @@ def select(results: Source, metric: str | None, assets: "Iterable[str] | int | N
         raise UsageError("There is nothing to draw: the results have no row with a metric.")
     rows = results.table.filter(pc.equal(names, metric))
     if not rows.num_rows:
-        raise UsageError(f"No row has the metric {metric!r}. There are: {some(pc.unique(names.drop_null()).to_pylist())}.")
+        raise UsageError(
+            f"No row has the metric {metric!r}. There are: {some(pc.unique(names.drop_null()).to_pylist())}."
+        )
     dated = rows.filter(rows["value_date"].is_valid())
     if not dated.num_rows:
         raise UsageError(f"No row of {metric!r} has a date, and so there is nothing to draw.")
@@ -185,7 +187,9 @@ def _choose(every: list[Series], assets: "Iterable[str] | int | None", metric: s
         return sorted(every, key=lambda one: -one.size)[:assets]
     wanted = [assets] if isinstance(assets, str) else list(assets) if isinstance(assets, Iterable) else []
     if not wanted or not all(isinstance(one, str) for one in wanted):
-        raise UsageError(f"assets is {assets!r}. Give ids or names of assets, a number for so many of the largest, or 'all'.")
+        raise UsageError(
+            f"assets is {assets!r}. Give ids or names of assets, a number for so many of the largest, or 'all'."
+        )
     if unknown := [name for name in wanted if not any(one.is_called(name) for one in every)]:
         names = sorted({one.asset_name or one.asset_id or "" for one in every})
         raise UsageError(f"No row of {metric!r} is of the asset {unknown[0]!r}. There are: {some(names)}.")

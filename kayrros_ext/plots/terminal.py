@@ -89,4 +89,3 @@ def _runs(dates: Moments, values: Numbers) -> list[tuple[list[int], list[float]]
     edges = [-1, *np.flatnonzero(~np.isfinite(values)).tolist(), len(values)]
     parts = [slice(before + 1, after) for before, after in pairwise(edges) if after - before > 1]
     return [(moments[part].tolist(), values[part].tolist()) for part in parts]
-

@@ -14,8 +14,7 @@ class Theme:
         paper, ink, muted, grid: ground, text, lesser text, thin lines.
         sea, land, coast: of a map.
         gap: where data could not be had.
-        lines: of series, those of Okabe and Ito made darker or lighter, so that people with any colour vision tell them
-            apart on this paper.
+        lines: of series, searched for so that people with any colour vision tell them apart, and from the paper.
     """
 
     paper: str
@@ -43,7 +42,7 @@ LIGHT = Theme(
     land="#e4e2da",
     coast="#a5a194",
     gap="#d3d7dd",
-    lines=("#0072b2", "#d98200", "#00805c", "#c1359a", "#56aee0", "#5a3d0c"),
+    lines=("#0072b2", "#d37c00", "#00a458", "#ab00f0", "#814e6e", "#3b4b00"),
 )
 DARK = Theme(
     paper="#14171b",
@@ -54,5 +53,5 @@ DARK = Theme(
     land="#30353c",
     coast="#626b76",
     gap="#3f464f",
-    lines=("#3f9be0", "#f0a020", "#1fc495", "#ee7fd0", "#a5dcff", "#e9e2a8"),
+    lines=("#3f9be0", "#e8650f", "#2ee87a", "#b37163", "#c6dcff", "#fbd3be"),
 )

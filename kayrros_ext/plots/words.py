@@ -7,14 +7,40 @@ from kayrros_ext.errors import UsageError
 # The API gives no units of metrics: by the end of its name is how a reader knows. None stands here that means two things
 # (`_m` is metres, minutes or months; `_mt` megatonnes or tonnes).
 UNITS = {
-    **{"bbl": "bbl", "kbbl": "kbbl", "mbbl": "Mbbl", "pct": "%", "percent": "%", "ppb": "ppb", "ppm": "ppm"},
-    **{"m2": "m²", "km2": "km²", "ha": "ha", "m3": "m³", "mcm": "mcm", "bcm": "bcm", "km": "km"},
-    **{"kg": "kg", "t": "t", "tonnes": "t", "kt": "kt", "w": "W", "kw": "kW", "mw": "MW", "gw": "GW"},
-    **{"kwh": "kWh", "mwh": "MWh", "gwh": "GWh", "k": "K", "usd": "USD", "eur": "EUR", "days": "days", "hours": "h"},
+    "bbl": "bbl",
+    "kbbl": "kbbl",
+    "mbbl": "Mbbl",
+    "pct": "%",
+    "percent": "%",
+    "ppb": "ppb",
+    "ppm": "ppm",
+    "m2": "m²",
+    "km2": "km²",
+    "ha": "ha",
+    "m3": "m³",
+    "mcm": "mcm",
+    "bcm": "bcm",
+    "km": "km",
+    "kg": "kg",
+    "t": "t",
+    "tonnes": "t",
+    "kt": "kt",
+    "w": "W",
+    "kw": "kW",
+    "mw": "MW",
+    "gw": "GW",
+    "kwh": "kWh",
+    "mwh": "MWh",
+    "gwh": "GWh",
+    "k": "K",
+    "usd": "USD",
+    "eur": "EUR",
+    "days": "days",
+    "hours": "h",
 }
 PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
 RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
-LONGEST = 36
+LONGEST = 44
 
 
 def unit(metric: str) -> tuple[str, str | None]:

@@ -128,7 +128,8 @@ def test_generated_code_knows_nothing_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "heavy", ["pyarrow", "kayrros_ext.testing", "kayrros_ext.plots", "pathvalidate", "pandas", "numpy", "anyio", "keyring"]
+    "heavy",
+    ["pyarrow", "kayrros_ext.testing", "kayrros_ext.plots", "pathvalidate", "pandas", "numpy", "anyio", "keyring"],
 )
 def test_what_is_heavy_is_imported_where_it_is_used(heavy: str) -> None:
     """All the names of `kayrros_ext` load neither pyarrow nor an add-on."""
