@@ -66,7 +66,7 @@ def plot(
         statistic: of each asset on a map: its latest value, or the mean of its values.
         theme: "auto" is light, and in HTML what the reader's system says.
         title: the metric's unless given.
-        size: width and height in inches.
+        size: width and height in inches; charts of more than 6 assets take more height where they need it.
 
     Returns:
         The figure, which a notebook shows, and which matplotlib can take further.
@@ -85,19 +85,21 @@ def plot(
     bring("matplotlib", extra="plots")
     import matplotlib as mpl
 
-    from kayrros_ext.plots import figures, lines, maps
+    from kayrros_ext.plots.figures import save, settings, without_glyph_warnings
+    from kayrros_ext.plots.lines import draw as draw_lines
+    from kayrros_ext.plots.maps import draw as draw_map
     from kayrros_ext.plots.series import select
     from kayrros_ext.plots.themes import DARK, LIGHT
 
     chosen = select(results, metric, assets, None if map else DEFAULT_ASSETS)
     is_page = target is not None and target.suffix.lower() == ".html"
     colours = DARK if theme == "dark" and not is_page else LIGHT
-    with mpl.rc_context(figures.settings()):
+    with mpl.rc_context(settings()):
         if map:
-            figure, points = maps.draw(chosen, colours, statistic=statistic, title=title, size=size)
+            figure, points = draw_map(chosen, colours, statistic=statistic, title=title, size=size)
         else:
-            figure, points = lines.draw(chosen, colours, title=title, size=size)
-        with figures.without_glyph_warnings():
+            figure, points = draw_lines(chosen, colours, title=title, size=size)
+        with without_glyph_warnings():
             figure.draw_without_rendering()  # what is made late takes its font now
         if target and is_page:
             from kayrros_ext.plots.pages import page
@@ -105,7 +107,7 @@ def plot(
             name = title or f"{chosen.metric} of {len(chosen.series)} assets"
             _write(target, page(figure, points, title=name, metric=chosen.metric, theme=theme))
         elif target:
-            _write(target, figures.save(figure, target.suffix.lower()[1:]))
+            _write(target, save(figure, target.suffix.lower()[1:]))
     return figure
 
 
@@ -121,7 +123,9 @@ def terminal_chart(
     """The chart of `plot` as text.
 
     Args:
-        results, metric, assets: as for `plot`; at most 6 assets.
+        results: as for `plot`.
+        metric: as for `plot`.
+        assets: as for `plot`, and at most 6 of them.
         width: in columns, at least 40.
         height: in lines, at least 10.
         colour: whether it holds the escape sequences of colours.

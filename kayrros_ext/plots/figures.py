@@ -5,7 +5,7 @@ import logging
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -30,6 +30,7 @@ FONTS = (
 DPI = 144
 # Inches: what a letter of 9 points is wide at most, on average, and how high a line of them is.
 LETTER, LINE, EDGE = 0.082, 0.175, 0.12
+SUPERSCRIPTS = str.maketrans("0123456789-\N{MINUS SIGN}", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
 
 _log = logging.getLogger("kayrros_ext")
 
@@ -61,7 +62,7 @@ class Point:
     colour: int | None = None
 
 
-def settings() -> dict[str, Any]:
+def settings() -> Any:
     """Of matplotlib, whatever the user's own are: the same data make the same picture."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return {
@@ -80,7 +81,7 @@ def begin(size: tuple[float, float], theme: Theme) -> Picture:
     return Picture(figsize=size, dpi=DPI, facecolor=theme.paper)
 
 
-def frame(figure: Figure, theme: Theme, *, title: str, notes: str, keys: list[tuple[Line2D | Patch, str]]) -> None:
+def frame(figure: Figure, theme: Theme, *, title: str, notes: str, keys: Sequence[tuple[Line2D | Patch, str]]) -> None:
     """Write title, legend and notes at the edges, and leave what is between to the axes."""
     width, height = figure.get_size_inches()
     top = EDGE
@@ -110,7 +111,7 @@ def frame(figure: Figure, theme: Theme, *, title: str, notes: str, keys: list[tu
 
 
 def _legend(
-    figure: Figure, keys: list[tuple[Line2D | Patch, str]], columns: int, theme: Theme, at: tuple[float, float]
+    figure: Figure, keys: Sequence[tuple[Line2D | Patch, str]], columns: int, theme: Theme, at: tuple[float, float]
 ) -> None:
     legend = figure.legend(
         [handle for handle, _ in keys],
@@ -154,12 +155,12 @@ class Thousands(ScalarFormatter):
         super().__init__(useOffset=False, useMathText=False)
         self.set_powerlimits((-4, 9))
 
-    def __call__(self, x: float, pos: int | None = None) -> str:
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: D102 - as its base
         return re.sub(r"(?<![\d.])\d{4,}", lambda digits: f"{int(digits[0]):,}", super().__call__(x, pos))
 
-    def get_offset(self) -> str:
+    def get_offset(self) -> str:  # noqa: D102 - as its base
         power = super().get_offset().removeprefix("1e")
-        return power and "×10" + power.translate(str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻"))
+        return power and "\N{MULTIPLICATION SIGN}10" + power.translate(SUPERSCRIPTS)
 
 
 def save(figure: Figure, form: str) -> bytes:
@@ -174,7 +175,17 @@ def save(figure: Figure, form: str) -> bytes:
             "has them, such as Noto Sans CJK, or write .svg or .html, which take the fonts of their reader.",
             len(missing),
         )
-    return buffer.getvalue()
+    return _numbered(buffer.getvalue()) if form == "svg" else buffer.getvalue()
+
+
+def _numbered(svg: bytes) -> bytes:
+    """With ids that count up: those that matplotlib gives to clip paths come from addresses in memory."""
+    ids = list(dict.fromkeys(re.findall(rb'\bid="([A-Za-z][0-9a-f]{10})"', svg)))
+    return re.sub(
+        rb"(?<=[\"#])[A-Za-z][0-9a-f]{10}(?=[\")])",
+        lambda found: b"k%d" % ids.index(found[0]) if found[0] in ids else found[0],
+        svg,
+    )
 
 
 @contextlib.contextmanager
@@ -182,6 +193,7 @@ def without_glyph_warnings() -> Iterator[set[str]]:
     """What is drawn inside warns of no letter that the fonts lack; they are in the set, one message for each."""
     missing: set[str] = set()
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         yield missing
     for warning in caught:
         if str(warning.message).startswith("Glyph "):

@@ -2,13 +2,14 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.path import Path as Outline
 from matplotlib.transforms import Bbox
 
-Points = npt.NDArray[np.float64]
+Points = npt.NDArray[np.floating[Any]]
 # West, south, east, north. Longitudes count on beyond 180, where an extent lies across the antimeridian.
 Extent = tuple[float, float, float, float]
 
@@ -48,7 +49,7 @@ def within(extent: Extent, grain: float) -> Outline | None:
             (left, low), (right, high) = ring.min(axis=0), ring.max(axis=0)
             if left <= box.x1 and right >= box.x0 and low <= box.y1 and high >= box.y0:
                 found.append(_clip(ring, box, grain))
-    found = [outline for outline in found if len(outline.vertices)]
+    found = [outline for outline in found if np.size(outline.vertices)]
     return Outline.make_compound_path(*found) if found else None
 
 
@@ -68,7 +69,8 @@ def about(pole: int, x: Points, y: Points) -> Points:
 def thin(ring: Points, grain: float) -> Points:
     """Without points that fall into the place of the one before them."""
     places = np.round(ring / grain)
-    return ring[np.append(True, np.any(np.diff(places, axis=0) != 0, axis=1))]
+    thinned: Points = ring[np.append(True, np.any(np.diff(places, axis=0) != 0, axis=1))]
+    return thinned
 
 
 def _clip(ring: Points, box: Bbox, grain: float) -> Outline:

@@ -15,7 +15,8 @@ from kayrros_ext.plots.themes import Theme
 from kayrros_ext.plots.words import label, short, unit
 
 SIZE = (10.0, 5.2)
-PANEL_HEIGHT = 1.35
+# Inches, of one chart of many: its height, and its width at least.
+PANEL_HEIGHT, NARROWEST = 1.35, 1.6
 MARKERS = ("o", "s", "^", "D", "v", "P")
 # Up to so many dates each has a mark of its own; beyond that they would be a band.
 MOST_MARKS = 60
@@ -40,9 +41,12 @@ def draw(
     if any(np.nanmax(np.abs(one.values), initial=0) > FURTHEST for one in series):
         raise UsageError(f"{chosen.metric!r} has values beyond {FURTHEST:g}, which can't be drawn.")
     many = len(series) > MOST_LINES
-    columns = min((5, 4, 3), key=lambda wide: -len(series) % wide) if many else 1
+    width, height = size or SIZE
+    room = [columns for columns in (5, 4, 3) if columns * NARROWEST <= width] or [2]
+    columns = min(room, key=lambda columns: -len(series) % columns) if many else 1
     rows = -(-len(series) // columns) if many else 1
-    figure = begin(size or (SIZE[0], max(SIZE[1], 0.8 + PANEL_HEIGHT * rows) if many else SIZE[1]), theme)
+    lowest = NARROWEST * 0.75 if size else PANEL_HEIGHT
+    figure = begin((width, max(height, 0.9 + lowest * rows) if many else height), theme)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     points = []
     for number, one in enumerate(series):
@@ -50,7 +54,9 @@ def draw(
         _line(axes, chosen, one, theme, colour)
         points.append(_points(one, number if many else 0, colour))
         if many:
-            write(axes.set_title("", size=8, loc="left", pad=3), short(one.name, 110 // columns), theme.ink)
+            write(
+                axes.set_title("", size=8, loc="left", pad=3), short(one.name, int(width / columns / 0.085)), theme.ink
+            )
     for number, axes in enumerate(panels):
         mine = series[number : number + 1] if many else series
         axes.set_visible(bool(mine))
@@ -58,7 +64,9 @@ def draw(
         for start, stop in chosen.spans(*mine):
             axes.axvspan(date2num(start), date2num(stop), color=theme.gap, zorder=0.5)
     _limit(panels[0], chosen)
-    keys = [] if many or len(series) == 1 else [(_key(theme, number), one.name) for number, one in enumerate(series)]
+    keys: list[tuple[Line2D | Patch, str]] = (
+        [] if many or len(series) == 1 else [(_key(theme, number), one.name) for number, one in enumerate(series)]
+    )
     if any(True for _ in chosen.spans(*series)):
         keys.append((Patch(color=theme.gap), "could not be had"))
     words = label(chosen.metric)

@@ -1,6 +1,6 @@
 """Assets at their centroids, on a map that needs no download."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import attrs
 import numpy as np
@@ -15,9 +15,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots import land
 from kayrros_ext.plots.figures import Point, Thousands, begin, dress, frame
-from kayrros_ext.plots.land import Extent, Points
+from kayrros_ext.plots.land import Extent, Points, about, around, within
 from kayrros_ext.plots.series import Selection, Series
 from kayrros_ext.plots.themes import Theme
 from kayrros_ext.plots.words import label, refuse, short, unit
@@ -77,7 +76,7 @@ def draw(
     at = _polar(axes, pole, x, y, theme) if pole else _flat(axes, x, y, figure, theme)
     values = np.array([place.value for place in places])
     there = np.isfinite(values)
-    _marks(figure, axes, at, values, chosen.metric, theme)
+    _marks(axes, at, values, metric=chosen.metric, theme=theme)
     keys = [] if there.all() else [(_hollow(theme), "no value")]
     words = label(chosen.metric)
     what = f"{words[:1].upper()}{words[1:]}, {'latest value' if statistic == 'latest' else 'mean'} of each asset"
@@ -145,7 +144,7 @@ def _flat(axes: Axes, x: Points, y: Points, figure: Figure, theme: Theme) -> Poi
     axes.set_facecolor(theme.sea)
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set_color(theme.coast)
-    if outline := land.within(extent, (east - west) / 1000):
+    if outline := within(extent, (east - west) / 1000):
         axes.add_patch(_ground(outline, theme))
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
@@ -167,37 +166,37 @@ def _polar(axes: Axes, pole: int, x: Points, y: Points, theme: Theme) -> Points:
     reach = max(float(90 - (y * pole).min()) * 1.2, LEAST)
     axes.set_facecolor(theme.sea)
     axes.set_aspect("equal")
-    axes.add_patch(_ground(land.around(pole, reach / 700), theme))
+    axes.add_patch(_ground(around(pole, reach / 700), theme))
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(theme.coast)
-    around = np.linspace(-180, 180, 181)
+    circle = np.linspace(-180, 180, 181)
     for radius in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, reach)[1:]:
-        latitude = np.full_like(around, (90 - radius) * pole)
-        axes.plot(*land.about(pole, around, latitude).T, color=theme.grid, linewidth=0.7, zorder=1.5)
+        latitude = np.full_like(circle, (90 - radius) * pole)
+        axes.plot(*about(pole, circle, latitude).T, color=theme.grid, linewidth=0.7, zorder=1.5)
         if radius < reach:
-            at = land.about(pole, np.array([45.0]), np.array([(90 - radius) * pole]))[0]
+            at = about(pole, np.array([45.0]), np.array([(90 - radius) * pole]))[0]
             axes.annotate(_degrees((90 - radius) * pole, "N", "S"), at, size=8, color=theme.muted, zorder=1.6)
     for longitude in range(-180, 180, 45):
-        line = land.about(pole, np.full(2, float(longitude)), np.array([90.0, 0.0]) * pole)
+        line = about(pole, np.full(2, float(longitude)), np.array([90.0, 0.0]) * pole)
         axes.plot(*line.T, color=theme.grid, linewidth=0.7, zorder=1.5)
         edge = line[1] / np.abs(line[1]).max() * reach * 0.95
         axes.annotate(
             _degrees(longitude, "E", "W"), edge, size=8, color=theme.muted, ha="center", va="center", zorder=1.6
         )
-    return land.about(pole, x, y)
+    return about(pole, x, y)
 
 
 def _ground(outline: Outline, theme: Theme) -> PathPatch:
     return PathPatch(outline, facecolor=theme.land, edgecolor=theme.coast, linewidth=0.6, zorder=0.5)
 
 
-def _marks(figure: Figure, axes: Axes, at: Points, values: Points, metric: str, theme: Theme) -> None:
+def _marks(axes: Axes, at: Points, values: Points, *, metric: str, theme: Theme) -> None:
     there = np.isfinite(values)
-    empty = {"facecolors": "none", "edgecolors": theme.muted, "linewidths": 1.0, "zorder": 3}
-    axes.scatter(*at[~there].T, s=SMALLEST, **empty)
+    empty: dict[str, Any] = {"facecolors": "none", "edgecolors": theme.muted, "linewidths": 1.0, "zorder": 3}
+    axes.scatter(at[~there, 0], at[~there, 1], s=SMALLEST, **empty)
     if not there.any():
         return
     low, high = float(values[there].min()), float(values[there].max())
@@ -206,10 +205,12 @@ def _marks(figure: Figure, axes: Axes, at: Points, values: Points, metric: str, 
     colours = LinearSegmentedColormap.from_list("kayrros", colormaps["viridis"](np.linspace(0.12, 0.97, 64)))
     largest = np.abs(values[there]).max() or 1.0
     sizes = SMALLEST + (LARGEST - SMALLEST) * np.abs(values[there]) / largest
-    edge = {"edgecolors": theme.muted, "linewidths": 0.5, "alpha": 0.9, "zorder": 4}
-    axes.scatter(*at[there].T, s=sizes, c=colours(norm(values[there])), **edge)
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.8, pad=0.02, aspect=28, format=Thousands())
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    edge: dict[str, Any] = {"edgecolors": theme.muted, "linewidths": 0.5, "alpha": 0.9, "zorder": 4}
+    axes.scatter(at[there, 0], at[there, 1], s=sizes, c=colours(norm(values[there])), **edge)
+    bar = axes.figure.colorbar(
+        ScalarMappable(norm, colours), ax=axes, shrink=0.8, pad=0.02, aspect=28, format=Thousands()
+    )
+    bar.outline.set_visible(False)
     bar.ax.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=8, length=3)
     bar.ax.yaxis.get_offset_text().set(color=theme.muted, size=8)
     bar.set_label(label(metric), size=9, color=theme.ink, parse_math=False)

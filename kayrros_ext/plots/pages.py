@@ -53,7 +53,7 @@ def _axes(figure: Figure) -> list[list[float]]:
 
 def _line(figure: Figure, point: Point) -> dict[str, Any]:
     axes = figure.axes[point.axes]
-    places = axes.transData.transform(list(zip(point.x, point.y, strict=True))) if point.x else []
+    places: Any = axes.transData.transform(list(zip(point.x, point.y, strict=True))) if point.x else []
     height = figure.get_figheight() * POINTS
     return {
         "axes": point.axes,

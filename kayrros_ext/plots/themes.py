@@ -42,7 +42,7 @@ LIGHT = Theme(
     land="#e4e2da",
     coast="#a5a194",
     gap="#d3d7dd",
-    lines=("#0072b2", "#d37c00", "#00a458", "#ab00f0", "#814e6e", "#3b4b00"),
+    lines=("#0072b2", "#d37c00", "#00ab59", "#ab00f0", "#814e6e", "#3b4b00"),
 )
 DARK = Theme(
     paper="#14171b",

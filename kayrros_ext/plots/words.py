@@ -46,16 +46,13 @@ LONGEST = 44
 def unit(metric: str) -> tuple[str, str | None]:
     """A metric's name in words, and the unit that its end names: stored_volume_bbl is stored volume, and bbl."""
     *words, last = clean(metric).split("_")
-    before = words[-1].lower() if words else ""
     if words and last.lower() in RATES:
         return " ".join(words), RATES[last.lower()]
-    if last.lower() in PER and len(words) > 1:
-        named = words[-2].lower() if before == "per" else before
-        rest = words[: -2 if before == "per" else -1]
-        if len(rest) > 1 and named in UNITS:
-            return " ".join(rest[:-1] if before == "per" else words[:-1]), f"{UNITS[named]}/{PER[last.lower()]}"
     if words and last.lower() in UNITS:
         return " ".join(words), UNITS[last.lower()]
+    *rest, of = (words[:-1] if words and words[-1].lower() == "per" else words) or [""]
+    if rest and last.lower() in PER and of.lower() in UNITS:
+        return " ".join(rest), f"{UNITS[of.lower()]}/{PER[last.lower()]}"
     return " ".join([*words, last]), None
 
 
