@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
+from PIL import Image
 
 from kayrros_ext import Gap
 from kayrros_ext.testing import Platform
@@ -22,8 +23,9 @@ def main() -> None:
     there = (dates < gap.start.replace(tzinfo=None)) | (dates > gap.stop.replace(tzinfo=None))
     tanks = attrs.evolve(tanks, table=tanks.table.filter(there), gaps=(gap,))
     tanks.plot(FOLDER / "chart.png", metric="stored_volume_bbl", assets=4, size=(5.6, 3.2))
-    spots.plot(FOLDER / "map.png", metric="emission_rate_kg_per_h", map=True, size=(5.6, 3.4))
+    spots.plot(FOLDER / "map.png", metric="emission_rate_kg_per_h", map=True, size=(5.6, 2.9))
     for path in sorted(FOLDER.iterdir()):
+        Image.open(path).quantize(96).save(path, optimize=True)  # a third of the size, for the repository
         print(f"{path.name}: {path.stat().st_size} bytes")
 
 
