@@ -18,6 +18,7 @@ from kayrros_ext.downloads import Download, Transfer, Wish
 from kayrros_ext.errors import GapError
 from kayrros_ext.exchange import logged_in_client
 from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
+from kayrros_ext.notebook import show_metadata_in_notebooks
 from kayrros_ext.results import Results
 from kayrros_ext.retries import DEFAULT_COUNT, Retries
 from kayrros_ext.secrets import Secret
@@ -181,6 +182,7 @@ class Kayrros:
             TransportError: no answer came, or it broke off.
         """
         metadata: DatasetMetadata = self._door.typed(get_dataset_metadata, dataset_id=parse_dataset_id(dataset_id))
+        show_metadata_in_notebooks()
         return metadata
 
     def results(

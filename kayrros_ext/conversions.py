@@ -20,7 +20,7 @@ MOST_NAMED = 20
 
 def to_pandas(table: pa.Table) -> "pd.DataFrame":
     """As Results.to_pandas says."""
-    pandas = _bring("pandas", extra="pandas")
+    pandas = bring("pandas", extra="pandas")
     # Without the nullable type, a null makes doubles of all integers of a column, and those beyond 2**53 others.
     types = {pa.int64(): pandas.Int64Dtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=types.get)
@@ -29,14 +29,14 @@ def to_pandas(table: pa.Table) -> "pd.DataFrame":
 
 def to_polars(table: pa.Table) -> "pl.DataFrame":
     """As Results.to_polars says."""
-    polars = _bring("polars", extra="polars")
+    polars = bring("polars", extra="polars")
     frame: pl.DataFrame = polars.from_arrow(table)
     return frame
 
 
 def to_geopandas(table: pa.Table) -> "gpd.GeoDataFrame":
     """As Results.to_geopandas says."""
-    geopandas = _bring("geopandas", extra="geo")
+    geopandas = bring("geopandas", extra="geo")
     shapely = importlib.import_module("shapely")  # comes with geopandas
     encoded = centroids(table).dictionary_encode(null_encoding="encode")
     points = shapely.from_wkb(encoded.dictionary.to_pylist())
@@ -80,7 +80,12 @@ def _rows_of(table: pa.Table, metric: str) -> pa.Table:
     return rows
 
 
-def _bring(name: str, *, extra: str) -> Any:
+def bring(name: str, *, extra: str) -> Any:
+    """A module of a package that an extra brings.
+
+    Raises:
+        MissingExtraError: it can't be imported.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -9,10 +9,16 @@ import attrs
 from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Unpack
+
     import geopandas as gpd
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+    from matplotlib.figure import Figure
+
+    from kayrros_ext.plots import Options
 
 # Of unknown fields, in a log line.
 MOST_NAMED = 20
@@ -159,6 +165,30 @@ class Results:
         from kayrros_ext.conversions import to_wide
 
         return to_wide(self.table, metric)
+
+    def plot(self, path: "str | Path | None" = None, **options: "Unpack[Options]") -> "Figure":
+        """Draw a metric over time, or on a map: see `kayrros_ext.plots.plot`, which takes the same.
+
+        Args:
+            path: a file to write, .png, .svg or .html.
+            options: metric, assets, map, statistic, theme, title, size.
+
+        Returns:
+            A matplotlib figure, which a notebook shows.
+
+        Raises:
+            UsageError: there is nothing to draw, or an argument can't be.
+            MissingExtraError: matplotlib is not installed; the extra `plots` brings it.
+            ExportError: the file can't be written.
+        """
+        from kayrros_ext.plots import plot
+
+        return plot(self, path, **options)
+
+    def _repr_html_(self) -> str:
+        from kayrros_ext.notebook import results_html
+
+        return results_html(self)
 
     def __repr__(self) -> str:
         return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"

@@ -43,6 +43,7 @@ ORDER = [
     "tables",
     "geometry",
     "conversions",
+    "notebook",
     "results",
     "windows",
     "progress",
@@ -60,6 +61,16 @@ ORDER = [
     "downloads",
     "client",
     "__init__",
+    "plots.words",
+    "plots.themes",
+    "plots.series",
+    "plots.figures",
+    "plots.lines",
+    "plots.land",
+    "plots.maps",
+    "plots.pages",
+    "plots.terminal",
+    "plots.__init__",
     "testing.node",
     "testing.prism",
     "testing.messages",
@@ -98,6 +109,9 @@ ORDER = [
     "cli.reference",
 ]
 
+# A method that opens an add-on: what it imports lies behind its module, and is imported when it is called.
+DOORS = {"results": {"plots"}}
+
 
 def imported(path: Path) -> set[str]:
     """Modules of the package that a file imports, anywhere in it."""
@@ -121,7 +135,8 @@ def test_imports_go_one_way() -> None:
     assert set(ORDER) == set(modules)
     for place, name in enumerate(ORDER):
         packages = {module.removesuffix(".__init__") for module in ORDER[:place]}
-        assert imported(modules[name]) <= {*ORDER[:place], *packages}, f"{name} imports what lies behind it"
+        allowed = {*ORDER[:place], *packages, *DOORS.get(name, set())}
+        assert imported(modules[name]) <= allowed, f"{name} imports what lies behind it"
 
 
 def test_generated_code_knows_nothing_of_ours() -> None:
@@ -131,7 +146,8 @@ def test_generated_code_knows_nothing_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "heavy", ["pyarrow", "kayrros_ext.testing", "pathvalidate", "pandas", "numpy", "anyio", "keyring"]
+    "heavy",
+    ["pyarrow", "kayrros_ext.testing", "kayrros_ext.plots", "pathvalidate", "pandas", "numpy", "anyio", "keyring"],
 )
 def test_what_is_heavy_is_imported_where_it_is_used(heavy: str) -> None:
     """All the names of `kayrros_ext` load neither pyarrow nor an add-on."""
