@@ -32,6 +32,7 @@ PAGES = ROOT / ".venv" / "site-pages"
 SWAGGER = ROOT / "node_modules" / "swagger-ui-dist"
 MOCK_URL = "http://127.0.0.1:4010"  # where `make mock` listens
 
+FROM_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 # In the order of a reader. Pages of docs/ that are not named here follow the guides, under their own titles.
 START = {"Overview": "index.md", "First steps": "first-steps.md"}
 GUIDES = {
@@ -55,6 +56,7 @@ REFERENCE = {
     "Commands": "commands.md",
     "REST API": "rest.md",
     "Reliability": "reliability.md",
+    "Security": "security.md",
     "Benchmarks": "benchmarks.md",
     "Changelog": "changelog.md",
 }
@@ -81,8 +83,11 @@ def lay_out() -> None:
     """All pages into one folder, as mkdocs wants them."""
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns("templates"))
-    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
-        write(name.lower(), (ROOT / name).read_text("utf-8").replace("](docs/", "]("))
+    for name in FROM_THE_ROOT:
+        text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
+        for other in FROM_THE_ROOT:
+            text = text.replace(f"]({other}", f"]({other.lower()}")
+        write(name.lower(), text)
     for name, text in python_pages().items():
         write(name, text)
     if (ROOT / "kayrros_ext" / "cli" / "reference.py").is_file():
