@@ -83,7 +83,7 @@ docs-serve: docs ## serve the site on loopback (PORT=4010), and the mock on the 
 	@$(BIN)/python -m scripts.docs --serve --port $(PORT)
 
 test-docs: docs ## open the site in chromium, run the notebook, lint the examples
-	@$(BIN)/python -m pytest -m site $(ARGS)
+	@$(BIN)/python -m pytest -m site tests/site $(ARGS)
 
 .venv/.docs: requirements/docs.txt | $(READY)
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/docs.txt
