@@ -259,8 +259,8 @@ class Kayrros:
             metric. An answer of more than 16 MiB is not read to its end, but asked for in parts.
 
         Raises:
-            As for `results`; UsageError at once, the others when a part is asked for. A GapError holds no results: what
-            came before it was yielded.
+            KayrrosError: as for `results`; UsageError at once, the others when a part is asked for. A GapError holds no
+                results: what came before it was yielded.
         """
         fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, is_flat=True)
         return self._parts(fetch)
@@ -293,7 +293,7 @@ class Kayrros:
             The path.
 
         Raises:
-            As for `results`; UsageError also for a path that can't be, or whose ending says no format.
+            KayrrosError: as for `results`; UsageError also for a path that can't be, or whose ending says no format.
             ExportError: the file can't be written.
         """
         from kayrros_ext.export import parse_target, write

@@ -7,6 +7,7 @@ whichever index the machine's pip is set up for.
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -17,17 +18,24 @@ LOCKS = {
     "bench.txt": ["--group", "bench"],
     "fuzz.txt": ["--group", "fuzz"],
     "audit.txt": ["--group", "audit"],
+    # Installed on top of dev.txt: what both have is the same.
+    "docs.txt": ["--group", "docs", "--constraint", "requirements/dev.txt"],
     "lock.txt": ["--group", "lock"],
 }
+USERS = ["pyproject.toml", *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "cli"))]
 
 
 def main() -> None:
     """Write every lock."""
     for name, sources in LOCKS.items():
-        uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes"]
-        options = ["--python-version", "3.11", "--no-emit-index-url", "--custom-compile-command", "make lock"]
-        subprocess.run([*uv, *options, *sources, "--output-file", f"requirements/{name}"], cwd=ROOT, check=True)
-        print(f"requirements/{name} written")
+        compile_lock(Path("requirements") / name, "--universal", *sources)
+    with tempfile.TemporaryDirectory() as place:
+        # What users install at its oldest, then the tests' own tools beside it; for the oldest Python alone.
+        floors = Path(place) / "floors.txt"
+        compile_lock(floors, "--resolution=lowest-direct", *USERS)
+        compile_lock(
+            Path("requirements/oldest.txt"), *USERS, "--group=oldest", f"--constraint={floors}", "--no-annotate"
+        )
     # The Node, too, is in the environment that setup made, not in this one.
     command = [str(ROOT / ".venv" / "bin" / "python"), "scripts/node_folder.py"]
     folder = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -35,6 +43,14 @@ def main() -> None:
     npm = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--loglevel=error"]
     subprocess.run(npm, cwd=ROOT, check=True, env={**os.environ, "PATH": path})
     print("package-lock.json written")
+
+
+def compile_lock(target: Path, *sources: str) -> None:
+    """One lock, of Python 3.11 and newer where it is universal."""
+    uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--generate-hashes"]
+    options = ["--python-version", "3.11", "--no-emit-index-url", "--custom-compile-command", "make lock"]
+    subprocess.run([*uv, *options, *sources, "--output-file", str(target)], cwd=ROOT, check=True)
+    print(f"{target} written")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_what_is_installed_is_what_is_locked() -> None:
     assert 3 == setup.count('"--require-hashes"') == setup.count('"--requirement"')
     assert '"ci", "--include=dev", "--ignore-scripts"' in setup
     assert "ignore-scripts=true" in (ROOT / ".npmrc").read_text()
-    for name in ("base", "dev", "node", "lock"):
+    for name in ("base", "dev", "node", "docs", "oldest", "lock"):
         lock = (ROOT / "requirements" / f"{name}.txt").read_text()
         pins = re.findall(r"^[a-z0-9-]+==", lock, re.MULTILINE)
         assert pins

@@ -1,0 +1,226 @@
+"""`make docs`: the site, from docs/, the docstrings, the help of the command line and openapi.yaml.
+
+All that a page loads lies in the site: it can be read where there is no network.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import yaml
+
+import kayrros_ext
+import kayrros_ext.testing
+from kayrros_ext import KayrrosError, MockError
+from kayrros_ext.testing import prism_mock
+from scripts.docs_rest import operations_page, try_it_spec
+
+ROOT = Path(__file__).parent.parent
+SITE = ROOT / "site"
+PAGES = ROOT / ".venv" / "site-pages"
+SWAGGER = ROOT / "node_modules" / "swagger-ui-dist"
+MOCK_URL = "http://127.0.0.1:4010"  # where `make mock` listens
+
+FROM_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+# In the order of a reader. Pages of docs/ that are not named here follow the guides, under their own titles.
+START = {"Overview": "index.md", "First steps": "first-steps.md"}
+GUIDES = {
+    "Credentials": "credentials.md",
+    "Results": "results.md",
+    "Large datasets": "large.md",
+    "Downloads": "download.md",
+    "Charts and maps": "plots.md",
+    "Command line": "cli.md",
+    "Testing": "testing.md",
+    "On a cluster": "cluster.md",
+    "Regenerate the client": "contributing.md",
+}
+COOKBOOK = {"Ten recipes": "cookbook.md"}
+REFERENCE = {
+    "Kayrros": "python/kayrros.md",
+    "Results and other values": "python/results.md",
+    "Errors": "python/errors.md",
+    "Fake and mock": "python/testing.md",
+    "Generated client": "python/client.md",
+    "Commands": "commands.md",
+    "REST API": "rest.md",
+    "Reliability": "reliability.md",
+    "Security": "security.md",
+    "Benchmarks": "benchmarks.md",
+    "Changelog": "changelog.md",
+}
+
+
+def main() -> int:
+    """Build the site; with --serve, serve it and the mock until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="make docs", description=__doc__)
+    parser.add_argument("--serve", action="store_true", help="serve what was built, and the mock")
+    parser.add_argument("--port", type=int, default=4010)
+    given = parser.parse_args()
+    if not given.serve:
+        lay_out()
+        build()
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(KeyboardInterrupt), serve(given.port) as url:
+        print(f"The site is at {url}, its mock at work. Ctrl-C stops both.", flush=True)
+        signal.pause()
+    return 0
+
+
+def lay_out() -> None:
+    """All pages into one folder, as mkdocs wants them."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns("templates"))
+    for name in FROM_THE_ROOT:
+        text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
+        for other in FROM_THE_ROOT:
+            text = text.replace(f"]({other}", f"]({other.lower()}")
+        write(name.lower(), text)
+    for name, text in python_pages().items():
+        write(name, text)
+    if (ROOT / "kayrros_ext" / "cli" / "reference.py").is_file():
+        write("commands.md", said_by("kayrros_ext.cli.reference"))
+    spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
+    write("rest.md", operations_page(spec))
+    write("assets/try-it.json", json.dumps(try_it_spec(spec)))
+    write("assets/mock.json", json.dumps({"url": MOCK_URL}))
+    shutil.copy(ROOT / "openapi.yaml", PAGES)
+    for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
+        shutil.copy(SWAGGER / name, PAGES / "assets")
+
+
+def python_pages() -> dict[str, str]:
+    """A page per part of the Python API; every public name of the package is on one of them."""
+    errors = [name for name in kayrros_ext.__all__ if is_error(getattr(kayrros_ext, name))]
+    others = [name for name in kayrros_ext.__all__ if name not in {*errors, "Kayrros"}]
+    operations = sorted(
+        path for path in (ROOT / "generated" / "kayrros_client" / "api").glob("*/*.py") if path.stem != "__init__"
+    )
+    return {
+        "python/kayrros.md": page("Kayrros", ["kayrros_ext.Kayrros"]),
+        "python/results.md": page("Results and other values", [f"kayrros_ext.{name}" for name in others]),
+        "python/errors.md": page("Errors", [f"kayrros_ext.{name}" for name in sorted(errors, key=depth)]),
+        "python/testing.md": page(
+            "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
+        ),
+        "python/client.md": page(
+            "The generated client", [f"kayrros_client.api.{path.parent.name}.{path.stem}" for path in operations]
+        ),
+    }
+
+
+def is_error(value: object) -> bool:
+    """Whether it is a class of the tree of errors."""
+    return isinstance(value, type) and issubclass(value, KayrrosError)
+
+
+def depth(name: str) -> int:
+    """How far below the root of the tree: what catches more comes first."""
+    return len(getattr(kayrros_ext, name).__mro__)
+
+
+def page(title: str, names: list[str]) -> str:
+    """A page of docstrings."""
+    return f"# {title}\n\n" + "\n\n".join(f"::: {name}" for name in names) + "\n"
+
+
+def said_by(module: str) -> str:
+    """What a module of ours prints."""
+    return subprocess.run(
+        [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout
+
+
+def write(name: str, text: str) -> None:
+    """One laid-out file."""
+    (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
+    (PAGES / name).write_text(text, "utf-8")
+
+
+def navigation() -> list[dict[str, list[Any]]]:
+    """The pages there are, in the order of a reader."""
+    there = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
+    parts = {"Start": START, "Guides": GUIDES, "Cookbook": COOKBOOK, "Reference": REFERENCE}
+    found: dict[str, list[Any]] = {
+        part: [{title: name} for title, name in pages.items() if name in there] for part, pages in parts.items()
+    }
+    found["Guides"] += sorted(there - {name for pages in parts.values() for name in pages.values()})
+    return [{part: pages} for part, pages in found.items()]
+
+
+def build() -> None:
+    """From the pages to the site; a link that leads nowhere stops it."""
+    from mkdocs.commands.build import build as build_site
+    from mkdocs.config import load_config
+
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(message)s"
+    )  # mkdocs only logs what it has to say
+    config: Any = load_config(str(ROOT / "mkdocs.yml"), nav=navigation())
+    config.plugins.on_startup(command="build", dirty=False)
+    build_site(config)
+    config.plugins.on_shutdown()
+    print(f"site/ is built: {sum(1 for _ in SITE.rglob('*.html'))} pages. `make docs-serve` shows it.")
+
+
+class _Pages(SimpleHTTPRequestHandler):
+    """Files of the site; where the mock listens is known once it does."""
+
+    def __init__(self, *given: Any, mock_url: str, **named: Any) -> None:
+        self.mock_url = mock_url
+        super().__init__(*given, **named)
+
+    def do_GET(self) -> None:
+        if self.path != "/assets/mock.json":
+            super().do_GET()
+            return
+        body = json.dumps({"url": self.mock_url}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serve(port: int = 0) -> Iterator[str]:
+    """Serve the site on loopback, its "try it" bound to a mock of its own; yields the URL.
+
+    Raises:
+        MockError: the mock can't start, or the port is taken.
+    """
+    with prism_mock() as mock:
+        handler = partial(_Pages, directory=str(SITE), mock_url=mock.url)
+        try:
+            server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        except OSError as error:
+            raise MockError(f"The site can't be served on port {port} ({error}). Choose another with PORT=.") from error
+        thread = Thread(target=server.serve_forever, name="site", daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MockError as error:
+        sys.exit(str(error))
