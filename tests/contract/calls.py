@@ -93,7 +93,10 @@ def is_typed(schema: dict[str, Any], value: Any) -> bool:
         return isinstance(value, list) and all(is_typed(schema["items"], item) for item in value)
     if schema.get("format") == "binary":
         return isinstance(value, File)
-    return isinstance(value, _JSON_TYPES[schema["type"]])
+    if schema.get("format") in {"date-time", "date"}:
+        return isinstance(value, dt.date)  # which a datetime is, too
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return any(value is None if kind == "null" else isinstance(value, _JSON_TYPES[kind]) for kind in kinds)
 
 
 def as_json(value: Any) -> Any:

@@ -155,3 +155,9 @@ def test_every_operation_but_the_login_is_bearer_secured() -> None:
     assert ("http", "bearer") == tuple(
         SPEC["components"]["securitySchemes"]["bearer"][key] for key in ("type", "scheme")
     )
+
+
+@pytest.mark.parametrize("name", ["listCollections", "listCollectionDatasets"])
+def test_the_observed_operations_answer_as_the_documented_do(name: str) -> None:
+    """Their statuses are those of the reference's operations (assumed)."""
+    assert list(LABELS) == list(operations()[name]["responses"])
