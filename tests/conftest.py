@@ -1,6 +1,7 @@
 """What several folders of the suite use."""
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -47,6 +48,17 @@ def use_keyring() -> Iterator[Callable[[KeyringBackend], None]]:
     before = keyring.get_keyring()
     yield keyring.set_keyring
     keyring.set_keyring(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_outlives_its_test() -> Iterator[None]:
+    """The command sets its log up for a process of its own, and some tests run it in this one."""
+    loggers = [logging.getLogger(name) for name in ("kayrros_ext", "httpx")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, level) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
