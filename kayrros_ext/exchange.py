@@ -238,7 +238,7 @@ class HTTPClient(httpx.Client):
     def _once(self, request: httpx.Request, operation: Operation, max_body: int, options: dict[str, Any]) -> Answer:
         response = super().send(request, stream=True, **options)
         with contextlib.closing(response):
-            if response.status_code != 200:
+            if not response.is_success:
                 return self.exchange.whole(response, operation, beginning(response))
             found = list(pieces(response, max_body))
         return self.exchange.whole(response, operation, b"".join(found))
@@ -284,7 +284,7 @@ class AsyncHTTPClient(httpx.AsyncClient):
     async def _once(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
         response = await super().send(request, stream=True, **options)
         async with contextlib.aclosing(response):
-            if response.status_code != 200:
+            if not response.is_success:
                 return self.exchange.whole(response, operation, await beginning_async(response))
             found = [piece async for piece in pieces_async(response, self.exchange.max_body)]
         return self.exchange.whole(response, operation, b"".join(found))
