@@ -1,9 +1,11 @@
 """Where credentials come from: the first found wins, sources are not mixed, files that others can read are refused."""
 
+import ctypes
 import importlib.util
 import json
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -242,14 +244,31 @@ def test_a_config_file_without_secrets_may_be_read(config: Write) -> None:
         Kayrros(token="t")
 
 
+# Of Linux: read and write, and search, whatever the modes say.
+_DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
+_CAPABILITIES_VERSION_3 = 0x20080522
+
+
 @pytest.fixture
 def ordinary_user() -> Iterator[None]:
-    """Root may read everything, so root becomes another for a while."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(12345)
+    """Root may read everything, so it lays that down for a while.
+
+    It stays who it is: another user may not read root's Python, and an import that fails spoils those of later tests.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    if sys.platform != "linux":
+        pytest.skip("root's rights can be laid down on Linux alone")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, held = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    assert 0 == libc.capget(header, held), os.strerror(ctypes.get_errno())
+    before = held[0]  # what is in effect, of the first 32
+    held[0] = before & ~(1 << _DAC_OVERRIDE | 1 << _DAC_READ_SEARCH)
+    assert 0 == libc.capset(header, held), os.strerror(ctypes.get_errno())
     yield
-    os.seteuid(before)
+    held[0] = before
+    assert 0 == libc.capset(header, held), os.strerror(ctypes.get_errno())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
