@@ -6,7 +6,6 @@ that are out of the ordinary value by value. What is in between is small, howeve
 
 import codecs
 import contextlib
-import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -138,23 +137,32 @@ class _Reader:
     def __init__(self) -> None:
         self.layout = Layout()
         self.unknown: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def read(self, assets: list[msgspec.Raw], batch_bytes: int) -> list[Tables]:
-        """Tables of the assets, in order; the first batch is small, and read alone, since it shows what fields to expect."""
-        batches = _batches(assets, batch_bytes)
-        tables = [self._read_batch(batch) for batch in itertools.islice(batches, 1)]
+        """Tables of the assets, in order."""
+        batches = list(_batches(assets, batch_bytes))
+        if len(batches) == 1:
+            return [self._read_batch(batches[0])]
         with ThreadPoolExecutor(pa.cpu_count()) as pool:
-            return [*tables, *pool.map(self._read_batch, batches)]
+            return list(pool.map(self._read_batch, batches))
 
     def _read_batch(self, batch: tuple[int, list[msgspec.Raw]]) -> Tables:
         start, assets = batch
-        layout = None
-        while layout is not self.layout:  # another thread may have learned what this one lacks
+        while True:
             layout = self.layout
             with contextlib.suppress(Irregular):
                 return read_columns(assets, layout)
-        return self._read_plainly(start, assets)
+            # One asset may show what all have that is not known yet. Else each is looked at.
+            if not self._learn(start, assets[:1], layout):
+                return self._read_plainly(start, assets)
+
+    def _learn(self, start: int, assets: list[msgspec.Raw], layout: Layout) -> bool:
+        """Whether there is more to know of the fields than a layout did; another thread may have found that out."""
+        with self._lock:
+            if self.layout is layout:
+                self._read_plainly(start, assets)
+            return self.layout is not layout
 
     def _read_plainly(self, start: int, assets: list[msgspec.Raw]) -> Tables:
         reader = Reader()
@@ -167,8 +175,8 @@ class _Reader:
 
 
 def _batches(assets: list[msgspec.Raw], batch_bytes: int) -> Iterator[tuple[int, list[msgspec.Raw]]]:
-    """Assets in groups of about so many bytes, each with the index of its first; the first group is one asset."""
-    start, size = 0, batch_bytes
+    """Assets in groups of about so many bytes, each with the index of its first."""
+    start, size = 0, 0
     for index, asset in enumerate(assets):
         size += len(memoryview(asset))
         if size >= batch_bytes:
