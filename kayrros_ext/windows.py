@@ -227,7 +227,7 @@ class Plan:
 
     def _cut(self, window: Window) -> Window:
         """A window of the size that is thought to work; what is left behind it is still to be asked for."""
-        size, is_trial = self._lessons.size(may_try=not self._trials)
+        size, is_trial = self._lessons.size(may_try=not self._trials and self._is_far_from_done(window))
         while self.pending and self._continues(window, self.pending[0]):
             window = attrs.evolve(window, stop_ms=self.pending.pop(0).stop_ms)
         window = self._some_assets(attrs.evolve(window, has_failed=False))
@@ -244,6 +244,11 @@ class Plan:
             self._back(attrs.evolve(window, start_ms=cut))
             window = attrs.evolve(window, stop_ms=cut, is_trial=is_trial)
         return window
+
+    def _is_far_from_done(self, window: Window) -> bool:
+        """Whether more is left than can be asked for at once: then a larger window may save time, should it come."""
+        left = sum(self.amount(known) for known in (window, *self.pending))
+        return left > self.width * self._lessons.size(may_try=False)[0]
 
     @staticmethod
     def _halves(window: Window, cut: int) -> list[Window]:

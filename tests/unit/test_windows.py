@@ -101,6 +101,28 @@ def test_what_worked_is_what_the_next_one_starts_with() -> None:
     assert 100 * DAY_MS < max(lengths[-10:-1])
 
 
+@pytest.mark.parametrize("most", [30, 55, 70, 110])
+def test_nothing_is_tried_at_the_end(most: int) -> None:
+    """What is left and can be asked for at once is: a larger window that fails would come last of all."""
+    server = Server([BEGIN + number * DAY_MS for number in range(1000)], 1, most)
+    plan = Plan(EVER, (server.dates[0], server.dates[-1]), [None], 4, has_failed=True)
+    running, fits, left_at_trials = list[Window](), 0, [math.inf]
+    while True:
+        while len(running) < 4 and (window := plan.take()):
+            running.append(window)
+            if window.is_trial:
+                left_at_trials.append(sum(map(plan.amount, [window, *plan.pending])) / fits / DAY_MS)
+        if not running:
+            break
+        window = running.pop(0)
+        if (rows := server.rows(plan, window)) <= server.most:
+            plan.succeeded(window, rows)
+            fits = max(fits, rows)
+        else:
+            plan.failed(window)
+    assert min(left_at_trials) > 4 * 0.95
+
+
 def test_neighbours_share_their_boundary_and_ask_beyond_it() -> None:
     """So that a value on it is inside one of the two, whether the ends of a range count or not."""
     plan = Plan(EVER, (BEGIN, BEGIN + 100 * DAY_MS), [None], 4)
