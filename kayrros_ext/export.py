@@ -22,6 +22,8 @@ ENDINGS = {
     ".parquet": "Parquet",
     ".csv": "CSV",
     ".csv.gz": "CSV",
+    ".json": "JSON",
+    ".json.gz": "JSON",
     ".ndjson": "NDJSON",
     ".ndjson.gz": "NDJSON",
     ".jsonl": "NDJSON",
@@ -107,14 +109,14 @@ def _ending(path: Path) -> str | None:
 
 def _sink(path: Path, file: IO[bytes]) -> Sink:
     from kayrros_ext.export_parquet import GeoParquetSink, ParquetSink  # pyarrow is heavy
-    from kayrros_ext.export_text import CSV, GEOJSON, NDJSON, TextSink
+    from kayrros_ext.export_text import CSV, GEOJSON, JSON, NDJSON, TextSink
 
     ending = _ending(path) or ".parquet"
     if ENDINGS[ending] == "Parquet":
         return ParquetSink(file)
     if ENDINGS[ending] == "GeoParquet":
         return GeoParquetSink(file)
-    dialect = {"CSV": CSV, "NDJSON": NDJSON, "GeoJSON": GEOJSON}[ENDINGS[ending]]
+    dialect = {"CSV": CSV, "JSON": JSON, "NDJSON": NDJSON, "GeoJSON": GEOJSON}[ENDINGS[ending]]
     return TextSink(file, dialect, compress=ending.endswith(".gz"))
 
 

@@ -1,4 +1,4 @@
-"""Tables to a file of text, part by part: CSV, NDJSON or GeoJSON.
+"""Tables to a file of text, part by part: CSV, JSON, NDJSON or GeoJSON.
 
 What describes an asset stands on many rows, one after the other: it is made text once, by the standard library. What
 changes with each row is made text by Arrow. So a row costs no Python object, as long as the rows of an asset are together.
@@ -153,6 +153,15 @@ NDJSON = Dialect(
     asset=lambda asset: _json(asset)[:-1],
     cell=_json,
     around=(',"value_date":', ',"metric":', ',"value":', "}\n"),
+)
+# An array of objects, one a line.
+JSON = Dialect(
+    head="[\n",
+    asset=NDJSON.asset,
+    cell=_json,
+    around=(*NDJSON.around[:3], "}"),
+    between=",\n",
+    tail=lambda _: "\n]\n",
 )
 GEOJSON = Dialect(
     head='{"type":"FeatureCollection","features":[\n',

@@ -187,6 +187,12 @@ def test_csv_tells_nothing_from_an_empty_string(tmp_path: Path) -> None:
     ) == line
 
 
+def test_json_is_one_array(tmp_path: Path) -> None:
+    """Of the rows of the table; of none, an empty one."""
+    assert as_text(ROWS) == json.loads(exported(tmp_path, ".json", *PARTS).read_text("utf-8"))
+    assert [] == json.loads(exported(tmp_path, ".json", results()).read_text("utf-8"))
+
+
 @pytest.mark.parametrize("ending", [".ndjson", ".jsonl", ".JSONL"])
 def test_ndjson_is_a_json_object_a_line(tmp_path: Path, ending: str) -> None:
     """json, polars and DuckDB read the rows of the table, with every column on every line."""
