@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from kayrros_ext.cli.common import ReaderGoneError, State
 from kayrros_ext.cli.download import app as download
 from kayrros_ext.cli.exits import DONE, INTERRUPTED, MEANING, exit_code, line
 from kayrros_ext.cli.mock import app as mock
+from kayrros_ext.cli.plot import app as plot
 from kayrros_ext.cli.results import app as results
 from kayrros_ext.cli.session import app as session
 
@@ -30,7 +32,7 @@ app = typer.Typer(
     "Data goes to stdout, talk to stderr. No account yet? `kayrros mock` serves a made-up Kayrros on this machine.\n\n"
     f"\b\nExit codes:\n{_CODES}",
 )
-for group in (session, catalogue, results, download, mock):
+for group in (session, catalogue, results, plot, download, mock):
     app.registered_commands += group.registered_commands
 
 
@@ -55,9 +57,10 @@ def root(
 def run(arguments: list[str]) -> int:
     """Run the command; its exit code."""
     State.debug = False
+    _fill_closed_streams()
     _speak_utf8()
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="kayrros", standalone_mode=False)
+        code = _run(arguments)
         sys.stdout.flush()
     except (BrokenPipeError, ReaderGoneError):
         _drop_output()
@@ -75,30 +78,47 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else DONE
 
 
+def _run(arguments: list[str]) -> object:
+    try:
+        return typer.main.get_command(app).main(arguments, prog_name="kayrros", standalone_mode=False)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer wrote help, to a reader that is gone
+            raise ReaderGoneError from error
+        raise  # so ends the completion of a shell
+
+
 def _failed(error: Exception) -> int:
     try:
         sys.stdout.flush()  # what came before the failure
+    except OSError:  # which may be this one
+        _drop_output()
+    with contextlib.suppress(OSError):
         if State.debug:
             import traceback
 
             traceback.print_exception(error)
         print(f"kayrros: {line(error)}", file=sys.stderr)
-    except BrokenPipeError:
-        _drop_output()
     return exit_code(error)
 
 
 def _interrupted() -> int:
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         print("\nkayrros: interrupted", file=sys.stderr)
     _drop_output()  # not what was held back: the reader may be gone by the same Ctrl-C
     return INTERRUPTED
 
 
+def _fill_closed_streams() -> None:
+    """What a shell has closed (`2>&-`) is None to Python, whose print would take stdout for it: talk among data."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
+
+
 def _speak_utf8() -> None:
     """JSON is UTF-8, whatever the locale; and a name that a terminal can't show is no reason to fail."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace") if stream.isatty() else stream.reconfigure(encoding="utf-8")
 
 

@@ -1,5 +1,6 @@
 """What every command has: its options, its client, its place for talk. Data goes to stdout, talk to stderr."""
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -28,7 +29,7 @@ class Run:
 
     def __init__(self, *, profile: str | None, quiet: bool, verbose: int, debug: bool, json: bool) -> None:
         self.profile, self.quiet, self.json = profile, quiet, json
-        self.shows_progress = not quiet and sys.stderr is not None and sys.stderr.isatty()
+        self.shows_progress = not quiet and sys.stderr.isatty()
         State.debug = debug
         if verbose or quiet or debug:
             _log_to_stderr(verbose, quiet=quiet)
@@ -36,7 +37,8 @@ class Run:
     def say(self, words: str) -> None:
         """Talk, unless nobody wants to hear it."""
         if not self.quiet:
-            print(words, file=sys.stderr)
+            with contextlib.suppress(OSError):  # who has closed stderr still wants the data
+                print(words, file=sys.stderr)
 
     def connect(self) -> "Kayrros":
         """A client; where there is no password, with the token that `kayrros login` has kept.

@@ -1,6 +1,5 @@
-"""`kayrros results` and `plot`."""
+"""`kayrros results`."""
 
-import importlib
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ from kayrros_ext.cli.common import Run, command
 from kayrros_ext.cli.exits import PARTIAL
 from kayrros_ext.cli.seen import resolve
 from kayrros_ext.cli.waiting import results_bar
-from kayrros_ext.errors import KayrrosError, UsageError
+from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +83,8 @@ def results(
     """Get the results of a dataset, however large.
 
     They go to stdout or into a file, as they come, so memory stays flat. The table shows the columns that differ from row
-    to row; the other formats, and files, have all of them. Endings of files: .parquet, .geoparquet, .csv, .ndjson,
-    .geojson; and .csv.gz and the like.
+    to row; the other formats, and files, have all of them. Endings of files: .parquet, .geoparquet, .csv, .json, .ndjson,
+    .geojson; and .csv.gz and the like. What was at FILE is replaced, once the new file is whole.
     """
     from kayrros_ext.cli.selection import Selection
     from kayrros_ext.export import parse_target
@@ -112,58 +111,7 @@ def results(
     run.say(wanted.summary)
     if target:
         print(target)
-    _end(run, wanted)
-
-
-@command(
-    app,
-    "plot",
-    "kayrros plot 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
-    "kayrros plot 7d3c --metric fill_level_pct -o chart.svg",
-    "kayrros plot 7d3c --map -o map.html",
-    prints_data=False,
-)
-def plot(
-    run: Run,
-    dataset: Annotated[str, DATASET],
-    *,
-    start: From = None,
-    stop: To = None,
-    asset: Assets = None,
-    metric: Annotated[str | None, typer.Option(metavar="NAME", help="The metric to draw.", show_default=False)] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="chart.png, .svg or .html; else in the terminal.", show_default=False
-        ),
-    ] = None,
-    as_map: Annotated[bool, typer.Option("--map", help="Assets at their centroids, on a map.")] = False,
-    on_gap: Gaps = OnGap.RAISE,
-) -> None:
-    """Draw the results of a dataset, over time or on a map."""
-    draw = _plotter()
-    from kayrros_ext.cli.selection import Selection
-
-    wanted = Selection(start, stop, asset, None)
-    with run.connect() as kayrros, results_bar(shown=run.shows_progress) as report:
-        dataset_id = resolve(run.account(), "datasets", dataset)
-        found = kayrros.results(dataset_id, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=report)
-        wanted.count(found)
-    drawn = draw(found, path=output, metric=metric, assets=asset, map=as_map)
-    if output or isinstance(drawn, str):
-        print(output or drawn)
-    _end(run, wanted)
-
-
-def _plotter() -> Any:
-    try:
-        return importlib.import_module("kayrros_ext.plots").plot
-    except ModuleNotFoundError as error:
-        if error.name != "kayrros_ext.plots":
-            raise
-        raise KayrrosError(
-            "This version draws nothing yet. Write the results to a file: kayrros results ID -o FILE"
-        ) from None
+    end(run, wanted)
 
 
 def _write(parts: "Iterator[Any]", form: Format) -> None:
@@ -175,7 +123,8 @@ def _write(parts: "Iterator[Any]", form: Format) -> None:
         write_text(parts, form.value)
 
 
-def _end(run: Run, wanted: "Selection") -> None:
+def end(run: Run, wanted: "Selection") -> None:
+    """Name what is missing, and exit with the code of that."""
     if wanted.gaps:
         run.say(f"Missing: {'; '.join(map(str, wanted.gaps))}")
         raise typer.Exit(PARTIAL)

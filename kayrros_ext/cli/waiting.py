@@ -21,11 +21,11 @@ def results_bar(*, shown: bool) -> Iterator["Callable[[Progress], None]"]:
     with _bars(
         BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn(compact=True)
     ) as bars:
-        task = bars.add_task("results", total=1, said="")
+        task = bars.add_task("results", total=None, said="waiting for the first answer")
 
         def show(progress: "Progress") -> None:
             said = f"{progress.rows:,} rows, {progress.requests:,} request{'s' * (progress.requests != 1)}"
-            bars.update(task, completed=progress.fraction, said=said)
+            bars.update(task, total=1, completed=progress.fraction, said=said)
 
         yield show
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kayrros_ext.plots.series import Source
 
-__all__ = ["ENDINGS", "Options", "plot", "terminal_chart"]
+__all__ = ["ENDINGS", "Options", "parse_target", "plot", "terminal_chart"]
 
 ENDINGS = (".png", ".svg", ".html")
 # Lines in one chart; so many of the largest are drawn where no assets are asked for.
@@ -77,7 +77,7 @@ def plot(
         MissingExtraError: matplotlib is not installed; the extra `plots` brings it.
         ExportError: the file can't be written. What was there before is untouched.
     """
-    target = None if path is None else _target(path)
+    target = None if path is None else parse_target(path)
     if theme not in ("auto", "light", "dark"):
         raise refuse("theme", theme, ["auto", "light", "dark"])
     if size is not None and not (len(size) == 2 and all(2 <= side <= 100 for side in size)):
@@ -145,7 +145,12 @@ def terminal_chart(
     return draw(select(results, metric, assets, DEFAULT_ASSETS), max(width, 40), max(height, 10), colour=colour)
 
 
-def _target(path: str | Path) -> Path:
+def parse_target(path: str | Path) -> Path:
+    """The path of a file that a picture can be written to.
+
+    Raises:
+        UsageError: it is a directory, or its ending is not that of a format.
+    """
     target = Path(path)
     if target.suffix.lower() not in ENDINGS:
         raise UsageError(
