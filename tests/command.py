@@ -1,6 +1,7 @@
 """The command `kayrros` as a user runs it: a process of its own, against the platform fake on loopback."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -99,6 +100,21 @@ class Command:
         return {name: value for name, value in changed.items() if value is not None}
 
 
+class Screen(io.TextIOWrapper):
+    """A stream that says it is a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), "utf-8", write_through=True)
+
+    def isatty(self) -> bool:
+        return True
+
+    def shown(self) -> str:
+        """What was written to it."""
+        self.seek(0)
+        return self.read()
+
+
 @attrs.frozen
 class Inside:
     """The command in this process, where that shows the same and takes a tenth of the time. Called as Command is."""
@@ -107,16 +123,31 @@ class Inside:
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
 
-    def __call__(self, *arguments: object, **variables: str | None) -> "subprocess.CompletedProcess[str]":
+    def __call__(
+        self, *arguments: object, stdin: str | None = None, **variables: str | None
+    ) -> "subprocess.CompletedProcess[str]":
         words = [str(argument) for argument in arguments]
         with self.monkeypatch.context() as patch:
-            for name in set(os.environ) - {"PYTEST_CURRENT_TEST"}:
-                patch.delenv(name)
-            for name, value in self.command.variables(**variables).items():
-                patch.setenv(name, value)
-            code = run(words)
+            patch.setattr(sys, "stdin", io.StringIO(stdin or ""))
+            code = self._run(patch, words, variables)
         said = self.capsys.readouterr()
         return subprocess.CompletedProcess(words, code, said.out, said.err)
+
+    def in_terminal(self, *arguments: object, columns: int = 80, **variables: str | None) -> Terminal:
+        """Run it with streams that say they are a terminal of so many columns."""
+        with self.monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", screen := Screen())
+            patch.setattr(sys, "stderr", screen)
+            size = {"TERM": "xterm", "COLUMNS": str(columns), "LINES": "24"}
+            code = self._run(patch, [str(argument) for argument in arguments], {**size, **variables})
+        return Terminal(screen.shown(), code)
+
+    def _run(self, patch: pytest.MonkeyPatch, words: list[str], variables: dict[str, str | None]) -> int:
+        for name in set(os.environ) - {"PYTEST_CURRENT_TEST"}:
+            patch.delenv(name)
+        for name, value in self.command.variables(**variables).items():
+            patch.setenv(name, value)
+        return run(words)
 
     def json(self, *arguments: object, **variables: str | None) -> Any:
         """What it prints with --json."""

@@ -17,4 +17,7 @@ def main() -> int:
             raise
         sys.stderr.write('The command kayrros needs an extra. Run: pip install "kayrros-client[cli]"\n')
         return 1
+    except KeyboardInterrupt:  # while the modules are read, which takes a while on a cold disk
+        sys.stderr.write("\nkayrros: interrupted\n")
+        return 130
     return run(sys.argv[1:])

@@ -6,12 +6,13 @@ import typer
 
 from kayrros_ext.cli.common import Run, command
 from kayrros_ext.cli.output import Table, terminal_width, visible, write_json
-from kayrros_ext.cli.seen import Kind, remember, resolve, suggestions
+from kayrros_ext.cli.seen import Kind, remember, resolve, suggested_collections, suggested_datasets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kayrros_client.models import Collection, CollectionDataset
+    from kayrros_ext.cli.accounts import Account
 
 app = typer.Typer()
 
@@ -21,7 +22,7 @@ _NAMES = 17
 DATASET = typer.Argument(
     metavar="ID",
     help="Id of a dataset; of those that `kayrros datasets` has listed, its beginning or the name will do.",
-    autocompletion=suggestions,
+    autocompletion=suggested_datasets,
     show_default=False,
 )
 
@@ -37,19 +38,29 @@ def collections(run: Run) -> None:
 @command(
     app,
     "datasets",
-    "kayrros datasets 2f6b1c9e-8d54-4a3f-b7e0-6c1d9a2f4b58",
-    'kayrros datasets "Crude oil storage" --json',
+    'kayrros datasets "Oil storage"',
+    "kayrros datasets 5f2d8c34 --json | jq -r '.[].name'",
 )
 def datasets(
     run: Run,
     collection: Annotated[
         str,
-        typer.Argument(metavar="COLLECTION", help="Id of a collection, or its name once listed.", show_default=False),
+        typer.Argument(
+            metavar="COLLECTION",
+            help="Id or name of a collection, or its beginning.",
+            autocompletion=suggested_collections,
+            show_default=False,
+        ),
     ],
 ) -> None:
     """List the datasets of a collection. Afterwards their names will do for their ids."""
     with run.connect() as kayrros:
-        found = kayrros.datasets(resolve(run.account(), "collections", collection))
+        account = run.account()
+        found = kayrros.datasets(
+            resolve(
+                account, "collections", collection, ask=lambda: _named(account, "collections", kayrros.collections())
+            )
+        )
     _list(run, "datasets", found)
 
 
@@ -85,15 +96,21 @@ def _wrapped(name: str, value: object, width: int | None) -> list[tuple[str, str
 
 
 def _list(run: Run, kind: Kind, found: "Sequence[Collection | CollectionDataset]") -> None:
+    _named(run.account(), kind, found)
     rows: list[dict[str, Any]] = [one.to_dict() for one in found]
-    remember(
-        run.account(), kind, {str(row["id"]): str(row["name"]) for row in rows if row.get("id") and row.get("name")}
-    )
     if run.json:
         write_json(rows)
         return
     Table("id", "name", whole=["id"]).write([(row.get("id"), row.get("name")) for row in rows])
     run.say(f"{len(rows):,} {kind if len(rows) != 1 else kind[:-1]}")
+
+
+def _named(account: "Account", kind: Kind, found: "Sequence[Collection | CollectionDataset]") -> dict[str, str]:
+    """Names by id, of those that have both; they are remembered."""
+    rows: list[dict[str, Any]] = [one.to_dict() for one in found]
+    names = {str(row["id"]): str(row["name"]) for row in rows if row.get("id") and row.get("name")}
+    remember(account, kind, names)
+    return names
 
 
 def _moment(value: object) -> object:

@@ -25,9 +25,7 @@ app = typer.Typer()
 def download(
     run: Run,
     dataset: Annotated[str, DATASET],
-    directory: Annotated[
-        Path, typer.Argument(metavar="[DIRECTORY]", help="Where to; made if it is not there.")
-    ] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Where to; made if it is not there.")] = Path(),
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Let a file of that name do.")] = False,

@@ -118,14 +118,16 @@ def _add_fault(platform: "Platform", text: str, seed: int) -> None:
         probability = -1
     made = _fault(name)
     if made is None or not 0 <= probability <= 1:
-        raise UsageError(f"--fault is {text!r}. Give a status or one of {_FAULTS}, and a share: 503:0.1")
+        raise UsageError(
+            f"--fault is {text!r}. Give a status from 300 to 599 or one of {_FAULTS}, and a share: 503:0.1"
+        )
     platform.fail_at_random(made, probability=probability, seed=seed)
 
 
 def _fault(name: str) -> "Fault | None":
     from kayrros_ext.testing import Fault
 
-    if re.fullmatch(r"[1-9]\d\d", name):
+    if re.fullmatch(r"[345]\d\d", name):
         return Fault.status(int(name))
     known = {"html": lambda: Fault.html(502), "cut": Fault.cut, "dropped": Fault.dropped, "truncated": Fault.truncated}
     made = {**known, "bad_gzip": Fault.bad_gzip}.get(name)

@@ -37,10 +37,13 @@ class Table:
         columns: their names.
         right: names of those whose values stand at the right.
         whole: names of those that are not cut short as long as another can be.
+        spare: name of the one that is left out of a terminal that is too narrow for all, before another is cut short.
     """
 
-    def __init__(self, *columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> None:
-        self._columns, self._right, self._whole = columns, set(right), set(whole)
+    def __init__(
+        self, *columns: str, right: Iterable[str] = (), whole: Iterable[str] = (), spare: str | None = None
+    ) -> None:
+        self._columns, self._right, self._whole, self._spare = columns, set(right), set(whole), spare
         self._width = terminal_width()
         self._widths: list[int] = []
 
@@ -60,6 +63,9 @@ class Table:
         if self._width is None:
             return widths
         room = self._width - len(_GAP) * (len(widths) - 1)
+        if self._spare and sum(widths) > room:
+            widths[self._columns.index(self._spare)] = 0
+            room += len(_GAP)
         for names in ([name for name in self._columns if name not in self._whole], self._columns):
             places = [self._columns.index(name) for name in names]
             while sum(widths) > room and places:
@@ -70,16 +76,24 @@ class Table:
         return widths
 
     def _line(self, cells: Sequence[str]) -> str:
-        placed = [self._cell(*cell) for cell in zip(self._columns, cells, self._widths, strict=True)]
+        placed = [self._cell(*cell) for cell in zip(self._columns, cells, self._widths, strict=True) if cell[-1]]
         return _GAP.join(placed).rstrip()
 
     def _cell(self, column: str, text: str, width: int) -> str:
-        from rich.cells import cell_len, set_cell_size
+        from rich.cells import cell_len
 
         missing = width - cell_len(text)
         if missing < 0:
-            return text if self._width is None else set_cell_size(text, width - 1) + "…"
+            return text if self._width is None else _shortened(text, width)
         return " " * missing + text if column in self._right else text + " " * missing
+
+
+def _shortened(text: str, width: int) -> str:
+    """Its beginning and its end: ids, paths and names often differ in the latter."""
+    from rich.cells import set_cell_size
+
+    end = (width - 1) // 2
+    return f"{set_cell_size(text, width - 1 - end)}…{set_cell_size(text[::-1], end)[::-1]}"
 
 
 def has_colour() -> bool:

@@ -4,19 +4,15 @@ import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from kayrros_ext.cli.output import Table
-from kayrros_ext.export_text import CSV, NDJSON, Dialect, TextSink
+from kayrros_ext.export_text import CSV, JSON, NDJSON, Dialect, TextSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kayrros_ext import Results
 
-# An array of objects, one a line.
-_JSON = attrs.evolve(NDJSON, head="[\n", around=(*NDJSON.around[:3], "}"), between=",\n", tail=lambda _: "\n]\n")
-_DIALECTS: dict[str, Dialect] = {"csv": CSV, "json": _JSON, "ndjson": NDJSON}
+_DIALECTS: dict[str, Dialect] = {"csv": CSV, "json": JSON, "ndjson": NDJSON}
 # What differs from row to row; what describes an asset stands in the other formats.
 _COLUMNS = ("asset_id", "asset_name", "value_date", "metric", "value")
 _BATCH = 1000
@@ -25,9 +21,11 @@ _BATCH = 1000
 def write_text(parts: "Iterator[Results]", form: str) -> None:
     """Write CSV, JSON or NDJSON, all columns."""
     sys.stdout.flush()
-    first = next(parts, None)  # before the head, so that what fails at once writes nothing
+    # No head before there are rows, so that what fails until then writes nothing: a metric that no row has, say.
+    rows = (part for part in parts if part.table.num_rows)
+    first = next(rows, None)
     sink = TextSink(sys.stdout.buffer, _DIALECTS[form])
-    for part in itertools.chain([first] if first else [], parts):
+    for part in itertools.chain([first] if first else [], rows):
         sink.write(part.table)
         sys.stdout.buffer.flush()
     sink.end({})
@@ -36,7 +34,7 @@ def write_text(parts: "Iterator[Results]", form: str) -> None:
 
 def write_table(parts: "Iterator[Results]") -> None:
     """Write the columns that differ from row to row, as wide as the first thousand rows want them."""
-    table, empty = Table(*_COLUMNS, right=["value"], whole=["value_date", "metric", "value"]), True
+    table, empty = Table(*_COLUMNS, right=["value"], whole=["value_date", "metric", "value"], spare="asset_name"), True
     for part in parts:
         for batch in part.table.select(list(_COLUMNS)).to_batches(max_chunksize=_BATCH):
             if batch.num_rows:

@@ -8,9 +8,12 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from kayrros_ext.cli.exits import NotListedError
 from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kayrros_ext.cli.accounts import Account
 
 Kind = Literal["collections", "datasets"]
@@ -37,45 +40,71 @@ def remember(account: "Account", kind: Kind, names: dict[str, str]) -> None:
         logging.getLogger("kayrros_ext").debug("The names could not be kept in %s (%s).", path, type(error).__name__)
 
 
-def resolve(account: "Account", kind: Kind, text: str) -> str:
+def resolve(account: "Account", kind: Kind, text: str, *, ask: "Callable[[], dict[str, str]] | None" = None) -> str:
     """The id of what a user means: an id, the beginning of one, a name, or the beginning of one.
 
+    Args:
+        account: whose names they are.
+        kind: of what.
+        text: what the user said.
+        ask: gives the names by id, where they cost one request; called when none that is known is meant.
+
     Raises:
-        UsageError: several are meant, and the error names them; or, of datasets, none that was listed.
+        UsageError: several are meant, and the error names them; or none is, of those that were listed.
+        NotListedError: none is, of those there are.
     """
     wanted = text.strip()
     if _ID.fullmatch(wanted):
         return wanted
     path = _path(account)
     known = (_read(path) if path else {}).get(kind, {})
-    folded = wanted.casefold()
-    found = [key for key, name in known.items() if folded and folded in {key.casefold(), name.casefold()}]
-    found = found or [
-        key
-        for key, name in known.items()
-        if folded and (key.casefold().startswith(folded) or name.casefold().startswith(folded))
-    ]
+    found = _meant(wanted, known)
+    if not found and ask:
+        known = ask()
+        found = _meant(wanted, known)
     if len(found) == 1:
         return found[0]
     if found:
         named = ", ".join(f"{key} ({known[key]})" for key in sorted(found)[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         raise UsageError(f"{text!r} may be {len(found)} {kind}: {named}{more}. Give more of the id.")
-    if kind == "collections":  # what form an id of a collection has is unknown, so any word may be one
-        return text
+    if ask:
+        named = ", ".join(repr(name) for name in sorted(known.values())[:_MOST_NAMED])
+        raise NotListedError(
+            f"There is no collection {text!r}. `kayrros collections` lists those there are: {named or 'none'}."
+        )
     raise UsageError(
         f"There is no dataset {text!r} among those that were listed. Give its whole id, or list its collection first: "
         "kayrros datasets COLLECTION"
     )
 
 
-def suggestions(incomplete: str) -> list[tuple[str, str]]:
-    """Ids of all datasets that were ever listed and begin so, each with its name, for the completion of a shell."""
+def _meant(wanted: str, known: dict[str, str]) -> list[str]:
+    """The ids that are a word or have it as a name; if there are none, those that begin so."""
+    word = wanted.casefold()
+    both = {key: (key.casefold(), name.casefold()) for key, name in known.items() if word}
+    return [key for key, names in both.items() if word in names] or [
+        key for key, names in both.items() if any(name.startswith(word) for name in names)
+    ]
+
+
+def suggested_datasets(incomplete: str) -> list[tuple[str, str]]:
+    """Datasets that were listed and whose id begins so, for the completion of a shell."""
+    return _suggested("datasets", incomplete)
+
+
+def suggested_collections(incomplete: str) -> list[tuple[str, str]]:
+    """Collections, likewise."""
+    return _suggested("collections", incomplete)
+
+
+def _suggested(kind: Kind, incomplete: str) -> list[tuple[str, str]]:
+    """Ids, each with its name, of whatever account: whose it is takes too long to find out between two keys."""
     from kayrros_ext.token_cache import user_cache
 
     folder = user_cache()
     files = sorted((folder / "names").glob("*.json")) if folder else []
-    names = {key: name for path in files for key, name in _read(path).get("datasets", {}).items()}
+    names = {key: name for path in files for key, name in _read(path).get(kind, {}).items()}
     return [(key, name) for key, name in names.items() if key.startswith(incomplete.lower())]
 
 

@@ -1,6 +1,7 @@
 """`kayrros login`, `logout`, `whoami` and `config`."""
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,9 @@ def whoami(run: Run) -> None:
     if run.json:
         write_json(found)
     else:
-        Table("what", "value").write([(name, value) for name, value in found.items() if value is not None])
+        words = {True: "yes", False: "no"}
+        rows = [(name, words[value] if isinstance(value, bool) else value) for name, value in found.items()]
+        Table("what", "value", whole=["what"]).write([row for row in rows if row[1] is not None])
 
 
 @command(app, "config", "kayrros config", "kayrros config --profile staging --json")
@@ -125,7 +128,9 @@ def config(run: Run) -> None:
 
     account = run.account()
     rows = [("profile", account.profile, "--profile" if run.profile else _source("KAYRROS_PROFILE"))]
-    rows += [(key, str(value), str(source)) for key, (value, source) in account.settings.items() if value]
+    for key, (value, source) in account.settings.items():
+        if value:
+            rows.append((key, _masked_url(str(value)) if key.endswith("_url") else str(value), str(source)))
     if account.email and (stored := Keyring().account(account.email)):
         rows.append(("password", str(stored[1]), "keyring"))
     if (entry := from_netrc(httpx.URL(account.auth_url).host)) and account.email in {None, entry[0]}:
@@ -142,6 +147,11 @@ def config(run: Run) -> None:
         write_json([{"setting": name, "value": value, "source": source} for name, value, source in rows])
     else:
         Table("setting", "value", "source", whole=["setting"]).write(rows)
+
+
+def _masked_url(url: str) -> str:
+    """A host that was given with a password or a token in it, which other commands refuse, is shown without."""
+    return re.sub(r"(?<=[?#]).+", "**********", re.sub(r"[^/]+@", "**********@", url))
 
 
 def _source(variable: str) -> str:
@@ -208,7 +218,7 @@ def _what_is_kept(me: "Identity", *, kept: bool) -> str:
         return "The password is in the keyring."
     if me.token_cache == "off":  # noqa: S105 - no password
         return (
-            "Nothing is kept: that of this machine, where a mock may listen, is with KAYRROS_TOKEN_CACHE=on alone. Set "
+            "Nothing is kept: the token of a host that is this machine is with KAYRROS_TOKEN_CACHE=on alone. Set that, or "
             "KAYRROS_PASSWORD for the other commands."
         )
     return "The token is kept, the password is not, for want of a keyring: log in again once the token has ended."

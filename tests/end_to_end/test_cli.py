@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kayrros_ext.cli.exits import MEANING
+from kayrros_ext.cli.reference import reference
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
 from tests.checkout import ROOT
 from tests.command import KAYRROS, Command, Inside
@@ -50,16 +51,16 @@ def inside(kayrros: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return Inside(kayrros, monkeypatch, capsys)
 
 
-def test_data_goes_to_stdout_and_talk_to_stderr(kayrros: Command) -> None:
+def test_data_goes_to_stdout_and_talk_to_stderr(kayrros: Command, inside: Inside) -> None:
     """So that what stands behind a pipe gets data alone; with --quiet there is no talk."""
     done = kayrros("collections")
     assert [["id", "name"], ["oil", "Oil", "storage"]] == [line.split() for line in done.stdout.splitlines()]
     assert "1 collection\n" == done.stderr
-    assert "" == kayrros("collections", "--quiet").stderr
-    assert "Tanks of Cushing" == kayrros.json("metadata", TANKS)["name"]
-    assert [{"id": "oil", "name": "Oil storage"}] == kayrros.json("collections")
-    assert {TANKS, OTHER} == {row["id"] for row in kayrros.json("datasets", "oil")}
-    assert "canary@example.com" == kayrros.json("whoami")["email"]
+    assert "" == inside("collections", "--quiet").stderr
+    assert "Tanks of Cushing" == inside.json("metadata", TANKS)["name"]
+    assert [{"id": "oil", "name": "Oil storage"}] == inside.json("collections")
+    assert {TANKS, OTHER} == {row["id"] for row in inside.json("datasets", "oil")}
+    assert "canary@example.com" == inside.json("whoami")["email"]
 
 
 def test_results_in_every_format_are_the_same_rows(inside: Inside) -> None:
@@ -99,11 +100,12 @@ def test_results_go_into_a_file(inside: Inside, tmp_path: Path) -> None:
 
 
 def test_a_metric_that_no_row_has_is_named_with_those_there_are(inside: Inside, tmp_path: Path) -> None:
-    """And there is no file."""
+    """And there is no file, nor the head of one on stdout."""
     known = {row["metric"] for row in inside.json("results", TANKS)}
-    done = inside("results", TANKS, "--metric", "nope", "-o", tmp_path / "x.csv")
-    assert (2, "") == (done.returncode, done.stdout)
-    assert all(name in done.stderr for name in known)
+    for more in ["-o", tmp_path / "x.csv"], ["--format", "csv"], ["--json"]:
+        done = inside("results", TANKS, "--metric", "nope", *more)
+        assert (2, "") == (done.returncode, done.stdout)
+        assert all(name in done.stderr for name in known)
     assert not list(tmp_path.iterdir())
 
 
@@ -123,11 +125,21 @@ def test_a_metric_that_no_row_has_is_named_with_those_there_are(inside: Inside, 
         (2, "plain http", ["collections"], {"KAYRROS_BASE_URL": "http://example.com"}),
         (2, "503:0.1", ["mock", "--fault", "503:2"], {}),
         (2, "503:0.1", ["mock", "--fault", "gremlins"], {}),
+        (2, "503:0.1", ["mock", "--fault", "200"], {}),
+        (2, "its ending says no format", ["plot", TANKS, "-o", "x.pdf"], {}),
+        (2, "A map wants a file", ["plot", TANKS, "--map"], {}),
+        (2, "don't go together", ["plot", TANKS, "--all", "--asset", "x"], {}),
         (2, "knows no faults", ["mock", "--prism", "--fault", "503"], {}),
         (3, "kayrros login", ["collections"], NOBODY),
         (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": None}),
         (3, "The login was refused (status 401", ["collections"], {"KAYRROS_PASSWORD": "wrong"}),
         (3, "kayrros login", ["collections"], {**NOBODY, "KAYRROS_TOKEN": "wrong"}),
+        (
+            4,
+            "no collection 'gas'. `kayrros collections` lists those there are: 'Oil storage'.",
+            ["datasets", "gas"],
+            {},
+        ),
         (4, "404", ["metadata", "00000000-0000-4000-8000-000000000000"], {}),
         (1, "can't listen on port", ["mock", "--port", "PORT"], {}),
     ],
@@ -143,6 +155,7 @@ def test_each_failure_has_its_exit_code_and_ends_in_one_line(
     assert words in last
     assert last.startswith("kayrros: ") or before[0].startswith("Usage: ")
     assert not before or before[0].startswith("Usage: ")
+    assert 2 != code or not kayrros.platform.requests  # what can't work is not sent
 
 
 def test_a_platform_that_fails_is_1_and_a_traceback_wants_debug(inside: Inside) -> None:
@@ -152,6 +165,37 @@ def test_a_platform_that_fails_is_1_and_a_traceback_wants_debug(inside: Inside) 
     assert 1 == inside("metadata", TANKS).stderr.count("\n")
     done = inside("metadata", TANKS, "--debug")
     assert (1, True) == (done.returncode, "Traceback (most recent call last)" in done.stderr)
+
+
+def test_a_login_that_fails_without_a_refusal_is_1(inside: Inside) -> None:
+    """It says nothing of the password, and so no other password is asked for."""
+    inside.command.platform.fail_next(404, operation="login")  # a 500 is tried again, and takes its time
+    done = inside("metadata", TANKS)
+    assert (1, False) == (done.returncode, "kayrros login" in done.stderr)
+
+
+def test_a_full_disk_behind_stdout_is_one_line_that_says_so(inside: Inside) -> None:
+    """Of the disk, not of a fault of ours."""
+    for form in ("table", "csv"):
+        with Path("/dev/full").open("w", encoding="utf-8") as full, inside.monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            done = inside("results", TANKS, "--format", form)
+        assert 1 == done.returncode
+        assert "could not be written (No space left on device). Make room" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+def test_a_stream_that_is_closed_gets_nothing(inside: Inside) -> None:
+    """`2>&-` puts no talk among the data, and `>&-` is no failure."""
+    with inside.monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", None)
+        assert {"id", "oil"} == {line.split()[0] for line in inside("collections").stdout.splitlines()}
+        sys.stderr.close()
+    with inside.monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        done = inside("collections", "--json")
+        assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+        sys.stdout.close()
 
 
 def test_a_gap_is_5_where_the_rest_may_come(inside: Inside) -> None:
@@ -172,7 +216,7 @@ def test_a_gap_is_5_where_the_rest_may_come(inside: Inside) -> None:
     assert "--on-gap warn" in done.stderr
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "ndjson", "table"])
+@pytest.mark.parametrize("form", ["csv", "table"])
 def test_a_reader_that_has_enough_ends_it_quietly(form: str, kayrros: Command) -> None:
     """`kayrros results ID | head -1`: nothing on stderr, and no failure."""
     large = kayrros.platform.generate(assets=100, dates=300)
@@ -186,12 +230,13 @@ def test_a_reader_that_has_enough_ends_it_quietly(form: str, kayrros: Command) -
     assert 0 == process.wait(60)
 
 
-def test_a_reader_that_never_was_there_ends_it_quietly(kayrros: Command) -> None:
-    """Also where all of it fits into what is held back until the end."""
+@pytest.mark.parametrize("arguments", [["collections"], ["results", "--help"]])
+def test_a_reader_that_never_was_there_ends_it_quietly(arguments: list[str], kayrros: Command) -> None:
+    """Also where all of it fits into what is held back until the end, and where it is typer that writes."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [KAYRROS, "collections"], env=kayrros.environment, stdout=writing, stderr=subprocess.PIPE, check=False
+        [KAYRROS, *arguments], env=kayrros.environment, stdout=writing, stderr=subprocess.PIPE, check=False
     )
     os.close(writing)
     assert 0 == done.returncode
@@ -215,36 +260,57 @@ def test_ctrl_c_is_130(kayrros: Command) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
-def test_a_table_fits_the_terminal(columns: int, kayrros: Command) -> None:
+def test_a_table_fits_the_terminal(columns: int, inside: Inside) -> None:
     """What is too long is cut short, and says so; its head is bold."""
-    kayrros.platform.add_collection("A name that goes on and on, beyond eighty columns of any terminal" * 3, [])
+    inside.command.platform.add_collection("A name that goes on and on, beyond eighty columns of any terminal" * 3, [])
     for arguments in (["collections"], ["results", TANKS], ["metadata", TANKS], ["config"]):
-        seen = kayrros.in_terminal(*arguments, columns=columns)
+        seen = inside.in_terminal(*arguments, columns=columns)
         lines = re.sub(r"\x1b\[\d+m", "", seen.shown).splitlines()
         assert 0 == seen.code
         assert columns >= max(map(len, lines)), arguments
         assert seen.shown.startswith("\x1b[1m")
-    assert "…" in kayrros.in_terminal("collections", columns=columns).shown
+    assert "…" in inside.in_terminal("collections", columns=columns).shown
 
 
-def test_there_is_no_colour_where_nobody_wants_it(kayrros: Command) -> None:
+def test_a_narrow_terminal_tells_assets_apart(inside: Inside) -> None:
+    """Their names go before their ids are cut short, and these keep their ends."""
+    rows = {f"storage-terminal-of-the-north-{n}": {"2024-01-01": {"stored_volume_bbl": 1.5}} for n in (1, 2)}
+    dataset = inside.command.platform.add(rows)
+    head, *lines = inside.in_terminal("results", dataset.id, columns=60, NO_COLOR="1").shown.splitlines()[:3]
+    assert ["asset_id", "value_date", "metric", "value"] == head.split()
+    assert ["storage-ter…he-north-1", "storage-ter…he-north-2"] == [line.split()[0] for line in lines]
+
+
+def test_there_is_no_colour_where_nobody_wants_it(inside: Inside) -> None:
     """In a pipe, with NO_COLOR, in a terminal that is dumb."""
-    assert "\x1b" not in kayrros("results", TANKS, "--format", "table").stdout
-    assert "\x1b" not in kayrros.in_terminal("results", TANKS, NO_COLOR="1").shown
-    assert "\x1b" not in kayrros.in_terminal("results", TANKS, TERM="dumb").shown
+    assert "\x1b" not in inside("results", TANKS, "--format", "table").stdout
+    assert "\x1b" not in inside.in_terminal("results", TANKS, NO_COLOR="1").shown
+    assert "\x1b" not in inside.in_terminal("results", TANKS, TERM="dumb").shown
 
 
-def test_progress_is_shown_in_a_terminal_alone(kayrros: Command, tmp_path: Path) -> None:
+def test_progress_is_shown_in_a_terminal_alone(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
     """Rows and requests, or bytes; none in a pipe, nor with --quiet, nor among the rows of a terminal."""
     kayrros.platform.max_rows = 6
-    assert re.search(
-        r"results .*\d+ rows, \d+ requests", kayrros.in_terminal("results", TANKS, "-o", tmp_path / "x.csv").shown
-    )
-    assert "download" in kayrros.in_terminal("download", TANKS, tmp_path, "--overwrite").shown
-    quiet = kayrros.in_terminal("results", TANKS, "-q", "-o", tmp_path / "x.csv")
-    assert f"{tmp_path / 'x.csv'}\r\n" == quiet.shown
-    assert "results" not in kayrros("results", TANKS, "-o", tmp_path / "x.csv").stderr
-    assert "results" not in kayrros.in_terminal("results", TANKS).shown
+    path = tmp_path / "x.csv"
+    shown = kayrros.in_terminal("results", TANKS, "-o", path, columns=100).shown
+    assert re.search(r"results .*24 rows, \d+ requests", shown)
+    assert "download" in inside.in_terminal("download", TANKS, tmp_path, "--overwrite").shown
+    assert f"{path}\n" == inside.in_terminal("results", TANKS, "-q", "-o", path).shown
+    assert "results" not in inside("results", TANKS, "-o", path).stderr
+    assert "results" not in inside.in_terminal("results", TANKS).shown
+
+
+def test_a_chart_is_drawn_in_the_terminal_or_into_a_file(inside: Inside, tmp_path: Path) -> None:
+    """In colour in a terminal, and as wide; in letters in a pipe. The path of a file is the data."""
+    metric = inside.json("results", TANKS)[0]["metric"]
+    shown = inside.in_terminal("plot", TANKS, "--metric", metric, "-q", columns=60)
+    assert (0, True) == (shown.code, "\x1b[38;5;" in shown.shown)
+    assert 60 >= max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in shown.shown.splitlines())
+    piped = inside("plot", TANKS)
+    assert (0, False, True) == (piped.returncode, "\x1b" in piped.stdout, "2024-01-02" in piped.stdout)
+    done = inside("plot", TANKS, "--all", "-o", tmp_path / "x.svg")
+    assert (f"{tmp_path / 'x.svg'}\n", "24 rows, in 1 request\n") == (done.stdout, done.stderr)
+    assert "<svg" in (tmp_path / "x.svg").read_text()
 
 
 def test_what_a_server_sends_steers_no_terminal(inside: Inside) -> None:
@@ -254,10 +320,9 @@ def test_what_a_server_sends_steers_no_terminal(inside: Inside) -> None:
 
 
 def test_a_dataset_that_was_listed_is_found_by_its_beginning_or_its_name(inside: Inside) -> None:
-    """A collection by its name, too. Not before it was listed; and never where two are meant: these are named."""
+    """Not before it was listed; and never where two are meant: these are named. A collection is found at once."""
     assert 2 == inside("metadata", "tanks of cushing").returncode
-    assert 0 == inside("collections").returncode
-    assert 0 == inside("datasets", "oil storage").returncode
+    assert 0 == inside("datasets", "oil st").returncode
     assert TANKS == inside.json("metadata", "tanks of CUSHING")["id"]
     assert TANKS == inside.json("metadata", "tanks of c")["id"]
     assert OTHER == inside.json("metadata", OTHER[:11])["id"]
@@ -298,35 +363,37 @@ def test_a_download_prints_its_path_and_replaces_nothing_unasked(inside: Inside,
     ).items()
 
 
-def test_what_happens_is_said_without_secrets(kayrros: Command) -> None:
+def test_what_happens_is_said_without_secrets(inside: Inside) -> None:
     """-vv says each request; the canaries are watched in all that a test runs."""
-    assert "HTTP Request: POST" in kayrros("metadata", TANKS, "-vv").stderr
-    assert "HTTP Request" not in kayrros("metadata", TANKS, "-v").stderr
-    assert "getDatasetResults: 24 rows" in kayrros("results", TANKS, "-v").stderr
+    said = inside("results", TANKS, "-v").stderr
+    assert ("getDatasetResults: 24 rows" in said, "HTTP Request" in said) == (True, False)
+    assert "HTTP Request: POST" in inside("metadata", TANKS, "-vv").stderr
 
 
 @pytest.mark.holds_secrets("cache/tokens/*")
-def test_a_login_without_a_keyring_keeps_its_token_for_the_next_command(kayrros: Command, home: Path) -> None:
+def test_a_login_without_a_keyring_keeps_its_token_for_the_next_command(
+    kayrros: Command, inside: Inside, home: Path
+) -> None:
     """No second login and no password are needed, until `kayrros logout`; then there is nobody."""
     kept = {**NOBODY, "KAYRROS_TOKEN_CACHE": "on"}
-    login = kayrros("login", "--email", "canary@example.com", "--password-stdin", stdin=f"{PASSWORD}\n", **kept)
+    login = inside("login", "--email", "canary@example.com", "--password-stdin", stdin=f"{PASSWORD}\n", **kept)
     assert 0 == login.returncode, login.stderr
     assert "The token is kept, the password is not" in login.stderr
     assert '[default]\nemail = "canary@example.com"\n' == (home / "config.toml").read_text()
     assert 0o600 == (home / "config.toml").stat().st_mode & 0o777
     assert 1 == kayrros.platform.logins
-    me = kayrros.json("whoami", **kept)
+    me = inside.json("whoami", **kept)
     assert ("canary@example.com", "login", True) == (me["email"], me["source"], me["token_held"])
     assert 0 == kayrros("collections", **kept).returncode
     assert 1 == kayrros.platform.logins
     assert ["token", "kept of a login"] == [
-        row[key] for row in kayrros.json("config", **kept) if row["setting"] == "token" for key in ("setting", "source")
+        row[key] for row in inside.json("config", **kept) if row["setting"] == "token" for key in ("setting", "source")
     ]
     kayrros.platform.expire_tokens()
-    ended = kayrros("collections", **kept)
+    ended = inside("collections", **kept)
     assert (3, True) == (ended.returncode, "kayrros login" in ended.stderr)
-    assert "Forgot the token of canary@example.com." in kayrros("logout", **kept).stderr
-    assert 3 == kayrros("collections", **kept).returncode
+    assert "Forgot the token of canary@example.com." in inside("logout", **kept).stderr
+    assert 3 == inside("collections", **kept).returncode
 
 
 def test_a_login_asks_for_a_password_without_echo(kayrros: Command) -> None:
@@ -337,12 +404,12 @@ def test_a_login_asks_for_a_password_without_echo(kayrros: Command) -> None:
     assert 1 == kayrros.platform.logins
 
 
-def test_a_password_is_never_an_argument(kayrros: Command) -> None:
+def test_a_password_is_never_an_argument(inside: Inside) -> None:
     """There is no such option; without a terminal, a variable or stdin has it."""
-    assert "No such option" in kayrros("login", "--password", "secret").stderr
-    done = kayrros("login", KAYRROS_PASSWORD=None)
+    assert "No such option" in inside("login", "--password", "secret").stderr
+    done = inside("login", KAYRROS_PASSWORD=None)
     assert (2, True) == (done.returncode, "--password-stdin" in done.stderr)
-    assert 2 == kayrros("login", "--password-stdin", KAYRROS_PASSWORD=None).returncode
+    assert 2 == inside("login", "--password-stdin", KAYRROS_PASSWORD=None).returncode
 
 
 def test_a_login_that_is_refused_changes_nothing(inside: Inside, home: Path) -> None:
@@ -353,18 +420,18 @@ def test_a_login_that_is_refused_changes_nothing(inside: Inside, home: Path) -> 
 
 
 @pytest.mark.holds_secrets("cache/tokens/*")
-def test_a_login_makes_a_profile_with_hosts_and_leaves_the_others_alone(kayrros: Command, home: Path) -> None:
+def test_a_login_makes_a_profile_with_hosts_and_leaves_the_others_alone(inside: Inside, home: Path) -> None:
     """Comments stay; never is there a password."""
-    url = kayrros.environment["KAYRROS_BASE_URL"]
+    url = inside.command.environment["KAYRROS_BASE_URL"]
     (home / "config.toml").write_text('# mine\n[default]\nemail = "me@example.com"  # old\n')
     hosts = ["--base-url", url, "--auth-url", url]
     gone = {"KAYRROS_BASE_URL": None, "KAYRROS_AUTH_URL": None, "KAYRROS_TOKEN_CACHE": "on"}
-    assert 0 == kayrros("login", "--profile", "local", *hosts, **gone).returncode
+    assert 0 == inside("login", "--profile", "local", *hosts, **gone).returncode
     written = (home / "config.toml").read_text()
     assert written.startswith('# mine\n[default]\nemail = "me@example.com"  # old\n')
     assert {'email = "canary@example.com"', f'base_url = "{url}"', f'auth_url = "{url}"'} <= set(written.splitlines())
-    assert 0 == kayrros("collections", "--profile", "local", **NOBODY, **gone).returncode
-    assert 1 == kayrros.platform.logins
+    assert 0 == inside("collections", "--profile", "local", **NOBODY, **gone).returncode
+    assert 1 == inside.command.platform.logins
 
 
 @pytest.mark.holds_secrets("config.toml")
@@ -382,6 +449,8 @@ def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
     assert ("**********", "KAYRROS_PASSWORD") == rows["password"]
     assert ("canary@example.com", "KAYRROS_EMAIL") == rows["email"]
     assert "KAYRROS_BASE_URL" == rows["base_url"][1]
+    for host in (f"https://me:{PASSWORD}@example.com", f"https://example.com/?key={PASSWORD}"):
+        assert PASSWORD not in inside("config", KAYRROS_BASE_URL=host).stdout
     assert ("off", "default") == rows["token cache"]  # of this machine
     assert (
         "on"
@@ -391,32 +460,25 @@ def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
     )
 
 
-def test_the_mock_serves_until_ctrl_c(kayrros: Command) -> None:
+def test_the_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
     """It prints what to export, says each request with -v, and ends with 0."""
     process = kayrros.start("mock", "--port", 0, "--json", "--latency", 0, "--fault", "503:0", "-v")
     assert process.stdout
     text = ""
     while not text.rstrip().endswith("}"):
         text += process.stdout.readline()
-    assert "Crude oil storage, selected terminals" == kayrros.json("metadata", TANKS, **json.loads(text))["name"]
+    assert "Crude oil storage, selected terminals" == inside.json("metadata", TANKS, **json.loads(text))["name"]
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert (0, True) == (process.returncode, f"GET /v1/collection/dataset/summary/{TANKS} 200" in said)
 
 
-def test_every_command_has_help_with_examples_that_can_be_run(kayrros: Command) -> None:
+def test_every_command_has_help_with_examples_that_can_be_run() -> None:
     """Each example is of a command that there is, with options that it has; and all stand in the reference."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kayrros_ext.cli.reference"],
-        env=kayrros.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
-    commands = re.findall(r"^## kayrros (\w+)$", done.stdout, re.MULTILINE)
+    page = reference()
+    commands = re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)
     assert 11 == len(commands)
-    for section in done.stdout.split("\n## ")[1:]:
+    for section in page.split("\n## ")[1:]:
         name, options = (
             section.split()[1],
             set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section.partition("Options:")[2])),
@@ -438,12 +500,13 @@ def test_exit_codes_are_documented(inside: Inside) -> None:
         assert f"| {code} | {words} |" in page
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["results", "--help"], ["--version"]])
-def test_what_is_heavy_is_not_imported_to_show_help(arguments: list[str]) -> None:
+def test_what_is_heavy_is_not_imported_to_show_help() -> None:
     """HTTP, tables and rich come with the command that needs them."""
-    heavy = {"httpx", "pyarrow", "rich.console", "attrs", "logging", "kayrros_ext.client"}
+    heavy = {"httpx", "pyarrow", "numpy", "matplotlib", "rich.console", "attrs", "logging", "kayrros_ext.client"}
+    asked = [["--help"], ["results", "--help"], ["plot", "--help"], ["--version"]]
     code = (
-        f"import sys; from kayrros_ext.cli.app import run; run({arguments}); sys.exit(bool({heavy} & set(sys.modules)))"
+        f"import sys; from kayrros_ext.cli.app import run; [run(one) for one in {asked}]; "
+        f"sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"
     )
     assert 0 == subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode
 
@@ -463,17 +526,20 @@ def test_without_the_extra_one_line_says_what_to_install(missing: str, kayrros: 
     assert 'pip install "kayrros-client[cli]"' in done.stderr
 
 
-def test_a_shell_completes_ids_that_were_listed(kayrros: Command) -> None:
-    """And commands."""
-    kayrros("datasets", "oil")
-
-    def complete(words: str) -> list[str]:
-        asked = {"_KAYRROS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-        found: list[str] = kayrros(**asked).stdout.split()
-        return found
-
-    assert ["metadata", "mock"] == sorted(complete("kayrros m"))
-    assert [TANKS, OTHER] == sorted(complete("kayrros metadata 7d3c"), reverse=True)
+def test_bash_completes_commands_and_ids_that_were_listed(kayrros: Command, inside: Inside) -> None:
+    """With the function that its completion is; ids of collections too."""
+    inside("datasets", "oil")
+    tried = [["m"], ["metadata", "7d3c"], ["datasets", ""]]
+    script = 'eval "$(_KAYRROS_COMPLETE=source_bash kayrros)"\n' + "".join(
+        f"COMP_WORDS=({shlex.join(['kayrros', *words])}); COMP_CWORD={len(words)}; _kayrros_completion kayrros; "
+        'echo "${COMPREPLY[@]}"\n'
+        for words in tried
+    )
+    path = f"{KAYRROS.parent}{os.pathsep}{os.environ['PATH']}"
+    bash = ["bash", "--norc", "-c", script]
+    done = subprocess.run(bash, env=kayrros.variables(PATH=path), capture_output=True, text=True, check=False)
+    found = [sorted(line.split()) for line in done.stdout.splitlines()]
+    assert [["metadata", "mock"], sorted([TANKS, OTHER]), ["oil"]] == found, done.stderr
 
 
 def test_it_runs_as_a_module_too(kayrros: Command) -> None:

@@ -1,12 +1,14 @@
 """What the command stands on: the login on demand, progress of downloads, and the edit of the config file."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from keyring.backend import KeyringBackend
 
-from kayrros_ext import ConfigurationError, LoginError
+from kayrros_ext import ConfigurationError, KayrrosError, LoginError
+from kayrros_ext.cli import main
 from kayrros_ext.cli.app import run
 from kayrros_ext.cli.exits import FAILED, line
 from kayrros_ext.cli.profile_file import write_profile
@@ -98,6 +100,26 @@ def test_a_profile_that_can_not_be_edited_so_is_left_alone(before: str, tmp_path
         write_profile(path, "mine", {"email": "a@b"})
     assert before == path.read_text()
     assert [path] == list(tmp_path.iterdir())
+
+
+def test_what_a_server_says_of_an_error_steers_no_terminal() -> None:
+    """Its words are in the line, its escapes are not."""
+    assert "red [31m alert" == line(KayrrosError("red\x1b[31m\nalert"))
+
+
+def test_ctrl_c_before_there_is_a_command_is_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While its modules are read."""
+
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "kayrros_ext.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "kayrros_ext.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert (130, "\nkayrros: interrupted\n") == (main(), capsys.readouterr().err)
 
 
 def test_what_nobody_thought_of_is_one_line_too() -> None:
