@@ -243,8 +243,13 @@ def test_a_reader_that_never_was_there_ends_it_quietly(arguments: list[str], kay
     assert done.stderr in {b"", b"1 collection\n"}  # where output is not held back, it ends before that
 
 
-def test_ctrl_c_is_130(kayrros: Command) -> None:
-    """At once, in the middle of a request, in one line, and without a file."""
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [(signal.SIGINT, 130, "kayrros: interrupted"), (signal.SIGTERM, 143, "")],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_ctrl_c_is_130(number: int, code: int, words: str, kayrros: Command, tmp_path: Path) -> None:
+    """At once, in the middle of a request, in one line, and without a file or a part of one; 143 where it is told to end."""
     asked = threading.Event()
 
     def note(_: Request) -> bool:
@@ -252,11 +257,12 @@ def test_ctrl_c_is_130(kayrros: Command) -> None:
         return True
 
     kayrros.platform.fail_when(note, Fault.late(30), operation="getDatasetResults")
-    process = kayrros.start("results", TANKS)
+    process = kayrros.start("results", TANKS, "-o", tmp_path / "x.csv")
     assert asked.wait(60)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, said = process.communicate(timeout=20)
-    assert (130, "", "kayrros: interrupted") == (process.returncode, out, said.strip())
+    assert (code, "", words) == (process.returncode, out, said.strip())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

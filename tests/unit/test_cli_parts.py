@@ -1,5 +1,6 @@
 """What the command stands on: the login on demand, progress of downloads, and the edit of the config file."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_ctrl_c_before_there_is_a_command_is_130(
             if name == "kayrros_ext.cli.app":
                 raise KeyboardInterrupt
 
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the process is pytest's
     monkeypatch.delitem(sys.modules, "kayrros_ext.cli.app")
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
     assert (130, "\nkayrros: interrupted\n") == (main(), capsys.readouterr().err)
