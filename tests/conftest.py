@@ -10,6 +10,7 @@ from typing import Any
 
 import keyring
 import pytest
+from hypothesis import HealthCheck, settings
 from keyring.backend import KeyringBackend
 
 from kayrros_ext import Kayrros
@@ -23,6 +24,9 @@ __all__ = ["no_secret_leaks", "pytest_runtest_makereport"]  # pytest finds them 
 
 # Before anything of the suite runs, and for all that it starts: a keyring that holds nothing.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+# How long an example takes is no claim of a test.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

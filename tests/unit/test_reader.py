@@ -220,9 +220,7 @@ def agree(body: bytes, batch_bytes: int = 1) -> Any:
     return expected
 
 
-many = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @many

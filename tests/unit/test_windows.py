@@ -65,7 +65,7 @@ def test_few_requests(width: int, ratio: float, step: int, count: int, assets: i
     assert requests <= bound(count * assets / server.most, width)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.integers(0, 3000).map(lambda day: BEGIN + day * DAY_MS), min_size=2, max_size=80, unique=True),
     st.integers(1, 7),
