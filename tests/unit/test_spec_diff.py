@@ -329,9 +329,15 @@ def test_a_public_name_asks_for_a_version(was: str, low: str, level: Level, vers
 
 
 def test_public_names_that_no_list_names(tmp_path: Path) -> None:
-    """Fixtures, extras and entry points that go break; those that come, members and arguments among them, are new."""
+    """Fixtures, extras and entry points that go break; those that come, members and arguments among them, are new.
+
+    So do a name that is still listed where its class is gone, an argument of a function, and a base that a class had.
+    """
     before, now = (small_checkout(tmp_path / side) for side in ("before", "now"))
     assert not public_changes(before, now)
+    errors = [("class GapError(", "class Gone("), ("class MockError(KayrrosError)", "class MockError(Exception)")]
+    edit(now / "kayrros_ext" / "errors.py", *errors)
+    edit(now / "kayrros_ext" / "plots" / "__init__.py", ('dark"] = "auto",\n', 'dark"],\n'), ("map: bool", "maps: bool"))
     edit(
         now / "kayrros_ext" / "testing" / "plugin.py",
         ("@pytest.fixture\ndef kayrros(", '@pytest.fixture(name="kayrros_client")\ndef kayrros('),
@@ -353,6 +359,12 @@ def test_public_names_that_no_list_names(tmp_path: Path) -> None:
         "extra `arrow` is new": COMPATIBLE,
         "command `kay` is new": COMPATIBLE,
         "kayrros_ext.client.Kayrros.brand_new is new": COMPATIBLE,
+        "kayrros_ext.GapError is gone": BREAKING,
+        "kayrros_ext.errors.MockError.__init__: public object was removed": BREAKING,
+        "kayrros_ext.errors.MockError has no base KayrrosError any more": BREAKING,
+        "kayrros_ext.plots.Options.map: public object was removed": BREAKING,
+        "kayrros_ext.plots.Options.maps is new": COMPATIBLE,
+        "kayrros_ext.plots.plot: parameter is now required (`theme`)": BREAKING,
     } == forward
     assert "command `kay` is gone" in {change.words for change in public_changes(now, before)}
 
