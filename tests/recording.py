@@ -1,6 +1,7 @@
 """A plugin of the suite: every exchange with the platform fake, and every request of the client, held to openapi.yaml.
 
-What is recorded is what leaves httpx and what is read from it again, in process and on loopback, in threads and in tasks.
+What is recorded is what leaves httpx and what is read from it again, in process and on loopback, in threads and in tasks;
+and of other processes, such as the command, what reaches a fake that this one serves, and what it answers.
 A test in which either side breaks the contract fails. One that breaks it on purpose says why:
 `@pytest.mark.off_contract("the gateway's own page")`. An answer that a fault has spoiled needs no such word.
 """
@@ -10,6 +11,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
@@ -92,9 +94,25 @@ class Traffic:
             answer = handle(platform, request)
             if exchange:
                 exchange.fault = request.fault
-            return answer
+                return answer
+            return self._noted_here(request, answer)
 
         return handled
+
+    def _noted_here(self, request: Request, answer: Answer) -> Answer:
+        """An exchange with another process, or with a bare socket of a test: what the fake sees of it."""
+        host = f"https://{request.host}" if request.host else "http://127.0.0.1"
+        try:
+            sent = httpx.Request(request.method, host + request.path, headers=request.headers, content=request.body)
+        except httpx.InvalidURL:  # no client of ours writes such a path
+            return answer
+        headers = httpx.Headers(answer.headers)
+        status = None if answer.dropped else answer.status
+        exchange = Exchange(sent, by_fake=True, fault=request.fault, status=status, headers=headers)
+        self.exchanges.append(exchange)
+        return attrs.evolve(
+            answer, body=_Noting([answer.body] if isinstance(answer.body, bytes) else answer.body, exchange)
+        )
 
 
 def _noted(exchange: Exchange, response: httpx.Response) -> httpx.Response:

@@ -102,11 +102,13 @@ def test_the_fault_of_an_exchange_is_its_own(platform: Platform, traffic: Traffi
 PLANTED = """
 import contextlib
 import asyncio
+import http.client
 import httpx
 import pytest
 from kayrros_client.api.datasets import get_dataset_metadata
 from kayrros_ext import Kayrros, KayrrosError
 from kayrros_ext.inputs import parse_dataset_id
+from kayrros_ext.settings import USER_AGENT
 from kayrros_ext.testing import Fault, Platform
 from tests.server import DATASET, METADATA, RESULTS
 
@@ -175,6 +177,28 @@ def test_bad_answer_to_a_test(platform):
     headers = {"Authorization": f"Bearer {platform.give_token()}"}
     httpx.Client(transport=platform.transport()).get("https://platform.api.kayrros.com" + METADATA, headers=headers)
 
+def beside(platform, path, **headers):
+    "Not by httpx, whose traffic is recorded where it leaves: another process is seen by what reaches the fake."
+    with platform.serve() as url:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"))
+        connection.request("GET", path, headers={"Authorization": f"Bearer {platform.give_token()}", **headers})
+        connection.getresponse().read()
+        connection.close()
+
+def test_bad_answer_to_another_process():
+    "response of GET: '6' is not of type 'integer'"
+    platform = Platform()
+    platform.add_examples()
+    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    beside(platform, METADATA)
+
+def test_bad_request_of_another_process():
+    "request of GET: not found"
+    beside(Platform(), "/v1/other", **{"User-Agent": USER_AGENT})
+
+def test_good_junk_of_another_process():
+    beside(Platform(), "/v1/other")
+
 def test_bad_request(platform):
     "request of POST: moo_ids"
     platform.kayrros.client.get_httpx_client().post(RESULTS, json={"moo_ids": []})
@@ -226,7 +250,7 @@ def test_what_is_planted_is_caught(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     outcomes = Counter(re.findall(r"^([A-Z]+) \S*::test_(good|bad|late)", done.stdout, re.MULTILINE))
     assert {("PASSED", "good"), ("FAILED", "bad"), ("PASSED", "late"), ("ERROR", "late")} == set(outcomes), done.stdout
-    assert [16, 23] == [outcomes["PASSED", "good"], outcomes["FAILED", "bad"]]
+    assert [17, 25] == [outcomes["PASSED", "good"], outcomes["FAILED", "bad"]]
     sections = dict(
         re.findall(r"^_+ (?:ERROR at teardown of )?(test_\w+)\S* _+$(.*?)(?=^_|^=)", done.stdout, re.M | re.S)
     )

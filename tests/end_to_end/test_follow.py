@@ -31,6 +31,43 @@ with prism_mock() as mock, Kayrros(token="t", base_url=mock.url, auth_url=mock.u
         "open": SharedOption.OPEN.value,
     }))
 """
+# Text, an object and a choice without a name, a moment, a day: each is a type of its own in Python.
+KINDS = (
+    "  /v1/processingresult/dataset/{datasetId}:\n",
+    """  /v1/test/kinds:
+    get:
+      operationId: getTestKinds
+      summary: Get many kinds
+      description: One for each status.
+      tags: [datasets]
+      x-provenance: {path: observed, status: assumed, body: observed}
+      responses:
+        '200':
+          description: OK. Rows.
+          content:
+            text/csv: {schema: {type: string}, example: 'id,name'}
+        '202':
+          description: Days.
+          content:
+            application/json:
+              schema: {type: array, items: {type: string, format: date}}
+              example: ['2024-01-01']
+        '400':
+          description: An object.
+          content:
+            application/json:
+              schema: {type: object, properties: {since: {type: string, format: date-time}}}
+              example: {since: '2024-01-01T00:00:00Z'}
+        '404':
+          description: One of two.
+          content:
+            application/json:
+              schema: {anyOf: [{$ref: '#/components/schemas/Error'}, {$ref: '#/components/schemas/Metrics'}]}
+              example: {code: NOT_FOUND, message: Gone}
+
+  /v1/processingresult/dataset/{datasetId}:
+""",
+)
 
 
 @pytest.fixture
@@ -47,7 +84,7 @@ def make(checkout: Path, target: str) -> str:
 
 def test_an_edit_of_the_spec_is_all_that_an_operation_needs(checkout: Path) -> None:
     """A new operation, field and enum value: called sync and async through the mock, and under the contract tests."""
-    edit(checkout / "openapi.yaml", OPERATION, FIELD, EXAMPLE, VALUE)
+    edit(checkout / "openapi.yaml", OPERATION, KINDS, FIELD, EXAMPLE, VALUE)
     assert "get_test_asset.py" in make(checkout, "generate")
     used = run(checkout, PYTHON, "-W", "error", "-c", USE)
     assert 0 == used.returncode, used.stderr
@@ -63,15 +100,12 @@ def test_an_edit_of_the_spec_is_all_that_an_operation_needs(checkout: Path) -> N
         "tests/contract",
         "-v",
         "-k",
-        "getTestAsset or test_spec or test_reference or test_fake or test_traffic",
+        "getTestAsset or getTestKinds or test_spec or test_reference or test_fake or test_traffic",
     )
     assert 0 == contract.returncode, contract.stdout
-    for status in (200, 404):
-        for call in ("call_sync", "call_async"):
-            assert (
-                f"test_every_status_of_every_operation_is_typed[mock-getTestAsset-{status}-{call}] PASSED"
-                in contract.stdout
-            )
+    for name, statuses in (("getTestAsset", [200, 404]), ("getTestKinds", [200, 202, 400, 404])):
+        for case in (f"{name}-{status}-{call}" for status in statuses for call in ("call_sync", "call_async")):
+            assert f"test_every_status_of_every_operation_is_typed[mock-{case}] PASSED" in contract.stdout
 
 
 def test_a_field_that_goes_fails_the_right_checks(checkout: Path) -> None:

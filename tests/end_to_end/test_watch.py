@@ -111,7 +111,11 @@ def test_a_save_is_followed_and_a_broken_one_is_not(watch: Watch) -> None:
         ("operationId: login\n", "operationIdx: login\n", r"openapi.yaml:\d+:7: struct: .*operationIdx"),
         ("path: observed\n", "path: rumoured\n", r"openapi.yaml:\d+:5: ours: post .*rumoured"),
         ("        '409':\n", "        409:\n", r"openapi.yaml:\d+:9: ours: the key 409 is no string"),
-        ("asset_count: 6\n", "asset_count: six\n", r"openapi.yaml:\d+:\d+: no-invalid-media-type-examples: .*asset_count"),
+        (
+            "asset_count: 6\n",
+            "asset_count: six\n",
+            r"openapi.yaml:\d+:\d+: no-invalid-media-type-examples: .*asset_count",
+        ),
         # Good OpenAPI, of which the generator would drop an answer: it warns.
         (
             "            '*/*':\n",

@@ -337,7 +337,9 @@ def test_public_names_that_no_list_names(tmp_path: Path) -> None:
     assert not public_changes(before, now)
     errors = [("class GapError(", "class Gone("), ("class MockError(KayrrosError)", "class MockError(Exception)")]
     edit(now / "kayrros_ext" / "errors.py", *errors)
-    edit(now / "kayrros_ext" / "plots" / "__init__.py", ('dark"] = "auto",\n', 'dark"],\n'), ("map: bool", "maps: bool"))
+    edit(
+        now / "kayrros_ext" / "plots" / "__init__.py", ('dark"] = "auto",\n', 'dark"],\n'), ("map: bool", "maps: bool")
+    )
     edit(
         now / "kayrros_ext" / "testing" / "plugin.py",
         ("@pytest.fixture\ndef kayrros(", '@pytest.fixture(name="kayrros_client")\ndef kayrros('),
