@@ -10,8 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from scripts.spec import complete, operations
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,14 +55,33 @@ def run(target: str, examples: int, seed: int, reports: Path) -> int:
         return subprocess.run([*command, *options], cwd=reports, check=False).returncode
 
 
-def unknown(target: str) -> list[str]:
-    """Operations of the spec that a target has not: the fake is written by hand, the mock made from the spec."""
+def unknown(target: str, text: str | None = None) -> dict[str, str]:
+    """What a target does not know yet, by operation: the fake is written by hand, the mock made from the spec."""
     from kayrros_ext.testing.operations import OPERATIONS
 
-    spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
-    methods = (method for item in spec["paths"].values() for method in item.values() if isinstance(method, dict))
-    declared = {method["operationId"] for method in methods if "operationId" in method}
-    return sorted(declared - {known.name for known in OPERATIONS}) if target == "fake" else []
+    if target != "fake":
+        return {}
+    spec = yaml.safe_load(text or (ROOT / "openapi.yaml").read_text("utf-8"))
+    known = {operation.name: operation.takes for operation in OPERATIONS}
+    found = {}
+    for name in operations(spec):
+        more = set(_names(complete(spec, name)[0][2])) - known.get(name, frozenset())
+        if name not in known or more:
+            found[name] = ", ".join(sorted(more)) if name in known else "it"
+    return found
+
+
+def _names(node: Any) -> Iterator[str]:
+    """Parameters, and the fields of requests at any depth, of what a path and an operation say."""
+    for part in node if isinstance(node, list) else []:
+        yield from _names(part)
+    if isinstance(node, dict):
+        if "in" in node and "schema" in node:
+            yield node["name"]
+        yield from node.get("properties", {})
+        for key, value in node.items():
+            if key not in {"responses", "examples", "example", "schemes"}:
+                yield from _names(value)
 
 
 @contextlib.contextmanager
@@ -92,8 +114,8 @@ def main() -> int:
         print(f"Schemathesis against {target}, {MODE[target]} requests; checks that are off:", flush=True)
         for check, reason in OFF[target].items() or {"none": "all are on"}.items():
             print(f"  {check}: {reason}", flush=True)
-        for name in unknown(target):
-            print(f"  {name} is left out: {target} does not know it yet", flush=True)
+        for name, what in unknown(target).items():
+            print(f"  {name} is left out: {target} does not know {what} yet", flush=True)
     return max([run(target, given.examples, given.seed, given.reports.resolve()) for target in given.targets])
 
 

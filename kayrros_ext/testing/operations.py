@@ -54,12 +54,13 @@ class State:
 
 @attrs.frozen
 class Operation:
-    """An operation: its operationId, where it is, and what does it."""
+    """An operation: its operationId, where it is, what does it, and the parameters and fields of a request that it knows."""
 
     name: str
     method: str
     path: re.Pattern[str]
     run: Callable[[State, Request, str], Answer]
+    takes: frozenset[str]
     host: str = DATA_HOST
 
 
@@ -206,16 +207,20 @@ def _range(headers: Mapping[str, str], file: StaticFile) -> tuple[int, int, int]
     return (206, start, stop) if start < file.size else (416, 0, 0)
 
 
-def _operation(name: str, method: str, path: str, run: Callable[..., Any], host: str = DATA_HOST) -> Operation:
-    return Operation(name, method, re.compile(path.replace("{datasetId}", "([^/]+)")), run, host)
+def _operation(name: str, method: str, path: str, run: Callable[..., Any], takes: str, **host: str) -> Operation:
+    pattern = re.compile(path.replace("{datasetId}", "([^/]+)"))
+    return Operation(name, method, pattern, run, frozenset(takes.split()), **host)
 
 
+_FILTER = "datasetId mo_ids time_range start_date stop_date"
 # The last two are observed of a public client; their operationIds are ours.
 OPERATIONS = [
-    _operation("login", "POST", "/v3/login", _log_in, LOGIN_HOST),
-    _operation("getDatasetMetadata", "GET", "/v1/collection/dataset/summary/{datasetId}", _metadata),
-    _operation("getDatasetResults", "POST", "/v1/processingresult/dataset/{datasetId}", _results),
-    _operation("downloadStaticDataset", "GET", "/v1/collection/dataset/download/{datasetId}", _download),
-    _operation("listCollections", "GET", "/v1/processing/collection/list", _collections),
-    _operation("listCollectionDatasets", "POST", "/v1/processing/collection/datasets", _collection_datasets),
+    _operation("login", "POST", "/v3/login", _log_in, "email password", host=LOGIN_HOST),
+    _operation("getDatasetMetadata", "GET", "/v1/collection/dataset/summary/{datasetId}", _metadata, "datasetId"),
+    _operation("getDatasetResults", "POST", "/v1/processingresult/dataset/{datasetId}", _results, _FILTER),
+    _operation("downloadStaticDataset", "GET", "/v1/collection/dataset/download/{datasetId}", _download, "datasetId"),
+    _operation("listCollections", "GET", "/v1/processing/collection/list", _collections, ""),
+    _operation(
+        "listCollectionDatasets", "POST", "/v1/processing/collection/datasets", _collection_datasets, "collection_id"
+    ),
 ]

@@ -56,7 +56,7 @@ def wrong(name: str) -> dict[str, Any]:
 
 REFUSED = [
     (name, status, change)
-    for name in sorted(KNOWN & set(operations()))
+    for name in sorted(KNOWN)
     for status, change in (("400", wrong(name)), ("405", {"method": "patch"}))
     if change and status in operations()[name]["responses"]
 ]
@@ -111,7 +111,7 @@ def call(kayrros: Kayrros, name: str, given: dict[str, Any]) -> httpx.Response:
 
 EXAMPLES = [
     (name, example)
-    for name in sorted(KNOWN & set(operations()))
+    for name in sorted(KNOWN)
     for media in resolve(operations()[name]["responses"]["200"])["content"].values()
     for example in media["examples"]
 ]
@@ -158,6 +158,7 @@ def test_the_examples_are_those_of_the_spec(example: str, platform: Platform) ->
         assert {**one, "results": 0} == {**other, "results": 0}
 
 
+@pytest.mark.skipif("getDatasetResults" not in KNOWN, reason="a filter has more than the fake knows yet")
 def test_the_filter_of_the_spec_filters(send: Callable[..., httpx.Response]) -> None:
     """Two tanks in January; Prism would not look at it."""
     answer = send("getDatasetResults").json()

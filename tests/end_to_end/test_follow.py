@@ -68,6 +68,20 @@ KINDS = (
   /v1/processingresult/dataset/{datasetId}:
 """,
 )
+# A field of a request, which its example has too, and a parameter. The fake, written by hand, does not know them.
+REQUEST = [
+    (
+        "        time_range:\n          $ref",
+        "        pageSize:\n          type: integer\n          x-provenance: observed\n          description: Rows.\n"
+        "        time_range:\n          $ref",
+    ),
+    ("                  time_range:\n", "                  pageSize: 5\n                  time_range:\n"),
+    (
+        "      operationId: getDatasetMetadata\n",
+        "      operationId: getDatasetMetadata\n"
+        "      parameters: [{name: lang, in: query, schema: {type: string, enum: [en, fr]}, example: en}]\n",
+    ),
+]
 
 
 @pytest.fixture
@@ -84,7 +98,7 @@ def make(checkout: Path, target: str) -> str:
 
 def test_an_edit_of_the_spec_is_all_that_an_operation_needs(checkout: Path) -> None:
     """A new operation, field and enum value: called sync and async through the mock, and under the contract tests."""
-    edit(checkout / "openapi.yaml", OPERATION, KINDS, FIELD, EXAMPLE, VALUE)
+    edit(checkout / "openapi.yaml", OPERATION, KINDS, *REQUEST, FIELD, EXAMPLE, VALUE)
     assert "get_test_asset.py" in make(checkout, "generate")
     used = run(checkout, PYTHON, "-W", "error", "-c", USE)
     assert 0 == used.returncode, used.stderr
@@ -100,7 +114,7 @@ def test_an_edit_of_the_spec_is_all_that_an_operation_needs(checkout: Path) -> N
         "tests/contract",
         "-v",
         "-k",
-        "getTestAsset or getTestKinds or test_spec or test_reference or test_fake or test_traffic",
+        "(getTest or getDatasetResults or test_spec or test_reference or test_fake or test_traffic) and not planted",
     )
     assert 0 == contract.returncode, contract.stdout
     for name, statuses in (("getTestAsset", [200, 404]), ("getTestKinds", [200, 202, 400, 404])):
