@@ -63,17 +63,15 @@ class Door:
     """Sends operations of the generated client, and gives back successes alone.
 
     Attributes:
-        client: the generated client, whose sync half is `http`.
-        http: what requests go through.
+        client: the generated client.
     """
 
-    client: Client
-    http: HTTPClient
+    client: LoggedInClient
 
-    @classmethod
-    def of(cls, client: LoggedInClient) -> "Door":
-        """The door of a client."""
-        return cls(client, client.get_httpx_client())
+    @property
+    def http(self) -> HTTPClient:
+        """What requests go through: the sync half of the client, that of this process."""
+        return self.client.get_httpx_client()
 
     def typed(self, operation: Operation, **arguments: Any) -> Any:
         """The typed answer of an operation, each field of the type that the spec declares.

@@ -111,7 +111,7 @@ class Kayrros:
         self._settings = settings
         self._base_url = str(settings.base_url)
         self.client = logged_in_client(settings, transport, verify)
-        self._door = Door.of(self.client)
+        self._door = Door(self.client)
 
     def whoami(self) -> Identity:
         """Whose account this is, where its credentials come from, and whether there is a token. It sends nothing."""

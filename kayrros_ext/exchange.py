@@ -5,6 +5,7 @@ page where JSON belongs or of a broken connection is an error of our tree. What 
 """
 
 import contextlib
+import os
 import re
 from collections.abc import Generator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -190,7 +191,7 @@ class HTTPClient(httpx.Client):
 
     def __init__(self, *, exchange: Exchange, **options: Any) -> None:
         super().__init__(**options, event_hooks={"response": [guard]})
-        self.exchange = exchange
+        self.exchange, self.process = exchange, os.getpid()
 
     def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         """Send a request.
@@ -249,7 +250,7 @@ class AsyncHTTPClient(httpx.AsyncClient):
 
     def __init__(self, *, exchange: Exchange, **options: Any) -> None:
         super().__init__(**options, event_hooks={"response": [guard_async]})
-        self.exchange = exchange
+        self.exchange, self.process = exchange, os.getpid()
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         """Send a request; errors as for HTTPClient."""
@@ -291,24 +292,33 @@ class AsyncHTTPClient(httpx.AsyncClient):
 
 
 class LoggedInClient(Client):
-    """The generated client over our HTTP clients, each made when it is first asked for, with `httpx_args`."""
+    """The generated client over our HTTP clients, each made when it is first asked for, with `httpx_args`.
+
+    A process made by fork has connections of its own: on those of its parent, each would read the answers of the other.
+    """
 
     def get_httpx_client(self) -> HTTPClient:
-        """The sync client."""
-        if not isinstance(self._client, HTTPClient):
+        """The sync client of this process."""
+        if not isinstance(self._client, HTTPClient) or _is_inherited(self._client):
             self._client = HTTPClient(**self._options())
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """The async client."""
-        if self._async_client is None:
-            self._async_client = AsyncHTTPClient(**self._options())
-        return self._async_client
+        """The async client of this process."""
+        known = self._async_client
+        if known is None or (isinstance(known, AsyncHTTPClient) and _is_inherited(known)):
+            known = self._async_client = AsyncHTTPClient(**self._options())
+        return known
 
     def _options(self) -> dict[str, Any]:
         known = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout}
         # No cookie is kept: those of the login host are nothing to the data host, and the API is not known to want any.
         return {**known, "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])), **self._httpx_args}
+
+
+def _is_inherited(client: HTTPClient | AsyncHTTPClient) -> bool:
+    """Whether a client came with a fork, open. It is let go and not closed: its connections are in use elsewhere."""
+    return client.process != os.getpid() and not client.is_closed
 
 
 def logged_in_client(

@@ -1,5 +1,6 @@
 """Steps of the login flow that are no requests, for threads and for tasks: to wait for a turn, to look on the disk."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -36,12 +37,17 @@ class Turn:
         parts = (timeout.connect, timeout.read, before_s)
         # A lock takes no longer wait than TIMEOUT_MAX, which is centuries.
         self._patience_s = None if None in parts else min(sum(part or 0 for part in parts), threading.TIMEOUT_MAX)
-        self._lock = threading.Lock()
-        self._thread_of_task: int | None = None
+        self._locks: dict[int, threading.Lock] = {}
+        self._thread_of_task: tuple[int, int] | None = None
+
+    @property
+    def _lock(self) -> threading.Lock:
+        """That of this process: after a fork, nobody in the child would ever give back what a thread of the parent has."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def wait(self) -> bool:
         """Wait as a thread. False: not waited for, since the holder is a task that this thread keeps from running."""
-        if self._thread_of_task == threading.get_ident():
+        if self._thread_of_task == (os.getpid(), threading.get_ident()):
             return False
         if not self._lock.acquire(timeout=-1 if self._patience_s is None else self._patience_s):
             raise self._out_of_patience()
@@ -54,7 +60,7 @@ class Turn:
         with anyio.move_on_after(self._patience_s):
             while not self._lock.acquire(blocking=False):
                 await anyio.sleep(0.01)
-            self._thread_of_task = threading.get_ident()
+            self._thread_of_task = os.getpid(), threading.get_ident()
             return True
         raise self._out_of_patience()
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -286,6 +287,34 @@ def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
         kayrros.metadata(DATASET)
     assert (1, 2) == (len(login.requests), len(data.requests))
     assert not [request for request in [*data.requests, *login.requests] if "cookie" in request.headers]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_made_by_fork_has_connections_of_its_own(
+    start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """On its parent's, each would read the answers of the other. A login under way in the parent holds nobody up there."""
+    connections: list[int] = []
+
+    def answer(_: Seen) -> Answer:
+        connections.append(threading.get_ident())  # the server has a thread for each connection
+        return as_json({"token": "a-token", "name": "Tanks"})
+
+    kayrros = connect(start(answer), token="a-token", retries=0, timeout=5)
+    kayrros.metadata(DATASET)
+    auth = kayrros._door.http.exchange.failures.auth
+    assert auth._turn.wait()
+    if not (child := os.fork()):
+        try:
+            kayrros.metadata(DATASET)
+            os._exit(0 if auth._turn.wait() else 1)
+        finally:
+            os._exit(2)
+    auth._turn.release()
+    assert 0 == os.waitpid(child, 0)[1]
+    kayrros.metadata(DATASET)
+    before, of_child, after = connections
+    assert before == after != of_child
 
 
 MANY, CALLS, USES = 32, 6, 80
