@@ -16,7 +16,8 @@ import httpx
 
 from kayrros_client.api.authentication import login
 from kayrros_client.models import LoginReply, LoginRequest
-from kayrros_ext.answers import Explanation, explain
+from kayrros_ext.answers import MAX_BODY, Explanation, explain
+from kayrros_ext.bodies import TooLargeError, beginning, beginning_async
 from kayrros_ext.credentials import Identity
 from kayrros_ext.errors import ConfigurationError, LoginError
 from kayrros_ext.secrets import Secret, hide_from_logs, redact
@@ -124,12 +125,12 @@ class KayrrosAuth(httpx.Auth):
                     continue
                 if answered:
                     answered.stream.close()  # type: ignore[union-attr]  # a sync client's stream
-                    _forget_body(answered)
+                    _replace_body(answered, b"")
                 response = yield step
                 if step is request:
                     answered = response
                 else:  # the login: its body is ours to read
-                    response.read()
+                    _read_bounded(response)
                 step = flow.send(response)
         except StopIteration:
             return
@@ -147,12 +148,12 @@ class KayrrosAuth(httpx.Auth):
                     continue
                 if answered:
                     await answered.stream.aclose()  # type: ignore[union-attr]  # an async client's stream
-                    _forget_body(answered)
+                    _replace_body(answered, b"")
                 response = yield step
                 if step is request:
                     answered = response
                 else:
-                    await response.aread()
+                    await _read_bounded_async(response)
                 step = flow.send(response)
         except StopIteration:
             return
@@ -299,7 +300,7 @@ class KayrrosAuth(httpx.Auth):
             raise self._failed(
                 f"The login at {host} was answered {status} without a token that can be used. {todo}", status
             )
-        said = explain(response.content, self.redact)
+        said = explain(response.content[:MAX_BODY], self.redact)
         if status in REFUSALS:
             todo = "Check email and password, then make a new Kayrros: this one tries no more, so that no account is locked."
         elif 300 <= status < 500 and status not in {408, 425, 429}:
@@ -315,10 +316,26 @@ class KayrrosAuth(httpx.Auth):
         return error
 
 
-def _forget_body(response: httpx.Response) -> None:
-    """A body that nobody will see: httpx would read it before the repeat, however long, and fail where it is broken."""
-    response.stream = httpx.ByteStream(b"")
+# In frames of their own: what they hold is not to show among the locals of the flow.
+def _read_bounded(response: httpx.Response) -> None:
+    body = beginning(response, TooLargeError)
+    response.close()
+    _replace_body(response, body)
+    response.read()
+
+
+async def _read_bounded_async(response: httpx.Response) -> None:
+    body = await beginning_async(response, TooLargeError)
+    await response.aclose()
+    _replace_body(response, body)
+    await response.aread()
+
+
+def _replace_body(response: httpx.Response, body: bytes) -> None:
+    """What httpx finds as the body: it would read the one on the wire before the next request, however it unpacks."""
+    response.stream = httpx.ByteStream(body)
     response.headers.pop("Content-Encoding", None)
+    response.is_stream_consumed = response.is_closed = False
 
 
 def _login_path() -> str:

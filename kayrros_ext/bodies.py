@@ -113,18 +113,23 @@ async def pieces_async(response: httpx.Response, limit: int | None = None) -> As
     body.end()
 
 
-def beginning(response: httpx.Response) -> bytes:
-    """The first bytes of the body of an error, however it goes on: that it broke off is the lesser news."""
+def beginning(response: httpx.Response, passed_over: type[Exception] = httpx.HTTPError) -> bytes:
+    """The first bytes of a body, at most ERROR_LIMIT, however it goes on: of an error, that it broke off is the lesser news.
+
+    Args:
+        response: the answer, its body not yet read.
+        passed_over: what may happen to it on the way, beside that it is too large.
+    """
     found: list[bytes] = []
-    with contextlib.suppress(httpx.HTTPError, TooLargeError):
+    with contextlib.suppress(passed_over, TooLargeError):
         found.extend(pieces(response, ERROR_LIMIT))
     return b"".join(found)[:ERROR_LIMIT]
 
 
-async def beginning_async(response: httpx.Response) -> bytes:
+async def beginning_async(response: httpx.Response, passed_over: type[Exception] = httpx.HTTPError) -> bytes:
     """The same, of an answer to an async client."""
     found: list[bytes] = []
-    with contextlib.suppress(httpx.HTTPError, TooLargeError):
+    with contextlib.suppress(passed_over, TooLargeError):
         async for piece in pieces_async(response, ERROR_LIMIT):
             found.append(piece)  # noqa: PERF401 - what came before it broke off is wanted
     return b"".join(found)[:ERROR_LIMIT]

@@ -243,7 +243,7 @@ def test_an_answer_that_is_not_the_contract_is_an_error(
 BOMB = """
 import sys
 from pathlib import Path
-from kayrros_ext import ContractError, Kayrros
+from kayrros_ext import ContractError, Kayrros, LoginError
 import kayrros_ext.calls
 
 def held(name):
@@ -259,16 +259,27 @@ with Kayrros(token="a-token", base_url=sys.argv[1], max_body=4_000_000) as kayrr
             assert error.is_too_large, error
         else:
             raise AssertionError
-    print((held("VmHWM") - before) // 1024)
+for url in (sys.argv[1], sys.argv[1] + "/fails"):
+    with Kayrros(email="e", password="a-password", base_url=url, auth_url=url, retries=0) as kayrros:
+        try:
+            kayrros.metadata(sys.argv[2])
+        except LoginError:
+            pass
+        else:
+            raise AssertionError
+print((held("VmHWM") - before) // 1024)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]) -> None:
-    """100 MB of blanks in half a MB, with a limit of 4 MB: the peak of a process of its own grows by 32 MB at most."""
+    """100 MB of blanks in half a MB, with a limit of 4 MB: the peak of a process of its own grows by 32 MB at most.
+
+    As the answer to a call, and as that to a login, whether it succeeds or fails.
+    """
     bomb = gzip.compress(b" " * 100_000_000, 1)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    server = start(lambda _: Answer(200, bomb, headers))
+    server = start(lambda request: Answer(500 if request.path.startswith("/fails") else 200, bomb, headers))
     command = [sys.executable, "-c", BOMB, server.url, DATASET]
     grown_mb = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert grown_mb <= 32
