@@ -20,6 +20,7 @@ from kayrros_ext.answers import MAX_BODY, Explanation, explain
 from kayrros_ext.bodies import TooLargeError, beginning, beginning_async
 from kayrros_ext.credentials import Identity
 from kayrros_ext.errors import ConfigurationError, LoginError
+from kayrros_ext.retries import retry_after_s
 from kayrros_ext.secrets import Secret, hide_from_logs, redact
 from kayrros_ext.settings import USER_AGENT, Settings, clean_token
 from kayrros_ext.steps import Doing, ProcessTurn, Turn
@@ -38,6 +39,8 @@ REFUSALS = {400, 401, 403, 422, 423}
 # How long one process waits for another that logs in. One that was stopped in the middle keeps the lock.
 PATIENCE_S = 15.0
 
+
+_NOTHING_SAID = Explanation()
 
 # Marks a request as one for a new login, whatever token is at hand.
 LOG_IN = "kayrros_log_in"
@@ -270,7 +273,7 @@ class KayrrosAuth(httpx.Auth):
         """What a login that we waited for ended in is our answer too; and what the host has refused, it will again."""
         last = self._last_failure
         if self._failures > known or (self._failures and last.status in REFUSALS):
-            raise LoginError(str(last), status=last.status, code=last.code, message=last.message)
+            raise LoginError(str(last), **vars(last))
 
     def _signed(self, request: httpx.Request, token: Token) -> httpx.Request:
         request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
@@ -307,11 +310,15 @@ class KayrrosAuth(httpx.Auth):
             todo = "Check KAYRROS_AUTH_URL."
         else:
             todo = "Try again later."
-        raise self._failed(f"The login at {host} failed with status {status} ({said}). {todo}", status, said)
+        wait_s = retry_after_s(response)
+        waits = f" It asks to wait {wait_s:,.0f} seconds." if wait_s else ""
+        words = f"The login at {host} failed with status {status} ({said}).{waits} {todo}"
+        raise self._failed(words, status, said, wait_s)
 
-    def _failed(self, words: str, status: int, said: Explanation | None = None) -> LoginError:
-        said = said or Explanation()
-        error = LoginError(words, status=status, code=said.code, message=said.message)
+    def _failed(
+        self, words: str, status: int, said: Explanation = _NOTHING_SAID, wait_s: float | None = None
+    ) -> LoginError:
+        error = LoginError(words, status=status, code=said.code, message=said.message, retry_after_s=wait_s)
         self._failures, self._last_failure = self._failures + 1, error
         return error
 

@@ -22,7 +22,7 @@ from kayrros_ext.auth import LOG_IN
 from kayrros_ext.bodies import beginning
 from kayrros_ext.errors import ContractError, KayrrosError, LoginError
 from kayrros_ext.exchange import Answer, HTTPClient, LoggedInClient, content_problem
-from kayrros_ext.failures import Failures
+from kayrros_ext.failures import NO_ANSWER, Failures
 from kayrros_ext.redirects import send
 from kayrros_ext.retries import Attempts
 
@@ -185,7 +185,7 @@ class Door:
             As for `typed`, and what the receiver raises.
         """
         exchange, name = self.http.exchange, operation_id(operation)
-        attempts = Attempts(exchange.retries, exchange.total_timeout_s, name)
+        attempts = Attempts(exchange.retries, exchange.total_timeout_s)
         while True:
             before = receiver.size
             request = self._request(operation, receiver.headers(), arguments)
@@ -204,12 +204,12 @@ class Door:
                     error = self._failures.status(name, response, beginning(response), attempts.count)
             except LoginError as caught:
                 fault = error = caught
-            except (httpx.RequestError, httpx.InvalidURL) as caught:
+            except NO_ANSWER as caught:
                 fault, error = caught, self._failures.transport(name, caught, attempts.count)
             if receiver.size >= before + PROGRESS:
-                attempts = Attempts(exchange.retries, exchange.total_timeout_s, name)
+                attempts = Attempts(exchange.retries, exchange.total_timeout_s)
                 attempts.count = 1
-            wait_s = attempts.wait_after(fault)
+            wait_s = attempts.wait_after(fault, self._failures.during(name, fault))
             if wait_s is None:
                 raise error
             exchange.retries.sleep(wait_s)

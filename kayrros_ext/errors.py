@@ -55,11 +55,13 @@ class LoginError(KayrrosError):
         status: HTTP status of the answer.
         code: the server's code of the error, if it gave one.
         message: the server's words, if it gave any.
+        retry_after_s: seconds that the server asked to wait, if it did.
     """
 
     status: int
     code: str | None = None
     message: str | None = None
+    retry_after_s: float | None = None
 
 
 class APIError(KayrrosError):

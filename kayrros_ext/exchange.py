@@ -19,7 +19,7 @@ from kayrros_client.contract import OPERATIONS, Operation
 from kayrros_ext.auth import KayrrosAuth
 from kayrros_ext.bodies import TooLargeError, beginning, beginning_async, pieces, pieces_async
 from kayrros_ext.errors import ConfigurationError, ContractError, KayrrosError, LoginError
-from kayrros_ext.failures import Failures
+from kayrros_ext.failures import NO_ANSWER, Failures
 from kayrros_ext.retries import LOGIN_STATUSES, STATUSES, Attempts, Retries
 from kayrros_ext.settings import USER_AGENT, Settings, is_loopback
 from kayrros_ext.surplus import guard, guard_async
@@ -86,7 +86,7 @@ class Exchange:
             A whole answer, of any status; or the error that there is none, for the caller to raise.
         """
         statuses = LOGIN_STATUSES if operation.id == "login" else STATUSES - unless
-        attempts = Attempts(self.retries, self.total_timeout_s, operation.id, statuses)
+        attempts = Attempts(self.retries, self.total_timeout_s, statuses)
         timeout = request.extensions.get("timeout", {})
         fault: Answer | Exception
         while True:
@@ -95,11 +95,11 @@ class Exchange:
                 response = yield request
             except TooLargeError as error:
                 return self.failures.contract(operation.id, str(error), is_too_large=True)
-            except (httpx.RequestError, httpx.InvalidURL, LoginError) as error:
+            except (*NO_ANSWER, LoginError) as error:
                 fault = error
             else:
                 fault = response
-            wait_s = attempts.wait_after(fault)
+            wait_s = attempts.wait_after(fault, self.failures.during(operation.id, fault))
             if wait_s is not None:
                 yield wait_s
             elif isinstance(fault, Answer):

@@ -9,6 +9,7 @@ from kayrros_ext.errors import (
     AccessDeniedError,
     APIError,
     ContractError,
+    LoginError,
     NotFoundError,
     TransportError,
     UnauthorizedError,
@@ -37,6 +38,8 @@ _NOT_THE_API = (
     "Check KAYRROS_BASE_URL and whether a proxy answers in the API's place; if neither, the API has changed: please "
     "report it."
 )
+# What is raised where no answer came. The network itself raises a UnicodeError: of a host that no name can be.
+NO_ANSWER = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
 _TODO_BY_CLASS = {
     2: "The API is not known to answer so: check KAYRROS_BASE_URL.",
     3: "The API is not known to redirect: check KAYRROS_BASE_URL.",
@@ -106,10 +109,17 @@ class Failures:
             is_too_large=is_too_large,
         )
 
-    def transport(self, name: str, error: httpx.RequestError | httpx.InvalidURL, attempts: int = 1) -> TransportError:
+    def during(self, name: str, fault: object) -> str:
+        """The operation that went wrong: the login, where a call did not get beyond it; else the call."""
+        request = getattr(fault, "_request", None)
+        at_login = isinstance(fault, LoginError) or (request and self.auth.is_login(request))
+        return "login" if at_login else name
+
+    def transport(
+        self, name: str, error: httpx.RequestError | httpx.InvalidURL | UnicodeError, attempts: int = 1
+    ) -> TransportError:
         """No answer, or half of one."""
-        request = getattr(error, "_request", None)
-        during = "login" if request and self.auth.is_login(request) else name
+        request, during = getattr(error, "_request", None), self.during(name, error)
         host = request.url.host if request else self.host
         words = self.auth.redact(str(error)) or "no further words"
         found = TransportError(
@@ -119,7 +129,10 @@ class Failures:
             reason=type(error).__name__,
             attempts=attempts,
         )
-        # The cause is kept where it shows no secret: a server may repeat what it was sent in a header that is broken.
+        # The cause is kept where it shows no secret: a server may repeat what it was sent in a header that is broken. Of the
+        # request, which holds the token or the password, no more than what it was for.
+        if request:
+            error.request = httpx.Request(request.method, request.url)  # type: ignore[union-attr]
         forget_locals(error)
         found.__cause__ = error if self.auth.redact(_chain(error)) == _chain(error) else None
         found.__suppress_context__ = True

@@ -82,12 +82,11 @@ class Attempts:
     Args:
         retries: the rule.
         total_s: seconds from the first attempt in which others may begin.
-        name: operationId, for the log.
         statuses: those that are tried again.
     """
 
-    def __init__(self, retries: Retries, total_s: float, name: str, statuses: frozenset[int] = STATUSES) -> None:
-        self._retries, self._total_s, self._name, self._statuses = retries, total_s, name, statuses
+    def __init__(self, retries: Retries, total_s: float, statuses: frozenset[int] = STATUSES) -> None:
+        self._retries, self._total_s, self._statuses = retries, total_s, statuses
         self._began_s = retries.clock()
         self.count = 0
 
@@ -102,20 +101,28 @@ class Attempts:
         left = max(self.remaining_s, 0.001)
         return {part: left if seconds is None else min(seconds, left) for part, seconds in timeout.items()}
 
-    def wait_after(self, fault: httpx.Response | Exception) -> float | None:
-        """Seconds to wait before the next attempt; None where there is none."""
+    def wait_after(self, fault: httpx.Response | Exception, name: str) -> float | None:
+        """Seconds to wait before the next attempt; None where there is none.
+
+        Args:
+            fault: what the last one ended in.
+            name: operationId, for the log.
+        """
         if self.count > self._retries.count or not self._may_pass(fault):
             return None
-        asked_s = retry_after_s(fault) if isinstance(fault, httpx.Response) else None
+        asked_s = fault.retry_after_s if isinstance(fault, LoginError) else None
+        if isinstance(fault, httpx.Response):
+            asked_s = retry_after_s(fault)
         if asked_s is not None and asked_s > self._retries.longest_retry_after_s:
             return None
         wait_s = self._retries.wait_s(self.count, asked_s)
         if wait_s >= self.remaining_s:
             return None
-        reason = f"status {fault.status_code}" if isinstance(fault, httpx.Response) else type(fault).__name__
+        status = fault.status if isinstance(fault, LoginError) else getattr(fault, "status_code", None)
+        reason = f"status {status}" if status else type(fault).__name__
         _log.info(
             "%s: attempt %d of %d ended in %s; the next in %.1f s",
-            *(self._name, self.count, self._retries.count + 1, reason, wait_s),
+            *(name, self.count, self._retries.count + 1, reason, wait_s),
         )
         return wait_s
 

@@ -169,7 +169,8 @@ def _host(name: str, text: str) -> httpx.URL:
     """A URL that is safe to send credentials to. It is not repeated in errors, for it may hold some."""
     try:
         url = httpx.URL(text)
-    except (httpx.InvalidURL, TypeError):
+        url.host.encode("idna")  # as the network will, whose error would come with the first request
+    except (httpx.InvalidURL, TypeError, UnicodeError):
         raise ConfigurationError(f"{name} is not a URL. Give one such as {BASE_URL}.") from None
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
         raise ConfigurationError(

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
+import httpx
 import pytest
 import trio
 
@@ -298,7 +299,7 @@ def test_the_body_of_a_401_is_no_matter(answer: Answer, platform: Platform, star
 
 
 def test_a_login_without_an_answer_is_a_transport_error(platform: Platform, start: Start, connect: Connect) -> None:
-    """It says that it was the login, and a later call tries again."""
+    """It says that it was the login, and a later call tries again. Its cause does not hold the request, nor the password."""
     broken = [Answer(200, b"x" * 100, cut=10)]
 
     def answer(request: Request) -> Answer:
@@ -308,6 +309,8 @@ def test_a_login_without_an_answer_is_a_transport_error(platform: Platform, star
     with pytest.raises(TransportError, match="^login: ") as caught:
         kayrros.metadata(DATASET)
     assert "login" == caught.value.operation
+    assert isinstance(caught.value.__cause__, httpx.RequestError)
+    assert b"" == caught.value.__cause__.request.content
     assert "Tanks" == kayrros.metadata(DATASET).name
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -138,20 +139,28 @@ def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: C
     assert [7, pytest.approx(99, abs=3)] == two_hosts.waits
 
 
-def test_a_login_is_tried_again_for_what_passes(platform: Platform, two_hosts: Client) -> None:
-    """Connection faults and 5xx, cut bodies among them; never what is about the credentials, nor a 429."""
-    for fault in (Fault.dropped(), Fault.status(500), Fault.html(503), Fault.cut(5)):
+def test_a_login_is_tried_again_for_what_passes(
+    platform: Platform, two_hosts: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Connection faults and 5xx, cut bodies among them; never what is about the credentials, nor a 429.
+
+    It waits as long as it is asked to, and the log says that it was the login.
+    """
+    for fault in (Fault.dropped(), Fault.status(500), Fault.status(503, retry_after=7), Fault.cut(5)):
         platform.fail_next(fault, operation="login")
-    with two_hosts.connect() as kayrros:
+    with caplog.at_level(logging.INFO, "kayrros_ext"), two_hosts.connect() as kayrros:
         kayrros.metadata(DATASET)
-    assert [1, 2, 4, 8] == two_hosts.waits
-    for status in (400, 401, 403, 423, 429):
+    assert [1, 2, 7, 8] == two_hosts.waits
+    said = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
+    assert ["login: attempt 3 of 5 ended in status 503; the next in 7.0 s"] == said[2:3]
+    assert [True] * 4 == [line.startswith("login: ") for line in said]
+    for status in (400, 401, 403, 423, 429, 503):
         before = len(platform.requests)
-        platform.fail_next(status, operation="login")
-        with two_hosts.connect() as kayrros, pytest.raises(LoginError, match=str(status)):
+        platform.fail_next(Fault.status(status, retry_after=121), operation="login")
+        with two_hosts.connect() as kayrros, pytest.raises(LoginError, match=f"{status}.*to wait 121 s") as caught:
             kayrros.metadata(DATASET)
-        assert 1 == len(platform.requests) - before
-    assert [1, 2, 4, 8] == two_hosts.waits
+        assert (1, 121) == (len(platform.requests) - before, caught.value.retry_after_s)
+    assert [1, 2, 7, 8] == two_hosts.waits
 
 
 BODY = json.dumps({"name": "Tanks"}).encode()

@@ -88,6 +88,8 @@ def test_half_of_the_credentials_is_refused() -> None:
         "https://",
         "https://example.com?a=b",
         "http://[::1",
+        "https://a..example.com",
+        "https://xn--",
     ],
 )
 def test_a_host_that_is_not_safe_is_refused(url: str) -> None:
