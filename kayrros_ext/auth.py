@@ -20,7 +20,7 @@ from kayrros_ext.answers import MAX_BODY, Explanation, explain
 from kayrros_ext.bodies import TooLargeError, beginning, beginning_async
 from kayrros_ext.credentials import Identity
 from kayrros_ext.errors import ConfigurationError, LoginError
-from kayrros_ext.retries import retry_after_s
+from kayrros_ext.retries import PACE, retry_after_s
 from kayrros_ext.secrets import Secret, hide_from_logs, redact
 from kayrros_ext.settings import USER_AGENT, Settings, clean_token
 from kayrros_ext.steps import Doing, ProcessTurn, Turn
@@ -126,6 +126,7 @@ class KayrrosAuth(httpx.Auth):
                 if not isinstance(step, httpx.Request):
                     step = flow.send(step.wait())
                     continue
+                self._hurry(step, request)
                 if answered:
                     answered.stream.close()  # type: ignore[union-attr]  # a sync client's stream
                     _replace_body(answered, b"")
@@ -149,6 +150,7 @@ class KayrrosAuth(httpx.Auth):
                 if not isinstance(step, httpx.Request):
                     step = flow.send(await step.wait_async())
                     continue
+                self._hurry(step, request)
                 if answered:
                     await answered.stream.aclose()  # type: ignore[union-attr]  # an async client's stream
                     _replace_body(answered, b"")
@@ -162,6 +164,12 @@ class KayrrosAuth(httpx.Auth):
             return
         finally:
             flow.close()
+
+    @staticmethod
+    def _hurry(step: httpx.Request, request: httpx.Request) -> None:
+        """The login has no more time than the call that it is for."""
+        known = {name: request.extensions[name] for name in ("timeout", PACE) if name in request.extensions}
+        step.extensions = {**step.extensions, **known}
 
     def _flow(self, request: httpx.Request) -> _Flow:
         base = self._settings.base_url

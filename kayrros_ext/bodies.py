@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 
+from kayrros_ext.retries import PACE, Pace
+
 # Bytes that are unpacked at once: a bomb is seen after so many.
 STEP = 1024 * 1024
 # Enough for any error; what a gateway sends instead may have no end.
@@ -33,6 +35,7 @@ class Body:
 
     def __init__(self, response: httpx.Response, limit: int | None = None) -> None:
         self._limit = limit
+        self._pace: Pace | None = response.request.extensions.get(PACE)
         self._size = self._received = 0
         length = response.headers.get("Content-Length", "")
         self._length = int(length) if length.isdecimal() and response.request.method != "HEAD" else None
@@ -48,9 +51,12 @@ class Body:
 
         Raises:
             httpx.DecodingError: it is not what Content-Encoding says.
+            httpx.ReadTimeout: it comes too slowly.
             TooLargeError: with it, the body is larger than it may be.
         """
         self._received += len(raw)
+        if self._pace:
+            self._pace.add(len(raw))
         if self._unpack is None:
             yield self._counted(raw)
             return
@@ -95,10 +101,11 @@ def pieces(response: httpx.Response, limit: int | None = None) -> Iterator[bytes
     if response.is_stream_consumed:  # a transport of the user's own may give whole answers
         yield response.content
         return
-    body = Body(response, limit)
-    for raw in response.iter_raw():
-        yield from body.add(raw)
-    body.end()
+    with _of(response):
+        body = Body(response, limit)
+        for raw in response.iter_raw():
+            yield from body.add(raw)
+        body.end()
 
 
 async def pieces_async(response: httpx.Response, limit: int | None = None) -> AsyncIterator[bytes]:
@@ -106,11 +113,22 @@ async def pieces_async(response: httpx.Response, limit: int | None = None) -> As
     if response.is_stream_consumed:
         yield response.content
         return
-    body = Body(response, limit)
-    async for raw in response.aiter_raw():
-        for piece in body.add(raw):
-            yield piece
-    body.end()
+    with _of(response):
+        body = Body(response, limit)
+        async for raw in response.aiter_raw():
+            for piece in body.add(raw):
+                yield piece
+        body.end()
+
+
+@contextlib.contextmanager
+def _of(response: httpx.Response) -> Iterator[None]:
+    """An error names the request, which may be that of a login."""
+    try:
+        yield
+    except httpx.RequestError as error:
+        error.request = response.request
+        raise
 
 
 def beginning(response: httpx.Response, passed_over: type[Exception] = httpx.HTTPError) -> bytes:

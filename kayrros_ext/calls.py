@@ -24,11 +24,9 @@ from kayrros_ext.errors import ContractError, KayrrosError, LoginError
 from kayrros_ext.exchange import Answer, HTTPClient, LoggedInClient, content_problem
 from kayrros_ext.failures import NO_ANSWER, Failures
 from kayrros_ext.redirects import send
-from kayrros_ext.retries import Attempts
+from kayrros_ext.retries import PROGRESS, Attempts
 
 _T = typing.TypeVar("_T")
-# Bytes that count as progress: less at a time, and a server that always breaks off would keep us for ever.
-PROGRESS = 1024 * 1024
 
 
 class Operation(Protocol):
@@ -189,7 +187,7 @@ class Door:
         while True:
             before = receiver.size
             request = self._request(operation, receiver.headers(), arguments)
-            request.extensions["timeout"] = attempts.timeouts(request.extensions["timeout"])
+            attempts.begin(request)
             fault: httpx.Response | Exception
             error: KayrrosError
             try:

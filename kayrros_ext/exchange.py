@@ -87,10 +87,9 @@ class Exchange:
         """
         statuses = LOGIN_STATUSES if operation.id == "login" else STATUSES - unless
         attempts = Attempts(self.retries, self.total_timeout_s, statuses)
-        timeout = request.extensions.get("timeout", {})
         fault: Answer | Exception
         while True:
-            request.extensions = {**request.extensions, "timeout": attempts.timeouts(timeout)}
+            attempts.begin(request)
             try:
                 response = yield request
             except TooLargeError as error:

@@ -22,6 +22,10 @@ STATUSES = frozenset({429, 502, 503, 504})
 # Of the login: whatever else it says is about the credentials, and those are tried once.
 LOGIN_STATUSES = frozenset(range(500, 600))
 DEFAULT_COUNT = 4
+# Bytes that count as progress: less at a time, and a server that always breaks off would keep us for ever.
+PROGRESS = 1024 * 1024
+# The Pace of a request, among its extensions.
+PACE = "kayrros_pace"
 
 _log = logging.getLogger("kayrros_ext")
 
@@ -76,6 +80,34 @@ class Retries:
         return self.draw(0, bound) if asked_s is None else asked_s
 
 
+class Pace:
+    """Whether a body makes progress: a mebibyte in the time that is left, and then one in each total time.
+
+    A byte now and then is as good as silence, and no timeout between bytes would ever say so.
+
+    Args:
+        left_s: seconds for the first.
+        total_s: seconds for each further one.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, left_s: float, total_s: float, clock: Callable[[], float]) -> None:
+        self._total_s, self._clock = total_s, clock
+        self._end_s, self._count = clock() + left_s, 0
+
+    def add(self, count: int) -> None:
+        """So many bytes have come.
+
+        Raises:
+            httpx.ReadTimeout: too few, for the time that it took.
+        """
+        self._count += count
+        if self._count >= PROGRESS:
+            self._end_s, self._count = self._clock() + self._total_s, 0
+        elif self._clock() > self._end_s:
+            raise httpx.ReadTimeout("less than a mebibyte came within total_timeout")
+
+
 class Attempts:
     """The attempts of one request: whether there is another, and when.
 
@@ -95,11 +127,14 @@ class Attempts:
         """Seconds that are left of the total."""
         return self._began_s + self._total_s - self._retries.clock()
 
-    def timeouts(self, timeout: dict[str, float | None]) -> dict[str, float | None]:
-        """Timeouts of the next attempt, which is counted: none beyond what is left of the total."""
+    def begin(self, request: httpx.Request) -> None:
+        """The next attempt, which is counted: no timeout of it is beyond what is left of the total, and it has a pace."""
         self.count += 1
         left = max(self.remaining_s, 0.001)
-        return {part: left if seconds is None else min(seconds, left) for part, seconds in timeout.items()}
+        timeout = request.extensions.get("timeout", {})
+        timeout = {part: left if seconds is None else min(seconds, left) for part, seconds in timeout.items()}
+        pace = Pace(left, self._total_s, self._retries.clock)
+        request.extensions = {**request.extensions, "timeout": timeout, PACE: pace}
 
     def wait_after(self, fault: httpx.Response | Exception, name: str) -> float | None:
         """Seconds to wait before the next attempt; None where there is none.

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from kayrros_ext.bodies import pieces
+from kayrros_ext.retries import PACE, Pace
 
 # Bytes, and the block that was taken for them.
 Block = tuple["bytes | memoryview[Any]", bytearray]
@@ -46,6 +47,7 @@ def _received(
     plain: socket.socket, rest: int, request: httpx.Request, take: Callable[[], bytearray]
 ) -> Iterator[Block]:
     plain.settimeout(request.extensions.get("timeout", {}).get("read"))
+    pace: Pace | None = request.extensions.get(PACE)
     while rest:
         block = take()
         wanted, used = memoryview(block)[:rest], 0
@@ -53,12 +55,16 @@ def _received(
         while used < len(wanted) and not fault:
             try:
                 count = plain.recv_into(wanted[used:])
+                used += count
+                if pace:
+                    pace.add(count)
+            except httpx.ReadTimeout as error:
+                fault = error
             except TimeoutError as error:
                 fault = httpx.ReadTimeout(str(error), request=request)
             except OSError as error:
                 fault = httpx.ReadError(str(error), request=request)
             else:
-                used += count
                 if not count:
                     words = f"the body ends {rest - used} bytes before its length"
                     fault = httpx.RemoteProtocolError(words, request=request)

@@ -16,6 +16,7 @@ from kayrros_ext import Kayrros, TransportError
 from kayrros_ext.redirects import send
 from kayrros_ext.retries import Retries
 from tests.files import CONTENT
+from tests.leaks import PASSWORD
 from tests.server import DATASET
 
 # Of what is sent, a piece a time; each is on its way before the next.
@@ -146,6 +147,45 @@ def test_a_server_that_falls_silent(tmp_path: Path) -> None:
         finally:
             released.set()
             thread.join()
+
+
+def drip(connection: socket.socket, ended: threading.Event) -> None:
+    """An answer of a byte now and then, for as long as somebody listens, and ten seconds at most."""
+    with contextlib.suppress(OSError), connection:
+        connection.recv(65536)
+        connection.sendall(HEAD + LENGTH + END + b"{")
+        for _ in range(500):
+            connection.sendall(b" ")
+            ended.wait(0.02)
+
+
+@pytest.mark.parametrize("call", ["metadata", "download", "login"])
+def test_a_body_that_never_ends(call: str, tmp_path: Path) -> None:
+    """A byte now and then is no progress: `total_timeout` ends it, where no timeout between bytes would."""
+    ended = threading.Event()
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            drip(listener.accept()[0], ended)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Kayrros(
+            token="a-token", email="e", password=PASSWORD, base_url=url, auth_url=url, total_timeout=0.3
+        ) as kayrros:
+            calls: dict[str, Callable[[], object]] = {
+                "metadata": lambda: kayrros.metadata(DATASET),
+                "download": lambda: kayrros.download(DATASET, tmp_path),
+                "login": kayrros.login,
+            }
+            with pytest.raises(TransportError, match=r"less than a mebibyte") as caught:
+                calls[call]()
+        ended.set()
+        thread.join()
+    assert ("login" == caught.value.operation) == (call == "login")
+    assert not list(tmp_path.iterdir())
 
 
 def test_from_https_to_http_no_redirect_leads() -> None:
