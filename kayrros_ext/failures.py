@@ -130,9 +130,9 @@ class Failures:
             attempts=attempts,
         )
         # The cause is kept where it shows no secret: a server may repeat what it was sent in a header that is broken. Of the
-        # request, which holds the token or the password, no more than what it was for.
+        # request, which holds the token or the password, and after a redirect a signed query, no more than what it was for.
         if request:
-            error.request = httpx.Request(request.method, request.url)  # type: ignore[union-attr]
+            error.request = httpx.Request(request.method, request.url.copy_with(query=None))  # type: ignore[union-attr]
         forget_locals(error)
         found.__cause__ = error if self.auth.redact(_chain(error)) == _chain(error) else None
         found.__suppress_context__ = True

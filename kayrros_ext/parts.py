@@ -20,6 +20,8 @@ from kayrros_ext.digests import KNOWN
 from kayrros_ext.files import move
 
 _MAX_ABOUT = 64 * 1024
+# Not through a symlink, and not a pipe, that would wait: whoever may write to the directory may have left them.
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @attrs.frozen
@@ -62,7 +64,10 @@ class Part:
         os.ftruncate(self._descriptor, 0)
         self.size, self.about = 0, about
         if about and self._locked:
-            self._side.write_text(json.dumps(attrs.asdict(about)), "utf-8")
+            with self._side.open(
+                "x", encoding="utf-8"
+            ) as file:  # not through a symlink that somebody was quick to put there
+                file.write(json.dumps(attrs.asdict(about)))
 
     def shorten(self, size: int) -> None:
         """Keep the first `size` bytes."""
@@ -151,9 +156,7 @@ def find_part(directory: Path, stem: str, host: str) -> Part | None:
 
 
 def _take_over(path: Path) -> Part | None:
-    # Not through a symlink, and not a pipe, that would wait: whoever may write to the directory may have left them.
-    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, os.O_RDWR | flags)
+    descriptor = os.open(path, os.O_RDWR | _SAFELY)
     with contextlib.suppress(BlockingIOError):
         if _is_own_file(descriptor) and _lock(descriptor):
             if _is_at(descriptor, path):
@@ -166,7 +169,9 @@ def _take_over(path: Path) -> Part | None:
 
 def _read_about(path: Path) -> About | None:
     try:
-        with path.open(encoding="utf-8") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | _SAFELY), encoding="utf-8") as file:
+            if not _is_own_file(file.fileno()):
+                return None
             about = About(**json.loads(file.read(_MAX_ABOUT)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None

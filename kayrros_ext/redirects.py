@@ -1,7 +1,10 @@
 """Redirects, which downloads alone follow: to an object store, say (assumed)."""
 
+import contextlib
+
 import httpx
 
+from kayrros_ext.secrets import queries_hidden
 from kayrros_ext.settings import is_loopback
 
 MAX_REDIRECTS = 5
@@ -18,8 +21,9 @@ def send(client: httpx.Client, request: httpx.Request) -> httpx.Response:
         httpx.UnsupportedProtocol: one leads where none may.
         httpx.RequestError: no answer came.
     """
-    for _ in range(MAX_REDIRECTS + 1):
-        response = client.send(request, stream=True, follow_redirects=False)
+    for hop in range(MAX_REDIRECTS + 1):
+        with queries_hidden() if hop else contextlib.nullcontext():  # an object store's URL is signed
+            response = client.send(request, stream=True, follow_redirects=False)
         if response.next_request is None:
             return response
         response.close()

@@ -1,13 +1,17 @@
 """Secrets: held so that they do not show, taken out of what others say, kept out of the log of the HTTP library."""
 
+import contextlib
 import hmac
 import html
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Self
 from urllib.parse import quote, quote_plus
+
+import httpx
 
 from kayrros_ext.errors import ConfigurationError
 
@@ -122,10 +126,33 @@ class _HideResponses(logging.Filter):
         return header[0] if name.lower() in _HARMLESS else f"({HIDDEN})"
 
 
-_FILTER = _HideResponses()
+class _HideQueries(logging.Filter):
+    """Takes the query from the URLs that httpx logs at INFO, where one may be signed: who has it, has the file."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _QUERIES_HIDDEN.get() and isinstance(record.args, tuple):
+            record.args = tuple(
+                part.copy_with(query=HIDDEN.encode()) if isinstance(part, httpx.URL) and part.query else part
+                for part in record.args
+            )
+        return True
+
+
+_QUERIES_HIDDEN = ContextVar("kayrros_queries_hidden", default=False)
+_FILTERS = {"httpcore.http11": _HideResponses(), "httpcore.http2": _HideResponses(), "httpx": _HideQueries()}
 
 
 def hide_from_logs() -> None:
-    """Keep headers of responses out of the debug log of httpx's transport. Again and again is the same as once."""
-    for name in ("httpcore.http11", "httpcore.http2"):
-        logging.getLogger(name).addFilter(_FILTER)
+    """Keep headers of responses, and signed URLs, out of the logs of the HTTP library. Again is the same as once."""
+    for name, one in _FILTERS.items():
+        logging.getLogger(name).addFilter(one)
+
+
+@contextlib.contextmanager
+def queries_hidden() -> Iterator[None]:
+    """While this runs, URLs go into the log without their queries."""
+    before = _QUERIES_HIDDEN.set(True)
+    try:
+        yield
+    finally:
+        _QUERIES_HIDDEN.reset(before)

@@ -16,6 +16,7 @@ import pytest
 
 from kayrros_ext import APIError, ContractError, DownloadError, Kayrros, TransportError, UsageError
 from kayrros_ext.files import move
+from kayrros_ext.parts import About, Part, new_part
 from kayrros_ext.retries import Retries
 from tests.files import CONTENT, HALF, NAME, SHA256, TAG, File
 from tests.server import DATASET, Answer, Answering, Request, Server
@@ -258,10 +259,18 @@ def test_a_part_that_makes_no_sense_is_removed(
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_a_part_is_not_written_through_a_link(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
-    """Whoever may write to the directory can't make us write elsewhere."""
+def test_a_part_is_not_written_through_a_link(
+    start: Start, connect: Callable[..., Kayrros], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to the directory can't make us write elsewhere, nor take what is elsewhere for our own."""
     server = start(File())
-    about = {"host": server.url, "validator": '"v1"', "name": "a.bin", "size": len(CONTENT), "digests": {}}
+    about: dict[str, Any] = {
+        "host": server.url,
+        "validator": '"v1"',
+        "name": "a.bin",
+        "size": len(CONTENT),
+        "digests": {},
+    }
     (victim := tmp_path / "victim").write_bytes(b"precious")
     directory = tmp_path / "data"
     directory.mkdir()
@@ -270,9 +279,19 @@ def test_a_part_is_not_written_through_a_link(start: Start, connect: Callable[..
     (directory / f".{DATASET}.0.part").symlink_to(victim)
     (directory / f".{DATASET}.1.part").hardlink_to(victim)
     (directory / "a.bin").symlink_to(victim)
+    (directory / f".{DATASET}.2.part").write_bytes(CONTENT[:HALF])
+    (directory / f".{DATASET}.2.json").symlink_to(directory / f".{DATASET}.0.json")
     path = connect(server, token="t").download(DATASET, directory)
     assert (CONTENT, b"precious") == (path.read_bytes(), victim.read_bytes())
     assert not path.is_symlink()
+    assert "range" not in server.requests[0].headers
+
+    part = new_part(directory, DATASET)
+    part._side.symlink_to(victim)
+    monkeypatch.setattr(Part, "_forget", lambda _: None)  # somebody was quicker
+    with pytest.raises(FileExistsError):
+        part.start(About(**about))
+    assert b"precious" == victim.read_bytes()
 
 
 def test_a_directory_that_is_a_link_is_the_users_choice(get: Get, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Redirects: for downloads alone, and never with the token to another host. Two ports of loopback are two origins."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,13 +21,19 @@ def to(place: str, status: int = 302) -> Answer:
 @ELSEWHERE
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_download_is_followed_to_another_host_without_the_token(
-    status: int, start: Start, connect: Callable[..., Kayrros], tmp_path: Path
+    status: int, start: Start, connect: Callable[..., Kayrros], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nor with a cookie; and what breaks off there is resumed there, by way of the data host, which may sign anew."""
+    """Nor with a cookie; and what breaks off there is resumed there, by way of the data host, which may sign anew.
+
+    The log does not have the signature, with which anybody could have the file.
+    """
     store = start(File(cuts=[HALF]))
-    platform = start(lambda _: to(f"{store.url}/signed", status))
-    assert CONTENT == connect(platform, token="a-token").download(DATASET, tmp_path).read_bytes()
-    assert ["/signed", "/signed"] == store.paths()
+    platform = start(lambda _: to(f"{store.url}/file?sign=abc", status))
+    with caplog.at_level(logging.DEBUG):
+        assert CONTENT == connect(platform, token="a-token").download(DATASET, tmp_path).read_bytes()
+    assert ["/file?sign=abc", "/file?sign=abc"] == store.paths()
+    assert f"{store.url}/file?**********" in caplog.text
+    assert "sign=abc" not in caplog.text
     assert [DOWNLOAD, DOWNLOAD] == platform.paths()
     assert not [name for seen in store.requests for name in seen.headers if name in {"authorization", "cookie"}]
     assert [None, f"bytes={HALF}-"] == [seen.headers.get("range") for seen in store.requests]
