@@ -64,9 +64,8 @@ class Part:
         os.ftruncate(self._descriptor, 0)
         self.size, self.about = 0, about
         if about and self._locked:
-            with self._side.open(
-                "x", encoding="utf-8"
-            ) as file:  # not through a symlink that somebody was quick to put there
+            # Not through a symlink that somebody was quick to put there.
+            with self._side.open("x", encoding="utf-8") as file:
                 file.write(json.dumps(attrs.asdict(about)))
 
     def shorten(self, size: int) -> None:

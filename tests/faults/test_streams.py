@@ -9,11 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from kayrros_ext import Kayrros, TransportError
-from kayrros_ext.redirects import send
 from kayrros_ext.retries import Retries
 from tests.files import CONTENT
 from tests.leaks import PASSWORD
@@ -188,18 +186,23 @@ def test_a_body_that_never_ends(call: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_from_https_to_http_no_redirect_leads() -> None:
+@pytest.mark.off_contract("a redirect leads to what is no operation")
+def test_from_https_to_http_no_redirect_leads(certificate: Path, tmp_path: Path) -> None:
     """Not even on this machine; the other way round, and within https, it does."""
-    sent = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(str(request.url))
-        return httpx.Response(302, headers={"Location": places.pop(0)}) if places else httpx.Response(200)
+    def get(start: str) -> bytes:
+        with Kayrros(token="a-token", base_url=start, verify=f"{certificate}.crt", retries=0) as kayrros:
+            return kayrros.download(DATASET, tmp_path).read_bytes()
 
-    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
-        places = ["http://127.0.0.1/x"]
-        with pytest.raises(httpx.UnsupportedProtocol, match="not followed"):
-            send(client, client.build_request("GET", "https://127.0.0.1/"))
-        places = ["https://b.example.com/x"]
-        assert 200 == send(client, client.build_request("GET", "http://127.0.0.1/")).status_code
-    assert ["https://127.0.0.1/", "http://127.0.0.1/", "https://b.example.com/x"] == sent
+    def to(place: str) -> Pieces:
+        return [f"HTTP/1.1 302 Found\r\nLocation: {place}/x\r\nContent-Length: 0\r\n\r\n".encode()]
+
+    whole = FRAMES["whole"]()
+    with sending([whole, whole], certificate) as safe:
+        with sending([whole]) as plain, sending([to(plain)], certificate) as redirecting:
+            with pytest.raises(TransportError, match="redirects to http of 127.0.0.1, which is not followed"):
+                get(redirecting)
+            assert CONTENT == get(plain)  # which nobody has asked: it has but this one answer
+        for authority in (None, certificate):
+            with sending([to(safe)], authority) as redirecting:
+                assert CONTENT == get(redirecting)

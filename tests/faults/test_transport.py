@@ -126,7 +126,7 @@ def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, two
 
 
 def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: Client) -> None:
-    """Seconds, or a date; beyond two minutes the error says how long."""
+    """Seconds, or a date; beyond two minutes, or the total time, the error says how long."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     with two_hosts.connect() as kayrros:
         for asked in (7, date):
@@ -135,7 +135,10 @@ def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: C
         platform.fail_next(Fault.status(429, retry_after=121), operation="getDatasetMetadata")
         with pytest.raises(APIError, match="asks to wait 121 seconds") as caught:
             kayrros.metadata(DATASET)
-    assert 121 == caught.value.retry_after_s
+        assert 121 == caught.value.retry_after_s
+    platform.fail_next(Fault.status(503, retry_after=30), operation="getDatasetMetadata")
+    with two_hosts.connect(total_timeout=30) as kayrros, pytest.raises(APIError, match="asks to wait 30 seconds"):
+        kayrros.metadata(DATASET)
     assert [7, pytest.approx(99, abs=3)] == two_hosts.waits
 
 
