@@ -20,8 +20,9 @@ from kayrros_client.contract import OPERATIONS
 from kayrros_client.models import LoginRequest
 from kayrros_ext.auth import LOG_IN
 from kayrros_ext.bodies import beginning
+from kayrros_ext.connections import LoggedInClient
 from kayrros_ext.errors import ContractError, KayrrosError, LoginError
-from kayrros_ext.exchange import Answer, HTTPClient, LoggedInClient, content_problem
+from kayrros_ext.exchange import Answer, HTTPClient, content_problem
 from kayrros_ext.failures import NO_ANSWER, Failures
 from kayrros_ext.redirects import send
 from kayrros_ext.retries import PROGRESS, Attempts

@@ -13,10 +13,10 @@ from kayrros_client.api.collections import list_collection_datasets, list_collec
 from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata
 from kayrros_client.models import CollectionDatasetsRequest
 from kayrros_ext.calls import Door
+from kayrros_ext.connections import logged_in_client
 from kayrros_ext.credentials import Identity
 from kayrros_ext.downloads import Download, Transfer, Wish
 from kayrros_ext.errors import GapError
-from kayrros_ext.exchange import logged_in_client
 from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
 from kayrros_ext.notebook import show_metadata_in_notebooks
 from kayrros_ext.results import Results

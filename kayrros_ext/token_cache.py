@@ -10,9 +10,6 @@ import importlib.util
 import json
 import logging
 import os
-import secrets
-import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Literal, Protocol
 import attrs
 
 from kayrros_ext.errors import ConfigurationError
+from kayrros_ext.folders import PrivateFolder, lock, unlock
 from kayrros_ext.keyrings import Keyring
 from kayrros_ext.profiles import APP
 from kayrros_ext.secrets import Secret
@@ -29,8 +27,6 @@ from kayrros_ext.settings import Settings, clean_token
 _log = logging.getLogger(__name__)
 
 _VERSION = 1
-# A token goes into a header, and servers take headers of some 8 KB to 64 KB.
-_MOST_BYTES = 64 * 1024
 
 
 @attrs.frozen
@@ -161,7 +157,7 @@ class FileTokens:
         with self._without_failing("locked"), self._folder(make=True) as folder:
             file = folder.open(self._lock_name, os.O_RDWR | os.O_CREAT)
             try:
-                _lock_file(file)
+                lock(file)
             except (BlockingIOError, PermissionError):  # held by another; Windows says it the second way
                 os.close(file)
                 return False
@@ -177,7 +173,7 @@ class FileTokens:
         if file is not None:
             with contextlib.suppress(OSError):
                 # Closing alone would not do: a child made by fork meanwhile holds the same lock.
-                _unlock_file(file)
+                unlock(file)
             os.close(file)
 
     @contextlib.contextmanager
@@ -190,73 +186,16 @@ class FileTokens:
             _log.debug("The token could not be %s in %s (%s).", done, self._path, type(error).__name__)
 
     @contextlib.contextmanager
-    def _folder(self, *, make: bool) -> Iterator["_Folder"]:
+    def _folder(self, *, make: bool) -> Iterator[PrivateFolder]:
         if make:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 self._path.mkdir(mode=0o700)
-        folder = _Folder(self._path)
+        folder = PrivateFolder(self._path)
         try:
             yield folder
         finally:
             folder.close()
-
-
-class _Folder:
-    """An open directory, checked: ours, and for us alone. Windows knows no such handles, and keeps profiles private."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._handle: int | None = None
-        if os.name == "posix":
-            self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            found = os.fstat(self._handle)
-            if found.st_uid != os.geteuid():
-                self.close()
-                raise PermissionError
-            if stat.S_IMODE(found.st_mode) != 0o700:
-                os.fchmod(self._handle, 0o700)
-
-    def open(self, name: str, flags: int) -> int:
-        safe = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-        return os.open(self._at(name), flags | safe | getattr(os, "O_BINARY", 0), 0o600, dir_fd=self._handle)
-
-    def read(self, name: str) -> bytes:
-        """The content; empty where the file is not one of ours that nobody else can read."""
-        file = self.open(name, os.O_RDONLY)
-        try:
-            found = os.fstat(file)
-            private = os.name != "posix" or (found.st_uid == os.geteuid() and not found.st_mode & 0o077)
-            if not (private and stat.S_ISREG(found.st_mode)):
-                return b""
-            return os.read(file, _MOST_BYTES)  # what is longer is cut off, and no JSON
-        finally:
-            os.close(file)
-
-    def write(self, name: str, content: bytes) -> None:
-        """The file, whole or not at all, in place of whatever bears its name."""
-        part = f".{secrets.token_hex(8)}.part"
-        file = self.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        try:
-            with os.fdopen(file, "wb") as opened:
-                if hasattr(os, "fchmod"):
-                    os.fchmod(file, 0o600)  # a umask may have taken even our own
-                opened.write(content)
-            os.replace(self._at(part), self._at(name), src_dir_fd=self._handle, dst_dir_fd=self._handle)
-        except BaseException:
-            self.remove(part)
-            raise
-
-    def remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._at(name), dir_fd=self._handle)
-
-    def close(self) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
-
-    def _at(self, name: str) -> str:
-        return name if self._handle is not None else str(self._path / name)
 
 
 class KeyringTokens:
@@ -307,23 +246,3 @@ class KeyringTokens:
     def _stored(self) -> Kept | None:
         record = self._keyring.get(self._key)
         return _read(record.reveal().encode("utf-8", "replace")) if record else None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock_file(file: int) -> None:
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-
-    def _unlock_file(file: int) -> None:
-        os.lseek(file, 0, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock_file(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock_file(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
