@@ -216,7 +216,7 @@ def _keep_account(run: Run, account: "Account", values: dict[str, str]) -> None:
 def _what_is_kept(me: "Identity", *, kept: bool) -> str:
     if kept:
         return "The password is in the keyring."
-    if me.token_cache == "off":  # noqa: S105 - no password
+    if me.token_cache == "off":  # noqa: S105 - no password  # nosec B105
         return (
             "Nothing is kept: the token of a host that is this machine is with KAYRROS_TOKEN_CACHE=on alone. Set that, or "
             "KAYRROS_PASSWORD for the other commands."
