@@ -106,7 +106,7 @@ class Plan:
 
     Args:
         outer: the range that is wanted, in epoch milliseconds.
-        likely: the range that is known to hold values: where to cut.
+        likely: the range that is thought to hold values: where to cut. It grows where others hold some, too.
         batches: the assets of each round, None for all of them.
         width: how many requests run at a time.
         has_failed: whether all of it was asked for at once, and is too large.
@@ -157,6 +157,8 @@ class Plan:
     def succeeded(self, window: Window, rows: int) -> None:
         """A window came, with so many rows."""
         self._ended(window)
+        if rows and not self._overlaps(window):  # the range was wrong
+            self.likely = min(self.likely[0], window.start_ms), max(self.likely[1], window.stop_ms)
         if rows or self._overlaps(window):  # that nothing lies where nothing was thought to lie is no lesson
             self._lessons.succeeded(self.amount(window), rows)
 

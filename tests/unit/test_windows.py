@@ -26,9 +26,11 @@ class Server:
         return count * (len(window.assets) if window.assets else self.assets)
 
 
-def run(server: Server, width: int, outer: tuple[int, int] = EVER) -> tuple[int, list[Window], list[Window]]:
+def run(
+    server: Server, width: int, likely: tuple[int, int] | None = None
+) -> tuple[int, list[Window], list[Window]]:
     """How many requests it took, the windows that came, and those that could not be had."""
-    plan = Plan(outer, (server.dates[0], server.dates[-1]), [None], width, has_failed=True)
+    plan = Plan(EVER, likely or (server.dates[0], server.dates[-1]), [None], width, has_failed=True)
     plan.assets = tuple(f"asset-{number:03d}" for number in range(server.assets))
     requests, running, came, gaps = 1, list[Window](), list[Window](), list[Window]()
     while True:
@@ -143,21 +145,21 @@ def test_a_day_is_cut_by_assets() -> None:
     assert [] == plan.parts(Window(day.start_ms, day.stop_ms))
 
 
-def test_outside_the_known_range_is_cut_too() -> None:
-    """The metadata may be old: what lies behind its last date is asked for, and cut where it is too much."""
-    late = [BEGIN + number * DAY_MS for number in range(1000)]
-    plan = Plan(EVER, (BEGIN - 100 * DAY_MS, BEGIN), [None], 3, has_failed=True)
-    server, came, running = Server(late, 1, 50), list[Window](), list[Window]()
-    while True:
-        while len(running) < 3 and (window := plan.take()):
-            running.append(window)
-        if not running:
-            break
-        window = running.pop(0)
-        rows = server.rows(plan, window)
-        if rows <= server.most:
-            plan.succeeded(window, rows)
-            came.append(window)
-        else:
-            assert plan.failed(window)
+@pytest.mark.parametrize("width", [1, 3, 8])
+@pytest.mark.parametrize(
+    "likely",
+    [
+        (BEGIN - 100 * DAY_MS, BEGIN),
+        (BEGIN + 100 * DAY_MS, BEGIN + 200 * DAY_MS),
+        (BEGIN - 900 * DAY_MS, BEGIN - 300 * DAY_MS),
+        (BEGIN + 2000 * DAY_MS, BEGIN + 2000 * DAY_MS + 1),
+    ],
+)
+def test_outside_the_known_range_is_cut_too(likely: tuple[int, int], width: int) -> None:
+    """The metadata may be old, or wrong: what lies beside its dates is asked for, and cut where it is too much."""
+    server = Server([BEGIN + number * DAY_MS for number in range(1000)], 1, 50)
+    requests, came, gaps = run(server, width, likely=likely)
+    plan = Plan(EVER, likely, [None], width)
     assert 1000 == sum(server.rows(plan, window) for window in came)
+    assert not gaps
+    assert requests <= 3 * bound(1000 / server.most, width)
