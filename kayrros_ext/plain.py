@@ -36,6 +36,7 @@ from kayrros_ext.schemas import (
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A date of Python takes any separator, and ISO 8601 these; digits are those of ASCII.
 _DATE = re.compile(r"[0-9W-]+([T ][0-9:.,Z+-]+)?", re.ASCII)
+_STRING_OR_CONSTANT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(NaN|-?Infinity)')
 _NAMES = [field.name for field in ASSET_FIELDS]
 # Dates repeat from asset to asset; where they do not, they must not fill the memory.
 _DATES_KEPT = 1 << 16
@@ -49,6 +50,8 @@ def loads(text: bytes, **hooks: Any) -> Any:
     """
     try:
         return json.loads(text, parse_constant=_no_constant, parse_int=_whole, **hooks)
+    except _ConstantError as error:
+        raise not_json(_placed(error, text.decode("utf-8", "surrogatepass"))) from None
     except (ValueError, RecursionError) as error:
         raise not_json(error) from None
 
@@ -194,5 +197,15 @@ def _whole(text: str) -> int | float:
         return float(text)
 
 
+class _ConstantError(Exception):
+    """A number that Python reads and JSON does not have."""
+
+
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise _ConstantError(f"{name} is not JSON")
+
+
+def _placed(error: _ConstantError, text: str) -> json.JSONDecodeError:
+    """The error with its place, as others have: that of the first constant that is not inside a string."""
+    place = next(found.start(1) for found in _STRING_OR_CONSTANT.finditer(text) if found[1])
+    return json.JSONDecodeError(str(error), text, place)

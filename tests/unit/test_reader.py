@@ -336,6 +336,15 @@ def test_of_two_errors_the_first_is_named_and_damage_comes_before_both() -> None
     assert "not JSON" == agree(two[:-9], 1000)
 
 
+@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("field", ["asset_surface_area_m2", "extra_props"])
+def test_what_is_no_number_of_json_is_an_error_with_its_place(field: str, name: str) -> None:
+    """As other damage is; the word inside a string is no matter."""
+    body = f'{{"assets":[{{"asset_name":"NaN \\" Infinity é"}},\n{{"{field}":{name}}}]}}'
+    with pytest.raises(ContractError, match=f"{name} is not JSON: line 2 column {len(field) + 5} "):
+        tables.read(body.encode())
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-be"])
 def test_whatever_encoding_json_knows(encoding: str) -> None:
     """UTF-8 is the rule; a byte order mark or UTF-16 is read all the same."""
