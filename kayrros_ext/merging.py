@@ -8,11 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext.results import Results
+from kayrros_ext.schemas import ASSET_FIELDS, ASSETS, LABEL, STRINGS
 from kayrros_ext.windows import Window
 
 # What makes a row of a table the same as another.
 TABLES = ("table", "without_metrics")
 KEYS = ("asset_id", "value_date", "metric")
+# What makes a row of `assets` the same as another: all that a group can be made by.
+_DESCRIBED = [(field.name, field.type) for field in ASSET_FIELDS if field.type != STRINGS]
 # A server that rounds a range to whole days sends what lies a day beyond it.
 DAY_US = 86_400_000_000
 
@@ -62,22 +65,33 @@ def _ranks(column: pa.ChunkedArray) -> tuple[pa.Array, int]:
 
 
 def _first_of_each(assets: pa.Table) -> pa.Table:
-    """One row of each asset. Those without an id can't be told apart, and are one."""
-    assets = assets.unify_dictionaries()
-    rows = pa.table({"id": _ranks(assets["asset_id"])[0], "row": pa.array(range(assets.num_rows), pa.int64())})
-    return assets.take(rows.group_by("id").aggregate([("row", "min")])["row_min"].combine_chunks())
+    """One row of each asset, its dates added up. The same id with another version or name is another asset."""
+    columns = {name: assets[name].cast(pa.string()) if kind == LABEL else assets[name] for name, kind in _DESCRIBED}
+    rows = pa.table({**columns, "row": pa.array(range(assets.num_rows), pa.int64()), "dates": assets["date_count"]})
+    groups = rows.group_by([*columns], use_threads=False).aggregate([("row", "min"), ("dates", "sum")])
+    return _with_dates(assets.unify_dictionaries().take(groups["row_min"].combine_chunks()), groups["dates_sum"])
 
 
 def _counted(assets: pa.Table, table: pa.Table, bare: pa.Table) -> pa.Table:
-    """The assets with the number of their dates: a date at a boundary was in two answers, and is one."""
+    """The assets with the number of their dates: a date at a boundary was in two answers, and is one.
+
+    Where several share an id, or have none, the dates of each can't be told apart: they stay as they were added up.
+    """
     dates = pa.concat_tables([rows.select(["asset_id", "value_date"]) for rows in (table, bare)])
     dates = dates.set_column(0, "asset_id", dates["asset_id"].cast(pa.string()))
     counts = (
         dates.group_by(["asset_id", "value_date"]).aggregate([]).group_by("asset_id").aggregate([([], "count_all")])
     )
-    place = pc.index_in(assets["asset_id"].cast(pa.string()), counts["asset_id"].combine_chunks())
+    ids = assets["asset_id"].cast(pa.string()).combine_chunks()
+    place = pc.index_in(ids, counts["asset_id"].combine_chunks())
     found = pc.fill_null(counts["count_all"].take(place), 0)
-    return assets.set_column(assets.schema.get_field_index("date_count"), "date_count", found)
+    known = ids.value_counts()
+    is_alone = pc.is_in(ids, known.field("values").filter(pc.equal(known.field("counts"), 1)))
+    return _with_dates(assets, pc.if_else(is_alone, found, assets["date_count"]))
+
+
+def _with_dates(assets: pa.Table, counts: pa.ChunkedArray) -> pa.Table:
+    return assets.set_column(assets.schema.get_field_index("date_count"), ASSETS.field("date_count"), counts)
 
 
 class Repeats:
