@@ -18,7 +18,7 @@ from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, 
 from kayrros_ext.exchange import Answer
 from kayrros_ext.inputs import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, now_ms
 from kayrros_ext.progress import Progress, Report
-from kayrros_ext.results import Gap, Results
+from kayrros_ext.results import MOST_NAMED, Gap, Results
 from kayrros_ext.windows import DAY_MS, MOST_ASSETS, Plan, Window
 
 OnGap = Literal["raise", "warn"]
@@ -27,6 +27,11 @@ TOO_LARGE = {502, 503, 504}
 # What one answer may hold where memory is to be flat: a quarter of a million rows, about.
 FLAT_BODY = 16 * 1024**2
 SPLIT_AT_ONCE = frozenset({504})
+
+_HINTS: dict[OnGap, str] = {
+    "raise": 'With on_gap="warn", what the platform can\'t answer is left out, and the rest comes.',
+    "warn": "The other parts would have ended the same way, so they were not asked for.",
+}
 
 _log = logging.getLogger("kayrros_ext")
 _Outcome = tuple[Window, "Results | BaseException"]
@@ -62,6 +67,7 @@ class Fetch:
         self._door, self._dataset_id, self._concurrency = door, dataset_id, concurrency
         self._wanted = wanted if isinstance(wanted, ProcessingResultFilter) else ProcessingResultFilter()
         self._ids = tuple(self._wanted.mo_ids or ())
+        self._unseen = set(self._ids)
         self._on_gap, self._report = on_gap, report
         self._ahead: float = concurrency if is_flat else math.inf
         self._max_body = FLAT_BODY if is_flat else None
@@ -84,6 +90,7 @@ class Fetch:
                 has_failed = True
             else:
                 self._told(part.table.num_rows, 1.0)
+                self._see(part)
                 yield attrs.evolve(part, requests=self._requests_since())
                 self._ended(part.table.num_rows, 1, [])
                 return
@@ -97,7 +104,7 @@ class Fetch:
         if first == FIRST_MS or last == LAST_MS:
             begins, ends_ = self._dates()
             if not isinstance(ends, DateRange):  # nobody said that what lies beyond is not wanted
-                first, last = min(first, begins - DAY_MS), max(last, ends_ + DAY_MS)
+                first, last = max(min(first, begins - DAY_MS), MIN_MS), min(max(last, ends_ + DAY_MS), MAX_MS)
             likely = (max(first, begins), min(last, ends_))
         if likely[0] >= likely[1]:
             likely = (first, last)
@@ -123,7 +130,7 @@ class Fetch:
         except (APIError, ContractError, TransportError) as error:
             _log.warning("The metadata of the dataset could not be had (%s): its results are cut from 1970 on.", error)
         found = (begins if isinstance(begins, int) else FIRST_MS, ends if isinstance(ends, int) else now_ms())
-        if MIN_MS + DAY_MS <= found[0] <= found[1] <= MAX_MS - DAY_MS:
+        if MIN_MS <= found[0] <= found[1] <= MAX_MS:
             return found[0], found[1] + 1  # one moment is a range too
         return FIRST_MS, now_ms()
 
@@ -145,7 +152,7 @@ class Fetch:
                 plan.succeeded(window, outcome.table.num_rows)
                 self._ready[window] = outcome
             elif gap := self._failed(plan, window, outcome):
-                if self._on_gap == "warn" and _is_of_this_part(gap):
+                if self._on_gap == "warn" and _is_of_this_part(gap) and self._answers_at_all(window):
                     _log.warning("getDatasetResults: %s could not be had, and is left out: %s", gap, gap.error)
                     gaps.append(gap)
                     self._ready[window] = attrs.evolve(Results.read(b'{"assets": []}'), gaps=(gap,))
@@ -157,6 +164,7 @@ class Fetch:
                 self._told(rows, min(done / total, 0.999) if plan.pending or self._running else 1.0, count)
             for known in self._due(plan, everything=failure is not None):
                 part = repeats.without(self._ready.pop(known), known)
+                self._see(part)
                 yield attrs.evolve(part, requests=self._requests_since())
             if failure:
                 raise failure
@@ -180,6 +188,7 @@ class Fetch:
         try:
             outcome = self._ask(_filter(*ends, window.assets), unless)
             _check_range(outcome, *ends)
+            _check_assets(outcome, window.assets)
         except BaseException as error:
             outcome = error
         self._outcomes.put((window, outcome))
@@ -228,6 +237,20 @@ class Fetch:
         plan.assets = ids
         return plan.again(window)
 
+    def _answers_at_all(self, window: Window) -> bool:
+        """Whether the platform has an answer for a day before all data: else it would have none for the other parts either.
+
+        Without this, an outage would be left out day by day.
+        """
+        try:
+            self._ask(_filter(0, DAY_MS, window.assets))
+        except ContractError:
+            return True
+        except KayrrosError as error:
+            _log.warning("getDatasetResults: no answer comes, not even to what is small: %s", error)
+            return False
+        return True
+
     def _due(self, plan: Plan, *, everything: bool) -> list[Window]:
         """The parts that have come and that nothing before them is missing of, in order."""
         missing = [] if everything else [*plan.pending[:1], *self._running]
@@ -262,7 +285,7 @@ class Fetch:
         missing = sorted([*self._running, *plan.pending], key=lambda window: window.place)
         error = GapError(
             f"getDatasetResults: the results of {gap} could not be had ({gap.error}) What came until then is not lost: see "
-            'GapError. With on_gap="warn", what the platform can\'t answer is left out, and the rest comes.',
+            f"GapError. {_HINTS[self._on_gap]}",
             gaps=(gap, *(_gap(window, None) for window in missing)),
             results=None,
         )
@@ -275,7 +298,14 @@ class Fetch:
             first, last = (EPOCH + moment * MILLISECOND for moment in (ends.start_date, ends.stop_date))
             self.about |= {"start": first.isoformat(), "stop": last.isoformat()}
         self.about |= {"requests": str(self._requests), "gaps": "; ".join(map(str, gaps))}
+        if self._unseen and not gaps:
+            named = ", ".join(map(ascii, sorted(self._unseen)[:MOST_NAMED])) + ", …" * (len(self._unseen) > MOST_NAMED)
+            _log.warning("%d of the assets asked for are not in the answer: %s", len(self._unseen), named)
         _log.info("getDatasetResults: %d rows in %d windows, %d requests", rows, windows, self._requests)
+
+    def _see(self, part: Results) -> None:
+        if self._unseen:
+            self._unseen.difference_update(part.assets["asset_id"].unique().to_pylist())
 
     def _told(self, rows: int, fraction: float, windows: int = 1) -> None:
         self._report(Progress(fraction=fraction, rows=rows, windows=windows, requests=self._requests))
@@ -322,6 +352,20 @@ def _filter(first: int, last: int, assets: tuple[str, ...] | None) -> Processing
     return ProcessingResultFilter(
         time_range=DateRange(start_date=first, stop_date=last), mo_ids=UNSET if assets is None else list(assets)
     )
+
+
+def _check_assets(found: Results, assets: tuple[str, ...] | None) -> None:
+    """That the server leaves out the assets that were not asked for: else their rows would come with each part.
+
+    Raises:
+        ContractError: it does not.
+    """
+    others = set(found.assets["asset_id"].unique().to_pylist()).difference(assets) if assets else None
+    if others:
+        raise ContractError(
+            f"the asset {others.pop()!r} came, which was not asked for, so the dataset can't be had part by part",
+            operation="getDatasetResults",
+        )
 
 
 def _check_range(found: Results, first: int, last: int) -> None:

@@ -170,6 +170,40 @@ def test_metadata_that_no_date_can_hold_is_passed_over(
     assert 12_000 == kayrros.results(dataset.id).table.num_rows
 
 
+def test_a_date_at_the_end_of_time_is_not_lost(platform: Platform, kayrros: Kayrros) -> None:
+    """9999-12-31 stands for "no end" in many a database."""
+    dates = [f"2024-01-{day:02}" for day in range(1, 29)] + ["9999-12-31"]
+    dataset = platform.add({"a": {date: {"m": 1.0} for date in dates}})
+    platform.max_rows = 20
+    assert 29 == kayrros.results(dataset.id).table.num_rows
+
+
+def test_assets_that_share_an_id_stay_apart(platform: Platform, kayrros: Kayrros) -> None:
+    """Two versions of one asset, and assets without an id, are the same however many answers they came in."""
+    days = [{"value_date": f"2024-01-{day:02}", "metrics": [{"name": "m", "value": day}]} for day in range(1, 29)]
+    named = [{"asset_id": "a", "asset_version": version, "results": days} for version in (1, 2)]
+    nameless = [{"asset_name": name, "results": days} for name in ("x", "y")]
+    dataset = platform.add({"assets": [*named, {"asset_id": "e", "asset_version": 1}, {"asset_id": "e"}, *nameless]})
+    whole = kayrros.results(dataset.id)
+    platform.max_rows = 30
+    found = kayrros.results(dataset.id)
+    assert whole.table.equals(found.table)
+    assert whole.assets.to_pylist() == found.assets.to_pylist()
+
+
+def test_an_asset_that_is_not_there_is_named(
+    platform: Platform, dataset: Dataset, kayrros: Kayrros, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a warning, by whatever call, in one answer or in parts."""
+    names = ["tank-000001", "tnak-000002"]
+    with caplog.at_level(logging.WARNING, "kayrros_ext"):
+        kayrros.results(dataset.id, assets=names)
+        platform.max_rows = 300
+        list(kayrros.iter_results(dataset.id, assets=names))
+        kayrros.results(dataset.id, assets=names[:1])
+    assert ["1 of the assets asked for are not in the answer: 'tnak-000002'"] * 2 == caplog.messages
+
+
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:
     """Whatever order they were sent in."""
     values = {"b": {"2024-02-01": {"z": 1.0, "a": 2.0}, "2024-01-01": {"a": 3.0}}, "a": {"2024-03-01": {"a": 4.0}}}
@@ -321,6 +355,19 @@ def test_where_the_others_would_end_so_too_it_ends(
     assert 0 < caught.value.results.table.num_rows < 12_000
 
 
+@pytest.mark.parametrize("skip", [0, 9])
+@pytest.mark.parametrize("status", [503, 504])
+def test_an_outage_is_not_left_out_day_by_day(status: int, skip: int, platform: Platform, dataset: Dataset) -> None:
+    """Where nothing comes at all, from the first or from the tenth request on, on_gap="warn" ends soon, too."""
+    platform.max_rows = 1000
+    with platform.connect(retries=0) as kayrros:
+        platform.fail_next(status, times=None, operation="getDatasetResults", skip=skip)
+        with pytest.raises(GapError, match="The other parts would have ended the same way") as caught:
+            kayrros.results(dataset.id, on_gap="warn")
+    assert bool(skip) == bool(caught.value.results.table.num_rows)
+    assert len(results_requests(platform)) < 60
+
+
 def test_in_one_answer_an_error_is_what_it_was(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
     """No gap where nothing was cut."""
     platform.fail_next(403, operation="getDatasetResults")
@@ -462,6 +509,14 @@ def test_a_server_that_ignores_the_range_is_found_out(start: Any, connect: Any) 
     server: Server = start(said)
     with pytest.raises(GapError, match="more than a day (before|after) the range"):
         connect(server, token="a-token").results(DATASET)
+
+
+def test_a_server_that_ignores_the_assets_is_found_out(start: Any, connect: Any) -> None:
+    """Each batch would hold every row."""
+    days = [{"value_date": "2024-01-01", "metrics": [{"name": "m", "value": 1}]}]
+    server = start(lambda _: as_json({"assets": [{"asset_id": f"a{n}", "results": days} for n in range(600)]}))
+    with pytest.raises(GapError, match="the asset 'a.*' came, which was not asked for"):
+        connect(server, token="a-token").results(DATASET, assets=[f"a{n}" for n in range(600)])
 
 
 @pytest.mark.parametrize("hours", [-12, -2, 2, 12])

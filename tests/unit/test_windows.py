@@ -26,9 +26,7 @@ class Server:
         return count * (len(window.assets) if window.assets else self.assets)
 
 
-def run(
-    server: Server, width: int, likely: tuple[int, int] | None = None
-) -> tuple[int, list[Window], list[Window]]:
+def run(server: Server, width: int, likely: tuple[int, int] | None = None) -> tuple[int, list[Window], list[Window]]:
     """How many requests it took, the windows that came, and those that could not be had."""
     plan = Plan(EVER, likely or (server.dates[0], server.dates[-1]), [None], width, has_failed=True)
     plan.assets = tuple(f"asset-{number:03d}" for number in range(server.assets))
