@@ -61,7 +61,8 @@ def to_wide(table: pa.Table, metric: str) -> pa.Table:
 
 def _rows_of(table: pa.Table, metric: str) -> pa.Table:
     """asset_id, value_date and value of a metric: no row without the first two, and no two rows that share them."""
-    rows = table.select(["asset_id", "value_date", "value"]).filter(pc.equal(table["metric"].cast(pa.string()), metric))
+    wanted = metric if isinstance(metric, str) else None  # no row is equal to null
+    rows = table.select(["asset_id", "value_date", "value"]).filter(pc.equal(table["metric"].cast(pa.string()), wanted))
     rows = rows.set_column(0, "asset_id", rows["asset_id"].cast(pa.string()))
     if not rows.num_rows:
         names = sorted(name for name in pc.unique(table["metric"].cast(pa.string())).to_pylist() if name is not None)

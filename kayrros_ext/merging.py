@@ -16,6 +16,9 @@ TABLES = ("table", "without_metrics")
 KEYS = ("asset_id", "value_date", "metric")
 # What makes a row of `assets` the same as another: all that a group can be made by.
 _DESCRIBED = [(field.name, field.type) for field in ASSET_FIELDS if field.type != STRINGS]
+# Rows whose lists fit one array for sure.
+SLICE = 2**20
+_LARGE = pa.large_list(pa.large_string())
 # A server that rounds a range to whole days sends what lies a day beyond it.
 DAY_US = 86_400_000_000
 
@@ -50,7 +53,19 @@ def in_order(table: pa.Table) -> pa.Table:
         key = pc.add(pc.multiply(key, size), rank)
     if pc.all(pc.less_equal(key[:-1], key[1:])).as_py():
         return table
-    return table.take(pc.array_sort_indices(key)).combine_chunks()
+    order = pc.array_sort_indices(key)
+    try:
+        return table.take(order).combine_chunks()
+    except pa.ArrowInvalid:
+        return taken_in_slices(table, order)
+
+
+def taken_in_slices(table: pa.Table, order: pa.Array) -> pa.Table:
+    """Rows in an order, where a column of lists holds more text than one array can: 2 GiB, in some 50 million rows."""
+    lists = pa.schema([(field.name, _LARGE if pa.types.is_list(field.type) else field.type) for field in table.schema])
+    large = table.cast(lists).combine_chunks()
+    slices = (order.slice(start, SLICE) for start in range(0, len(order), SLICE))
+    return pa.concat_tables([large.take(rows).cast(table.schema) for rows in slices])
 
 
 def _ranks(column: pa.ChunkedArray) -> tuple[pa.Array, int]:

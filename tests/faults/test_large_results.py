@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from kayrros_ext import APIError, ContractError, GapError, Kayrros, Progress, Results, TransportError, UsageError
-from kayrros_ext.merging import in_order
+from kayrros_ext.merging import in_order, taken_in_slices
 from kayrros_ext.testing import Dataset, Fault, Platform, Request
 from tests.server import DATASET, RESULTS, Answer, Server, as_json
 
@@ -210,6 +210,19 @@ def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros
     found = kayrros.results(platform.add(values).id)
     assert [4.0, 3.0, 2.0, 1.0] == found.table["value"].to_pylist()
     assert ["a", "b"] == found.assets["asset_id"].to_pylist()
+
+
+def test_order_where_one_array_can_not_hold_all_lists(
+    platform: Platform, dataset: Dataset, kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are put in order slice by slice, as beyond 2 GiB of categories, are the same rows in the same order."""
+    monkeypatch.setattr("kayrros_ext.merging.SLICE", 1000)
+    table = kayrros.results(dataset.id).table
+    order = pc.sort_indices(table, [("value", "descending")])
+    found = taken_in_slices(table, order)
+    assert 12 == found["asset_categories"].num_chunks
+    assert table.take(order).equals(found)
+    assert table.schema.equals(found.schema, check_metadata=True)
 
 
 def test_nothing_that_is_out_of_the_ordinary_is_lost(platform: Platform, kayrros: Kayrros) -> None:

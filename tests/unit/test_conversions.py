@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kayrros_ext import Results, UsageError
@@ -186,6 +186,7 @@ grids = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(grids)
 def test_wide_holds_each_value_once_in_its_place(grid: dict[tuple[str, int, str], float | None]) -> None:
     """Value for value what a slow and obvious reading says."""
@@ -202,7 +203,7 @@ def test_wide_holds_each_value_once_in_its_place(grid: dict[tuple[str, int, str]
         assert days == [date.day for date in wide["value_date"].to_pylist()]
 
 
-@pytest.mark.parametrize("metric", ["volumes", None])
+@pytest.mark.parametrize("metric", ["volumes", None, 5])
 def test_an_unknown_metric_is_refused(metric: Any) -> None:
     """The error names those there are."""
     with pytest.raises(UsageError, match=f"{metric!r}.*'level', 'volume'"):
