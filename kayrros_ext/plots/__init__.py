@@ -15,6 +15,7 @@ from kayrros_ext.plots.words import refuse
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from kayrros_ext.plots.figures import Point
     from kayrros_ext.plots.series import Source
 
 __all__ = ["ENDINGS", "Options", "parse_target", "plot", "terminal_chart"]
@@ -58,7 +59,7 @@ def plot(
     Args:
         results: kayrros_ext.Results.
         path: where to write it; the ending, .png, .svg or .html, says as what. HTML is one file that needs no network, with
-            value, date and asset under the pointer. What was at the path is replaced.
+            value, date and asset under the pointer, and a narrow picture for phones. What was at the path is replaced.
         metric: its name; the first of the table unless given.
         assets: ids or names; a number for so many of the largest; "all". The largest are those with the largest mean of the
             absolute values: the surface of an asset may be missing. Unless given, the 6 largest, and on a map all.
@@ -66,7 +67,7 @@ def plot(
         statistic: of each asset on a map: its latest value, or the mean of its values.
         theme: "auto" is light, and in HTML what the reader's system says.
         title: the metric's unless given.
-        size: width and height in inches; charts of more than 6 assets take more height where they need it.
+        size: width and height in inches; a picture takes more height where its charts, or its words, need it.
 
     Returns:
         The figure, which a notebook shows, and which matplotlib can take further.
@@ -94,18 +95,22 @@ def plot(
     chosen = select(results, metric, assets, None if map else DEFAULT_ASSETS)
     is_page = target is not None and target.suffix.lower() == ".html"
     colours = DARK if theme == "dark" and not is_page else LIGHT
-    with mpl.rc_context(settings()):
+
+    def draw(size: tuple[float, float] | None) -> "tuple[Figure, list[Point]]":
         if map:
-            figure, points = draw_map(chosen, colours, statistic=statistic, title=title, size=size)
-        else:
-            figure, points = draw_lines(chosen, colours, title=title, size=size)
+            return draw_map(chosen, colours, statistic=statistic, title=title, size=size)
+        return draw_lines(chosen, colours, title=title, size=size)
+
+    with mpl.rc_context(settings()):
+        figure, points = draw(size)
         with without_glyph_warnings():
             figure.draw_without_rendering()  # what is made late takes its font now
         if target and is_page:
-            from kayrros_ext.plots.pages import page
+            from kayrros_ext.plots.pages import PHONE, page
 
             name = title or f"{chosen.metric} of {len(chosen.series)} assets"
-            _write(target, page(figure, points, title=name, metric=chosen.metric, theme=theme))
+            pictures = [(figure, points), *([draw(PHONE)] if figure.get_figwidth() > PHONE[0] else [])]
+            _write(target, page(pictures, title=name, metric=chosen.metric, theme=theme))
         elif target:
             _write(target, save(figure, target.suffix.lower()[1:]))
     return figure

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import ScalarFormatter
 
 from kayrros_ext.plots.themes import Theme
-from kayrros_ext.plots.words import short
+from kayrros_ext.plots.words import LONGEST, short
 
 # Where a name has letters that the first has not: those of them that are installed are tried.
 FONTS = (
@@ -30,6 +30,8 @@ FONTS = (
 DPI = 144
 # Inches: what a letter of 9 points is wide at most, on average, and how high a line of them is.
 LETTER, LINE, EDGE = 0.082, 0.175, 0.12
+# Inches of height that are left to the axes at least: the picture grows where title, legend and notes would take them.
+LEAST = 1.6
 SUPERSCRIPTS = str.maketrans("0123456789-\N{MINUS SIGN}", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
 
 _log = logging.getLogger("kayrros_ext")
@@ -81,25 +83,37 @@ def begin(size: tuple[float, float], theme: Theme) -> Picture:
     return Picture(figsize=size, dpi=DPI, facecolor=theme.paper)
 
 
-def frame(figure: Figure, theme: Theme, *, title: str, notes: str, keys: Sequence[tuple[Line2D | Patch, str]]) -> None:
-    """Write title, legend and notes at the edges, and leave what is between to the axes."""
+def frame(
+    figure: Figure,
+    theme: Theme,
+    *,
+    title: str,
+    notes: str,
+    keys: Sequence[tuple[Line2D | Patch, str]],
+    least: float = LEAST,
+) -> None:
+    """Write title, legend and notes at the edges, and leave what is between to the axes: so many inches at least."""
     width, height = figure.get_size_inches()
-    top = EDGE
-    for line in textwrap.wrap(title, max(20, int((width - 2 * EDGE) / LETTER / 1.3))) or [""]:
-        at = {"x": EDGE / width, "y": 1 - top / height}
-        figure.text(**at, s=line, size=12, weight="bold", color=theme.ink, va="top", parse_math=False)
-        top += LINE * 1.35
-    if keys:
-        columns = max(
-            1, min(len(keys), int((width - 2 * EDGE) / (0.5 + LETTER * max(len(short(name)) for _, name in keys))))
-        )
-        _legend(figure, keys, columns, theme, at=(EDGE / width, 1 - (top + 0.02) / height))
-        top += LINE * 1.12 * -(-len(keys) // columns) + 0.1
-    bottom = EDGE
-    for line in reversed(textwrap.wrap(notes, max(20, int((width - 2 * EDGE) / LETTER * 1.12)))):
-        figure.text(EDGE / width, bottom / height, line, size=7.5, color=theme.muted, va="bottom", parse_math=False)
-        bottom += LINE * 0.85
+    room = width - 2 * EDGE
+    titles = textwrap.wrap(title, int(room / LETTER / 1.3)) or [""]
+    noted = textwrap.wrap(notes, int(room / LETTER * 1.3))
+    names = [short(name, min(LONGEST, int((room - 0.4) / LETTER))) for _, name in keys]
+    columns = max(1, min(len(keys), int(room / (0.5 + LETTER * max(map(len, names), default=0)))))
+    under_title = EDGE + LINE * 1.35 * len(titles)
+    top = under_title + (LINE * -(-len(keys) // columns) + 0.1 if keys else 0)
+    bottom = EDGE + LINE * 0.85 * len(noted)
+    height = max(height, top + least + bottom)
+    figure.set_size_inches(width, height)
     edge = EDGE / width
+    for number, line in enumerate(titles):
+        at = 1 - (EDGE + LINE * 1.35 * number) / height
+        figure.text(edge, at, line, size=12, weight="bold", color=theme.ink, va="top", parse_math=False)
+    for number, line in enumerate(reversed(noted)):
+        at = (EDGE + LINE * 0.85 * number) / height
+        figure.text(edge, at, line, size=7.5, color=theme.muted, va="bottom", parse_math=False)
+    if keys:
+        handles = [handle for handle, _ in keys]
+        _legend(figure, handles, names, theme, columns=columns, at=(edge, 1 - (under_title + 0.02) / height))
     figure.set_layout_engine(
         "constrained",
         rect=(edge, bottom / height, 1 - 2 * edge, 1 - (top + bottom) / height),
@@ -111,11 +125,17 @@ def frame(figure: Figure, theme: Theme, *, title: str, notes: str, keys: Sequenc
 
 
 def _legend(
-    figure: Figure, keys: Sequence[tuple[Line2D | Patch, str]], columns: int, theme: Theme, at: tuple[float, float]
+    figure: Figure,
+    handles: list[Line2D | Patch],
+    names: list[str],
+    theme: Theme,
+    *,
+    columns: int,
+    at: tuple[float, float],
 ) -> None:
     legend = figure.legend(
-        [handle for handle, _ in keys],
-        ["name"] * len(keys),  # what begins with _ would be left out
+        handles,
+        ["name"] * len(names),  # what begins with _ would be left out
         loc="upper left",
         bbox_to_anchor=at,
         ncols=columns,
@@ -127,8 +147,8 @@ def _legend(
         handlelength=1.6,
         columnspacing=1.5,
     )
-    for text, (_, name) in zip(legend.get_texts(), keys, strict=True):
-        write(text, short(name), theme.ink)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        write(text, name, theme.ink)
 
 
 def write(text: Text, words: str, colour: str) -> None:
@@ -163,8 +183,8 @@ class Thousands(ScalarFormatter):
         return power and "\N{MULTIPLICATION SIGN}10" + power.translate(SUPERSCRIPTS)
 
 
-def save(figure: Figure, form: str) -> bytes:
-    """The figure as PNG or SVG; the same one gives the same bytes."""
+def save(figure: Figure, form: str, ids: str = "k") -> bytes:
+    """The figure as PNG or SVG, whose ids begin with `ids`; the same figure gives the same bytes."""
     buffer = BytesIO()
     nothing = {"png": {"Software": None}, "svg": dict.fromkeys(["Date", "Creator", "Format", "Type"])}[form]
     with mpl.rc_context(settings()), without_glyph_warnings() as missing:
@@ -175,15 +195,15 @@ def save(figure: Figure, form: str) -> bytes:
             "has them, such as Noto Sans CJK, or write .svg or .html, which take the fonts of their reader.",
             len(missing),
         )
-    return _numbered(buffer.getvalue()) if form == "svg" else buffer.getvalue()
+    return _numbered(buffer.getvalue(), ids.encode()) if form == "svg" else buffer.getvalue()
 
 
-def _numbered(svg: bytes) -> bytes:
+def _numbered(svg: bytes, begin: bytes) -> bytes:
     """With ids that count up: those that matplotlib gives to clip paths come from addresses in memory."""
     ids = list(dict.fromkeys(re.findall(rb'\bid="([A-Za-z][0-9a-f]{10})"', svg)))
     return re.sub(
         rb"(?<=[\"#])[A-Za-z][0-9a-f]{10}(?=[\")])",
-        lambda found: b"k%d" % ids.index(found[0]) if found[0] in ids else found[0],
+        lambda found: b"%b%d" % (begin, ids.index(found[0])) if found[0] in ids else found[0],
         svg,
     )
 

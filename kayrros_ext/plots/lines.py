@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.figures import Point, Thousands, begin, dress, frame, write
+from kayrros_ext.plots.figures import LEAST, LETTER, Point, Thousands, begin, dress, frame, write
 from kayrros_ext.plots.series import MOST_LINES, MOST_PANELS, Selection, Series
 from kayrros_ext.plots.themes import Theme
 from kayrros_ext.plots.words import label, short, unit
@@ -45,8 +45,8 @@ def draw(
     room = [columns for columns in (5, 4, 3) if columns * NARROWEST <= width] or [2]
     columns = min(room, key=lambda columns: -len(series) % columns) if many else 1
     rows = -(-len(series) // columns) if many else 1
-    lowest = NARROWEST * 0.75 if size else PANEL_HEIGHT
-    figure = begin((width, max(height, 0.9 + lowest * rows) if many else height), theme)
+    least = (NARROWEST * 0.75 if size else PANEL_HEIGHT) * rows if many else LEAST
+    figure = begin((width, height), theme)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     points = []
     for number, one in enumerate(series):
@@ -55,12 +55,17 @@ def draw(
         points.append(_points(one, number if many else 0, colour))
         if many:
             write(
-                axes.set_title("", size=8, loc="left", pad=3), short(one.name, int(width / columns / 0.085)), theme.ink
+                axes.set_title("", size=8, loc="left", pad=3),
+                short(one.name, int((width - 0.5) / columns / 0.085)),
+                theme.ink,
             )
     for number, axes in enumerate(panels):
         mine = series[number : number + 1] if many else series
         axes.set_visible(bool(mine))
-        _dates_and_values(axes, many=many, lowest=number + columns >= len(series), theme=theme)
+        _dates_and_values(axes, (width / columns, max(height - 1, least) / rows), many=many, theme=theme)
+        if many and number + columns < len(series):
+            axes.tick_params(labelbottom=False)
+            axes.xaxis.get_offset_text().set_visible(False)
         for start, stop in chosen.spans(*mine):
             axes.axvspan(date2num(start), date2num(stop), color=theme.gap, zorder=0.5)
     _limit(panels[0], chosen)
@@ -69,12 +74,12 @@ def draw(
     )
     if any(True for _ in chosen.spans(*series)):
         keys.append((Patch(color=theme.gap), "could not be had"))
-    words = label(chosen.metric)
-    figure.supylabel("" if not many else words, size=9, color=theme.ink, parse_math=False)
+    words, beside = label(chosen.metric), label(chosen.metric, int(max(height - 1.2, least) / LETTER))
+    figure.supylabel("" if not many else beside, size=9, color=theme.ink, parse_math=False)
     if not many:
-        panels[0].set_ylabel(words, size=9, color=theme.ink, parse_math=False)
+        panels[0].set_ylabel(beside, size=9, color=theme.ink, parse_math=False)
     named = f"{words.capitalize()} of {series[0].name}" if len(series) == 1 else words[:1].upper() + words[1:]
-    frame(figure, theme, title=title or named, notes=_notes(chosen), keys=keys)
+    frame(figure, theme, title=title or named, notes=_notes(chosen), keys=keys, least=least)
     return figure, points
 
 
@@ -105,18 +110,23 @@ def _points(one: Series, axes: int, colour: int) -> Point:
     return Point(axes, one.name, date2num(moments).tolist(), values, said, colour)
 
 
-def _dates_and_values(axes: Axes, *, many: bool, lowest: bool, theme: Theme) -> None:
+def _dates_and_values(axes: Axes, size: tuple[float, float], *, many: bool, theme: Theme) -> None:
+    """As many of both as so many inches have room for."""
     dress(axes, theme)
-    dates = AutoDateLocator(minticks=2, maxticks=4 if many else 9)
+    # Of 2 n + 1 ticks at most, n can be had of any range: of months, the largest step is half a year.
+    fewest = max(1, min(int(size[0] / (0.5 if many else 0.7)) // 2, 2 if many else 4))
+    dates = AutoDateLocator(minticks=fewest, maxticks=2 * fewest + 1)
     axes.xaxis.set_major_locator(dates)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
     axes.xaxis.get_offset_text().set(color=theme.muted, size=8)
-    axes.yaxis.set_major_locator(MaxNLocator(4 if many else 7))
+    axes.yaxis.set_major_locator(
+        MaxNLocator(max(2, min(int(size[1] / 0.35), 4 if many else 7)), steps=[1, 2, 2.5, 5, 10])
+    )
     axes.yaxis.set_major_formatter(Thousands())
     axes.yaxis.get_offset_text().set(color=theme.muted, size=8)
     if many:
-        axes.tick_params(labelbottom=lowest, labelsize=7)
-        axes.xaxis.get_offset_text().set(visible=lowest, size=7)
+        axes.tick_params(labelsize=7)
+        axes.xaxis.get_offset_text().set(size=7)
 
 
 def _limit(axes: Axes, chosen: Selection) -> None:
@@ -125,6 +135,9 @@ def _limit(axes: Axes, chosen: Selection) -> None:
     first, last = date2num(dates.min()), date2num(dates.max())
     for start, stop in chosen.spans(*chosen.series):
         first, last = min(first, date2num(start)), max(last, date2num(stop))
+    if first == last:  # one date is told in full: there is nothing to tell it from
+        text = str(dates.min().astype("datetime64[m]")).replace("T00:00", "").replace("T", " ")
+        axes.set_xticks([first], [text])
     margin = (last - first) * 0.02 or 3
     axes.set_xlim(first - margin, last + margin)
 

@@ -15,18 +15,18 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.figures import Point, Thousands, begin, dress, frame
-from kayrros_ext.plots.land import Extent, Points, about, around, within
+from kayrros_ext.plots.figures import LETTER, Point, Thousands, begin, dress, frame
+from kayrros_ext.plots.land import Points, about, around, within
 from kayrros_ext.plots.series import Selection, Series
+from kayrros_ext.plots.sheets import LEAST, Sheet, narrowing, pole_of, sheet_for
 from kayrros_ext.plots.themes import Theme
 from kayrros_ext.plots.words import label, refuse, short, unit
 
 Statistic = Literal["latest", "mean"]
-SIZE = (9.0, 5.6)
-# Degrees of latitude that a map shows at least: nearer, there is seldom a coast to tell where one is.
-LEAST = 12.0
-# From here on towards the pole, assets all around it are drawn around it.
-POLAR = 60.0
+# Inches of the scale of colours, across.
+THICK = 0.13
+# Points of a coast in an inch: more are not seen, and make a file large.
+GRAIN = 130
 # Points of area of the smallest and the largest mark.
 SMALLEST, LARGEST = 22.0, 170.0
 
@@ -69,18 +69,23 @@ def draw(
         raise UsageError("No asset has a centroid, and so none has a place on a map. Leave out map=True.")
     # The large ones below the small ones.
     places.sort(key=lambda place: (not np.isnan(place.value), -abs(place.value)))
-    figure = begin(size or SIZE, theme)
-    axes = figure.subplots()
     x, y = (np.array([getattr(place, axis) for place in places]) for axis in "xy")
-    pole = _pole(x, y)
-    at = _polar(axes, pole, x, y, theme) if pole else _flat(axes, x, y, figure, theme)
+    pole = pole_of(x, y)
+    sheet = sheet_for(x, y, pole, size)
+    figure = begin(sheet.size, theme)
+    axes = figure.subplots()
+    axes.set_anchor("E" if sheet.is_wide else "S")  # next to the scale of colours
+    at = _polar(axes, pole, x, y, theme, width=sheet.map[0]) if pole else _flat(axes, sheet, x, y, theme)
     values = np.array([place.value for place in places])
     there = np.isfinite(values)
-    _marks(axes, at, values, metric=chosen.metric, theme=theme)
+    _marks(axes, at, values, metric=chosen.metric, sheet=sheet, theme=theme)
     keys = [] if there.all() else [(_hollow(theme), "no value")]
     words = label(chosen.metric)
     what = f"{words[:1].upper()}{words[1:]}, {'latest value' if statistic == 'latest' else 'mean'} of each asset"
-    frame(figure, theme, title=title or what, notes=_notes(chosen, len(places)), keys=keys)
+    notes = _notes(chosen, len(places))
+    frame(
+        figure, theme, title=title or what, notes=notes, keys=keys, least=sheet.map[1] + (0.4 if sheet.is_wide else 1.1)
+    )
     points = [
         Point(0, place.name, [float(px)], [float(py)], [(place.when, place.value)])
         for place, (px, py) in zip(places, at, strict=True)
@@ -99,58 +104,21 @@ def _place(one: Series, statistic: Statistic) -> Place:
     return Place(one.name, x, y, float(np.sum(one.values[there] / len(there))), None)
 
 
-def _pole(x: Points, y: Points) -> int:
-    """1 or -1 where the assets lie around a pole, or next to it; else 0."""
-    for pole in (1, -1):
-        if (y * pole).min() > 84 or ((y * pole).min() > POLAR and 360 - _widest_gap(x)[0] > 120):
-            return pole
-    return 0
-
-
-def _widest_gap(x: Points) -> tuple[float, float]:
-    """The widest part of the circle without assets, and the longitude where it ends."""
-    ordered = np.unique(np.mod(x, 360.0))
-    gaps = np.diff(ordered, prepend=ordered[-1] - 360)
-    place = int(gaps.argmax())
-    return float(gaps[place]), float(ordered[place])
-
-
-def extent_of(x: Points, y: Points, shape: float) -> Extent:
-    """A part of the world with all assets in it, padded, so many times as wide as high on the ground.
-
-    It starts where the circle of longitudes has no assets for longest, so that it may reach beyond 180. Where that is more
-    than three quarters of the circle, it is the world as it is used to be drawn.
-    """
-    gap, west = _widest_gap(x)
-    width, south, north = 360 - gap, float(y.min()), float(y.max())
-    if width > 180:
-        west, width = -180.0, 360.0
-    narrow = max(np.cos(np.radians(min(abs(south + north) / 2, 80))), 0.15)
-    high = max((north - south) * 1.25, LEAST)
-    wide = max(min(width * 1.2, 360.0), high * shape / narrow if width < 360 else 0.0)
-    wide = min(wide, 360.0)
-    high = max(high, min(wide * narrow / shape, 170.0))
-    middle = west + width / 2
-    middle -= 360 * round(middle / 360)
-    low = min(max((south + north) / 2 - high / 2, -90.0), max(90.0 - high, -90.0))
-    return (middle - wide / 2, low, middle + wide / 2, min(low + high, 90.0))
-
-
-def _flat(axes: Axes, x: Points, y: Points, figure: Figure, theme: Theme) -> Points:
+def _flat(axes: Axes, sheet: Sheet, x: Points, y: Points, theme: Theme) -> Points:
     """Longitude across and latitude up, true in the middle of the map."""
-    width, height = figure.get_size_inches()
-    west, south, east, north = extent = extent_of(x, y, shape=float(width * 0.68 / (height - 1.2)))
+    west, south, east, north = extent = sheet.extent
     dress(axes, theme)
     axes.set_facecolor(theme.sea)
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set_color(theme.coast)
-    if outline := within(extent, (east - west) / 1000):
+    if outline := within(extent, (east - west) / sheet.map[0] / GRAIN):
         axes.add_patch(_ground(outline, theme))
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
-    axes.set_aspect(1 / max(np.cos(np.radians(min(abs(south + north) / 2, 80))), 0.15))
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=_steps(east - west)))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_steps(north - south)))
+    axes.set_aspect(1 / narrowing(south, north))
+    most = max(2, min(int(sheet.map[0] / 0.75), 8))
+    axes.xaxis.set_major_locator(MaxNLocator(most, steps=_steps(east - west)))
+    axes.yaxis.set_major_locator(MaxNLocator(min(most, 6), steps=_steps(north - south)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda degrees, _: _degrees((degrees + 180) % 360 - 180, "E", "W")))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda degrees, _: _degrees(degrees, "N", "S")))
     return np.column_stack([west + np.mod(x - west, 360.0), y])
@@ -161,12 +129,12 @@ def _steps(degrees: float) -> list[float]:
     return [1, 1.5, 3, 6, 10] if degrees > 60 else [1, 2, 5, 10]
 
 
-def _polar(axes: Axes, pole: int, x: Points, y: Points, theme: Theme) -> Points:
+def _polar(axes: Axes, pole: int, x: Points, y: Points, theme: Theme, *, width: float) -> Points:
     """Around a pole, true along the meridians."""
     reach = max(float(90 - (y * pole).min()) * 1.2, LEAST)
     axes.set_facecolor(theme.sea)
     axes.set_aspect("equal")
-    axes.add_patch(_ground(around(pole, reach / 700), theme))
+    axes.add_patch(_ground(around(pole, 2 * reach / width / GRAIN), theme))
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
     axes.set_xticks([])
@@ -175,14 +143,14 @@ def _polar(axes: Axes, pole: int, x: Points, y: Points, theme: Theme) -> Points:
     circle = np.linspace(-180, 180, 181)
     for radius in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, reach)[1:]:
         latitude = np.full_like(circle, (90 - radius) * pole)
-        axes.plot(*about(pole, circle, latitude).T, color=theme.grid, linewidth=0.7, zorder=1.5)
+        axes.plot(*about(pole, circle, latitude).T, color=theme.coast, alpha=0.5, linewidth=0.7, zorder=1.5)
         if radius < reach:
             at = about(pole, np.array([45.0]), np.array([(90 - radius) * pole]))[0]
             axes.annotate(_degrees((90 - radius) * pole, "N", "S"), at, size=8, color=theme.muted, zorder=1.6)
     for longitude in range(-180, 180, 45):
         line = about(pole, np.full(2, float(longitude)), np.array([90.0, 0.0]) * pole)
-        axes.plot(*line.T, color=theme.grid, linewidth=0.7, zorder=1.5)
-        edge = line[1] / np.abs(line[1]).max() * reach * 0.95
+        axes.plot(*line.T, color=theme.coast, alpha=0.5, linewidth=0.7, zorder=1.5)
+        edge = line[1] / np.abs(line[1]).max() * reach * 0.93
         axes.annotate(
             _degrees(longitude, "E", "W"), edge, size=8, color=theme.muted, ha="center", va="center", zorder=1.6
         )
@@ -193,7 +161,7 @@ def _ground(outline: Outline, theme: Theme) -> PathPatch:
     return PathPatch(outline, facecolor=theme.land, edgecolor=theme.coast, linewidth=0.6, zorder=0.5)
 
 
-def _marks(axes: Axes, at: Points, values: Points, *, metric: str, theme: Theme) -> None:
+def _marks(axes: Axes, at: Points, values: Points, *, metric: str, sheet: Sheet, theme: Theme) -> None:
     there = np.isfinite(values)
     empty: dict[str, Any] = {"facecolors": "none", "edgecolors": theme.muted, "linewidths": 1.0, "zorder": 3}
     axes.scatter(at[~there, 0], at[~there, 1], s=SMALLEST, **empty)
@@ -207,15 +175,31 @@ def _marks(axes: Axes, at: Points, values: Points, *, metric: str, theme: Theme)
     sizes = SMALLEST + (LARGEST - SMALLEST) * np.abs(values[there]) / largest
     edge: dict[str, Any] = {"edgecolors": theme.muted, "linewidths": 0.5, "alpha": 0.9, "zorder": 4}
     axes.scatter(at[there, 0], at[there, 1], s=sizes, c=colours(norm(values[there])), **edge)
+    _scale(
+        axes, ScalarMappable(norm, colours), metric=metric, sheet=sheet, theme=theme, only=low if low == high else None
+    )
+
+
+def _scale(axes: Axes, colours: ScalarMappable, *, metric: str, sheet: Sheet, theme: Theme, only: float | None) -> None:
+    """What the colours mean."""
+    length, beside = sheet.map[::-1] if sheet.is_wide else sheet.map
     bar = axes.figure.colorbar(
-        ScalarMappable(norm, colours), ax=axes, shrink=0.8, pad=0.02, aspect=28, format=Thousands()
+        colours,
+        ax=axes,
+        location="right" if sheet.is_wide else "bottom",
+        shrink=sheet.scale,
+        aspect=length * 0.9 / THICK,
+        fraction=THICK / beside,  # of the map: by itself, it takes room for several
+        pad=0.02,
+        format=Thousands(),
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=8, length=3)
-    bar.ax.yaxis.get_offset_text().set(color=theme.muted, size=8)
-    bar.set_label(label(metric), size=9, color=theme.ink, parse_math=False)
-    if high == low:
-        bar.set_ticks([low])
+    bar.long_axis.get_offset_text().set(color=theme.muted, size=8)
+    bar.locator = MaxNLocator(max(2, min(int(length / (0.6 if sheet.is_wide else 0.9)), 7)), steps=[1, 2, 2.5, 5, 10])
+    if only is not None:
+        bar.set_ticks([only])
+    bar.set_label(label(metric, max(int(length / LETTER), 20)), size=9, color=theme.ink, parse_math=False)
 
 
 def _hollow(theme: Theme) -> Line2D | Patch:

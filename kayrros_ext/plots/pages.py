@@ -15,28 +15,38 @@ from kayrros_ext.plots.words import clean, unit
 
 # What a pixel of the SVG is: so many to an inch.
 POINTS = 72
+# Inches of the picture that narrow screens get: the other one's letters would be too small to read there.
+PHONE = (4.6, 4.4)
 
 
-def page(figure: Figure, points: Sequence[Point], *, title: str, metric: str, theme: str) -> bytes:
+def page(pictures: Sequence[tuple[Figure, Sequence[Point]]], *, title: str, metric: str, theme: str) -> bytes:
     """The file.
 
     Args:
-        figure: drawn in the colours of LIGHT, which the page replaces by those of the reader.
-        points: what is said under the pointer.
+        pictures: of the same data, drawn in the colours of LIGHT, which the page replaces by those of the reader, and what
+            is said under the pointer; a second one is for narrow screens.
         title: of the page.
         metric: whose unit follows a value.
         theme: "light" or "dark"; "auto" for what the reader's system says.
     """
-    figure.set_dpi(POINTS)
-    with without_glyph_warnings():
-        figure.draw_without_rendering()
-    data = {"unit": unit(metric)[1] or "", "axes": _axes(figure), "lines": [_line(figure, point) for point in points]}
+    for figure, _ in pictures:
+        figure.set_dpi(POINTS)
+        with without_glyph_warnings():
+            figure.draw_without_rendering()
+    data = {
+        "unit": unit(metric)[1] or "",
+        "lines": [_line(point) for point in pictures[0][1]],
+        "pictures": [
+            {"axes": _axes(figure), "places": [_places(figure, point) for point in points]}
+            for figure, points in pictures
+        ],
+    }
     # Neither the end of a script nor a comment can stand in it.
     encoded = json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
     parts = {
         "TITLE": html.escape(clean(title)),
         "COLOURS": _colours(theme),
-        "SVG": _svg(figure, title),
+        "SVG": "".join(_svg(figure, title, number) for number, (figure, _) in enumerate(pictures)),
         "DATA": encoded,
     }
     template = Path(__file__).with_name("page.html").read_text("utf-8")
@@ -51,30 +61,35 @@ def _axes(figure: Figure) -> list[list[float]]:
     return [[round(value, 1) for value in (box.x0, height - box.y1, box.x1, height - box.y0)] for box in boxes]
 
 
-def _line(figure: Figure, point: Point) -> dict[str, Any]:
+def _places(figure: Figure, point: Point) -> dict[str, list[float]]:
     axes = figure.axes[point.axes]
     places: Any = axes.transData.transform(list(zip(point.x, point.y, strict=True))) if point.x else []
     height = figure.get_figheight() * POINTS
+    return {"x": [round(float(x), 1) for x, _ in places], "y": [round(height - float(y), 1) for _, y in places]}
+
+
+def _line(point: Point) -> dict[str, Any]:
     return {
         "axes": point.axes,
         "name": point.name,
         "colour": f"var(--{'ink' if point.colour is None else f'line{point.colour}'})",
-        "x": [round(float(x), 1) for x, _ in places],
-        "y": [round(height - float(y), 1) for _, y in places],
         "when": [when for when, _ in point.said],
         "value": [None if value != value else value for _, value in point.said],  # noqa: PLR0124 - NaN is not JSON
     }
 
 
-def _svg(figure: Figure, title: str) -> str:
-    """The picture without what only a file of its own needs, its colours by name."""
-    text = save(figure, "svg").decode()
+def _svg(figure: Figure, title: str, number: int) -> str:
+    """The picture without what only a file of its own needs, its colours by name, its ids its own."""
+    text = save(figure, "svg", f"p{number}k").decode()
+    text = re.sub(r'<g id="\w+">', "<g>", text)  # nothing refers to them
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for role, colour in LIGHT.by_role().items():
         # Where colours stand, in a style or an attribute: a name may hold such a word too.
         text = re.sub(rf"((?:fill|stroke): ?){colour}\b", rf"\1var(--{role})", text)
     text = re.sub(r"'DejaVu Sans'", "system-ui, 'DejaVu Sans'", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(clean(title))}" ', 1)
+    # Its natural size on a screen, 120 pixels to an inch, is the largest.
+    own = f'role="img" aria-label="{html.escape(clean(title))}" style="max-width:{figure.get_figwidth() * 120:.0f}px"'
+    return text.replace("<svg ", f"<svg {own} ", 1)
 
 
 def _colours(theme: str) -> str:

@@ -43,7 +43,8 @@ def draw(chosen: Selection, width: int, height: int, *, colour: bool) -> str:
     low, high, first, last = float(values.min()), float(values.max()), int(dates.min()), int(dates.max())
     if low == high:
         low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
-    if first == last:
+    only = first if first == last else None
+    if only is not None:
         first, last = first - DAY, last + DAY
     names = [_name(number, one, width, colour=colour) for number, one in enumerate(chosen.series)]
     with _lock:
@@ -54,7 +55,7 @@ def draw(chosen: Selection, width: int, height: int, *, colour: bool) -> str:
             for x, y in _runs(*chosen.lines(one)):
                 signal = figure.signal(x, y, marker=marker)
                 figure.draw(signal.lines() if len(x) > 1 else signal)
-        _rulers(figure, (first, last), (low, high), width, height)
+        _rulers(figure, (first, last), (low, high), width, height, only=only)
         figure.plot_size(width, height - len(names) - 1)
         text = figure.build().string(colorless=not colour)
         figure.clear()
@@ -71,13 +72,17 @@ def _name(number: int, one: Series, width: int, *, colour: bool) -> str:
     return f"\x1b[38;5;{COLOURS[number]}m━━\x1b[0m {name}" if colour else f"{LETTERS[number] * 2} {name}"
 
 
-def _rulers(figure: Any, x: tuple[int, int], y: tuple[float, float], width: int, height: int) -> None:
+def _rulers(
+    figure: Any, x: tuple[int, int], y: tuple[float, float], width: int, height: int, *, only: int | None
+) -> None:
     count = max(2, min(8, (width - 14) // 14))
-    days = np.linspace(*x, count)
+    days = np.linspace(*x, count).tolist() if only is None else [only]
     # Within a few days, dates alone would repeat.
     form = "%Y-%m-%d" if x[1] - x[0] >= count * DAY else "%m-%d %H:%M"
+    if only is not None:
+        form = "%Y-%m-%d %H:%M" if only % DAY else "%Y-%m-%d"
     figure.ruler("x").lim(*x)
-    figure.ruler("x").ticks(days.tolist(), [f"{datetime.fromtimestamp(day, UTC):{form}}" for day in days])
+    figure.ruler("x").ticks(days, [f"{datetime.fromtimestamp(day, UTC):{form}}" for day in days])
     levels = [level for level in MaxNLocator(max(2, min(6, height // 4))).tick_values(*y) if y[0] <= level <= y[1]]
     figure.ruler("y").lim(*y)
     figure.ruler("y").ticks(levels, [f"{level:,.6g}" if abs(level) < 1e9 else f"{level:.3g}" for level in levels])

@@ -56,10 +56,11 @@ def unit(metric: str) -> tuple[str, str | None]:
     return " ".join([*words, last]), None
 
 
-def label(metric: str) -> str:
-    """As it stands on an axis: stored volume [bbl]."""
+def label(metric: str, longest: int | None = None) -> str:
+    """As it stands on an axis: stored volume [bbl]. What is cut is the name: the unit stays."""
     words, of = unit(metric)
-    return f"{words} [{of}]" if of else words
+    end = f" [{of}]" if of else ""
+    return f"{words if longest is None else short(words, max(longest - len(end), 8))}{end}"
 
 
 def clean(name: str) -> str:

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError, notebook
 from kayrros_ext.plots import land, plot, terminal_chart
 from kayrros_ext.plots.figures import Picture
-from kayrros_ext.plots.maps import extent_of
 from kayrros_ext.plots.series import select
+from kayrros_ext.plots.sheets import extent_of
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme
 from kayrros_ext.plots.words import clean, label, short
 from kayrros_ext.testing import Platform
@@ -88,7 +88,7 @@ def test_the_six_largest_are_drawn_and_the_picture_says_so() -> None:
     assert 6 == len(figure.axes[0].lines)
 
 
-@pytest.mark.parametrize(("count", "panels"), [(1, 1), (6, 1), (7, 7), (40, 40)])
+@pytest.mark.parametrize(("count", "panels"), [(1, 1), (6, 1), (7, 7), (13, 13)])
 def test_more_than_six_assets_get_a_chart_each(count: int, panels: int) -> None:
     """Small multiples, with the same axes, and each under its name."""
     figure = generated(assets=count, dates=5).plot(assets="all")
@@ -97,6 +97,43 @@ def test_more_than_six_assets_get_a_chart_each(count: int, panels: int) -> None:
     assert 1 == len({axes.get_ylim() for axes in seen})
     if panels > 1:
         assert panels == len({axes.get_title(loc="left") for axes in seen})
+
+
+@pytest.mark.parametrize("place", [True, False])
+@pytest.mark.parametrize("size", [(2, 2), (4.6, 4.4)])
+def test_words_and_charts_have_room_at_every_size(size: tuple[float, float], place: bool) -> None:
+    """A small picture grows in height: no text lies on another or runs off the paper, and the axes stay to be read."""
+    name = "The long official name of the terminal in the north of the bay, number "
+    results = results_of(
+        {name + str(i): [1.0, i] for i in range(6)}, metric="a_metric_with_a_name_too_long_for_an_axis_bbl"
+    )
+    figure = results.plot(size=size, map=place)
+    paper = figure.bbox
+    boxes = [text.get_window_extent() for text in [*figure.texts, *figure.legends] if text.get_visible()]
+    for box in [*boxes, *(axes.yaxis.label.get_window_extent() for axes in figure.axes)]:
+        assert paper.x0 <= box.x0 <= box.x1 <= paper.x1
+        assert paper.y0 <= box.y0 <= box.y1 <= paper.y1
+    axes = figure.axes[0].get_window_extent()
+    assert axes.height > 0.3 * figure.dpi
+    assert not [box for box in boxes if box.width and box.y0 < axes.y1 and box.y1 > axes.y0]
+
+
+@pytest.mark.parametrize(("days", "count"), [(20, 1), (45, 7), (200, 1), (420, 7), (700, 7)])
+def test_dates_are_readable_over_any_range(days: int, count: int) -> None:
+    """A few of them, wherever the range ends, and matplotlib has nothing to warn of."""
+    results = results_of({str(number): {0: 1.0, days: 2.0} for number in range(count)})
+    figure = results.plot(assets="all", size=(8, 4))
+    first, last = figure.axes[0].get_xlim()
+    ticks = [tick for tick in figure.axes[0].get_xticks() if first <= tick <= last]
+    assert 2 <= len(ticks) <= 9
+
+
+def test_one_date_is_told_in_full() -> None:
+    """In a picture and in a terminal: it has no others to be read by."""
+    results = results_of({"a": [5.0], "b": [7.0]})
+    assert ["2024-01-01"] == [text.get_text() for text in results.plot().axes[0].get_xticklabels()]
+    chart = terminal_chart(results, colour=False)
+    assert ["2024-01-01"] == re.findall(r"[\d-]+", chart.split("\n")[-3])
 
 
 def test_a_hundred_charts_are_the_most() -> None:
@@ -444,9 +481,12 @@ def test_a_page_knows_each_value(tmp_path: Path, place: bool) -> None:
         line["name"]: list(zip(line["when"], line["value"], strict=True)) for line in data["lines"]
     }
     assert "t/h" == data["unit"]
-    left, top, right, bottom = data["axes"][0]
-    for line in data["lines"]:
-        assert all(left <= x <= right and top <= y <= bottom for x, y in zip(line["x"], line["y"], strict=True))
+    assert 2 == len(data["pictures"])  # the other for narrow screens
+    for picture in data["pictures"]:
+        left, top, right, bottom = picture["axes"][0]
+        for line, at in zip(data["lines"], picture["places"], strict=True):
+            assert len(line["value"]) == len(at["x"])
+            assert all(left <= x <= right and top <= y <= bottom for x, y in zip(at["x"], at["y"], strict=True))
 
 
 @pytest.mark.parametrize("place", [True, False])
