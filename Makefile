@@ -82,7 +82,7 @@ bench: $(READY) ## measure what is claimed of speed and memory (ARGS=reader for 
 docs: $(READY) .venv/.docs ## build the site into site/
 	@$(BIN)/python -m scripts.docs
 
-docs-serve: docs ## serve the site on loopback (PORT=4010), and the mock on the port after it, until Ctrl-C
+docs-serve: docs ## serve the site on loopback (PORT=4010), with a mock behind its REST reference, until Ctrl-C
 	@$(BIN)/python -m scripts.docs --serve --port $(PORT)
 
 test-docs: docs ## open the site in chromium, run the notebook, lint the examples

@@ -47,10 +47,12 @@ def test_check_checks_everything() -> None:
 
 
 def test_ci_runs_what_the_readme_says() -> None:
-    """`make check` and `make test`, and stops where one fails."""
+    """`make check`, `make test` and `make test-docs`, and stops where one fails."""
     script = (ROOT / ".ci" / "run").read_text()
     assert "set -euo pipefail" in script
-    assert "make check\nmake test\n" in script
+    assert ["make check", "make test", "make test-docs"] == re.findall(
+        r"^(?:CI=true )?(make .*)$", script, re.MULTILINE
+    )
 
 
 def test_the_mock_listens_where_it_is_said_to() -> None:

@@ -24,13 +24,17 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A headless chromium, the machine's own; CHROMIUM names another."""
+    """A headless chromium, the machine's own; CHROMIUM names another, and `none` skips what needs one."""
     from playwright.sync_api import sync_playwright
 
+    if os.environ.get("CHROMIUM") == "none":
+        pytest.skip("CHROMIUM=none: without a browser")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.fail(
-            "There is no chromium. Install it (`apt-get install chromium`) or name one with CHROMIUM=.", pytrace=False
+            "There is no chromium. Install it (`apt-get install chromium`), name one with CHROMIUM=, or skip what needs one "
+            "with CHROMIUM=none.",
+            pytrace=False,
         )
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # it refuses to sandbox for root

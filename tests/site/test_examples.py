@@ -69,6 +69,7 @@ def instructions(word: str) -> list[str]:
     return [line.partition(" ")[2].strip() for line in lines if line.startswith(f"{word} ")]
 
 
+@pytest.mark.timeout(600)  # it downloads what the image would
 def test_the_steps_of_the_dockerfile_work(tmp_path: Path) -> None:
     """COPY, RUN and CMD, in a folder in place of an image; then the check of its health passes."""
     asked = [sys.executable, str(ROOT / "scripts" / "node_folder.py")]
