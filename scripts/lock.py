@@ -22,7 +22,7 @@ LOCKS = {
     "docs.txt": ["--group", "docs", "--constraint", "requirements/dev.txt"],
     "lock.txt": ["--group", "lock"],
 }
-USERS = ["pyproject.toml", *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "cli"))]
+USERS = ["pyproject.toml", *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "cli", "plots"))]
 
 
 def main() -> None:

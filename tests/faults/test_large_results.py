@@ -253,7 +253,7 @@ def test_a_gateway_that_says_it_otherwise(status: int, platform: Platform, datas
 
     def is_large(request: Request) -> bool:
         ends = (request.json if request.body else {}).get("time_range", {})
-        return int(ends.get("stop_date", 1e15)) - int(ends.get("start_date", 0)) > 365 * 86_400_000
+        return int(ends.get("stop_date", 1e15)) - int(ends.get("start_date", 0)) > 8 * 365 * 86_400_000
 
     platform.fail_when(is_large, status, operation="getDatasetResults")
     with platform.connect(retries=2) as kayrros:
