@@ -1,6 +1,7 @@
 """Every code block of the documentation runs, and prints what the page says."""
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -83,6 +84,23 @@ def test_the_commands_exist(block: Block) -> None:
                 assert set(words[1:]) <= TARGETS, line
             elif words and not line.startswith("#"):
                 assert words[0] in KNOWN or shutil.which(words[0]), line
+
+
+@pytest.mark.parametrize("block", [one for one in SHELL if "\nkayrros " in one.code], ids=lambda block: block.place)
+def test_the_commands_run(block: Block, served: dict[str, str], tmp_path: Path) -> None:
+    """Those of kayrros, in a shell that stops at the first that fails. What installs it before them is done here."""
+    done = tmp_path / "done"
+    done.mkdir()
+    for name in ("pip", *(() if shutil.which("jq") else ("jq",))):
+        (done / name).write_text(f"#!/bin/sh\n{'cat' if name == 'jq' else ':'}\n", "utf-8")
+        (done / name).chmod(0o755)
+    path = os.pathsep.join([str(done), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, **served, "PATH": path, "HOME": str(tmp_path)}
+    run = subprocess.run(
+        ["sh", "-euc", block.code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert 0 == run.returncode, run.stderr
+    assert re.findall(r"-o (\S+)", block.code) == [path.name for path in tmp_path.glob("*.parquet")]
 
 
 def test_every_python_block_is_one_of_these() -> None:
