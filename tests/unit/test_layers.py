@@ -69,6 +69,7 @@ ORDER = [
     "plots.figures",
     "plots.lines",
     "plots.land",
+    "plots.sheets",
     "plots.maps",
     "plots.pages",
     "plots.terminal",
