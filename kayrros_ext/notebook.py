@@ -101,12 +101,14 @@ def _table(heads: list[str], rows: Iterable[list[Any]]) -> str:
     top = "".join(
         f'<th style="{_CELL.format(side)}">{html.escape(head)}</th>' for head, side in zip(heads, sides, strict=True)
     )
-    lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    # Without heads, a row is a name and its value: no column to line numbers up in.
+    lines = "".join(f"<tr>{''.join(_cell(value, in_column=bool(heads)) for value in row)}</tr>" for row in rows)
     return f'<table style="{_TABLE}">{f"<thead><tr>{top}</tr></thead>" if heads else ""}<tbody>{lines}</tbody></table>'
 
 
-def _cell(value: Any) -> str:
-    return f'<td style="{_CELL.format("right" if _is_number(value) else "left")}">{html.escape(_text(value))}</td>'
+def _cell(value: Any, *, in_column: bool) -> str:
+    side = "right" if in_column and _is_number(value) else "left"
+    return f'<td style="{_CELL.format(side)}">{html.escape(_text(value))}</td>'
 
 
 def _is_number(value: Any) -> bool:
