@@ -100,7 +100,8 @@ def test_the_commands_run(block: Block, served: dict[str, str], tmp_path: Path) 
         ["sh", "-euc", block.code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert 0 == run.returncode, run.stderr
-    assert re.findall(r"-o (\S+)", block.code) == [path.name for path in tmp_path.glob("*.parquet")]
+    written = re.findall(r"-o (\S+)", re.sub(r" #.*", "", block.code))
+    assert written == [path.name for path in tmp_path.glob("*.parquet")]
 
 
 def test_every_python_block_is_one_of_these() -> None:
