@@ -141,6 +141,11 @@ def test_bad_type(platform):
     platform.datasets[DATASET].metadata["asset_count"] = "6"
     ask(platform)
 
+def test_bad_range(platform):
+    "response of GET: 9223372036854775808 is not a 'int64'"
+    platform.datasets[DATASET].metadata["start_date"] = 2**63
+    ask(platform)
+
 def test_bad_format(platform):
     "response of GET: 'abc' is not a 'uuid'"
     platform.datasets[DATASET].metadata["id"] = "abc"
@@ -250,7 +255,7 @@ def test_what_is_planted_is_caught(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     outcomes = Counter(re.findall(r"^([A-Z]+) \S*::test_(good|bad|late)", done.stdout, re.MULTILINE))
     assert {("PASSED", "good"), ("FAILED", "bad"), ("PASSED", "late"), ("ERROR", "late")} == set(outcomes), done.stdout
-    assert [17, 25] == [outcomes["PASSED", "good"], outcomes["FAILED", "bad"]]
+    assert [17, 27] == [outcomes["PASSED", "good"], outcomes["FAILED", "bad"]]
     sections = dict(
         re.findall(r"^_+ (?:ERROR at teardown of )?(test_\w+)\S* _+$(.*?)(?=^_|^=)", done.stdout, re.M | re.S)
     )
