@@ -31,25 +31,31 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def pytest_(folder: Path, code: str, *options: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_tanks.py").write_text(code)
-    return run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error", *options)
+def pytest_(folder: Path, *options: str, **files: str) -> subprocess.CompletedProcess[str]:
+    """One run of all of them, since its start is the dear part."""
+    for name, code in files.items():
+        (folder / f"test_{name}.py").write_text(code)
+    options = ("-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error", *options)
+    return run(folder, "-m", "pytest", *options)
 
 
 def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
     """As a user has it: in an empty directory, with no network, no settings and no conftest."""
-    done = pytest_(tmp_path, EXAMPLE)
+    done = pytest_(tmp_path, tanks=EXAMPLE)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [('== "tank-2"', '== "tank-1"'), ("logins == 2", "logins == 1"), ("== before\n\n\ndef", "!= before\n\n\ndef")],
-)
-def test_the_example_can_fail(right: str, wrong: str, tmp_path: Path) -> None:
-    """Each of its tests does, when what it expects is wrong."""
-    assert 1 == EXAMPLE.count(right)
-    assert "1 failed, 3 passed" in pytest_(tmp_path, EXAMPLE.replace(right, wrong)).stdout
+def test_the_example_can_fail(tmp_path: Path) -> None:
+    """Each of its tests does, when what it expects is wrong, and no other."""
+    edits = {
+        "id": ('== "tank-2"', '== "tank-1"'),
+        "logins": ("logins == 2", "logins == 1"),
+        "table": ("== before\n\n\ndef", "!= before\n\n\ndef"),
+    }
+    assert {1} == {EXAMPLE.count(right) for right, _ in edits.values()}
+    said = pytest_(tmp_path, **{name: EXAMPLE.replace(*edit) for name, edit in edits.items()}).stdout
+    assert sorted(edits) == sorted(re.findall(r"^FAILED test_(\w+)\.py", said, re.MULTILINE)), said
+    assert "3 failed, 9 passed" in said
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -96,17 +102,25 @@ def test_b() -> None:
 """
 
 
-def test_the_fixtures_are_fresh_and_closed(tmp_path: Path) -> None:
-    """For each test."""
-    done = pytest_(tmp_path, ISOLATED, "-p", "no:randomly")
-    assert "4 passed" in done.stdout, done.stdout
+OWN = """
+import pytest
+
+@pytest.fixture
+def kayrros(): return 1
+
+def test_own(kayrros): assert kayrros == 1
+"""
 
 
-def test_fixtures_of_a_project_win_and_the_plugin_can_be_turned_off(tmp_path: Path) -> None:
-    """Ours stand back."""
-    own = "import pytest\n@pytest.fixture\ndef kayrros(): return 1\ndef test(kayrros): assert kayrros == 1\n"
-    assert "1 passed" in pytest_(tmp_path, own).stdout
-    off = pytest_(tmp_path, "def test(kayrros_platform): ...\n", "-p", "no:kayrros")
+def test_the_fixtures_are_fresh_and_closed_and_those_of_a_project_win(tmp_path: Path) -> None:
+    """For each test; ours stand back where a file has its own."""
+    done = pytest_(tmp_path, "-p", "no:randomly", isolated=ISOLATED, own=OWN)
+    assert "5 passed" in done.stdout, done.stdout
+
+
+def test_the_plugin_can_be_turned_off(tmp_path: Path) -> None:
+    """Then its fixtures are not there."""
+    off = pytest_(tmp_path, "-p", "no:kayrros", off="def test(kayrros_platform): ...\n")
     assert "fixture 'kayrros_platform' not found" in off.stdout
 
 
