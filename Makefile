@@ -7,7 +7,8 @@ READY := .venv/.ready
 # Theirs alone: what they need is not to meet what the tests need.
 AUDIT_TOOLS = $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip -q --disable-pip-version-check install --require-hashes -r requirements/audit.txt
 # A shell that is set up for something else must not reach in here.
-unexport PYTHONPATH PYTHONHOME NODE_ENV
+# Without compiled files each worker of the tests rewrites every test again, and each process that they start compiles all of ours.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE NODE_ENV
 export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
@@ -30,7 +31,7 @@ demo: $(READY) ## data from the mock in a minute: log in, metadata, results, a f
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## run all tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: $(READY) ## lint, types, spec, that generated/ is what the spec gives, and that the version follows
 	@$(BIN)/ruff check .
