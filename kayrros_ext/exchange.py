@@ -226,7 +226,15 @@ class HTTPClient(httpx.Client):
                     step = flow.send(answer)
         except StopIteration as end:
             found = end.value
+        finally:
+            if self.is_closed:  # meanwhile, by another thread: a connection that was made after that is nobody's
+                self._close_again()
         return _answer(found)
+
+    def _close_again(self) -> None:
+        for transport in (self._transport, *self._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):  # another's may take that amiss
+                transport.close()
 
     def _once(self, request: httpx.Request, operation: Operation, max_body: int, options: dict[str, Any]) -> Answer:
         response = super().send(request, stream=True, **options)

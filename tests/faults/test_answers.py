@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from kayrros_client.models import SharedOption
@@ -217,6 +218,25 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, sta
     ):
         kayrros.metadata(DATASET)
     done.set()
+
+
+def test_a_client_that_is_closed_amid_a_request_keeps_no_connection(
+    platform: Platform, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a gap, when other windows are still under way: one may connect after the end, and would stay open."""
+    kayrros = connect(start(platform))
+    transports = []
+    send = httpx.HTTPTransport.handle_request
+
+    def late(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        transports.append(transport)
+        kayrros.close()
+        return send(transport, request)
+
+    kayrros.metadata(DATASET)
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", late)
+    assert "Tanks" == kayrros.metadata(DATASET).name
+    assert [[]] == [transport._pool.connections for transport in transports]  # type: ignore[attr-defined]
 
 
 def test_a_closed_client_says_so(kayrros: Kayrros) -> None:

@@ -1,0 +1,70 @@
+"""How soon `make watch` says something of a save."""
+
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.reports import Claim, Report
+from tests import checkout as copies
+from tests.checkout import FIELD, PYTHON, copy_checkout, edit, environment
+
+SAVES = 3
+# What the lines hold, in the order in which they come, and what they say.
+LINES = {
+    "saved": "saved",
+    "compatible: field `nickname`": "what changed for a user",
+    "mock ready": "client and mock are those of the new spec",
+}
+WORDS = f"""\
+Seconds from a save of openapi.yaml, to which a field was added, to lines of `make watch`: the median of {SAVES} saves, each
+of the same spec. The contract tests of the operations that changed come after that, and take what they take."""
+
+
+def run() -> Report:
+    """On a copy of the checkout."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = copy_checkout(Path(folder) / "checkout")
+        copies.run(checkout, PYTHON, "scripts/generate.py").check_returncode()
+        shutil.rmtree(checkout / "tests")  # so that they end at once
+        every = list(_saves(checkout))
+    median = {held: statistics.median(one[held] for one in every) for held in LINES}
+    first, told, _ = median.values()
+    return Report(
+        "The loop",
+        WORDS,
+        ["line", "seconds"],
+        [[says, f"{median[held]:.1f}"] for held, says in LINES.items()],
+        [Claim("seconds to the first line", first, most=3), Claim("seconds to what changed", told, most=3)],
+    )
+
+
+def _saves(checkout: Path) -> Iterator[dict[str, float]]:
+    """Of each save, the seconds to each of the lines."""
+    spec = checkout / "openapi.yaml"
+    command = [PYTHON, "-u", "-m", "scripts.watch", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=checkout, env=environment(checkout), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+
+        def until(held: str) -> None:
+            if not any(held in line for line in process.stdout or ()):
+                raise SystemExit(f"make watch ended without a line that holds {held!r}")
+
+        try:
+            until("watching")
+            for _ in range(SAVES):
+                begin, seconds = time.perf_counter(), dict[str, float]()
+                before = edit(spec, FIELD)
+                for held in LINES:
+                    until(held)
+                    seconds[held] = time.perf_counter() - begin
+                yield seconds
+                until("tests ended")
+                spec.write_text(before, "utf-8")
+                until("tests ended")
+        finally:
+            process.terminate()
