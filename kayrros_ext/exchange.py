@@ -227,13 +227,13 @@ class HTTPClient(httpx.Client):
         except StopIteration as end:
             found = end.value
         finally:
-            if self.is_closed:  # meanwhile, by another thread: a connection that was made after that is nobody's
-                self._close_again()
+            self._close_what_came_late()
         return _answer(found)
 
-    def _close_again(self) -> None:
-        for transport in (self._transport, *self._mounts.values()):
-            if isinstance(transport, httpx.HTTPTransport):  # another's may take that amiss
+    def _close_what_came_late(self) -> None:
+        """A connection that was made after another thread closed the client is nobody's."""
+        for transport in (self._transport, *self._mounts.values()) if self.is_closed else ():
+            if isinstance(transport, httpx.HTTPTransport):  # a user's own may take it amiss
                 transport.close()
 
     def _once(self, request: httpx.Request, operation: Operation, max_body: int, options: dict[str, Any]) -> Answer:

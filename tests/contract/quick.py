@@ -4,6 +4,7 @@ jsonschema-rs looks at a value first. What it finds in order is in order; of any
 what is wrong. Where jsonschema-rs is not installed (`make test-oldest`), jsonschema judges all.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +14,9 @@ from openapi_core.validation.schemas.factories import DialectSchemaValidatorsFac
 from openapi_core.validation.schemas.validators import SchemaValidator
 from openapi_schema_validator import OAS31_BASE_DIALECT_ID, OAS31Validator
 
-try:
+HAS_QUICK = importlib.util.find_spec("jsonschema_rs") is not None
+if HAS_QUICK:
     import jsonschema_rs
-except ModuleNotFoundError:
-    jsonschema_rs = None  # type: ignore[assignment]
 
 # jsonschema-rs knows the formats of strings alone.
 _BOUNDS = {f"int{bits}": {"minimum": -(2 ** (bits - 1)), "maximum": 2 ** (bits - 1) - 1} for bits in (32, 64)}
@@ -38,7 +38,7 @@ class QuickFactory(DialectSchemaValidatorsFactory):
         return self._made[schema]
 
     def _judge(self, schema: Any) -> Callable[[Any], bool]:
-        if jsonschema_rs is None:
+        if not HAS_QUICK:
             return lambda _: False
         whole = json.loads(json.dumps({**schema, "components": self._components}), object_hook=_bounded)
         return jsonschema_rs.Draft202012Validator(whole, validate_formats=True).is_valid

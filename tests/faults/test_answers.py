@@ -236,7 +236,7 @@ def test_a_client_that_is_closed_amid_a_request_keeps_no_connection(
     kayrros.metadata(DATASET)
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", late)
     assert "Tanks" == kayrros.metadata(DATASET).name
-    assert [[]] == [transport._pool.connections for transport in transports]  # type: ignore[attr-defined]
+    assert [[]] == [transport._pool.connections for transport in transports]
 
 
 def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
