@@ -139,18 +139,19 @@ class Loop:
         """The client of what was linted, not of what is on disk by now; the generator writes nothing where it warns."""
         self.candidate.write_bytes(text.encode())
         command = [sys.executable, "scripts/generate.py", "--spec", str(self.candidate)]
-        # Out of reach of Ctrl-C, which then waits for it: two seconds are better than half a client.
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
-        try:
-            said, _ = process.communicate()
-        except BaseException:
-            process.communicate()
-            raise
-        for line in [*said.strip().splitlines(), *(by_generator(text, said) if process.returncode else [])]:
+        with undisturbed():  # two seconds are better than half a client
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                start_new_session=True,  # a terminal's Ctrl-C does not reach it
+            )
+        for line in [*done.stdout.strip().splitlines(), *(by_generator(text, done.stdout) if done.returncode else [])]:
             say(f"  {line}")
-        return process.returncode == 0
+        return done.returncode == 0
 
     def _serving(self) -> bool:
         return self.mock is not None and self.mock.process.poll() is None
@@ -176,17 +177,18 @@ class Loop:
         command = [sys.executable, "-m", "pytest", "tests/contract", "-q", "--no-header", "--tb=short", "-k", wanted]
         # The client of this checkout, whichever one the environment was set up for.
         path = os.pathsep.join([str(ROOT / "generated"), str(ROOT)])
-        self.tests = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # it and what it starts can be ended together
-        )
-        self.reader = threading.Thread(target=self._relay, args=[self.tests], daemon=True)
-        self.reader.start()
+        with undisturbed():  # what is begun is known to `end`
+            self.tests = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": path},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,  # it and what it starts can be ended together
+            )
+            self.reader = threading.Thread(target=self._relay, args=[self.tests], daemon=True)
+            self.reader.start()
 
     @staticmethod
     def _relay(tests: "subprocess.Popen[str]") -> None:
@@ -234,6 +236,21 @@ def _status() -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and the signals to end are heard after this: a process or a thread that is half begun is nobody's to end."""
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in heard[:1]:
+        signal.raise_signal(number)
 
 
 def say(words: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scripts.watch import undisturbed
 from tests.checkout import EXAMPLE, FIELD, PYTHON, VALUE, edit, environment, run, small_checkout
 from tests.server import METADATA
 
@@ -232,3 +233,19 @@ def test_an_interrupt_amid_a_generation_leaves_a_whole_client(watch: Watch) -> N
         done = run(checkout, PYTHON, "scripts/generate.py", "--check")
     assert 0 == done.returncode, done.stdout
     assert not list(checkout.glob(".generated-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_what_is_begun_can_be_ended(number: signal.Signals) -> None:
+    """It came between a thread and its start, and the loop left its tests and its mock behind."""
+    heard: list[str] = []
+    before = signal.signal(number, lambda *_: heard.append("interrupt"))
+    try:
+        with undisturbed():
+            signal.raise_signal(number)
+            heard.append("done")
+        assert ["done", "interrupt"] == heard
+        signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
+    assert ["done", "interrupt", "interrupt"] == heard
