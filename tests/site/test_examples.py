@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -93,13 +94,15 @@ def test_the_steps_of_the_dockerfile_work(tmp_path: Path) -> None:
         [json.loads(found[found.index("[") :]) for found in instructions(word)] for word in ("CMD", "HEALTHCHECK")
     )
     here = [word.replace("4010", port).replace("0.0.0.0", "127.0.0.1") for word in command]  # noqa: S104 - in the image
-    with subprocess.Popen(here, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as mock:
+    with subprocess.Popen(
+        here, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as mock:
         try:
             assert any("Prism is listening" in line for line in mock.stdout or ())
             healthy = [word.replace("4010", port) for word in check]
             assert 0 == subprocess.run(healthy, cwd=tmp_path, env=environment, check=False).returncode
-        finally:
-            mock.terminate()
+        finally:  # with what a shell or npm between us has started; in a container all ends with the first
+            os.killpg(mock.pid, signal.SIGTERM)
 
 
 def free_port() -> int:
