@@ -1,6 +1,7 @@
 """Our own rules for openapi.yaml, beside redocly's: each operation says how well each part of it is known.
 
-Keys are strings, too: an unquoted status is a number to YAML. And the version is one that a package can have.
+Keys are strings, too: an unquoted status is a number to YAML. The version is one that a package can have. No two operations
+would be the same function, and no format is one that nobody reads.
 
 Prints a line for each problem, with file and line, and exits with 1 if there is one.
 """
@@ -19,6 +20,12 @@ PARTS = ("path", "status", "body")
 WORD = r"(reference|observed|assumed)( \([^()]*\))?"
 FORM = "write reference, observed or assumed, with a remark in brackets or without"
 PROVENANCE = re.compile(rf"{WORD}(, {WORD})*")
+# Of OpenAPI 3.1 and of JSON Schema, as far as the generator and the validators tell them from a plain type. A misspelt one
+# would pass: all of them take what they don't know for no format.
+FORMATS = {
+    *("int32", "int64", "float", "double", "password", "binary", "byte"),
+    *("date", "date-time", "time", "duration", "uuid", "uri", "email", "hostname", "ipv4", "ipv6", "regex"),
+}
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -36,6 +43,7 @@ def main() -> int:
 def lint(text: str) -> list[tuple[int, str]]:
     """Line and words of each problem."""
     problems = []
+    names: dict[str, str] = {}
     document = yaml.compose(text, Loader=yaml.SafeLoader)
     paths = _members(_get(document, "paths"))
     if not paths:
@@ -46,7 +54,28 @@ def lint(text: str) -> list[tuple[int, str]]:
                 line = method.start_mark.line + 1
                 found = _provenance(operation)
                 problems += [(line, f"{method.value} {path.value}: {problem}") for problem in found]
-    return [*_version(document), *problems, *_marks(_get(_get(document, "components"), "schemas")), *_keys(document)]
+                problems += _same_name(_get(operation, "operationId"), names)
+    marks = _marks(_get(_get(document, "components"), "schemas"))
+    return [*_version(document), *problems, *marks, *_keys(document), *_formats(document)]
+
+
+def _same_name(called: yaml.Node | None, names: dict[str, str]) -> Iterator[tuple[int, str]]:
+    """The generator writes `getThing` and `get_thing` to the same file, the one over the other."""
+    if called is not None:
+        other = names.setdefault(re.sub(r"\W|_", "", str(called.value)).lower(), called.value)
+        if other != called.value:
+            yield called.start_mark.line + 1, f"the operationId {called.value} is {other} in Python; choose another"
+
+
+def _formats(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Formats of schemas: beside a type, since an example or a field may have the name, too."""
+    value = _get(node, "format")
+    if isinstance(value, yaml.ScalarNode) and _get(node, "type") is not None and value.value not in FORMATS:
+        yield value.start_mark.line + 1, f"the format {value.value} is unknown; one of {', '.join(sorted(FORMATS))}"
+    for part in node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else []:
+        key, inner = part if isinstance(part, tuple) else (None, part)
+        if key is None or key.value not in {"example", "examples", "default", "enum", "const"}:
+            yield from _formats(inner)
 
 
 def _version(document: yaml.Node | None) -> Iterator[tuple[int, str]]:

@@ -243,14 +243,14 @@ def undisturbed() -> Iterator[None]:
     """Ctrl-C and the signals to end are heard after this: a process or a thread that is half begun is nobody's to end."""
     heard: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
+    before = {number: signal.signal(number, lambda came, _: heard.append(came)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in heard[:1]:
-        signal.raise_signal(number)
+    if heard:
+        signal.raise_signal(heard[0])
 
 
 def say(words: str) -> None:

@@ -195,6 +195,22 @@ def test_a_status_without_quotes_is_a_problem() -> None:
     assert "'409':" == TEXT.splitlines()[line - 1].strip()
 
 
+def test_two_ids_of_one_python_name_are_a_problem() -> None:
+    """One function would overwrite the other, and nobody would say so."""
+    [(line, words)] = lint(TEXT.replace("operationId: listCollections\n", "operationId: get_dataset_metadata\n"))
+    assert "is get" in words.lower()
+    assert "operationId: get" in TEXT.replace("listCollections", "get_dataset_metadata").splitlines()[line - 1]
+
+
+def test_a_format_that_nobody_knows_is_a_problem() -> None:
+    """Generator, mock and validators take a misspelt one for none. A field or an example may be called so."""
+    [(line, words)] = lint(TEXT.replace("format: uuid", "format: uiud", 1))
+    assert "the format uiud is unknown" in words
+    assert "format: uuid" == TEXT.splitlines()[line - 1].strip()
+    named = "        format:\n          type: string\n        type:\n          type: string\n        asset_count:\n"
+    assert not lint(TEXT.replace("        asset_count:\n", named, 1))
+
+
 def test_a_spec_without_operations_is_a_problem() -> None:
     """Nothing to check is not the same as all well."""
     assert lint("openapi: 3.1.1\n")
