@@ -59,7 +59,7 @@ def _received(
                 if pace:
                     pace.add(count)
             except httpx.ReadTimeout as error:
-                fault = error
+                error.request, fault = request, error
             except TimeoutError as error:
                 fault = httpx.ReadTimeout(str(error), request=request)
             except OSError as error:

@@ -187,6 +187,25 @@ def test_a_body_that_never_ends(call: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.off_contract("a redirect leads to what is no operation")
+def test_the_host_that_falls_silent_is_named(tmp_path: Path) -> None:
+    """Not the data host, which had redirected to it."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: drip(listener.accept()[0], ended))
+        thread.start()
+        place = f"http://localhost:{listener.getsockname()[1]}/x"
+        redirect = f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()
+        with (
+            sending([[redirect]]) as url,
+            Kayrros(token="a-token", base_url=url, total_timeout=0.3, retries=0) as kayrros,
+            pytest.raises(TransportError, match="no whole answer from localhost .*less than a mebibyte"),
+        ):
+            kayrros.download(DATASET, tmp_path)
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.off_contract("a redirect leads to what is no operation")
 def test_from_https_to_http_no_redirect_leads(certificate: Path, tmp_path: Path) -> None:
     """Not even on this machine; the other way round, and within https, it does."""
 
