@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import attrs
 
+from kayrros_ext.errors import ConfigurationError
 from kayrros_ext.profiles import DEFAULT_PROFILE, KEYS, Profile, load_profile, profile_names
 from kayrros_ext.secrets import Secret
 from kayrros_ext.settings import AUTH_URL, BASE_URL
@@ -55,7 +56,10 @@ class Account:
         value = self.settings[name].value
         if value is None or isinstance(value, Secret):
             return None
-        return str(httpx.URL(value)) if name.endswith("_url") else value
+        try:
+            return str(httpx.URL(value)) if name.endswith("_url") else value
+        except httpx.InvalidURL:  # whose words may be a piece of a password in it
+            raise ConfigurationError(f"{name} is not a URL. Give one such as {BASE_URL}.") from None
 
 
 def find_account(profile: str | None, *, new: bool = False) -> Account:

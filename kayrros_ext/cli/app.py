@@ -110,9 +110,9 @@ def _interrupted() -> int:
 
 def _fill_closed_streams() -> None:
     """What a shell has closed (`2>&-`) is None to Python, whose print would take stdout for it: talk among data."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process
 
 
 def _speak_utf8() -> None:

@@ -151,7 +151,7 @@ def config(run: Run) -> None:
 
 def _masked_url(url: str) -> str:
     """A host that was given with a password or a token in it, which other commands refuse, is shown without."""
-    return re.sub(r"(?<=[?#]).+", "**********", re.sub(r"[^/]+@", "**********@", url))
+    return re.sub(r"(?<=[?#]).+", "**********", re.sub(r"^(\w+://)?.*@", r"\1**********@", url))
 
 
 def _source(variable: str) -> str:

@@ -186,7 +186,7 @@ def test_a_full_disk_behind_stdout_is_one_line_that_says_so(inside: Inside) -> N
 
 
 def test_a_stream_that_is_closed_gets_nothing(inside: Inside) -> None:
-    """`2>&-` puts no talk among the data, and `>&-` is no failure."""
+    """`2>&-` puts no talk among the data, `>&-` is no failure, and nothing can be asked for with `<&-`."""
     with inside.monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", None)
         assert {"id", "oil"} == {line.split()[0] for line in inside("collections").stdout.splitlines()}
@@ -196,6 +196,11 @@ def test_a_stream_that_is_closed_gets_nothing(inside: Inside) -> None:
         done = inside("collections", "--json")
         assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
         sys.stdout.close()
+    with inside.monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", None)
+        login = inside.in_terminal("login", KAYRROS_EMAIL=None)
+        assert (2, True) == (login.code, "There is no email." in login.shown)
+        sys.stdin.close()
 
 
 def test_a_gap_is_5_where_the_rest_may_come(inside: Inside) -> None:
@@ -457,6 +462,12 @@ def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
     assert "KAYRROS_BASE_URL" == rows["base_url"][1]
     for host in (f"https://me:{PASSWORD}@example.com", f"https://example.com/?key={PASSWORD}"):
         assert PASSWORD not in inside("config", KAYRROS_BASE_URL=host).stdout
+    # A slash in a password ends what a URL takes for its host: part of it is the port, the host or the path.
+    for host in (f"https://me:{PASSWORD}/x@example.com", f"https://me:x@{PASSWORD}/y@example.com"):
+        for command in ("config", "login"):
+            done = inside(command, KAYRROS_BASE_URL=host)
+            assert PASSWORD.lower() not in (done.stdout + done.stderr).lower()
+            assert "should not happen" not in done.stderr
     assert ("off", "default") == rows["token cache"]  # of this machine
     assert (
         "on"
