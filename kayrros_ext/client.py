@@ -280,8 +280,8 @@ class Kayrros:
 
         Args:
             dataset_id: as for `results`.
-            path: its ending says the format: .parquet, .geoparquet, .csv, .ndjson or .geojson; docs/results.md has them
-                all. Its directory is made if it is not there; a file that is there is replaced.
+            path: its ending says the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md has
+                them all. Its directory is made if it is not there; a file that is there is replaced.
             start: as for `results`.
             stop: as for `results`.
             assets: as for `results`.
