@@ -139,7 +139,8 @@ def _limit(axes: Axes, chosen: Selection) -> None:
         text = str(dates.min().astype("datetime64[m]")).replace("T00:00", "").replace("T", " ")
         axes.set_xticks([first], [text])
     margin = (last - first) * 0.02 or 3
-    axes.set_xlim(first - margin, last + margin)
+    ends = [date2num(np.datetime64(day)) for day in ("0001-01-01", "9999-12-31")]  # matplotlib knows no others
+    axes.set_xlim(max(first - margin, ends[0]), min(last + margin, max(last, ends[1])))
 
 
 def _key(theme: Theme, number: int) -> Line2D:

@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
-from matplotlib.dates import num2date
+from matplotlib.dates import date2num, num2date
 from matplotlib.figure import Figure
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError, notebook
@@ -126,6 +126,14 @@ def test_dates_are_readable_over_any_range(days: int, count: int) -> None:
     first, last = figure.axes[0].get_xlim()
     ticks = [tick for tick in figure.axes[0].get_xticks() if first <= tick <= last]
     assert 2 <= len(ticks) <= 9
+
+
+@pytest.mark.parametrize("ends", [(date.min, FIRST), (FIRST, date.max), (date.min, date.max), (date.max, date.max)])
+def test_the_ends_of_the_calendar_are_dates(ends: tuple[date, date]) -> None:
+    """Some write 9999 for never, and matplotlib knows no margin beyond."""
+    axes = results_of({"a": {(day - FIRST).days: 1.0 for day in ends}}).plot().axes[0]
+    first, last = axes.get_xlim()
+    assert first <= date2num(ends[0]) <= date2num(ends[1]) <= last
 
 
 def test_one_date_is_told_in_full() -> None:
