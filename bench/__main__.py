@@ -42,11 +42,12 @@ def main() -> int:
 
 
 def keep(name: str, section: str) -> None:
-    """Put a case's section into the page, in the place of its last one."""
+    """Put a case's section into the page, in the place of its last one; else at the end."""
     page = PAGE.read_text("utf-8") if PAGE.exists() else HEAD
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
-    page = re.sub(f"\n?{begin}.*?{end}", "", page, flags=re.DOTALL)
-    PAGE.write_text(f"{page}\n{begin}{section}{end}", "utf-8")
+    new = f"{begin}{section}{end}"
+    page, count = re.subn(f"{begin}.*?{end}", lambda _: new, page, flags=re.DOTALL)
+    PAGE.write_text(page if count else f"{page}\n{new}", "utf-8")
 
 
 def machine() -> str:

@@ -22,15 +22,16 @@ def test_a_claim_is_held_to_its_bound() -> None:
 def test_a_missed_claim_fails(
     measured: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With words on stderr; the page has the section once, however often it was made."""
+    """With words on stderr; the page has the section once, where it was, however often it was made."""
     report = Report("Title", "Words.", ["a"], [["1"]], [Claim("times as fast", measured, least=2)])
     monkeypatch.setattr(reader, "run", lambda: report)
     monkeypatch.setattr(command, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(command, "machine", lambda: "a machine")
     monkeypatch.setattr("sys.argv", ["bench", "reader"])
+    assert code == command.main()
     command.keep("other", "## Other\n")
-    assert [code, code] == [command.main(), command.main()]
+    assert code == command.main()
     assert (code == 1) == ("missed: times as fast: 1.00 (at least 2)" in capsys.readouterr().err)
     page = (tmp_path / "page.md").read_text()
-    assert ["## Other", "## Title"] == [line for line in page.splitlines() if line.startswith("##")]
+    assert ["## Title", "## Other"] == [line for line in page.splitlines() if line.startswith("##")]
     assert "`make bench ARGS=reader` on a machine" in page
