@@ -208,8 +208,6 @@ class HTTPClient(httpx.Client):
     ) -> Answer:
         """A whole answer of any status, after as many attempts as it takes."""
         most = min(self.exchange.max_body, max_body or self.exchange.max_body)
-        if self.is_closed:
-            raise self.exchange.failures.closed()
         flow = self.exchange.flow(request, operation, unless)
         step = next(flow)
         try:
@@ -227,16 +225,18 @@ class HTTPClient(httpx.Client):
         except StopIteration as end:
             found = end.value
         finally:
-            self._close_what_came_late()
+            self.close_what_came_late()
         return _answer(found)
 
-    def _close_what_came_late(self) -> None:
+    def close_what_came_late(self) -> None:
         """A connection that was made after another thread closed the client is nobody's."""
         for transport in (self._transport, *self._mounts.values()) if self.is_closed else ():
             if isinstance(transport, httpx.HTTPTransport):  # a user's own may take it amiss
                 transport.close()
 
     def _once(self, request: httpx.Request, operation: Operation, max_body: int, options: dict[str, Any]) -> Answer:
+        if self.is_closed:  # by another thread between two attempts, too
+            raise self.exchange.failures.closed()
         response = super().send(request, stream=True, **options)
         with contextlib.closing(response):
             if not response.is_success:
@@ -257,8 +257,6 @@ class AsyncHTTPClient(httpx.AsyncClient):
         operation = None if stream else operation_of(request, self.base_url.path)
         if operation is None:
             return await super().send(request, stream=stream, **options)
-        if self.is_closed:
-            raise self.exchange.failures.closed()
         answer = await self._complete(request, operation, options)
         self.exchange.check(answer, operation)
         return answer
@@ -283,6 +281,8 @@ class AsyncHTTPClient(httpx.AsyncClient):
         return _answer(found)
 
     async def _once(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
+        if self.is_closed:
+            raise self.exchange.failures.closed()
         response = await super().send(request, stream=True, **options)
         async with contextlib.aclosing(response):
             if not response.is_success:

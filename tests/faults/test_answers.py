@@ -1,14 +1,17 @@
 """Every kind of answer, over real sockets: a status becomes an error of ours, and so does what is not the contract."""
 
+import asyncio
 import http
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from kayrros_client.api.datasets import get_dataset_metadata
 from kayrros_client.models import SharedOption
 from kayrros_client.types import UNSET
 from kayrros_ext import (
@@ -24,6 +27,7 @@ from kayrros_ext import (
     UnauthorizedError,
     UsageError,
 )
+from kayrros_ext.retries import Retries
 from tests.server import DATASET, DOWNLOAD, METADATA, RESULTS, Answer, Platform, Server, as_json
 
 Start = Callable[..., Server]
@@ -220,10 +224,12 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, sta
     done.set()
 
 
+@pytest.mark.parametrize("call", ["metadata", "download"])
 def test_a_client_that_is_closed_amid_a_request_keeps_no_connection(
-    platform: Platform, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    call: str, platform: Platform, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As after a gap, when other windows are still under way: one may connect after the end, and would stay open."""
+    platform.answers[DOWNLOAD] = Answer(200, b"x")
     kayrros = connect(start(platform))
     transports = []
     send = httpx.HTTPTransport.handle_request
@@ -235,8 +241,27 @@ def test_a_client_that_is_closed_amid_a_request_keeps_no_connection(
 
     kayrros.metadata(DATASET)
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", late)
-    assert "Tanks" == kayrros.metadata(DATASET).name
+    if call == "metadata":
+        assert "Tanks" == kayrros.metadata(DATASET).name
+    else:
+        assert kayrros.download(DATASET, tmp_path).exists()
     assert [[]] == [transport._pool.connections for transport in transports]
+
+
+def test_a_client_that_is_closed_between_two_attempts_says_so(platform: Platform, start: Start) -> None:
+    """As one that was closed before the first: httpx has a RuntimeError for it."""
+    platform.valid.add("t")
+    platform.answers[METADATA] = Answer(503)
+
+    async def close_async(_: float) -> None:
+        await kayrros.client.get_async_httpx_client().aclose()
+
+    wait_and_close = Retries(sleep=lambda _: kayrros.close(), sleep_async=close_async)
+    with Kayrros(token="t", base_url=start(platform).url, retries=wait_and_close) as kayrros:
+        with pytest.raises(UsageError, match="closed"):
+            asyncio.run(get_dataset_metadata.asyncio(UUID(DATASET), client=kayrros.client))
+        with pytest.raises(UsageError, match="closed"):
+            kayrros.metadata(DATASET)
 
 
 def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
