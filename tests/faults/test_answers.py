@@ -253,11 +253,14 @@ def test_a_client_that_is_closed_between_two_attempts_says_so(platform: Platform
     platform.valid.add("t")
     platform.answers[METADATA] = Answer(503)
 
-    async def close_async(_: float) -> None:
-        await kayrros.client.get_async_httpx_client().aclose()
+    opened: list[Kayrros] = []
 
-    wait_and_close = Retries(sleep=lambda _: kayrros.close(), sleep_async=close_async)
+    async def close_async(_: float) -> None:
+        await opened[0].client.get_async_httpx_client().aclose()
+
+    wait_and_close = Retries(sleep=lambda _: opened[0].close(), sleep_async=close_async)
     with Kayrros(token="t", base_url=start(platform).url, retries=wait_and_close) as kayrros:
+        opened.append(kayrros)
         with pytest.raises(UsageError, match="closed"):
             asyncio.run(get_dataset_metadata.asyncio(UUID(DATASET), client=kayrros.client))
         with pytest.raises(UsageError, match="closed"):
