@@ -205,8 +205,6 @@ class Door:
                 fault = error = caught
             except NO_ANSWER as caught:
                 fault, error = caught, self._failures.transport(name, caught, attempts.count)
-            finally:
-                self.http.close_what_came_late()
             if receiver.size >= before + PROGRESS:
                 attempts = Attempts(exchange.retries, exchange.total_timeout_s)
                 attempts.count = 1

@@ -182,7 +182,7 @@ class HTTPClient(httpx.Client):
     """The sync client. What is streamed, and what is no operation of the contract, goes through as it is."""
 
     def __init__(self, *, exchange: Exchange, **options: Any) -> None:
-        super().__init__(**options, event_hooks={"response": [guard]})
+        super().__init__(**options, event_hooks={"response": [guard(self)]})
         self.exchange, self.process = exchange, os.getpid()
 
     def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
@@ -224,15 +224,7 @@ class HTTPClient(httpx.Client):
                     step = flow.send(answer)
         except StopIteration as end:
             found = end.value
-        finally:
-            self.close_what_came_late()
         return _answer(found)
-
-    def close_what_came_late(self) -> None:
-        """A connection that was made after another thread closed the client is nobody's."""
-        for transport in (self._transport, *self._mounts.values()) if self.is_closed else ():
-            if isinstance(transport, httpx.HTTPTransport):  # a user's own may take it amiss
-                transport.close()
 
     def _once(self, request: httpx.Request, operation: Operation, max_body: int, options: dict[str, Any]) -> Answer:
         if self.is_closed:  # by another thread between two attempts, too
@@ -249,7 +241,7 @@ class AsyncHTTPClient(httpx.AsyncClient):
     """The async client, alike."""
 
     def __init__(self, *, exchange: Exchange, **options: Any) -> None:
-        super().__init__(**options, event_hooks={"response": [guard_async]})
+        super().__init__(**options, event_hooks={"response": [guard_async(self)]})
         self.exchange, self.process = exchange, os.getpid()
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:

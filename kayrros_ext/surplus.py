@@ -2,9 +2,13 @@
 
 httpcore keeps a connection whose answer was whole, and with it what came beyond. There it would wait for the next request,
 of another dataset, as the beginning of its answer. So such a connection is closed, as curl does; the answer itself is good.
+
+Nor is a connection kept whose client was closed amid the request, by another thread: httpcore forgets one that is still
+being made, and it would stay open.
 """
 
-from collections.abc import AsyncIterator, Iterator
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -17,7 +21,8 @@ _INSIDE = ("_stream", "_httpcore_stream", "_connection", "_inner")
 class Guarded(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of an answer, and at its end a look at what is left on the connection."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, client: httpx.Client | httpx.AsyncClient | None) -> None:
+        self._client = client
         self._inner: Any = response.stream
         # HTTP/2 has frames, and none of this.
         is_http_1 = response.extensions.get("http_version") in {b"HTTP/1.0", b"HTTP/1.1"}
@@ -37,20 +42,37 @@ class Guarded(httpx.SyncByteStream, httpx.AsyncByteStream):
     def close(self) -> None:
         """Give the connection back; httpcore does not use one again that is closed."""
         self._inner.close()
+        if self._network and self._is_over():
+            self._network.close()
 
     async def aclose(self) -> None:
         """The same, for tasks."""
         await self._inner.aclose()
+        if self._network and self._is_over():
+            await self._network.aclose()
+
+    def _is_over(self) -> bool:
+        return self._client is None or self._client.is_closed
 
 
-def guard(response: httpx.Response) -> None:
-    """Watch over the end of an answer; a response hook of httpx.Client."""
-    response.stream = Guarded(response)
+def guard(client: httpx.Client) -> Callable[[httpx.Response], None]:
+    """A response hook that watches over the end of an answer."""
+    known = weakref.ref(client)  # which holds its hooks
+
+    def watch(response: httpx.Response) -> None:
+        response.stream = Guarded(response, known())
+
+    return watch
 
 
-async def guard_async(response: httpx.Response) -> None:
+def guard_async(client: httpx.AsyncClient) -> Callable[[httpx.Response], Awaitable[None]]:
     """The same, of httpx.AsyncClient."""
-    guard(response)
+    known = weakref.ref(client)
+
+    async def watch(response: httpx.Response) -> None:
+        response.stream = Guarded(response, known())
+
+    return watch
 
 
 def _has_surplus(stream: Any) -> bool:

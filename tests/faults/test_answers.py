@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpcore
 import httpx
 import pytest
 
@@ -224,28 +225,41 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, sta
     done.set()
 
 
-@pytest.mark.parametrize("call", ["metadata", "download"])
-def test_a_client_that_is_closed_amid_a_request_keeps_no_connection(
-    call: str, platform: Platform, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("call", ["login", "metadata", "download"])
+@pytest.mark.parametrize("moment", [(httpx.HTTPTransport, "handle_request"), (httpcore.SyncBackend, "connect_tcp")])
+def test_a_client_that_is_closed_as_it_connects_keeps_no_connection(
+    moment: tuple[type, str],
+    call: str,
+    platform: Platform,
+    start: Start,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """As after a gap, when other windows are still under way: one may connect after the end, and would stay open."""
+    """As after a gap, when other windows are still under way: what connects after that, or just then, would stay open."""
     platform.answers[DOWNLOAD] = Answer(200, b"x")
     kayrros = connect(start(platform))
-    transports = []
-    send = httpx.HTTPTransport.handle_request
+    if call != "login":
+        kayrros.metadata(DATASET)
+        kayrros.client.get_httpx_client()._transport.close()  # so that it connects again
+    streams = []
+    connects, goes_on = httpcore.SyncBackend.connect_tcp, getattr(*moment)
 
-    def late(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-        transports.append(transport)
+    def noted(*arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        streams.append(connects(*arguments, **options))
+        return streams[-1]
+
+    def late(*arguments: Any, **options: Any) -> Any:
         kayrros.close()
-        return send(transport, request)
+        return (noted if goes_on is connects else goes_on)(*arguments, **options)
 
-    kayrros.metadata(DATASET)
-    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", late)
-    if call == "metadata":
-        assert "Tanks" == kayrros.metadata(DATASET).name
-    else:
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", noted)
+    monkeypatch.setattr(*moment, late)
+    if call == "download":
         assert kayrros.download(DATASET, tmp_path).exists()
-    assert [[]] == [transport._pool.connections for transport in transports]
+    else:
+        assert "Tanks" == kayrros.metadata(DATASET).name
+    assert {-1} == {stream.get_extra_info("socket").fileno() for stream in streams}
 
 
 def test_a_client_that_is_closed_between_two_attempts_says_so(platform: Platform, start: Start) -> None:
