@@ -123,6 +123,8 @@ def _reading(top: dict[str, Any], parts: list[Tables], unknown: set[str]) -> Rea
 
 def _joined(schema: pa.Schema, tables: list[pa.Table]) -> pa.Table:
     """Tables one after another, with one dictionary for all."""
+    if len(tables) == 1:
+        return tables[0]
     return pa.concat_tables([schema.empty_table(), *tables]).unify_dictionaries()
 
 

@@ -24,6 +24,8 @@ from kayrros_ext.testing.profiles import SIZES, Metric, Profile
 
 # Dates that are written at once, for one asset.
 _BLOCK = 4096
+# Assets whose description is kept: windows of a dataset ask for the same ones again and again.
+_REMEMBERED = 1024
 # Bytes of a chunk, about: enough that sending costs more than asking for the next one.
 _CHUNK = 256 * 1024
 # Numbers of a series. Many assets want a long one, so that no two of them get the same stretch; few rows want a short
@@ -91,6 +93,7 @@ class Generated:
     dates: Dates
     metrics: tuple[Metric, ...]
     _series: dict[tuple[int, int], list[str]] = attrs.field(factory=dict, init=False, repr=False)
+    _openings: dict[int, tuple[str, int, int]] = attrs.field(factory=dict, init=False, repr=False)
 
     def metadata(self) -> dict[str, Any]:
         """What the results say of themselves."""
@@ -158,9 +161,8 @@ class Generated:
         return sorted(index for index in indices if index < self.assets)
 
     def _asset(self, index: int, dates: range) -> Iterator[str]:
-        draws = self._draws(index)
-        size, offset = self._size(draws), int(draws[1] * self._length)
-        yield json.dumps(self.about(index), separators=(",", ":"))[:-1] + ',"results":['
+        opening, size, offset = self._opening(index)
+        yield opening
         # Blocks lie at fixed places, so that requests share them.
         for first in range(dates.start - dates.start % _BLOCK, dates.stop if dates else 0, _BLOCK):
             start, stop = max(first, dates.start), min(first + _BLOCK, dates.stop)
@@ -168,6 +170,17 @@ class Generated:
                 yield ","
             yield self._results(start, stop, size, offset)
         yield "]}"
+
+    def _opening(self, index: int) -> tuple[str, int, int]:
+        """What stands before the results of an asset, its size, and where in the series it begins."""
+        known = self._openings.get(index)
+        if known is None:
+            draws = self._draws(index)
+            text = json.dumps(self.about(index), separators=(",", ":"))[:-1] + ',"results":['
+            known = text, self._size(draws), int(draws[1] * self._length)
+            if len(self._openings) < _REMEMBERED:
+                self._openings[index] = known
+        return known
 
     def _results(self, start: int, stop: int, size: int, offset: int) -> str:
         """The results of an asset between two indices of dates: what is the same for all, and the values between."""
