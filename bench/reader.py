@@ -60,7 +60,7 @@ def explode(body: bytes) -> object:
 
 def from_dict(body: bytes) -> object:
     """The models of the generated client."""
-    from kayrros_client.models import ProcessingResultTimeSeries
+    from kayrros_openapi.models import ProcessingResultTimeSeries
 
     return ProcessingResultTimeSeries.from_dict(json.loads(body))
 

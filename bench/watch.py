@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.reports import Claim, Report
-from tests import checkout as copies
-from tests.checkout import FIELD, PYTHON, copy_checkout, edit, environment
+from tests.support import checkout as copies
+from tests.support.checkout import FIELD, PYTHON, copy_checkout, edit, environment
 
 SAVES = 3
 # What the lines hold, in the order in which they come, and what they say.

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from kayrros_client.models import DatasetMetadata
 from kayrros_ext import Kayrros, KayrrosError, Results
 from kayrros_ext.testing import prism_mock
+from kayrros_openapi.models import DatasetMetadata
 
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 OUTPUT = Path("demo-output")

@@ -14,7 +14,7 @@ import atheris
 ROOT = Path(__file__).parent.parent
 # What is led by its coverage: our code, and the parsers of others that ours hands the bytes to.
 WORDS = {"login": "json", "results": "json", "content_disposition": "header"}
-WATCHED = ["kayrros_ext", "kayrros_client", "json", "email", "pathvalidate", "mimetypes"]
+WATCHED = ["kayrros_ext", "kayrros_openapi", "json", "email", "pathvalidate", "mimetypes"]
 
 
 def main() -> None:

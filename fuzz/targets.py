@@ -6,12 +6,12 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import httpx
 
-from kayrros_ext.auth import KayrrosAuth
+from kayrros_ext._auth.login import KayrrosAuth
+from kayrros_ext._config.settings import Settings
+from kayrros_ext._download.filenames import MAX_BYTES, file_name
+from kayrros_ext._results.model import Results
+from kayrros_ext._results.schema import ASSETS, RESULTS
 from kayrros_ext.errors import ContractError, LoginError
-from kayrros_ext.names import MAX_BYTES, file_name
-from kayrros_ext.results import Results
-from kayrros_ext.schemas import ASSETS, RESULTS
-from kayrros_ext.settings import Settings
 
 _PASSWORD = "-".join(["fuzz", "password", "k4Vw9Zp2"])  # joined here, so that no copy of this file holds it
 _SETTINGS = Settings.load(

@@ -1,15 +1,18 @@
 """The Kayrros Platform API for people: datasets by id, as typed metadata, tables and files.
 
-Unofficial. The typed client of every operation is `kayrros_client`, generated from openapi.yaml; this package adds the
+Unofficial. The typed client of every operation is `kayrros_openapi`, generated from openapi.yaml; this package adds the
 login, the errors, the tables and the downloads.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kayrros_ext._config.credentials import Identity
+    from kayrros_ext._download.transfer import Download
+    from kayrros_ext._http.retry import Retries
+    from kayrros_ext._progress import Progress
+    from kayrros_ext._results.model import Gap, Results
     from kayrros_ext.client import Kayrros
-    from kayrros_ext.credentials import Identity
-    from kayrros_ext.downloads import Download
     from kayrros_ext.errors import (
         AccessDeniedError,
         APIError,
@@ -27,9 +30,6 @@ if TYPE_CHECKING:
         UnauthorizedError,
         UsageError,
     )
-    from kayrros_ext.progress import Progress
-    from kayrros_ext.results import Gap, Results
-    from kayrros_ext.retries import Retries
 
 __all__ = [
     "APIError",
@@ -59,13 +59,13 @@ __all__ = [
 # Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
 # that does not use it need not pay for HTTP.
 _MODULES = {
-    "Download": "downloads",
-    "Gap": "results",
-    "Identity": "credentials",
+    "Download": "_download.transfer",
+    "Gap": "_results.model",
+    "Identity": "_config.credentials",
     "Kayrros": "client",
-    "Progress": "progress",
-    "Results": "results",
-    "Retries": "retries",
+    "Progress": "_progress",
+    "Results": "_results.model",
+    "Retries": "_http.retry",
 }
 
 

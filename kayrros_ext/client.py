@@ -9,28 +9,28 @@ from uuid import UUID
 import attrs
 import httpx
 
-from kayrros_client.api.collections import list_collection_datasets, list_collections
-from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata
-from kayrros_client.models import CollectionDatasetsRequest
-from kayrros_ext.calls import Door
-from kayrros_ext.connections import logged_in_client
-from kayrros_ext.credentials import Identity
-from kayrros_ext.downloads import Download, Transfer, Wish
+from kayrros_ext._config.credentials import Identity
+from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
+from kayrros_ext._download.transfer import Download, Transfer, Wish
+from kayrros_ext._http.calls import Door
+from kayrros_ext._http.connections import logged_in_client
+from kayrros_ext._http.retry import DEFAULT_COUNT, Retries
+from kayrros_ext._http.tls import Verify
+from kayrros_ext._inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
+from kayrros_ext._results.html import show_metadata_in_notebooks
+from kayrros_ext._results.model import Results
+from kayrros_ext._secret import Secret
 from kayrros_ext.errors import GapError
-from kayrros_ext.inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
-from kayrros_ext.notebook import show_metadata_in_notebooks
-from kayrros_ext.results import Results
-from kayrros_ext.retries import DEFAULT_COUNT, Retries
-from kayrros_ext.secrets import Secret
-from kayrros_ext.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
-from kayrros_ext.tls import Verify
+from kayrros_openapi.api.collections import list_collection_datasets, list_collections
+from kayrros_openapi.api.datasets import download_static_dataset, get_dataset_metadata
+from kayrros_openapi.models import CollectionDatasetsRequest
 
 if TYPE_CHECKING:
-    from kayrros_client import Client
-    from kayrros_client.models import Collection, CollectionDataset, DatasetMetadata
-    from kayrros_ext.downloads import DownloadReport
-    from kayrros_ext.fetching import Fetch, OnGap
-    from kayrros_ext.progress import Report
+    from kayrros_ext._download.transfer import DownloadReport
+    from kayrros_ext._progress import Report
+    from kayrros_ext._results.fetch import Fetch, OnGap
+    from kayrros_openapi import Client
+    from kayrros_openapi.models import Collection, CollectionDataset, DatasetMetadata
 
 
 class Kayrros:
@@ -63,7 +63,7 @@ class Kayrros:
             One that is for sync or for asyncio calls alone serves those; the others raise UsageError.
 
     Attributes:
-        client: the generated Client, logged in. Every operation of kayrros_client.api takes it, sync and asyncio. Its
+        client: the generated Client, logged in. Every operation of kayrros_openapi.api takes it, sync and asyncio. Its
             async connections belong to one event loop: for each asyncio.run, an `async with Kayrros()` of its own.
 
     Raises:
@@ -220,7 +220,7 @@ class Kayrros:
             TransportError: no answer came, or it broke off.
             GapError: a part of the results could not be had; the others are in the error.
         """
-        from kayrros_ext.merging import merged  # pyarrow is heavy
+        from kayrros_ext._results.merge import merged  # pyarrow is heavy
 
         fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, is_flat=False)
         parts: list[Results] = []
@@ -296,7 +296,7 @@ class Kayrros:
             KayrrosError: as for `results`; UsageError also for a path that can't be, or whose ending says no format.
             ExportError: the file can't be written.
         """
-        from kayrros_ext.export import parse_target, write
+        from kayrros_ext._export import parse_target, write
 
         target, wanted = parse_target(path), parse_dataset_id(dataset_id)
         fetch = self._fetch(wanted, (start, stop, assets), on_gap, progress, is_flat=True)
@@ -312,8 +312,8 @@ class Kayrros:
         *,
         is_flat: bool,
     ) -> "Fetch":
-        from kayrros_ext.fetching import Fetch, parse_on_gap
-        from kayrros_ext.progress import reporter
+        from kayrros_ext._progress import reporter
+        from kayrros_ext._results.fetch import Fetch, parse_on_gap
 
         return Fetch(
             self._door,
@@ -327,7 +327,7 @@ class Kayrros:
 
     @staticmethod
     def _parts(fetch: "Fetch") -> Iterator[Results]:
-        from kayrros_ext.merging import merged
+        from kayrros_ext._results.merge import merged
 
         unknown: set[str] = set()
         for part in fetch:

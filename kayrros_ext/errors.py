@@ -24,12 +24,23 @@ from typing import Any
 
 
 class KayrrosError(Exception):
-    """Base of all errors of this package: catch this one to catch them all."""
+    """Base class of all errors of this package. `str(error)` is what happened, followed by the hint.
+
+    Attributes:
+        hint: what to do next, as one sentence or two. May be empty.
+        hint_cli: the hint in terms of the command line, where that differs; else None.
+    """
+
+    hint: str = ""
+    hint_cli: str | None = None
 
     def __init__(self, text: str, /, **details: object) -> None:
         super().__init__(text)
-        # Into __dict__, where pickle finds them: errors travel between the processes of a pipeline.
+        # In __dict__, because pickle keeps that: errors travel between the processes of a pipeline.
         self.__dict__.update(details)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} {self.hint}".rstrip()
 
 
 class ConfigurationError(KayrrosError):
@@ -166,7 +177,7 @@ class MissingExtraError(KayrrosError, ImportError):
     """A call wants a package that an extra brings, and it is not installed.
 
     Attributes:
-        extra: name of the extra: `pip install "kayrros-client[extra]"`.
+        extra: name of the extra: `pip install "kayrros-ext[extra]"`.
     """
 
     extra: str

@@ -106,7 +106,7 @@ def python_pages() -> dict[str, str]:
     errors = [name for name in kayrros_ext.__all__ if is_error(getattr(kayrros_ext, name))]
     others = [name for name in kayrros_ext.__all__ if name not in {*errors, "Kayrros"}]
     operations = sorted(
-        path for path in (ROOT / "generated" / "kayrros_client" / "api").glob("*/*.py") if path.stem != "__init__"
+        path for path in (ROOT / "generated" / "kayrros_openapi" / "api").glob("*/*.py") if path.stem != "__init__"
     )
     return {
         "python/kayrros.md": page("Kayrros", ["kayrros_ext.Kayrros"]),
@@ -116,7 +116,7 @@ def python_pages() -> dict[str, str]:
             "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
         ),
         "python/client.md": page(
-            "The generated client", [f"kayrros_client.api.{path.parent.name}.{path.stem}" for path in operations]
+            "The generated client", [f"kayrros_openapi.api.{path.parent.name}.{path.stem}" for path in operations]
         ),
     }
 

@@ -1,4 +1,4 @@
-"""Make generated/kayrros_client from openapi.yaml. `make generate` runs it; `make check` runs it with --check.
+"""Make generated/kayrros_openapi from openapi.yaml. `make generate` runs it; `make check` runs it with --check.
 
 `make watch` names another spec with --spec: the text that it has looked at, whatever is being saved meanwhile.
 
@@ -68,7 +68,7 @@ def _uninterrupted() -> Iterator[None]:
 
 def _generate(folder: Path, spec: Path) -> None:
     """The whole of generated/ into an empty folder."""
-    package = folder / "kayrros_client"
+    package = folder / "kayrros_openapi"
     folder.mkdir(parents=True)
     tools = Path(sys.executable).parent
     generator = [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LOCKS = {
-    "base.txt": ["pyproject.toml"],  # what a user gets from `pip install kayrros-client`
+    "base.txt": ["pyproject.toml"],  # what a user gets from `pip install kayrros-ext`
     "dev.txt": ["pyproject.toml", "--group", "dev"],
     "node.txt": ["--group", "node"],
     "bench.txt": ["--group", "bench"],

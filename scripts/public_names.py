@@ -1,7 +1,7 @@
 """Public names that came and went between two versions: by griffe, what breaks the code of users, and what is new.
 
 Public is what an `__all__` of kayrros_ext lists, its own, that of testing or that of plots, with what hangs on it; all of
-kayrros_client, which is generated to be used; and what users call by a name that no `__all__` lists: extras, commands,
+kayrros_openapi, which is generated to be used; and what users call by a name that no `__all__` lists: extras, commands,
 entry points, and the fixtures of the pytest plugin.
 """
 
@@ -25,11 +25,11 @@ BREAKING = {
     griffe.BreakageKind.PARAMETER_CHANGED_REQUIRED,
     griffe.BreakageKind.PARAMETER_ADDED_REQUIRED,
 }
-GENERATED, LAYER = "kayrros_client", "kayrros_ext"
+GENERATED, LAYER = "kayrros_openapi", "kayrros_ext"
 
 
 def public_changes(before: Path, now: Path) -> list[Change]:
-    """What went and what came, between two checkouts. What is new in kayrros_client the changes of the spec tell."""
+    """What went and what came, between two checkouts. What is new in kayrros_openapi the changes of the spec tell."""
     old, new = _load(before), _load(now)
     was, names = _names(before, old), _names(now, new)
     found = list(_breakages(old[GENERATED], new[GENERATED]))

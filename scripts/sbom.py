@@ -1,4 +1,4 @@
-"""Write the SBOM of what a user gets, beside the wheel: dist/kayrros_client-VERSION.cdx.json, CycloneDX 1.6.
+"""Write the SBOM of what a user gets, beside the wheel: dist/kayrros_openapi-VERSION.cdx.json, CycloneDX 1.6.
 
 Run by `make dist`, in an environment that has cyclonedx-bom. It says what the lock says and no more: the same lock gives the
 same bytes, without a path of this machine or the address of a registry.
@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 LOCK = "requirements/base.txt"
-ROOT_NAME = "kayrros-client"
+ROOT_NAME = "kayrros-ext"
 
 
 def main() -> int:

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, settings
 from keyring.backend import KeyringBackend
 
 from kayrros_ext import Kayrros
-from kayrros_ext.retries import Retries
+from kayrros_ext._http.retry import Retries
 from kayrros_ext.testing import PrismMock, prism_mock
-from tests.leaks import PASSWORD, no_secret_leaks, pytest_runtest_makereport
-from tests.server import Platform, Server, serve
+from tests.support.leaks import PASSWORD, no_secret_leaks, pytest_runtest_makereport
+from tests.support.server import Platform, Server, serve
 
-pytest_plugins = ["tests.recording"]
+pytest_plugins = ["tests.support.recording"]
 __all__ = ["no_secret_leaks", "pytest_runtest_makereport"]  # pytest finds them here
 
 # Before anything of the suite runs, and for all that it starts: a keyring that holds nothing.

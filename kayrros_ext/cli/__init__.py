@@ -17,7 +17,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _NEEDED:
             raise
-        sys.stderr.write('The command kayrros needs an extra. Run: pip install "kayrros-client[cli]"\n')
+        sys.stderr.write('The command kayrros needs an extra. Run: pip install "kayrros-ext[cli]"\n')
         return 1
     except KeyboardInterrupt:  # while the modules are read, which takes a while on a cold disk
         sys.stderr.write("\nkayrros: interrupted\n")

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import attrs
 
+from kayrros_ext._auth.token_cache import TokenStore, store_of
+from kayrros_ext._config.profiles import DEFAULT_PROFILE, KEYS, Profile, load_profile, profile_names
+from kayrros_ext._config.settings import AUTH_URL, BASE_URL
+from kayrros_ext._secret import Secret
 from kayrros_ext.errors import ConfigurationError
-from kayrros_ext.profiles import DEFAULT_PROFILE, KEYS, Profile, load_profile, profile_names
-from kayrros_ext.secrets import Secret
-from kayrros_ext.settings import AUTH_URL, BASE_URL
-from kayrros_ext.token_cache import TokenStore, store_of
 
 
 class Setting(NamedTuple):

@@ -40,7 +40,7 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
     if asked:
         from importlib import metadata
 
-        print(f"kayrros-client {metadata.version('kayrros-client')}")
+        print(f"kayrros-ext {metadata.version('kayrros-ext')}")
         raise typer.Exit
 
 

@@ -11,8 +11,8 @@ from kayrros_ext.cli.seen import Kind, remember, resolve, suggested_collections,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kayrros_client.models import Collection, CollectionDataset
     from kayrros_ext.cli.accounts import Account
+    from kayrros_openapi.models import Collection, CollectionDataset
 
 app = typer.Typer()
 
@@ -115,7 +115,7 @@ def _named(account: "Account", kind: Kind, found: "Sequence[Collection | Collect
 
 def _moment(value: object) -> object:
     """Epoch milliseconds as a date, with the time where there is one; anything else as it is."""
-    from kayrros_ext.inputs import EPOCH, MILLISECOND
+    from kayrros_ext._inputs import EPOCH, MILLISECOND
 
     if not isinstance(value, int):
         return value

@@ -57,8 +57,8 @@ def plot(
 
     What was at FILE is replaced. Wants the extra `plots`.
     """
+    from kayrros_ext._results.convert import bring
     from kayrros_ext.cli.selection import Selection
-    from kayrros_ext.conversions import bring
     from kayrros_ext.plots import parse_target
 
     if every and asset:

@@ -86,8 +86,8 @@ def results(
     to row; the other formats, and files, have all of them. Endings of files: .parquet, .geoparquet, .csv, .json, .ndjson,
     .geojson; and .csv.gz and the like. What was at FILE is replaced, once the new file is whole.
     """
+    from kayrros_ext._export import parse_target
     from kayrros_ext.cli.selection import Selection
-    from kayrros_ext.export import parse_target
 
     if output and (form or run.json):
         raise UsageError(

@@ -4,8 +4,8 @@ import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
+from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextSink
 from kayrros_ext.cli.output import Table
-from kayrros_ext.export_text import CSV, JSON, NDJSON, Dialect, TextSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -100,7 +100,7 @@ def suggested_collections(incomplete: str) -> list[tuple[str, str]]:
 
 def _suggested(kind: Kind, incomplete: str) -> list[tuple[str, str]]:
     """Ids, each with its name, of whatever account: whose it is takes too long to find out between two keys."""
-    from kayrros_ext.token_cache import user_cache
+    from kayrros_ext._auth.token_cache import user_cache
 
     folder = user_cache()
     files = sorted((folder / "names").glob("*.json")) if folder else []
@@ -109,7 +109,7 @@ def _suggested(kind: Kind, incomplete: str) -> list[tuple[str, str]]:
 
 
 def _path(account: "Account") -> Path | None:
-    from kayrros_ext.token_cache import user_cache
+    from kayrros_ext._auth.token_cache import user_cache
 
     folder = user_cache()
     if folder is None:

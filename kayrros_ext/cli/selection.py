@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from kayrros_ext._inputs import EPOCH, MILLISECOND, parse_filter
 from kayrros_ext.errors import UsageError
-from kayrros_ext.inputs import EPOCH, MILLISECOND, parse_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kayrros_ext import Gap, Kayrros, Progress, Results
-    from kayrros_ext.fetching import OnGap
+    from kayrros_ext._results.fetch import OnGap
 
 
 class Selection:
@@ -58,7 +58,7 @@ class Selection:
 
     def to_file(self, path: Path, parts: "Iterator[Results]", dataset_id: str) -> None:
         """Write the parts to a file, and what is known of the request into its metadata."""
-        from kayrros_ext.export import write
+        from kayrros_ext._export import write
 
         about: dict[str, str] = {}
 

@@ -13,8 +13,8 @@ from kayrros_ext.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from kayrros_ext import Identity
+    from kayrros_ext._secret import Secret
     from kayrros_ext.cli.accounts import Account
-    from kayrros_ext.secrets import Secret
 
 app = typer.Typer()
 
@@ -71,8 +71,8 @@ def logout(run: Run) -> None:
 
     What the environment, the config file or netrc hold is yours, and stays.
     """
+    from kayrros_ext._config.keyring import Keyring
     from kayrros_ext.cli.accounts import kept_token
-    from kayrros_ext.keyrings import Keyring
 
     account = run.account()
     if account.email is None:
@@ -119,12 +119,12 @@ def config(run: Run) -> None:
     """
     import httpx
 
+    from kayrros_ext._auth.token_cache import user_cache
+    from kayrros_ext._config.credentials import from_netrc
+    from kayrros_ext._config.keyring import Keyring
+    from kayrros_ext._config.profiles import config_path
+    from kayrros_ext._config.settings import is_loopback
     from kayrros_ext.cli.accounts import kept_token
-    from kayrros_ext.credentials import from_netrc
-    from kayrros_ext.keyrings import Keyring
-    from kayrros_ext.profiles import config_path
-    from kayrros_ext.settings import is_loopback
-    from kayrros_ext.token_cache import user_cache
 
     account = run.account()
     rows = [("profile", account.profile, "--profile" if run.profile else _source("KAYRROS_PROFILE"))]
@@ -165,7 +165,7 @@ def _asked_for_email() -> str:
 
 
 def _password(*, from_stdin: bool) -> "Secret":
-    from kayrros_ext.secrets import Secret
+    from kayrros_ext._secret import Secret
 
     if from_stdin:
         found = sys.stdin.readline().rstrip("\r\n")
@@ -194,14 +194,14 @@ def _check_profile(account: "Account", email: str) -> None:
 
 
 def _keep_password(email: str, password: "Secret") -> bool:
-    from kayrros_ext.keyrings import Keyring
+    from kayrros_ext._config.keyring import Keyring
 
     return Keyring().keep_account(email, password)
 
 
 def _keep_account(run: Run, account: "Account", values: dict[str, str]) -> None:
+    from kayrros_ext._config.profiles import config_path
     from kayrros_ext.cli.profile_file import write_profile
-    from kayrros_ext.profiles import config_path
 
     path = config_path()
     if path is None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from kayrros_ext.conversions import bring
+from kayrros_ext._files import TODO, whole_or_not_at_all
+from kayrros_ext._results.convert import bring
 from kayrros_ext.errors import ExportError, UsageError
-from kayrros_ext.files import TODO, whole_or_not_at_all
 from kayrros_ext.plots.words import refuse
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 
 import attrs
 
+from kayrros_ext._inputs import MAX_MS, MIN_MS
 from kayrros_ext.errors import UsageError
-from kayrros_ext.inputs import MAX_MS, MIN_MS
 from kayrros_ext.testing.messages import Request
 
 Inclusive = Literal["both", "left", "right", "neither"]

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import attrs
 import httpx
 
-from kayrros_ext.settings import AUTH_URL, BASE_URL
+from kayrros_ext._config.settings import AUTH_URL, BASE_URL
 from kayrros_ext.testing.accounts import Account, Tokens
 from kayrros_ext.testing.checks import (
     Inclusive,

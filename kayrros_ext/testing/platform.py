@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
+from kayrros_ext._config.settings import AUTH_URL, BASE_URL
+from kayrros_ext._http.retry import DEFAULT_COUNT, Retries
 from kayrros_ext.client import Kayrros
 from kayrros_ext.errors import UsageError
-from kayrros_ext.retries import DEFAULT_COUNT, Retries
-from kayrros_ext.settings import AUTH_URL, BASE_URL
 from kayrros_ext.testing.accounts import EMAIL, PASSWORD
 from kayrros_ext.testing.checks import Inclusive, read_inclusive
 from kayrros_ext.testing.faults import Fault, Rule, at_random

@@ -9,7 +9,7 @@ try:
     import pytest
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        'The fixtures need pytest. Install the extra: pip install "kayrros-client[testing]". The fake itself, '
+        'The fixtures need pytest. Install the extra: pip install "kayrros-ext[testing]". The fake itself, '
         "kayrros_ext.testing.Platform, needs no extra.",
         name=missing.name,
     ) from missing

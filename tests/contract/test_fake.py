@@ -16,12 +16,12 @@ import pytest
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import Platform, PrismMock
 from kayrros_ext.testing.operations import OPERATIONS
-from tests.contract.calls import arguments, modules
-from tests.contract.reference import SCHEMAS
-from tests.contract.servers import KNOWN, connect_to, examples_of_the_spec, host, prefer
 from tests.contract.test_spec import METHODS, SPEC, named, operations, resolve
-from tests.contract.traffic import response_problems
-from tests.recording import Traffic
+from tests.support.calls import arguments, modules
+from tests.support.recording import Traffic
+from tests.support.reference import SCHEMAS
+from tests.support.servers import KNOWN, connect_to, examples_of_the_spec, host, prefer
+from tests.support.traffic import response_problems
 
 IDS = {name: example["id"] for name, example in named("getDatasetMetadata").items()}
 [FILTER] = operations()["getDatasetResults"]["requestBody"]["content"]["application/json"]["examples"].values()

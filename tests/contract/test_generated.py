@@ -11,9 +11,9 @@ from typing import cast
 
 import pytest
 
-from kayrros_ext.calls import Operation, operation_id
-from tests.contract.calls import modules
+from kayrros_ext._http.calls import Operation, operation_id
 from tests.contract.test_spec import operations
+from tests.support.calls import modules
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "generated").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
@@ -48,11 +48,11 @@ def test_the_committed_client_is_what_the_spec_gives(checkout: Path) -> None:
 
 def test_an_edit_of_the_generated_code_is_seen(checkout: Path) -> None:
     """The file is named, with what to do; generating takes the edit away."""
-    file = checkout / "generated" / "kayrros_client" / "types.py"
+    file = checkout / "generated" / "kayrros_openapi" / "types.py"
     file.write_text(file.read_text() + "\nEDITED = True\n")
     check = generate(checkout, "--check")
     assert 1 == check.returncode
-    assert "kayrros_client/types.py" in check.stdout
+    assert "kayrros_openapi/types.py" in check.stdout
     assert "make generate" in check.stdout
     generate(checkout)
     assert "EDITED" not in file.read_text()
@@ -60,7 +60,7 @@ def test_an_edit_of_the_generated_code_is_seen(checkout: Path) -> None:
 
 def test_a_file_that_does_not_belong_is_seen_and_disappears(checkout: Path) -> None:
     """Wherever it is."""
-    strays = [checkout / "generated" / "kayrros_client" / "stray.py", checkout / "generated" / "stray.txt"]
+    strays = [checkout / "generated" / "kayrros_openapi" / "stray.py", checkout / "generated" / "stray.txt"]
     for stray in strays:
         stray.write_text("x = 1\n")
     assert 1 == generate(checkout, "--check").returncode
@@ -79,7 +79,7 @@ def test_a_change_of_the_spec_alone_is_seen(checkout: Path) -> None:
 
 def test_a_warning_of_the_generator_is_an_error(checkout: Path) -> None:
     """An answer that it would drop stops it, and nothing is written."""
-    (checkout / "codegen.yaml").write_text("package_name_override: kayrros_client\npost_hooks: []\n")
+    (checkout / "codegen.yaml").write_text("package_name_override: kayrros_openapi\npost_hooks: []\n")
     before = contents(checkout)
     done = generate(checkout)
     assert 1 == done.returncode
@@ -116,4 +116,4 @@ def test_an_operation_is_there_sync_and_async(name: str) -> None:
 def test_both_packages_carry_types() -> None:
     """PEP 561."""
     assert (ROOT / "kayrros_ext" / "py.typed").is_file()
-    assert (ROOT / "generated" / "kayrros_client" / "py.typed").is_file()
+    assert (ROOT / "generated" / "kayrros_openapi" / "py.typed").is_file()

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from kayrros_ext.inputs import MAX_MS, MIN_MS
-from tests.contract.reference import (
+from kayrros_ext._inputs import MAX_MS, MIN_MS
+from tests.contract.test_spec import SPEC, operations, resolve
+from tests.support.reference import (
     ANSWERS,
     HOSTS,
     LABELS,
@@ -24,7 +25,6 @@ from tests.contract.reference import (
     SHARED_OPTIONS,
     TAGS,
 )
-from tests.contract.test_spec import SPEC, operations, resolve
 
 FIELDS: dict[str, dict[str, Any]] = {
     name: schema.get("properties", {}) for name, schema in SPEC["components"]["schemas"].items()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.schemathesis_run import MODE, OFF, unknown
-from tests.checkout import OPERATION, SMALL
 from tests.contract.test_spec import operations
+from tests.support.checkout import OPERATION, SMALL
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,15 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from kayrros_client.types import Response
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import PrismMock
-from tests.contract.calls import arguments, as_json, is_typed, modules, moments_alike
-from tests.contract.servers import bring_about, connect_to, examples_of_the_spec, matrix, prefer
+from kayrros_openapi.types import Response
 from tests.contract.test_spec import operations, resolve
-from tests.contract.traffic import response_problems
-from tests.recording import Traffic
-from tests.server import RESULTS
+from tests.support.calls import arguments, as_json, is_typed, modules, moments_alike
+from tests.support.recording import Traffic
+from tests.support.server import RESULTS
+from tests.support.servers import bring_about, connect_to, examples_of_the_spec, matrix, prefer
+from tests.support.traffic import response_problems
 
 
 def call_sync(kayrros: Kayrros, name: str) -> Response[Any]:

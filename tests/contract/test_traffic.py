@@ -1,4 +1,4 @@
-"""The traffic of the whole suite is the contract, by tests.recording; here is that it sees all of it, and what is wrong."""
+"""The recorder of tests/support/recording.py sees all traffic, and reports what breaks the contract."""
 
 import asyncio
 import re
@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kayrros_client.api.datasets import get_dataset_results
 from kayrros_ext import AccessDeniedError, Kayrros, LoginError, NotFoundError
-from kayrros_ext.inputs import parse_dataset_id
+from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_ext.testing.operations import OPERATIONS
-from tests.recording import Traffic
-from tests.server import DATASET
+from kayrros_openapi.api.datasets import get_dataset_results
+from tests.support.recording import Traffic
+from tests.support.server import DATASET
 
 ROOT = Path(__file__).parents[2]
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -105,12 +105,12 @@ import asyncio
 import http.client
 import httpx
 import pytest
-from kayrros_client.api.datasets import get_dataset_metadata
+from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_ext import Kayrros, KayrrosError
-from kayrros_ext.inputs import parse_dataset_id
-from kayrros_ext.settings import USER_AGENT
+from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext._config.settings import USER_AGENT
 from kayrros_ext.testing import Fault, Platform
-from tests.server import DATASET, METADATA, RESULTS
+from tests.support.server import DATASET, METADATA, RESULTS
 
 @pytest.fixture(params=["inside", "served"])
 def platform(request):
@@ -250,7 +250,18 @@ def test_bad_reason(platform):
 def test_what_is_planted_is_caught(tmp_path: Path) -> None:
     """A violation of either side fails its test, and says which; a fault, and the junk that a test sends, fail none."""
     (tmp_path / "test_planted.py").write_text(PLANTED)
-    options = ["-q", "-rA", "-p", "tests.recording", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error"]
+    options = [
+        "-q",
+        "-rA",
+        "-p",
+        "tests.support.recording",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:schemathesis",
+        "-W",
+        "error",
+    ]
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     outcomes = Counter(re.findall(r"^([A-Z]+) \S*::test_(good|bad|late)", done.stdout, re.MULTILINE))

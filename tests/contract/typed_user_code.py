@@ -7,10 +7,11 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from kayrros_client import Client
-from kayrros_client.api.authentication import login
-from kayrros_client.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
-from kayrros_client.models import (
+from kayrros_ext import APIError, Kayrros, KayrrosError, Results
+from kayrros_openapi import Client
+from kayrros_openapi.api.authentication import login
+from kayrros_openapi.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
+from kayrros_openapi.models import (
     AssetResult,
     DatasetMetadata,
     Error,
@@ -19,8 +20,7 @@ from kayrros_client.models import (
     ProcessingResultTimeSeries,
     SharedOption,
 )
-from kayrros_client.types import File, Response, Unset
-from kayrros_ext import APIError, Kayrros, KayrrosError, Results
+from kayrros_openapi.types import File, Response, Unset
 
 DATASET = UUID("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
 

@@ -18,9 +18,9 @@ import pytest
 from kayrros_ext.cli.exits import MEANING
 from kayrros_ext.cli.reference import reference
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
-from tests.checkout import ROOT
-from tests.command import KAYRROS, Command, Inside
-from tests.leaks import PASSWORD
+from tests.support.checkout import ROOT
+from tests.support.command import KAYRROS, Command, Inside
+from tests.support.leaks import PASSWORD
 
 TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 OTHER = "7d3c1a52-0000-4c7e-9a46-0b8f5c2e91d4"
@@ -540,7 +540,7 @@ def test_without_the_extra_one_line_says_what_to_install(missing: str, kayrros: 
         check=False,
     )
     assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
-    assert 'pip install "kayrros-client[cli]"' in done.stderr
+    assert 'pip install "kayrros-ext[cli]"' in done.stderr
 
 
 def test_bash_completes_commands_and_ids_that_were_listed(kayrros: Command, inside: Inside) -> None:
@@ -568,4 +568,4 @@ def test_it_runs_as_a_module_too(kayrros: Command) -> None:
         text=True,
         check=False,
     )
-    assert re.fullmatch(r"kayrros-client \d+\.\d+\.\d+\S*\n", done.stdout)
+    assert re.fullmatch(r"kayrros-ext \d+\.\d+\.\d+\S*\n", done.stdout)

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from kayrros_ext.testing import Platform
-from tests.checkout import ROOT
-from tests.pages import PAGES, Block, blocks
+from tests.support.checkout import ROOT
+from tests.support.pages import PAGES, Block, blocks
 
 # The README runs on the mock (test_habits.py), and what is a file of tests is one (test_testing.py).
 PYTHON = [

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import EXAMPLE, FIELD, OPERATION, PYTHON, VALUE, copy_checkout, edit, run
+from tests.support.checkout import EXAMPLE, FIELD, OPERATION, PYTHON, VALUE, copy_checkout, edit, run
 
 # What a user would write the next day; it runs on the copy's packages alone.
 USE = """
 import asyncio, json, pathlib, sys
-import kayrros_client
-from kayrros_client.api.datasets import get_dataset_metadata, get_test_asset
-from kayrros_client.models import AssetResult, SharedOption
+import kayrros_openapi
+from kayrros_openapi.api.datasets import get_dataset_metadata, get_test_asset
+from kayrros_openapi.models import AssetResult, SharedOption
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import prism_mock
 
@@ -25,7 +25,7 @@ with prism_mock() as mock, Kayrros(token="t", base_url=mock.url, auth_url=mock.u
     assert all(isinstance(asset, AssetResult) for answer in answers for asset in answer)
     metadata = kayrros.metadata("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
     print(json.dumps({
-        "package": kayrros_client.__file__,
+        "package": kayrros_openapi.__file__,
         "assets": [[asset.asset_id for asset in answer] for answer in answers],
         "nickname": metadata.nickname,
         "open": SharedOption.OPEN.value,
@@ -139,4 +139,4 @@ def test_a_field_that_goes_fails_the_right_checks(checkout: Path) -> None:
     generated = run(checkout, PYTHON, "scripts/generate.py", "--check")
     assert 1 == generated.returncode
     assert "generated/ is not what openapi.yaml gives" in generated.stdout
-    assert "kayrros_client/models/dataset_metadata.py" in generated.stdout
+    assert "kayrros_openapi/models/dataset_metadata.py" in generated.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kayrros_ext.testing import PrismMock
-from tests.server import DATASET
+from tests.support.server import DATASET
 
 ROOT = Path(__file__).parents[2]
 # Kept by setup: the base install, so that no test needs a network.
@@ -19,9 +19,9 @@ WHEELS = Path(sys.prefix) / "wheels"
 
 USE = f"""
 import logging, pathlib, sys
-import kayrros_client, kayrros_ext
+import kayrros_openapi, kayrros_ext
 from kayrros_ext import Kayrros
-for package in (kayrros_client, kayrros_ext):
+for package in (kayrros_openapi, kayrros_ext):
     assert pathlib.Path(sys.prefix) in pathlib.Path(package.__file__).parents, package.__file__
 with Kayrros() as kayrros:
     print(kayrros.metadata("{DATASET}").name)
@@ -34,7 +34,7 @@ with platform.connect() as kayrros:
 try:
     import kayrros_ext.testing.plugin
 except ModuleNotFoundError as error:
-    print("kayrros-client[testing]" in str(error))
+    print("kayrros-ext[testing]" in str(error))
 """
 
 
@@ -53,8 +53,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_two_typed_packages_and_nothing_else(wheel: Path) -> None:
     """No tests, no scripts, no spec tools."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"kayrros_client", "kayrros_ext"} == {name.partition("/")[0] for name in names if ".dist-info" not in name}
-    assert {"kayrros_client/py.typed", "kayrros_ext/py.typed"} <= set(names)
+    assert {"kayrros_openapi", "kayrros_ext"} == {name.partition("/")[0] for name in names if ".dist-info" not in name}
+    assert {"kayrros_openapi/py.typed", "kayrros_ext/py.typed"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     [points] = [name for name in names if name.endswith("entry_points.txt")]
     assert "[pytest11]\nkayrros = kayrros_ext.testing.plugin" in zipfile.ZipFile(wheel).read(points).decode()

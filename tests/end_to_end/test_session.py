@@ -7,11 +7,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_client.models import DatasetMetadata, SharedOption
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import PrismMock
+from kayrros_openapi.models import DatasetMetadata, SharedOption
 from tests.contract.test_spec import named
-from tests.server import DATASET
+from tests.support.server import DATASET
 
 
 def test_from_a_collection_to_a_dataset(kayrros: Kayrros) -> None:

@@ -128,5 +128,5 @@ def test_without_pytest_the_fixtures_say_what_to_install(tmp_path: Path) -> None
     """And the fake itself works."""
     code = "import sys; sys.modules['pytest'] = None\n"
     done = run(tmp_path, "-c", code + "import kayrros_ext.testing.plugin")
-    assert 'pip install "kayrros-client[testing]"' in done.stderr
+    assert 'pip install "kayrros-ext[testing]"' in done.stderr
     assert 0 == run(tmp_path, "-c", code + "from kayrros_ext.testing import Platform; Platform().generate()").returncode

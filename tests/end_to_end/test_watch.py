@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from scripts.watch import undisturbed
-from tests.checkout import EXAMPLE, FIELD, PYTHON, VALUE, edit, environment, run, small_checkout
-from tests.server import METADATA
+from tests.support.checkout import EXAMPLE, FIELD, PYTHON, VALUE, edit, environment, run, small_checkout
+from tests.support.server import METADATA
 
 LIMIT_S = 100  # ends a test that hangs, before its own limit does; it says nothing of speed
 # In place of the contract tests, which read the real spec: a test of an operation, with the client that was generated.
 CONTRACT = """
 import pytest
-from kayrros_client.models import DatasetMetadata
+from kayrros_openapi.models import DatasetMetadata
 
 @pytest.mark.parametrize("name", ["getDatasetMetadata", "getDatasetResults"])
 def test_operation(name):
@@ -105,7 +105,7 @@ def test_a_save_is_followed_and_a_broken_one_is_not(watch: Watch) -> None:
     watch.until("testing getDatasetMetadata$")
     watch.until("tests passed")
 
-    client = watch.spec.parent / "generated" / "kayrros_client" / "models" / "dataset_metadata.py"
+    client = watch.spec.parent / "generated" / "kayrros_openapi" / "models" / "dataset_metadata.py"
     written = client.read_bytes()
     assert b"nickname" in written
 

@@ -12,9 +12,6 @@ import httpcore
 import httpx
 import pytest
 
-from kayrros_client.api.datasets import get_dataset_metadata
-from kayrros_client.models import SharedOption
-from kayrros_client.types import UNSET
 from kayrros_ext import (
     AccessDeniedError,
     APIError,
@@ -28,8 +25,11 @@ from kayrros_ext import (
     UnauthorizedError,
     UsageError,
 )
-from kayrros_ext.retries import Retries
-from tests.server import DATASET, DOWNLOAD, METADATA, RESULTS, Answer, Platform, Server, as_json
+from kayrros_ext._http.retry import Retries
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from kayrros_openapi.models import SharedOption
+from kayrros_openapi.types import UNSET
+from tests.support.server import DATASET, DOWNLOAD, METADATA, RESULTS, Answer, Platform, Server, as_json
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]

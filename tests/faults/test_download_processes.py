@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT, environment
-from tests.files import CONTENT, HALF, SHA256, File
-from tests.server import DATASET, Answering, Server
+from tests.support.checkout import ROOT, environment
+from tests.support.files import CONTENT, HALF, SHA256, File
+from tests.support.server import DATASET, Answering, Server
 
 Start = Callable[[Answering], Server]
 
@@ -19,7 +19,7 @@ Start = Callable[[Answering], Server]
 _CODE = """
 import os, resource, signal, sys
 from kayrros_ext import Kayrros, KayrrosError
-from kayrros_ext.parts import Part
+from kayrros_ext._download.partial import Part
 
 url, directory, limit, event = sys.argv[1:]
 written = Part.write

@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from kayrros_ext import APIError, ContractError, DownloadError, Kayrros, TransportError, UsageError
-from kayrros_ext.files import move
-from kayrros_ext.parts import About, Part, new_part
-from kayrros_ext.retries import Retries
-from tests.files import CONTENT, HALF, NAME, SHA256, TAG, File
-from tests.server import DATASET, Answer, Answering, Request, Server
+from kayrros_ext._download.partial import About, Part, new_part
+from kayrros_ext._files import move
+from kayrros_ext._http.retry import Retries
+from tests.support.files import CONTENT, HALF, NAME, SHA256, TAG, File
+from tests.support.server import DATASET, Answer, Answering, Request, Server
 
 Start = Callable[[Answering], Server]
 Get = Callable[..., Kayrros]

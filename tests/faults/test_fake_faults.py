@@ -12,13 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from kayrros_client.api.datasets import get_dataset_metadata, get_dataset_results
-from kayrros_client.models import DatasetMetadata
 from kayrros_ext import APIError, ContractError, Kayrros, KayrrosError, MockError, TransportError
-from kayrros_ext.inputs import parse_dataset_id
-from kayrros_ext.settings import BASE_URL
+from kayrros_ext._config.settings import BASE_URL
+from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform, StaticFile
-from tests.server import DATASET
+from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
+from kayrros_openapi.models import DatasetMetadata
+from tests.support.server import DATASET
 
 ID = parse_dataset_id(DATASET)
 METADATA, RESULTS = "getDatasetMetadata", "getDatasetResults"

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pytest
 
 from kayrros_ext import APIError, ContractError, GapError, Kayrros, Progress, Results, TransportError, UsageError
-from kayrros_ext.merging import in_order, taken_in_slices
+from kayrros_ext._results.merge import in_order, taken_in_slices
 from kayrros_ext.testing import Dataset, Fault, Platform, Request
-from tests.server import DATASET, RESULTS, Answer, Server, as_json
+from tests.support.server import DATASET, RESULTS, Answer, Server, as_json
 
 Row = tuple[Any, ...]
 HOUR = timedelta(hours=1)
@@ -140,7 +140,7 @@ def test_assets_too_many_for_a_small_answer_come_all_the_same(
     platform: Platform, kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each answer names them all, so no range of time makes it small; also where they can't be told apart by id."""
-    monkeypatch.setattr("kayrros_ext.fetching.FLAT_BODY", 50_000)
+    monkeypatch.setattr("kayrros_ext._results.fetch.FLAT_BODY", 50_000)
     dataset = platform.generate(assets=400, dates=2, metrics=["m"])
     assert 800 == sum(part.table.num_rows for part in kayrros.iter_results(dataset.id))
     dataset.metadata["asset_count"] = 401
@@ -216,7 +216,7 @@ def test_order_where_one_array_can_not_hold_all_lists(
     platform: Platform, dataset: Dataset, kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that are put in order slice by slice, as beyond 2 GiB of categories, are the same rows in the same order."""
-    monkeypatch.setattr("kayrros_ext.merging.SLICE", 1000)
+    monkeypatch.setattr("kayrros_ext._results.merge.SLICE", 1000)
     table = kayrros.results(dataset.id).table
     order = pc.sort_indices(table, [("value", "descending")])
     found = taken_in_slices(table, order)

@@ -13,13 +13,13 @@ import httpx
 import pytest
 import trio
 
-from kayrros_client.api.authentication import login
-from kayrros_client.api.datasets import get_dataset_metadata
-from kayrros_client.models import DatasetMetadata, LoginReply, LoginRequest
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
-from kayrros_ext.inputs import parse_dataset_id
-from tests.leaks import PASSWORD, TOKEN, ours, shows_a_secret
-from tests.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
+from kayrros_ext._inputs import parse_dataset_id
+from kayrros_openapi.api.authentication import login
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from kayrros_openapi.models import DatasetMetadata, LoginReply, LoginRequest
+from tests.support.leaks import PASSWORD, TOKEN, ours, shows_a_secret
+from tests.support.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
@@ -474,4 +474,4 @@ def test_the_client_sends_its_own_name(platform: Platform, start: Start, connect
     """Kayrros can tell who calls."""
     server = start(platform)
     connect(server).metadata(DATASET)
-    assert all(request.headers["user-agent"].startswith("kayrros-client/") for request in server.requests)
+    assert all(request.headers["user-agent"].startswith("kayrros-ext/") for request in server.requests)

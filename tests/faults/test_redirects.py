@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kayrros_ext import APIError, Kayrros, TransportError
-from tests.files import CONTENT, HALF, File
-from tests.server import DATASET, DOWNLOAD, Answer, Answering, Request, Server
+from tests.support.files import CONTENT, HALF, File
+from tests.support.server import DATASET, DOWNLOAD, Answer, Answering, Request, Server
 
 Start = Callable[[Answering], Server]
 ELSEWHERE = pytest.mark.off_contract("a redirect leads to what is no operation")

@@ -9,8 +9,6 @@ import attrs
 import httpx
 import pytest
 
-from kayrros_client.api.datasets import get_dataset_metadata
-from kayrros_client.models import DatasetMetadata, Error
 from kayrros_ext import (
     AccessDeniedError,
     APIError,
@@ -24,10 +22,12 @@ from kayrros_ext import (
     TransportError,
     UsageError,
 )
-from kayrros_ext.inputs import parse_dataset_id
-from kayrros_ext.retries import retry_after_s
+from kayrros_ext._http.retry import retry_after_s
+from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
-from tests.server import DATASET, METADATA, Answer, Server, as_json
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from kayrros_openapi.models import DatasetMetadata, Error
+from tests.support.server import DATASET, METADATA, Answer, Server, as_json
 
 ID = parse_dataset_id(DATASET)
 

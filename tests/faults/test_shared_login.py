@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kayrros_client.api.collections import list_collections
 from kayrros_ext import Kayrros, LoginError
-from kayrros_ext.auth import KayrrosAuth
-from kayrros_ext.settings import Settings
+from kayrros_ext._auth.login import KayrrosAuth
+from kayrros_ext._auth.token_cache import FileTokens, open_store
+from kayrros_ext._config.settings import Settings
 from kayrros_ext.testing import Fault, Platform
-from kayrros_ext.token_cache import FileTokens, open_store
+from kayrros_openapi.api.collections import list_collections
 
 pytestmark = [
     pytest.mark.holds_secrets("cache/tokens/*.json"),
@@ -35,7 +35,7 @@ with Kayrros() as kayrros:
 """
 LOCK = """
 import pathlib, sys
-from kayrros_ext.token_cache import FileTokens
+from kayrros_ext._auth.token_cache import FileTokens
 store = FileTokens(pathlib.Path(sys.argv[1]), sys.argv[2])
 print(store.try_lock(), flush=True)
 sys.stdin.readline()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from kayrros_ext import Kayrros, TransportError
-from kayrros_ext.retries import Retries
-from tests.files import CONTENT
-from tests.leaks import PASSWORD
-from tests.server import DATASET
+from kayrros_ext._http.retry import Retries
+from tests.support.files import CONTENT
+from tests.support.leaks import PASSWORD
+from tests.support.server import DATASET
 
 # Of what is sent, a piece a time; each is on its way before the next.
 Pieces = list[bytes]

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from kayrros_client.api.datasets import get_dataset_metadata
-from kayrros_client.models import DatasetMetadata
 from kayrros_ext import ConfigurationError, Kayrros, Retries, TransportError
-from kayrros_ext.inputs import parse_dataset_id
-from tests.authorities import Authority
-from tests.leaks import PASSWORD, ours
-from tests.proxies import proxy
-from tests.server import DATASET, LOGIN, METADATA, Platform, Server
+from kayrros_ext._inputs import parse_dataset_id
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from kayrros_openapi.models import DatasetMetadata
+from tests.support.authorities import Authority
+from tests.support.leaks import PASSWORD, ours
+from tests.support.proxies import proxy
+from tests.support.server import DATASET, LOGIN, METADATA, Platform, Server
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]

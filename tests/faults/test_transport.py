@@ -18,15 +18,15 @@ from typing import Any
 import attrs
 import pytest
 
-from kayrros_client.api.datasets import get_dataset_metadata
-from kayrros_client.models import DatasetMetadata
 from kayrros_ext import APIError, ContractError, Kayrros, LoginError, Retries, TransportError
-from kayrros_ext.inputs import parse_dataset_id
+from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_ext.testing.messages import Request
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from kayrros_openapi.models import DatasetMetadata
 from tests.faults.test_streams import sending
-from tests.server import DATASET, METADATA, Answer, Server, as_json
-from tests.server import Request as Seen
+from tests.support.server import DATASET, METADATA, Answer, Server, as_json
+from tests.support.server import Request as Seen
 
 ID = parse_dataset_id(DATASET)
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -241,7 +241,7 @@ def test_a_connection_that_can_not_be_looked_into_is_not_used_again(
     for _ in range(2):
         kayrros.metadata(DATASET)
     assert 1 == len(set(connections))
-    monkeypatch.setattr("kayrros_ext.surplus._INSIDE", ())
+    monkeypatch.setattr("kayrros_ext._http.surplus._INSIDE", ())
     for _ in range(2):
         kayrros.metadata(DATASET)
     assert 2 == len(set(connections))
@@ -276,7 +276,7 @@ BOMB = """
 import sys
 from pathlib import Path
 from kayrros_ext import ContractError, Kayrros, LoginError
-import kayrros_ext.calls
+import kayrros_ext._http.calls
 
 def held(name):
     lines = Path("/proc/self/status").read_text().splitlines()

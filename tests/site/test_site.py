@@ -9,7 +9,7 @@ import pytest
 
 from scripts.docs import SITE
 from scripts.docs_rest import operations
-from tests.checkout import ROOT
+from tests.support.checkout import ROOT
 
 pytestmark = pytest.mark.site
 

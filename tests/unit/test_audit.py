@@ -11,11 +11,11 @@ from scripts import audit, sbom
 LOCK = """anyio==4.1 \\
     --hash=sha256:ab
     # via
-    #   kayrros-client (pyproject.toml)
+    #   kayrros-ext (pyproject.toml)
     #   httpx
 httpx==1.0 ; python_version > "3" \\
     --hash=sha256:cd
-    # via kayrros-client (pyproject.toml)
+    # via kayrros-ext (pyproject.toml)
 """
 
 

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from kayrros_ext import LoginError
-from kayrros_ext.auth import FRESH_S, KayrrosAuth
-from kayrros_ext.secrets import Secret
-from kayrros_ext.settings import Settings
-from kayrros_ext.token_cache import Kept
-from tests.leaks import PASSWORD
+from kayrros_ext._auth.login import FRESH_S, KayrrosAuth
+from kayrros_ext._auth.token_cache import Kept
+from kayrros_ext._config.settings import Settings
+from kayrros_ext._secret import Secret
+from tests.support.leaks import PASSWORD
 from tests.unit.test_tokens import jwt
 
 DATA = "https://data.example/v1/thing"

@@ -14,8 +14,8 @@ from kayrros_ext.cli.app import run
 from kayrros_ext.cli.exits import FAILED, line
 from kayrros_ext.cli.profile_file import write_profile
 from kayrros_ext.testing import Platform, StaticFile
-from tests.keyrings import Working
-from tests.leaks import PASSWORD
+from tests.support.keyrings import Working
+from tests.support.leaks import PASSWORD
 
 
 def test_a_login_on_demand_takes_the_place_of_the_token() -> None:
@@ -65,7 +65,7 @@ def test_a_login_keeps_the_password_in_the_keyring_and_a_logout_takes_it_out(
         assert 0 == run(["login", "--email", "canary@example.com"])
         monkeypatch.delenv("KAYRROS_PASSWORD")
         monkeypatch.delenv("KAYRROS_EMAIL")
-        assert {("kayrros-client", "canary@example.com"): PASSWORD} == keyring.held
+        assert {("kayrros-ext", "canary@example.com"): PASSWORD} == keyring.held
         assert 0 == run(["collections"])
         assert 0 == run(["logout"])
         assert {} == keyring.held

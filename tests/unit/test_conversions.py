@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kayrros_ext import Results, UsageError
-from kayrros_ext.export import ENDINGS
+from kayrros_ext._export import ENDINGS
 
 TANK: dict[str, Any] = {
     "asset_id": "t1",
@@ -112,7 +112,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 from kayrros_ext import MissingExtraError, Results
-from kayrros_ext.export import ENDINGS, write
+from kayrros_ext._export import ENDINGS, write
 
 body = b'{"assets": [{"results": [{"value_date": "2024-01-01", "metrics": [{"name": "v", "value": 1}]}], "asset_id": "a"}]}'
 results = Results.from_json(body)
@@ -148,7 +148,7 @@ except MissingExtraError as error:
 """,
     )
     assert said.startswith(f"{extra} ")
-    assert f'pip install "kayrros-client[{extra}]"' in said
+    assert f'pip install "kayrros-ext[{extra}]"' in said
     assert module in said
 
 

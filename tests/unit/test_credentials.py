@@ -18,12 +18,12 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from kayrros_ext import ConfigurationError, Identity, Kayrros, UnauthorizedError
-from kayrros_ext.credentials import Found, find
-from kayrros_ext.keyrings import Keyring
-from kayrros_ext.settings import Settings
+from kayrros_ext._config.credentials import Found, find
+from kayrros_ext._config.keyring import Keyring
+from kayrros_ext._config.settings import Settings
 from kayrros_ext.testing import Platform
-from tests.keyrings import Locked, Silent, Working
-from tests.leaks import PASSWORD, TOKEN
+from tests.support.keyrings import Locked, Silent, Working
+from tests.support.leaks import PASSWORD, TOKEN
 from tests.unit.test_tokens import jwt
 
 pytestmark = pytest.mark.holds_secrets("config.toml", "elsewhere.toml", "netrc", "tokens/*.json", "cache/tokens/*.json")

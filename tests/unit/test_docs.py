@@ -2,7 +2,7 @@
 
 import re
 
-from tests.checkout import ROOT
+from tests.support.checkout import ROOT
 
 TEXT = (ROOT / "docs" / "reliability.md").read_text("utf-8")
 FILES = dict(re.findall(r"`(\w)`(?:\s+is)?\s+`(tests/\w+/\w+\.py)`", TEXT))

@@ -23,8 +23,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kayrros_ext import ExportError, Results, UsageError, export_parquet
-from kayrros_ext.export import ENDINGS, parse_target, write
+from kayrros_ext import ExportError, Results, UsageError
+from kayrros_ext._export import ENDINGS, parse_target, write
+from kayrros_ext._export import parquet as export_parquet
 
 DATASET = UUID("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
 ASSET: dict[str, Any] = {
@@ -396,7 +397,7 @@ import json, random, resource, sys
 from pathlib import Path
 from uuid import uuid4
 from kayrros_ext import ExportError, Results
-from kayrros_ext.export import write
+from kayrros_ext._export import write
 
 def part():
     metrics = [{"name": "v", "value": random.random()} for _ in range(5000)]
@@ -490,6 +491,6 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 def test_nobody_pays_for_arrow_before_the_first_part(tmp_path: Path) -> None:
     """To look at a path takes no pyarrow."""
-    use = "from kayrros_ext.export import parse_target; parse_target('a.csv')"
+    use = "from kayrros_ext._export import parse_target; parse_target('a.csv')"
     code = f"import sys; {use}; sys.exit('pyarrow' in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode

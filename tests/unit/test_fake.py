@@ -10,7 +10,6 @@ from uuid import UUID
 import httpx
 import pytest
 
-from kayrros_client.api.datasets import get_dataset_results
 from kayrros_ext import (
     AccessDeniedError,
     APIError,
@@ -20,12 +19,13 @@ from kayrros_ext import (
     UnauthorizedError,
     UsageError,
 )
-from kayrros_ext.inputs import parse_dataset_id
-from kayrros_ext.settings import AUTH_URL, BASE_URL
+from kayrros_ext._config.settings import AUTH_URL, BASE_URL
+from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Platform, StaticFile
 from kayrros_ext.testing.checks import Window
 from kayrros_ext.testing.messages import Request
-from tests.server import DATASET, LOGIN
+from kayrros_openapi.api.datasets import get_dataset_results
+from tests.support.server import DATASET, LOGIN
 
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
 VALUES: Any = {name: {day: {"m": float(place)} for place, day in enumerate(DAYS)} for name in ("a", "b", "ü")}

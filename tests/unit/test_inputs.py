@@ -8,10 +8,10 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from kayrros_client.types import UNSET
 from kayrros_ext import Kayrros, Results, UsageError
-from kayrros_ext.inputs import epoch_ms, parse_dataset_id, parse_filter
-from tests.server import DATASET, Platform, Server
+from kayrros_ext._inputs import epoch_ms, parse_dataset_id, parse_filter
+from kayrros_openapi.types import UNSET
+from tests.support.server import DATASET, Platform, Server
 
 JUNE = 1_717_200_000_000  # 2024-06-01T00:00:00Z
 

@@ -14,7 +14,7 @@ from kayrros_ext import APIError, KayrrosError, errors
 
 PACKAGE = Path(kayrros_ext.__file__).parent
 
-# Each module may import those before it, and kayrros_client. A new module finds its place here.
+# Each module may import those before it, and kayrros_openapi. A new module finds its place here.
 ORDER = [
     "errors",
     "secrets",
@@ -145,7 +145,7 @@ def test_imports_go_one_way() -> None:
 
 def test_generated_code_knows_nothing_of_ours() -> None:
     """The generated client stands on its own."""
-    generated = PACKAGE.parent / "generated" / "kayrros_client"
+    generated = PACKAGE.parent / "generated" / "kayrros_openapi"
     assert not [path for path in generated.rglob("*.py") if imported(path)]
 
 

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaks import PASSWORD, TOKEN, files_with_secrets, shows_a_secret
+from tests.support.leaks import PASSWORD, TOKEN, files_with_secrets, shows_a_secret
 
 ROOT = Path(__file__).parents[2]
 
 CONFTEST = """
 from tests.conftest import home
-from tests.leaks import no_secret_leaks, pytest_runtest_makereport
+from tests.support.leaks import no_secret_leaks, pytest_runtest_makereport
 """
 
 PLANTS = """
 import base64, json, logging, subprocess, sys
 import pytest
-from kayrros_ext.secrets import Secret
-from tests.leaks import PASSWORD, TOKEN
+from kayrros_ext._secret import Secret
+from tests.support.leaks import PASSWORD, TOKEN
 
 def test_leak_printed(): print("password:", PASSWORD)
 def test_leak_printed_as_error(): print(TOKEN, file=sys.stderr)
@@ -92,5 +92,5 @@ def test_a_secret_is_found_in_any_text(secret: str) -> None:
 
 def test_a_copy_of_the_suite_holds_no_secret(tmp_path: Path) -> None:
     """So that tests which copy the checkout need no leave."""
-    (tmp_path / "leaks.py").write_bytes((ROOT / "tests" / "leaks.py").read_bytes())
+    (tmp_path / "leaks.py").write_bytes((ROOT / "tests" / "support" / "leaks.py").read_bytes())
     assert [] == list(files_with_secrets(tmp_path, []))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kayrros_ext.names import file_name, safe_name
+from kayrros_ext._download.filenames import file_name, safe_name
 
 _PREFIXES = [
     b"attachment; filename=",

@@ -19,7 +19,8 @@ import pytest
 from matplotlib.dates import date2num, num2date
 from matplotlib.figure import Figure
 
-from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError, notebook
+from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
+from kayrros_ext._results import html as notebook
 from kayrros_ext.plots import land, plot, terminal_chart
 from kayrros_ext.plots.figures import Picture
 from kayrros_ext.plots.series import select
@@ -615,7 +616,7 @@ def test_a_terminal_has_room_for_six() -> None:
 def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch, missing: str, draw: Any) -> None:
     """Instead of somebody else's ImportError."""
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(MissingExtraError, match=re.escape('pip install "kayrros-client[plots]"')) as caught:
+    with pytest.raises(MissingExtraError, match=re.escape('pip install "kayrros-ext[plots]"')) as caught:
         draw(results_of({"a": [1.0]}))
     assert "plots" == caught.value.extra
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kayrros_ext import ContractError, tables
-from kayrros_ext.columns import MOST_UNKNOWN, Irregular, Layout, read_columns
-from kayrros_ext.plain import Reader
-from kayrros_ext.schemas import (
+from kayrros_ext import ContractError
+from kayrros_ext._results import reader as tables
+from kayrros_ext._results.columns import MOST_UNKNOWN, Irregular, Layout, read_columns
+from kayrros_ext._results.plain import Reader
+from kayrros_ext._results.schema import (
     ASSET_FIELDS,
     ASSETS,
     DOUBLE,
@@ -25,7 +26,7 @@ from kayrros_ext.schemas import (
     STRINGS,
     WITHOUT_METRICS,
 )
-from tests import slow_reader
+from tests.support import slow_reader
 
 GOOD_NUMBERS = [
     *(

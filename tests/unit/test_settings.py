@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros
-from kayrros_ext.auth import KayrrosAuth
-from kayrros_ext.secrets import Secret
-from kayrros_ext.settings import Settings
-from tests.leaks import PASSWORD, TOKEN, shows_a_secret
-from tests.server import DATASET, Platform, Server
+from kayrros_ext._auth.login import KayrrosAuth
+from kayrros_ext._config.settings import Settings
+from kayrros_ext._secret import Secret
+from tests.support.leaks import PASSWORD, TOKEN, shows_a_secret
+from tests.support.server import DATASET, Platform, Server
 
 
 def load(**given: str) -> Settings:

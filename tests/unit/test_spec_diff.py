@@ -13,7 +13,7 @@ from scripts.public_names import public_changes
 from scripts.spec_changes import changes
 from scripts.spec_diff import Comparison, judge, needed, untold
 from scripts.versions import Section, main
-from tests.checkout import FIELD, FIRST, OPERATION, PYTHON, SMALL, VALUE, edit, small_checkout
+from tests.support.checkout import FIELD, FIRST, OPERATION, PYTHON, SMALL, VALUE, edit, small_checkout
 
 ROOT = Path(__file__).parents[2]
 BREAKING, COMPATIBLE, DOCUMENTATION = Level.BREAKING, Level.COMPATIBLE, Level.DOCUMENTATION
@@ -342,7 +342,7 @@ def test_public_names_that_no_list_names(tmp_path: Path) -> None:
     )
     edit(
         now / "kayrros_ext" / "testing" / "plugin.py",
-        ("@pytest.fixture\ndef kayrros(", '@pytest.fixture(name="kayrros_client")\ndef kayrros('),
+        ("@pytest.fixture\ndef kayrros(", '@pytest.fixture(name="kayrros_openapi")\ndef kayrros('),
     )
     edit(
         now / "pyproject.toml",
@@ -356,7 +356,7 @@ def test_public_names_that_no_list_names(tmp_path: Path) -> None:
     forward = {change.words: change.level for change in public_changes(before, now)}
     assert {
         "fixture `kayrros` is gone": BREAKING,
-        "fixture `kayrros_client` is new": COMPATIBLE,
+        "fixture `kayrros_openapi` is new": COMPATIBLE,
         "extra `polars` is gone": BREAKING,
         "extra `arrow` is new": COMPATIBLE,
         "command `kay` is new": COMPATIBLE,

@@ -13,12 +13,12 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from kayrros_ext import ConfigurationError, Kayrros
-from kayrros_ext.keyrings import Keyring
-from kayrros_ext.secrets import Secret
-from kayrros_ext.settings import Settings
-from kayrros_ext.token_cache import FileTokens, KeyringTokens, TokenStore, open_store
-from tests.keyrings import Locked, Small, Working
-from tests.leaks import PASSWORD, TOKEN
+from kayrros_ext._auth.token_cache import FileTokens, KeyringTokens, TokenStore, open_store
+from kayrros_ext._config.keyring import Keyring
+from kayrros_ext._config.settings import Settings
+from kayrros_ext._secret import Secret
+from tests.support.keyrings import Locked, Small, Working
+from tests.support.leaks import PASSWORD, TOKEN
 
 pytestmark = [
     pytest.mark.holds_secrets("tokens/*.json", "cache/tokens/*.json", "victim"),
@@ -320,7 +320,7 @@ def test_the_keyring_has_it_where_there_is_one(use_keyring: UseKeyring, home: Pa
     store.save(Secret(TOKEN))
     assert (TOKEN, set()) == (kept(store), names_of_files(home))
     [((service, name), record)] = held.held.items()
-    assert ("kayrros-client tokens", TOKEN) == (service, json.loads(record)["token"])
+    assert ("kayrros-ext tokens", TOKEN) == (service, json.loads(record)["token"])
     assert "@" not in name
     store.discard(OTHER)
     assert TOKEN == kept(store)
@@ -344,5 +344,5 @@ def test_the_file_has_it_where_the_keyring_does_not_take_it(
 def test_a_record_that_can_not_be_used_is_no_token(record: str, use_keyring: UseKeyring) -> None:
     """As with the file."""
     use_keyring(held := Working())
-    held.held["kayrros-client tokens", "key"] = record
+    held.held["kayrros-ext tokens", "key"] = record
     assert KeyringTokens(Keyring(), "key", None).load() is None

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kayrros_ext.secrets import Secret
-from kayrros_ext.tokens import TO_SPARE_S, Token, end_of
+from kayrros_ext._auth.tokens import TO_SPARE_S, Token, end_of
+from kayrros_ext._secret import Secret
 
 
 def coded(value: object) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from kayrros_client.api.datasets import get_dataset_metadata
-from kayrros_client.models import DatasetMetadata
 from kayrros_ext import Kayrros, UsageError
-from kayrros_ext.inputs import parse_dataset_id
-from tests.server import DATASET
+from kayrros_ext._inputs import parse_dataset_id
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from kayrros_openapi.models import DatasetMetadata
+from tests.support.server import DATASET
 
 ID = parse_dataset_id(DATASET)
 

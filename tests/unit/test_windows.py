@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kayrros_ext.windows import CUT_MS, DAY_MS, Plan, Window
+from kayrros_ext._results.windows import CUT_MS, DAY_MS, Plan, Window
 
 BEGIN = 1_704_153_600_000  # 2024-01-02
 EVER = (0, 4_102_444_800_000)

@@ -1,0 +1,1 @@
+"""The login, and the cache of its token."""

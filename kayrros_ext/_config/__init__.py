@@ -1,0 +1,1 @@
+"""Settings, credentials and profiles: arguments, environment, config file, keyring and netrc."""

@@ -1,0 +1,1 @@
+"""Download of a static dataset to a file."""

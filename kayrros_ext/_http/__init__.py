@@ -1,0 +1,1 @@
+"""HTTP clients that retry, buffer and validate every response."""

@@ -1,0 +1,1 @@
+"""Results of a dataset: fetch, read, merge and convert."""

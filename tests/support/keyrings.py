@@ -1,0 +1,69 @@
+"""Keyrings of the tests: one that works, one that is locked, one that never answers."""
+
+import threading
+
+from keyring.backend import KeyringBackend
+from keyring.credentials import Credential, SimpleCredential
+from keyring.errors import KeyringLocked, PasswordDeleteError
+
+from tests.support.leaks import PASSWORD
+
+
+class Working(KeyringBackend):
+    """In memory."""
+
+    priority = 5.0
+
+    def __init__(self, **passwords: str) -> None:
+        self.held = {("kayrros-ext", name): password for name, password in passwords.items()}
+        self.asked = 0
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.asked += 1
+        return self.held.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        if self.held.pop((service, username), None) is None:
+            raise PasswordDeleteError
+
+    def get_credential(self, service: str, username: str | None) -> Credential | None:
+        names = [name for held, name in self.held if held == service and username in {None, name}]
+        return SimpleCredential(names[0], self.held[service, names[0]]) if names else None
+
+
+class Locked(Working):
+    """Refuses everything, and says too much."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.asked += 1
+        raise KeyringLocked(f"{PASSWORD} is not for you")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise KeyringLocked(password)
+
+    def get_credential(self, service: str, username: str | None) -> Credential | None:
+        self.asked += 1
+        raise KeyringLocked(f"{PASSWORD} is not for you")
+
+
+class Silent(Working):
+    """Waits for somebody to type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.typed = threading.Event()
+
+    def get_credential(self, service: str, username: str | None) -> Credential | None:
+        self.asked += 1
+        self.typed.wait(20)
+        return None
+
+
+class Small(Working):
+    """Takes no token: Windows's takes 2,560 bytes."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise OSError("too long")
