@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kayrros_ext._config.credentials import Identity
+    from kayrros_ext._config.retries import Retries
     from kayrros_ext._download.transfer import Download
-    from kayrros_ext._http.retry import Retries
     from kayrros_ext._progress import Progress
     from kayrros_ext._results.model import Gap, Results
     from kayrros_ext.client import Kayrros
@@ -65,7 +65,7 @@ _MODULES = {
     "Kayrros": "client",
     "Progress": "_progress",
     "Results": "_results.model",
-    "Retries": "_http.retry",
+    "Retries": "_config.retries",
 }
 
 

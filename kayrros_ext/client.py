@@ -10,11 +10,11 @@ import attrs
 import httpx
 
 from kayrros_ext._config.credentials import Identity
+from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
 from kayrros_ext._download.transfer import Download, Transfer, Wish
 from kayrros_ext._http.calls import Door
 from kayrros_ext._http.connections import logged_in_client
-from kayrros_ext._http.retry import DEFAULT_COUNT, Retries
 from kayrros_ext._http.tls import Verify
 from kayrros_ext._inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
 from kayrros_ext._results.html import show_metadata_in_notebooks
@@ -82,7 +82,7 @@ class Kayrros:
         base_url: str | None = None,
         auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
-        retries: int | Retries = DEFAULT_COUNT,
+        retries: int | Retries = DEFAULT_MAX_RETRIES,
         total_timeout: float = DEFAULT_TOTAL_TIMEOUT_S,
         concurrency: int = DEFAULT_CONCURRENCY,
         max_body: int = DEFAULT_MAX_BODY,

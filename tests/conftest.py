@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from keyring.backend import KeyringBackend
 
 from kayrros_ext import Kayrros
-from kayrros_ext._http.retry import Retries
+from kayrros_ext._config.retries import Retries
 from kayrros_ext.testing import PrismMock, prism_mock
 from tests.support.leaks import PASSWORD, no_secret_leaks, pytest_runtest_makereport
 from tests.support.server import Platform, Server, serve
@@ -98,7 +98,7 @@ def connect() -> Iterator[Callable[..., Kayrros]]:
     with contextlib.ExitStack() as stack:
 
         def make(server: Server, **settings: Any) -> Kayrros:
-            given = {"retries": Retries(first_wait_s=0), **settings}
+            given = {"retries": Retries(backoff_initial=0), **settings}
             if not {"email", "password", "token"} & set(settings):
                 given |= {"email": "a@example.com", "password": PASSWORD}
             return stack.enter_context(Kayrros(base_url=server.url, auth_url=server.url, **given))

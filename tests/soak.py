@@ -214,7 +214,7 @@ class Sharing:
             auth_url=self._url,
             token_cache=False,
             timeout=TIMEOUT_S,
-            retries=Retries(2, first_wait_s=0.002, longest_wait_s=0.01),
+            retries=Retries(2, backoff_initial=0.002, backoff_max=0.01),
         )
         self.made.append(made)
         return made

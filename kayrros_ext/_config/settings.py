@@ -10,7 +10,7 @@ import httpx
 
 from kayrros_ext._config.credentials import Credentials, Found, Origin, find
 from kayrros_ext._config.profiles import Profile, load_profile
-from kayrros_ext._http.retry import DEFAULT_COUNT, Retries
+from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._secret import Secret
 from kayrros_ext.errors import ConfigurationError
 
@@ -57,7 +57,7 @@ class Settings:
         base_url: str | None = None,
         auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
-        retries: int | Retries = DEFAULT_COUNT,
+        retries: int | Retries = DEFAULT_MAX_RETRIES,
         total_timeout: float = DEFAULT_TOTAL_TIMEOUT_S,
         concurrency: int = DEFAULT_CONCURRENCY,
         max_body: int = DEFAULT_MAX_BODY,
@@ -94,7 +94,7 @@ class Settings:
             credentials=found.credentials,
             token=None if found.token is None else clean_token(found.token),
             timeout=_timeout(timeout),
-            retries=Retries.of(retries),
+            retries=Retries.parse(retries),
             total_timeout_s=_seconds("total_timeout", total_timeout),
             concurrency=_count("concurrency", concurrency),
             max_body=_count("max_body", max_body),

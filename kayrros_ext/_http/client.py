@@ -13,9 +13,10 @@ from typing import Any
 import attrs
 import httpx
 
+from kayrros_ext._config.retries import Retries
 from kayrros_ext._http.body import TooLargeError, beginning, beginning_async, pieces, pieces_async
 from kayrros_ext._http.failures import NO_ANSWER, Failures
-from kayrros_ext._http.retry import LOGIN_STATUSES, STATUSES, Attempts, Retries
+from kayrros_ext._http.retry import LOGIN_STATUSES, STATUSES, Attempts
 from kayrros_ext._http.surplus import guard, guard_async
 from kayrros_ext.errors import ContractError, KayrrosError, LoginError
 from kayrros_openapi.contract import OPERATIONS, Operation

@@ -5,79 +5,26 @@ Tried again: a connection that fails or breaks, also half-way through a body; a 
 """
 
 import logging
-import random
 import ssl
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import attrs
 import httpx
 
-from kayrros_ext.errors import ConfigurationError, LoginError
+from kayrros_ext._config.retries import Retries
+from kayrros_ext.errors import LoginError
 
 # The platform is busy, or the gateway before it is.
 STATUSES = frozenset({429, 502, 503, 504})
 # Of the login: whatever else it says is about the credentials, and those are tried once.
 LOGIN_STATUSES = frozenset(range(500, 600))
-DEFAULT_COUNT = 4
 # Bytes that count as progress: less at a time, and a server that always breaks off would keep us for ever.
 PROGRESS = 1024 * 1024
 # The Pace of a request, among its extensions.
 PACE = "kayrros_pace"
 
 _log = logging.getLogger("kayrros_ext")
-
-
-async def _sleep_async(seconds: float) -> None:
-    import anyio  # httpx's own, which loads it for async clients alone
-
-    await anyio.sleep(seconds)
-
-
-@attrs.frozen
-class Retries:
-    """How often a read is tried again, and how long it waits: full jitter, up to a bound that doubles each time.
-
-    Attributes:
-        count: at most so many times after the first; 0 for never.
-        first_wait_s: the bound before the first.
-        longest_wait_s: the bound stays here. Minutes are what a gateway that restarts needs (assumed).
-        longest_retry_after_s: Retry-After is waited for up to here. What asks for more is an error that says so.
-        sleep: waits so many seconds, in threads.
-        sleep_async: the same, in tasks.
-        draw: a number between two numbers, by chance.
-        clock: seconds that only grow.
-    """
-
-    count: int = DEFAULT_COUNT
-    first_wait_s: float = 1
-    longest_wait_s: float = 30
-    longest_retry_after_s: float = 120
-    sleep: Callable[[float], object] = attrs.field(default=time.sleep, repr=False)
-    sleep_async: Callable[[float], Awaitable[object]] = attrs.field(default=_sleep_async, repr=False)
-    draw: Callable[[float, float], float] = attrs.field(default=random.uniform, repr=False)
-    clock: Callable[[], float] = attrs.field(default=time.monotonic, repr=False)
-
-    @classmethod
-    def of(cls, value: "int | Retries") -> "Retries":
-        """Retries of a count.
-
-        Raises:
-            ConfigurationError: it is neither a count nor Retries.
-        """
-        if isinstance(value, Retries):
-            return value
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ConfigurationError(f"retries is {value!r}. Give a number of times, 0 for never, or Retries.")
-        return cls(value)
-
-    def wait_s(self, attempt: int, asked_s: float | None) -> float:
-        """Seconds to wait after an attempt, counted from 1; what the server asked for is a lower bound."""
-        # An exponent has its bound too: 2 ** 2000 is no float.
-        bound = min(self.longest_wait_s, self.first_wait_s * 2 ** min(attempt - 1, 64))
-        return self.draw(0, bound) if asked_s is None else asked_s
 
 
 class Pace:
@@ -143,21 +90,21 @@ class Attempts:
             fault: what the last one ended in.
             name: operationId, for the log.
         """
-        if self.count > self._retries.count or not self._may_pass(fault):
+        if self.count > self._retries.max_retries or not self._may_pass(fault):
             return None
         asked_s = fault.retry_after_s if isinstance(fault, LoginError) else None
         if isinstance(fault, httpx.Response):
             asked_s = retry_after_s(fault)
-        if asked_s is not None and asked_s > self._retries.longest_retry_after_s:
+        if asked_s is not None and asked_s > self._retries.retry_after_max:
             return None
-        wait_s = self._retries.wait_s(self.count, asked_s)
+        wait_s = self._retries.backoff(self.count, asked_s)
         if wait_s >= self.remaining_s:
             return None
         status = fault.status if isinstance(fault, LoginError) else getattr(fault, "status_code", None)
         reason = f"status {status}" if status else type(fault).__name__
         _log.info(
             "%s: attempt %d of %d ended in %s; the next in %.1f s",
-            *(name, self.count, self._retries.count + 1, reason, wait_s),
+            *(name, self.count, self._retries.max_retries + 1, reason, wait_s),
         )
         return wait_s
 

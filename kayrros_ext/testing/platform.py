@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
+from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
-from kayrros_ext._http.retry import DEFAULT_COUNT, Retries
 from kayrros_ext.client import Kayrros
 from kayrros_ext.errors import UsageError
 from kayrros_ext.testing.accounts import EMAIL, PASSWORD
@@ -145,9 +145,9 @@ class Platform(Holdings):
             settings: of Kayrros, in place of the account, say `token=`. With base_url, that of `serve`, it goes there.
                 What is tried again is tried at once, unless `retries` is Retries.
         """
-        retries = settings.get("retries", DEFAULT_COUNT)
+        retries = settings.get("retries", DEFAULT_MAX_RETRIES)
         if not isinstance(retries, Retries):
-            settings["retries"] = attrs.evolve(Retries.of(retries), first_wait_s=0, sleep=self._sleep)
+            settings["retries"] = attrs.evolve(Retries.parse(retries), backoff_initial=0, sleep=self._sleep)
         if not {"email", "password", "token"} & set(settings):
             settings |= {"email": self.account.email, "password": self.account.password}
         if "base_url" in settings:

@@ -25,7 +25,7 @@ from kayrros_ext import (
     UnauthorizedError,
     UsageError,
 )
-from kayrros_ext._http.retry import Retries
+from kayrros_ext._config.retries import Retries
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import SharedOption
 from kayrros_openapi.types import UNSET

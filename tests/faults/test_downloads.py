@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from kayrros_ext import APIError, ContractError, DownloadError, Kayrros, TransportError, UsageError
+from kayrros_ext._config.retries import Retries
 from kayrros_ext._download.partial import About, Part, new_part
 from kayrros_ext._files import move
-from kayrros_ext._http.retry import Retries
 from tests.support.files import CONTENT, HALF, NAME, SHA256, TAG, File
 from tests.support.server import DATASET, Answer, Answering, Request, Server
 
@@ -148,7 +148,7 @@ def test_a_server_that_gives_less_than_was_asked_for(get: Get, tmp_path: Path) -
         last = min(first + limit, size) - 1
         return Answer(206, CONTENT[first : last + 1], {**TAG, "Content-Range": f"bytes {first}-{last}/{size}"})
 
-    assert CONTENT == get(answer, retries=Retries(1, first_wait_s=0)).download(DATASET, tmp_path).read_bytes()
+    assert CONTENT == get(answer, retries=Retries(1, backoff_initial=0)).download(DATASET, tmp_path).read_bytes()
 
 
 def test_a_digest_of_a_range_says_nothing_of_the_file(get: Get, tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_a_206_or_416_that_nobody_asked_for_is_an_error(get: Get, tmp_path: Path
 def test_progress_is_not_given_up(get: Get, tmp_path: Path) -> None:
     """Each mebibyte starts the count anew; less than that does not, else a broken server would keep us for ever."""
     file = File(cuts=[1_100_000, 1, 1_100_000, 1, 1, 1, None])
-    assert CONTENT == get(file, retries=Retries(4, first_wait_s=0)).download(DATASET, tmp_path).read_bytes()
+    assert CONTENT == get(file, retries=Retries(4, backoff_initial=0)).download(DATASET, tmp_path).read_bytes()
     with pytest.raises(TransportError):
-        get(File(cuts=[1_100_000, 1, 1]), retries=Retries(2, first_wait_s=0)).download(DATASET, tmp_path / "b")
+        get(File(cuts=[1_100_000, 1, 1]), retries=Retries(2, backoff_initial=0)).download(DATASET, tmp_path / "b")
 
 
 def test_no_retry_means_none(get: Get, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Clock:
     def retries(self, **settings: Any) -> Retries:
         """Without chance: each wait is as long as it may be."""
         waits = {"sleep": self.sleep, "sleep_async": self.sleep_async, "clock": lambda: self.now_s}
-        return Retries(**{"draw": lambda _, most: most, **waits, **settings})
+        return Retries(**{"jitter": lambda _, most: most, **waits, **settings})
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, clo
 def test_the_waits_are_by_chance(platform: Platform) -> None:
     """Full jitter: anything from nothing to the bound, so that many clients do not come back at once."""
     rule = Retries()
-    waits = [[rule.wait_s(attempt, None) for _ in range(200)] for attempt in (1, 2, 3, 4, 9)]
+    waits = [[rule.backoff(attempt, None) for _ in range(200)] for attempt in (1, 2, 3, 4, 9)]
     for bound, drawn in zip((1, 2, 4, 8, 30), waits, strict=True):
         assert 0 <= min(drawn) < bound / 4
         assert bound * 3 / 4 < max(drawn) <= bound

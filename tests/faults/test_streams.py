@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kayrros_ext import Kayrros, TransportError
-from kayrros_ext._http.retry import Retries
+from kayrros_ext._config.retries import Retries
 from tests.support.files import CONTENT
 from tests.support.leaks import PASSWORD
 from tests.support.server import DATASET
@@ -113,7 +113,7 @@ def test_what_ends_early_is_noticed(frame: str, tls: bool, certificate: Path, tm
     with (
         sending(broken, certificate if tls else None) as url,
         Kayrros(
-            token="a-token", base_url=url, verify=f"{certificate}.crt", retries=Retries(2, first_wait_s=0)
+            token="a-token", base_url=url, verify=f"{certificate}.crt", retries=Retries(2, backoff_initial=0)
         ) as kayrros,
         pytest.raises(TransportError, match="after 3 attempts"),
     ):

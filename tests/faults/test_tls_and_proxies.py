@@ -170,7 +170,7 @@ def test_the_password_of_a_proxy_shows_nowhere(
     fault: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not in the error, its causes or its frames, nor in the log at any level, which every test is watched for."""
-    settings = {**hosts["settings"], "retries": Retries(1, first_wait_s=0)}
+    settings = {**hosts["settings"], "retries": Retries(1, backoff_initial=0)}
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(proxy("another:account"))
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@{running.address}")

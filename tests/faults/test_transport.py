@@ -51,7 +51,7 @@ class Client:
         async def sleep(seconds: float) -> None:
             self.waits.append(seconds)
 
-        retries = Retries(draw=lambda _, most: most, sleep=self.waits.append, sleep_async=sleep)
+        retries = Retries(jitter=lambda _, most: most, sleep=self.waits.append, sleep_async=sleep)
         return Kayrros(**{**self.settings, "retries": retries, "timeout": 10, **settings})
 
 
@@ -190,10 +190,10 @@ def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
 def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], words: str) -> None:
     """And read, where the next one is whole; else an error that says what is wrong with it."""
     with sending([broken, framed(BODY, len(BODY)), broken, broken]) as url:
-        with Kayrros(token="a-token", base_url=url, retries=Retries(1, first_wait_s=0)) as kayrros:
+        with Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros:
             assert "Tanks" == kayrros.metadata(DATASET).name
         with (
-            Kayrros(token="a-token", base_url=url, retries=Retries(1, first_wait_s=0)) as kayrros,
+            Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros,
             pytest.raises(TransportError, match=words) as caught,
         ):
             kayrros.metadata(DATASET)
