@@ -1,74 +1,87 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, overload
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 from uuid import UUID
 
-import attrs
 import httpx
 
+from kayrros_ext._auth.login import LoginAuth
+from kayrros_ext._auth.token_cache import open_token_cache
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
-from kayrros_ext._download.transfer import Download, Transfer, Wish
-from kayrros_ext._http.calls import Door
-from kayrros_ext._http.connections import logged_in_client
-from kayrros_ext._http.tls import Verify
-from kayrros_ext._inputs import Instant, parse_collection_id, parse_dataset_id, parse_filter
-from kayrros_ext._results.html import show_metadata_in_notebooks
+from kayrros_ext._download.transfer import Download, DownloadOptions, download
+from kayrros_ext._http.client import RequestPolicy, closed_error
+from kayrros_ext._http.errors import ErrorMapper
+from kayrros_ext._http.transport import Verify, build_client, connection_options
+from kayrros_ext._metadata import Metadata
+from kayrros_ext._results.fetch import ResultsFetcher
 from kayrros_ext._results.model import Results
 from kayrros_ext._secret import Secret
-from kayrros_ext.errors import GapError
+from kayrros_ext.errors import GapError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
-from kayrros_openapi.api.datasets import download_static_dataset, get_dataset_metadata
-from kayrros_openapi.models import CollectionDatasetsRequest
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from kayrros_openapi.models import Collection, CollectionDataset, CollectionDatasetsRequest, DatasetMetadata, Error
+from kayrros_openapi.types import UNSET, Response
 
 if TYPE_CHECKING:
     from kayrros_ext._download.transfer import DownloadReport
-    from kayrros_ext._progress import Report
-    from kayrros_ext._results.fetch import Fetch, OnGap
+    from kayrros_ext._inputs import Instant
+    from kayrros_ext._progress import ProgressCallback
+    from kayrros_ext._results.fetch import OnGap
     from kayrros_openapi import Client
-    from kayrros_openapi.models import Collection, CollectionDataset, DatasetMetadata
+
+_T = TypeVar("_T")
+
+# uuid.UUID takes more than UUIDs: signs, underscores, braces.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NO_CREDENTIALS = (
+    "The token is not valid any more, and there are no credentials to get another. Pass a new token, or email and password "
+    "(KAYRROS_EMAIL, KAYRROS_PASSWORD)."
+)
 
 
 class Kayrros:
-    """A logged-in client of the Kayrros Platform API. The login happens when the first call needs it.
+    """A client of the Kayrros Platform API. It logs in when the first call needs it.
 
     Use it in a `with` block (or `async with`), which closes its connections. Threads and tasks may share one.
 
-    Credentials are the first found of: arguments, environment, a profile of the config file, the system's keyring, netrc.
+    Credentials come from the first of: arguments, environment, a profile of the config file, the system's keyring, netrc.
 
     Args:
         email: account; else KAYRROS_EMAIL.
         password: its password; else KAYRROS_PASSWORD.
-        token: a token to use as it is; else KAYRROS_TOKEN. With email and password beside it, they are used once the
-            token is refused.
+        token: a token to use as it is; else KAYRROS_TOKEN. With email and password as well, the client logs in once the
+            token is rejected.
         base_url: data host; else KAYRROS_BASE_URL; else https://platform.api.kayrros.com (reference).
         auth_url: login host; else KAYRROS_AUTH_URL; else https://auth.kayrros.com (reference).
-        timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout; 10 and 120 unless given.
-        retries: how often a request is tried again after a connection that fails or breaks, a timeout, or one of the
-            statuses 429, 502, 503 and 504; 0 for never. Or Retries, which says how long to wait as well.
+        timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout. Default: 10 and 120.
+        retries: how often a request is retried after a failed or broken connection, a timeout, or one of the statuses
+            429, 502, 503 and 504; 0 turns retries off. Retries sets the waits as well.
         total_timeout: seconds for a request with all of its attempts.
         concurrency: how many requests of one `results` call run at a time.
-        max_body: most bytes of an answer that is read into memory, unpacked.
-        verify: which certificates to trust, if not those of SSL_CERT_FILE, SSL_CERT_DIR or the system: path of a file or
+        max_body: largest response body that is read into memory, in bytes, decoded.
+        verify: certificates to trust instead of those of SSL_CERT_FILE, SSL_CERT_DIR or the system: path of a file or
             folder, an ssl.SSLContext, or False for any.
         profile: name of a profile of the config file, which then counts before the environment; else KAYRROS_PROFILE; else
             `default`.
-        token_cache: whether the token of a login is kept for other processes; else KAYRROS_TOKEN_CACHE (on, off); else
-            it is, unless a host is this machine. With a transport, only where this argument is True.
-        transport: what requests go through instead of the network; kayrros_ext.testing has one. Closed with the client.
-            One that is for sync or for asyncio calls alone serves those; the others raise UsageError.
+        token_cache: whether other processes share the token of a login; else KAYRROS_TOKEN_CACHE (on, off). Default: on,
+            unless a host is this machine or there is a transport.
+        transport: replaces the network; kayrros_ext.testing has one. It is closed with the client. A transport for sync or
+            for async calls only serves those; the others raise UsageError.
 
     Attributes:
-        client: the generated Client, logged in. Every operation of kayrros_openapi.api takes it, sync and asyncio. Its
-            async connections belong to one event loop: for each asyncio.run, an `async with Kayrros()` of its own.
+        client: the generated Client, logged in. Every operation of kayrros_openapi.api takes it, sync and asyncio, and
+            raises the errors of this package. Its async connections belong to one event loop: use an
+            `async with Kayrros()` in each asyncio.run.
 
     Raises:
-        ConfigurationError: no credentials, half of them, a file with secrets that others can read, or a host that is not
-            safe to send them to. Nothing was sent.
+        ConfigurationError: credentials are missing or incomplete, a file with secrets is readable by others, or a host is
+            not safe to send them to. Nothing was sent.
     """
 
     client: "Client"
@@ -91,8 +104,6 @@ class Kayrros:
         token_cache: bool | None = None,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        # First of all: a traceback that shows locals shows those of this frame.
-        password, token = Secret.of(password), Secret.of(token)
         settings = Settings.load(
             email=email,
             password=password,
@@ -105,52 +116,60 @@ class Kayrros:
             concurrency=concurrency,
             max_body=max_body,
             profile=profile,
-            # What answers behind a transport may be a fake, and its tokens have no place on the disk.
+            # A transport may be a fake, whose tokens have no place on the disk.
             token_cache=False if token_cache is None and transport is not None else token_cache,
         )
+        connections = connection_options(transport, verify)
+        account = settings.credentials
+        cache = (
+            open_token_cache(str(settings.auth_url), str(settings.base_url), account.email)
+            if account and settings.token_cache
+            else None
+        )
         self._settings = settings
-        self._base_url = str(settings.base_url)
-        self.client = logged_in_client(settings, transport, verify)
-        self._door = Door(self.client)
+        self._auth = LoginAuth(settings, connections, cache)
+        hints = {} if account else {401: _NO_CREDENTIALS}
+        policy = RequestPolicy(
+            ErrorMapper(settings.base_url.host, self._auth.redact, hints),
+            settings.retries,
+            settings.total_timeout_s,
+            settings.max_body,
+        )
+        self._client = build_client(settings, settings.base_url, policy, connections, self._auth)
+        self.client = self._client
 
     def whoami(self) -> Identity:
-        """Whose account this is, where its credentials come from, and whether there is a token. It sends nothing."""
-        return self._door.http.exchange.failures.auth.whoami()
+        """Return whose account this is, where its credentials come from, and whether there is a token. Sends nothing."""
+        return self._auth.identity()
 
     def login(self) -> Identity:
-        """Log in now, also where there is a token; the new one takes its place, and is kept for other processes.
+        """Log in now, even with a token at hand. The new token replaces it, for other processes too.
 
-        No call needs this: each logs in where it has to. It shows whether email and password are right.
-
-        Returns:
-            As `whoami`.
+        No call needs this, because each logs in when it has to. It shows whether email and password are right.
 
         Raises:
-            ConfigurationError: there is a token alone, and no email and password to log in with.
+            ConfigurationError: there is only a token, and no email and password.
             LoginError: the login host gave no token.
-            TransportError: no answer came, or it broke off.
+            TransportError: no complete response arrived.
             UsageError: the client is closed.
         """
-        self._door.log_in()
+        if self._client.get_httpx_client().is_closed:
+            raise closed_error()
+        self._auth.tokens.get(new=True)
         return self.whoami()
 
-    def collections(self) -> "list[Collection]":
-        """The collections that the account can see; any field may be UNSET or None.
+    def collections(self) -> list[Collection]:
+        """Return the collections that the account can see; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
 
         Raises:
-            LoginError: there was no token to be had.
-            AccessDeniedError, UnauthorizedError, APIError: the API says no.
-            ContractError: the answer is not what openapi.yaml says.
-            TransportError: no answer came, or it broke off.
-            UsageError: the client is closed.
+            KayrrosError: as `metadata`, without NotFoundError.
         """
-        found: list[Collection] = self._door.typed(list_collections)
-        return found
+        return _parsed(list_collections.sync_detailed(client=self.client))
 
-    def datasets(self, collection_id: UUID | str) -> "list[CollectionDataset]":
-        """The datasets of a collection, by id and name; any field may be UNSET or None.
+    def datasets(self, collection_id: UUID | str) -> list[CollectionDataset]:
+        """Return the datasets of a collection, by id and name; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
 
@@ -158,185 +177,170 @@ class Kayrros:
             collection_id: the id of one of `collections()`.
 
         Raises:
-            UsageError: collection_id can't be one; nothing was sent. Or the client is closed.
-            LoginError: there was no token to be had.
-            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
-            ContractError: the answer is not what openapi.yaml says.
-            TransportError: no answer came, or it broke off.
+            KayrrosError: as `metadata`.
         """
-        wanted = CollectionDatasetsRequest(collection_id=parse_collection_id(collection_id))
-        found: list[CollectionDataset] = self._door.typed(list_collection_datasets, body=wanted)
-        return found
+        body = CollectionDatasetsRequest(collection_id=parse_collection_id(collection_id))
+        return _parsed(list_collection_datasets.sync_detailed(client=self.client, body=body))
 
-    def metadata(self, dataset_id: UUID | str) -> "DatasetMetadata":
-        """The metadata of a dataset. Its dates are epoch milliseconds; any field may be UNSET or None.
+    def metadata(self, dataset_id: UUID | str) -> Metadata:
+        """Return the metadata of a dataset. Its dates are epoch milliseconds; any field may be UNSET or None.
 
         Args:
             dataset_id: a UUID or its string.
 
         Raises:
-            UsageError: dataset_id is not a UUID; nothing was sent.
-            LoginError: there was no token to be had.
-            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
-            ContractError: the answer is not what openapi.yaml says.
-            TransportError: no answer came, or it broke off.
+            UsageError: the id is not one, and nothing was sent; or the client is closed.
+            LoginError: the login failed.
+            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API answered with an error status.
+            ContractError: the response is not what openapi.yaml says.
+            TransportError: no complete response arrived.
         """
-        metadata: DatasetMetadata = self._door.typed(get_dataset_metadata, dataset_id=parse_dataset_id(dataset_id))
-        show_metadata_in_notebooks()
-        return metadata
+        dataset_id = parse_dataset_id(dataset_id)
+        metadata: DatasetMetadata = _parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
+        return Metadata.from_dict(metadata.to_dict())
 
     def results(
         self,
         dataset_id: UUID | str,
         *,
-        start: Instant | None = None,
-        stop: Instant | None = None,
+        start: "Instant | None" = None,
+        stop: "Instant | None" = None,
         assets: Iterable[str] | None = None,
         on_gap: "OnGap" = "raise",
-        progress: "Report | bool | None" = None,
+        progress: "ProgressCallback | bool | None" = None,
     ) -> Results:
-        """The results of a dataset, or those of some dates and assets, however large.
+        """Return the results of a dataset, or those of some dates and assets, however large.
 
-        What the gateway does not let through at once (504 is observed) comes in windows of time, down to a day, and below
-        that in parts of the assets. All of it is held in memory; `iter_results` and `export` hold a part.
+        When the gateway does not let them through at once (504 is observed), they are fetched in time windows, down to a
+        day, and below that by assets. All of it is held in memory; `iter_results` and `export` hold a part.
 
         Args:
             dataset_id: a UUID or its string.
-            start: first moment wanted: a date (its first moment in UTC), a datetime (UTC unless it says otherwise), an ISO
-                8601 string, or epoch milliseconds. Without it, from 1970.
-            stop: last moment wanted, likewise. Without it, all there is. Whether the API counts in a value at exactly
-                `stop` is unknown.
-            assets: ids of the assets wanted; all unless given. Thousands are asked for in batches.
-            on_gap: what is to happen where a part can't be had at any size: "raise" a GapError, which holds what came, or
-                "warn", and name it in `gaps` of the results.
-            progress: True for a line on stderr, False for none, or a callable that takes a Progress. Unless given, a line
-                where stderr is a terminal and the results come in windows.
+            start: first moment: a date (its first moment in UTC), a datetime (UTC unless it has a zone), an ISO 8601
+                string, or epoch milliseconds. Default: from 1970.
+            stop: last moment, likewise. Default: all there is. Whether the API includes a value at exactly `stop` is
+                unknown.
+            assets: ids of the assets. Default: all. Thousands are requested in batches.
+            on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
+                list it in `gaps` of the results.
+            progress: True for a line on stderr, False for none, or a callable that takes a Progress. Default: a line when
+                stderr is a terminal and the results come in windows.
 
         Raises:
-            UsageError: an argument can't work, such as `stop` before `start`; nothing was sent.
-            LoginError: there was no token to be had.
-            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
-            ContractError: the answer is not what openapi.yaml says.
-            TransportError: no answer came, or it broke off.
-            GapError: a part of the results could not be had; the others are in the error.
+            KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`.
+            GapError: a part stays unavailable; the other parts are in `error.results`.
         """
-        from kayrros_ext._results.merge import merged  # pyarrow is heavy
-
-        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, is_flat=False)
+        fetcher = self._fetcher(
+            dataset_id, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, bounded_memory=False
+        )
         parts: list[Results] = []
         try:
-            parts.extend(fetch)
+            parts.extend(fetcher)
         except GapError as error:
-            found = merged(parts or [Results.read(b'{"assets": []}')])
-            error.results = attrs.evolve(found, gaps=(*found.gaps, *error.gaps))
+            from kayrros_ext._results.merge import merged as merge
+
+            error.results = merge(parts, gaps=error.gaps)
             raise
-        found = merged(parts)
-        found.name_unknown_fields()
-        return found
+        if len(parts) == 1:
+            results = parts[0]
+        else:
+            from kayrros_ext._results.merge import merged as merge
+
+            results = merge(parts)
+        if results.unknown_fields:
+            results.warn_unknown_fields()
+        return results
 
     def iter_results(
         self,
         dataset_id: UUID | str,
         *,
-        start: Instant | None = None,
-        stop: Instant | None = None,
+        start: "Instant | None" = None,
+        stop: "Instant | None" = None,
         assets: Iterable[str] | None = None,
         on_gap: "OnGap" = "raise",
-        progress: "Report | bool | None" = None,
+        progress: "ProgressCallback | bool | None" = None,
     ) -> Iterator[Results]:
-        """The results of a dataset, part by part, in flat memory.
-
-        Args:
-            dataset_id: as for `results`, and so are the others.
-            start: as for `results`.
-            stop: as for `results`.
-            assets: as for `results`.
-            on_gap: as for `results`; a part with a gap has no rows.
-            progress: as for `results`.
+        """Return an iterator over the results of a dataset, part by part, in bounded memory. Arguments as for `results`.
 
         Yields:
-            Results of one window of time after the other, each row in one of them, each in the order of asset, date and
-            metric. An answer of more than 16 MiB is not read to its end, but asked for in parts.
+            Results of one time window after the other, each row in one of them, ordered by asset, date and metric. A part
+            with a gap has no rows. A response larger than 16 MiB is not read to its end, but requested in parts.
 
         Raises:
-            KayrrosError: as for `results`; UsageError at once, the others when a part is asked for. A GapError holds no
-                results: what came before it was yielded.
+            KayrrosError: as `results`; UsageError at once, the others when a part is requested. A GapError holds no
+                results, because they were yielded.
         """
-        fetch = self._fetch(dataset_id, (start, stop, assets), on_gap, progress, is_flat=True)
-        return self._parts(fetch)
+        fetcher = self._fetcher(
+            dataset_id, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, bounded_memory=True
+        )
+        return fetcher.parts()
 
     def export(
         self,
         dataset_id: UUID | str,
         path: str | Path,
         *,
-        start: Instant | None = None,
-        stop: Instant | None = None,
+        start: "Instant | None" = None,
+        stop: "Instant | None" = None,
         assets: Iterable[str] | None = None,
         on_gap: "OnGap" = "raise",
-        progress: "Report | bool | None" = None,
+        progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
-        """The results of a dataset into a file, in flat memory. It appears under its name once it is whole.
+        """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
+
+        The file appears only when it is complete.
 
         Args:
-            dataset_id: as for `results`.
-            path: its ending says the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md has
-                them all. Its directory is made if it is not there; a file that is there is replaced.
+            dataset_id: a UUID or its string.
+            path: its ending is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
+                them all. Its directory is created; an existing file is replaced.
             start: as for `results`.
             stop: as for `results`.
             assets: as for `results`.
-            on_gap: "raise", and there is no file; or "warn", and the gaps are named in the file's metadata, where its format
-                has such, and in the log.
+            on_gap: "raise", and there is no file; or "warn", and the gaps are listed in the file's metadata, where its
+                format has any, and in the log.
             progress: as for `results`.
 
-        Returns:
-            The path.
-
         Raises:
-            KayrrosError: as for `results`; UsageError also for a path that can't be, or whose ending says no format.
+            KayrrosError: as `results`; UsageError also for a path whose ending is no format.
             ExportError: the file can't be written.
         """
         from kayrros_ext._export import parse_target, write
 
-        target, wanted = parse_target(path), parse_dataset_id(dataset_id)
-        fetch = self._fetch(wanted, (start, stop, assets), on_gap, progress, is_flat=True)
-        write(target, self._parts(fetch), dataset_id=wanted, about=fetch.about)
+        target, dataset_id = parse_target(path), parse_dataset_id(dataset_id)
+        fetcher = self._fetcher(
+            dataset_id, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, bounded_memory=True
+        )
+        write(target, fetcher.parts(), dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
         return target
 
-    def _fetch(
+    def _fetcher(
         self,
         dataset_id: UUID | str,
-        wanted: tuple[Instant | None, Instant | None, Iterable[str] | None],
-        on_gap: "OnGap",
-        progress: "Report | bool | None",
         *,
-        is_flat: bool,
-    ) -> "Fetch":
-        from kayrros_ext._progress import reporter
-        from kayrros_ext._results.fetch import Fetch, parse_on_gap
+        start: "Instant | None",
+        stop: "Instant | None",
+        assets: Iterable[str] | None,
+        on_gap: "OnGap",
+        progress: "ProgressCallback | bool | None",
+        bounded_memory: bool,
+    ) -> ResultsFetcher:
+        query = UNSET
+        if not (start is stop is assets is None):
+            from kayrros_ext._inputs import parse_filter
 
-        return Fetch(
-            self._door,
+            query = parse_filter(start, stop, assets)
+        return ResultsFetcher(
+            self._client,
             parse_dataset_id(dataset_id),
-            parse_filter(*wanted),
+            query,
             concurrency=self._settings.concurrency,
-            on_gap=parse_on_gap(on_gap),
-            is_flat=is_flat,
-            report=reporter(progress),
+            on_gap=on_gap,
+            bounded_memory=bounded_memory,
+            progress=progress,
         )
 
-    @staticmethod
-    def _parts(fetch: "Fetch") -> Iterator[Results]:
-        from kayrros_ext._results.merge import merged
-
-        unknown: set[str] = set()
-        for part in fetch:
-            if not unknown.issuperset(part.unknown_fields):
-                unknown.update(part.unknown_fields)
-                part.name_unknown_fields()
-            yield merged([part])
-
-    @overload
     def download(
         self,
         dataset_id: UUID | str,
@@ -345,77 +349,41 @@ class Kayrros:
         overwrite: bool = True,
         skip_existing: bool = False,
         sha256: str | None = None,
-        details: Literal[False] = False,
         progress: "DownloadReport | None" = None,
-    ) -> Path: ...
+    ) -> Download:
+        """Download the file of a static dataset into a directory, under the name that the API gives it.
 
-    @overload
-    def download(
-        self,
-        dataset_id: UUID | str,
-        directory: str | Path = ".",
-        *,
-        overwrite: bool = True,
-        skip_existing: bool = False,
-        sha256: str | None = None,
-        details: Literal[True],
-        progress: "DownloadReport | None" = None,
-    ) -> Download: ...
-
-    def download(
-        self,
-        dataset_id: UUID | str,
-        directory: str | Path = ".",
-        *,
-        overwrite: bool = True,
-        skip_existing: bool = False,
-        sha256: str | None = None,
-        details: bool = False,
-        progress: "DownloadReport | None" = None,
-    ) -> Path | Download:
-        """The file of a static dataset, into a directory, under the name that the API gives it.
-
-        It is streamed to disk, and appears under its name once it is whole and on disk; its length, and its digest where
-        the server gives one, are checked. What breaks off is gone on from, by this call and, where the server says which
-        version a part is of, by the next one too: the part is kept beside the file, hidden. A transfer that makes progress
-        is not cut by `total_timeout`: each mebibyte starts the time and the count of attempts anew.
+        The file appears only when it is complete and verified: its length, and its digest where the server sends one. An
+        interrupted download resumes, in the same call or a later one, even from another process, if the server says which
+        version of the file it sends. `total_timeout` does not end a download that makes progress.
 
         Args:
             dataset_id: a UUID or its string.
-            directory: made if it is not there.
-            overwrite: whether a file of that name is replaced. Its name is known once the server has answered.
-            skip_existing: whether a file of that name is returned as it is, unless it has another SHA-256 than `sha256`.
+            directory: created when missing.
+            overwrite: whether to replace an existing file of that name, which is known once the server has answered.
+            skip_existing: whether to return an existing file of that name, unless it has another SHA-256 than `sha256`.
             sha256: SHA-256 that the file must have, 64 hexadecimal digits.
-            details: whether to return more than the path.
-            progress: called again and again with the bytes that are there and, where the server says so, those of the
-                whole file; else None.
+            progress: called with the bytes received and, where known, the size of the file; else None.
 
         Returns:
-            The path of the file; with `details`, a Download: `path`, `size` in bytes, `sha256`, and whether it is `new`.
-            The log has them too.
+            A path (`os.PathLike`) that also has `path`, `size` in bytes, `sha256`, and `new`.
 
         Raises:
-            UsageError: dataset_id is not a UUID, directory no path, or sha256 no digest; nothing was sent.
-            LoginError: there was no token to be had.
-            NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API says no.
-            ContractError: a page came in place of the file.
-            TransportError: no answer came, it broke off, or it redirects too often or to where it may not.
-            DownloadError: the file can't be written, is there and `overwrite` is False, or has another digest.
+            KayrrosError: as `metadata`; UsageError also for a directory or sha256 that can't be one.
+            DownloadError: the file can't be written, exists and `overwrite` is False, or has another digest.
         """
-        wanted = parse_dataset_id(dataset_id)
-        wish = Wish.of(directory, overwrite=overwrite, skip_existing=skip_existing, sha256=sha256)
-        with Transfer(wish, str(wanted), self._base_url, progress) as transfer:
-            self._door.receive(download_static_dataset, transfer, dataset_id=wanted)
-        return transfer.result if details else transfer.result.path
+        dataset_id = parse_dataset_id(dataset_id)
+        options = DownloadOptions.parse(directory, overwrite=overwrite, skip_existing=skip_existing, sha256=sha256)
+        return download(self._client, dataset_id, options, progress)
 
     def close(self) -> None:
         """Close the connections of sync calls. A `with` block does."""
-        self.client.get_httpx_client().close()
+        self._client.get_httpx_client().close()
 
     async def aclose(self) -> None:
-        """Close all connections, those of asyncio calls too. An `async with` block does."""
+        """Close all connections, those of async calls too. An `async with` block does."""
         self.close()
-        await self.client.get_async_httpx_client().aclose()
+        await self._client.get_async_httpx_client().aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -434,4 +402,39 @@ class Kayrros:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"Kayrros(base_url={getattr(self, '_base_url', None)!r})"
+        return f"Kayrros(base_url={str(self._settings.base_url)!r})"
+
+
+def parse_dataset_id(value: UUID | str) -> UUID:
+    """Return a dataset id as a UUID.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str) and _UUID.fullmatch(value.strip()):
+        return UUID(value.strip())
+    raise UsageError(
+        f"dataset_id is {value!r}, which is not a UUID.",
+        hint="Copy the id from the Collection Dashboard in Kayrros Studio; it looks like "
+        "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4.",
+    )
+
+
+def parse_collection_id(value: UUID | str) -> str:
+    """Return a collection id as the API takes it. Its form is unknown, so any word without blanks is one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"[!-~]+", value.strip()):
+        return value.strip()
+    raise UsageError(f"collection_id is {value!r}.", hint="Pass the id of one of kayrros.collections().")
+
+
+def _parsed(response: Response[_T | Error]) -> _T:
+    """Return the parsed success: the HTTP client raises for everything else."""
+    return cast("_T", response.parsed)

@@ -12,6 +12,8 @@ import filecmp
 import functools
 import hashlib
 import importlib.metadata
+import keyword
+import re
 import shutil
 import signal
 import subprocess
@@ -84,7 +86,10 @@ def _generate(folder: Path, spec: Path) -> None:
     if done.returncode:
         sys.exit(f"openapi-python-client could not make a client of openapi.yaml:\n{done.stdout}{done.stderr}")
     (package / "py.typed").write_text("# PEP 561: this package carries types.\n")
-    (package / "contract.py").write_text(_contract(spec))
+    document = yaml.safe_load(spec.read_text("utf-8"))
+    types = _Types(document)
+    (package / "contract.py").write_text(_contract(document, types))
+    (package / "schemas.py").write_text(types.module())
     (folder / "SOURCE.toml").write_text(_source(spec))
     # Formatted by our ruff with settings of its own, so that a change of the project's does not change the output.
     ruff = str(tools / "ruff")
@@ -97,48 +102,156 @@ def _generate(folder: Path, spec: Path) -> None:
         shutil.rmtree(cache)
 
 
-def _contract(spec: Path) -> str:
-    """What the generator leaves out, as data: where each operation is, and what it may answer.
+def _contract(document: dict[str, Any], types: "_Types") -> str:
+    """Return contract.py: the path of each operation, and the type of each documented response.
 
-    A call needs it to tell an answer that is documented from one that is not.
+    The generator leaves this out. The HTTP client needs it to tell documented responses from others.
     """
-    document = yaml.safe_load(spec.read_text("utf-8"))
+    lines = []
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if isinstance(operation, dict) and "operationId" in operation:
+                name = operation["operationId"]
+                responses = {
+                    str(status): {
+                        media: types.expression(body.get("schema", {}), f"{name}{status}")
+                        if _is_json(media)
+                        else "None"
+                        for media, body in types.resolve(response).get("content", {}).items()
+                    }
+                    for status, response in operation["responses"].items()
+                }
+                table = ", ".join(
+                    f"{status!r}: {{{', '.join(f'{media!r}: {kind}' for media, kind in contents.items())}}}"
+                    for status, contents in responses.items()
+                )
+                lines.append(f"    Operation({name!r}, {method.upper()!r}, {path!r}, {{{table}}}),")
+    return _CONTRACT.format(operations="\n".join(lines))
 
-    def resolve(node: Any) -> Any:
+
+def _is_json(media: str) -> bool:
+    return media.split(";")[0].endswith(("/json", "+json"))
+
+
+class _Types:
+    """Turns schemas of the spec into msgspec types, which decode and validate JSON.
+
+    A union that msgspec can't tell apart (two objects, say) becomes Any: its parts are not validated.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self.structs: dict[str, str] = {}
+
+    def resolve(self, node: Any) -> Any:
+        """Follow $ref."""
         while "$ref" in node:
-            node = functools.reduce(lambda part, name: part[name], node["$ref"][2:].split("/"), document)
+            node = functools.reduce(lambda part, name: part[name], node["$ref"][2:].split("/"), self._document)
         return node
 
-    def kind(body: Any) -> str | None:
-        named = resolve(body.get("schema", {})).get("type")
-        return named if isinstance(named, str) else None
+    def expression(self, schema: Any, name: str) -> str:
+        """Return the type of a schema as Python source; `name` is for an object that has none."""
+        return " | ".join(sorted(self._union(schema, name), key=lambda part: (part == "None", part)))
 
-    def answers(operation: Any) -> dict[str, dict[str, str | None]]:
-        return {
-            str(status): {media: kind(body) for media, body in resolve(response).get("content", {}).items()}
-            for status, response in operation["responses"].items()
-        }
+    def _union(self, schema: Any, name: str) -> set[str]:
+        if "$ref" in schema:
+            name, schema = schema["$ref"].rpartition("/")[2], self.resolve(schema)
+        if "const" in schema:
+            schema = {"enum": [schema["const"]], **schema}
+        if "enum" in schema:
+            values = [value for value in schema["enum"] if value is not None]
+            strings = all(isinstance(value, str | int) and not isinstance(value, bool) for value in values)
+            kinds = {f"Literal[{', '.join(map(repr, values))}]"} if values and strings else {"Any"}
+            return kinds | ({"None"} if len(values) < len(schema["enum"]) else set())
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            if len(parts := schema.get(keyword, [])) == 1 or (keyword != "allOf" and parts):
+                return _simplify(
+                    [self._union(part, f"{name}{number or ''}") for number, part in enumerate(parts)]
+                )
+            if parts:  # the values of all parts: Python has no type for that
+                return {"dict[str, Any]"}
+        kinds = schema.get("type", [])
+        return _simplify([self._type(kind, schema, name) for kind in ([kinds] if isinstance(kinds, str) else kinds)])
 
-    found = [
-        f"    Operation({operation['operationId']!r}, {method.upper()!r}, {path!r}, {answers(operation)!r}),"
-        for path, item in document["paths"].items()
-        for method, operation in item.items()
-        if isinstance(operation, dict) and "operationId" in operation
-    ]
-    return _CONTRACT.format(operations="\n".join(found))
+    def _type(self, kind: str, schema: Any, name: str) -> set[str]:
+        if kind == "array":
+            return {f"list[{self.expression(schema.get('items', {}), name + 'Item')}]"}
+        if kind == "object":
+            return {self._struct(schema, name)}
+        if kind == "string":
+            return {_STRINGS.get(schema.get("format", ""), "str")}
+        return {_SCALARS[kind]}
+
+    def _struct(self, schema: Any, name: str) -> str:
+        """Return the name of the class of an object, and write the class when it is new."""
+        if not schema.get("properties"):
+            return "dict[str, Any]"
+        name = name[0].upper() + name[1:]
+        if name not in self.structs:
+            self.structs[name] = ""  # an object may hold itself
+            required = schema.get("required", [])
+            lines = [
+                f"    {_identifier(field)}: {self.expression(inner, name + field.title().replace('_', ''))}"
+                + ("" if field in required else " | msgspec.UnsetType")
+                + f" = msgspec.field(name={field!r}{'' if field in required else ', default=msgspec.UNSET'})"
+                for field, inner in schema["properties"].items()
+            ]
+            self.structs[name] = f"class {name}(msgspec.Struct, kw_only=True):\n" + "\n".join(lines) + "\n"
+        return name
+
+    def module(self) -> str:
+        """Return schemas.py."""
+        return _SCHEMAS + "\n\n".join(self.structs.values())
 
 
-_CONTRACT = '''"""Each operation of openapi.yaml: where it is, and what it may answer."""
-from typing import NamedTuple
+# Types that the generated models convert a string to; of any other format, a string is a string.
+_STRINGS = {"uuid": "UUID", "date-time": "datetime.datetime", "date": "datetime.date"}
+_SCALARS = {"integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+
+
+def _simplify(parts: list[set[str]]) -> set[str]:
+    """Return a union that msgspec can decode: one kind of string, one kind of object, one kind of list."""
+    union = set().union(*parts)
+    strings = {part for part in union if part in {"str", *_STRINGS.values()} or part.startswith("Literal[")}
+    if len(strings) > 1:
+        union = (union - strings) | {"str"}
+    objects = {part for part in union if part.startswith("dict[") or (part[0].isupper() and part not in {"None", "UUID"})}
+    lists = {part for part in union if part.startswith("list[")}
+    is_mixed = len(objects - strings) > 1 or len(lists) > 1
+    return {"Any"} if is_mixed or "Any" in union or not union else union
+
+
+def _identifier(name: str) -> str:
+    text = re.sub(r"\W", "_", name)
+    return f"_{text}" if not text.isidentifier() or keyword.iskeyword(text) else text
+
+
+_SCHEMAS = '''"""The schemas of openapi.yaml as msgspec types, which validate JSON while they decode it."""
+from __future__ import annotations
+
+import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+
+'''
+_CONTRACT = '''"""Each operation of openapi.yaml: its method and path, and what it may answer."""
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+import datetime
+
+from .schemas import *
 
 
 class Operation(NamedTuple):
-    """An operation, and for each documented status the content types of its answer, each with the type of its JSON."""
+    """An operation. `responses` has, for each documented status and content type, the msgspec type of its JSON."""
 
     id: str
     method: str
     path: str
-    answers: dict[str, dict[str, str | None]]
+    responses: dict[str, dict[str, Any]]
 
 
 OPERATIONS = (

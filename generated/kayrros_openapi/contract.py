@@ -1,16 +1,18 @@
 # Generated from openapi.yaml. Do not edit: edit openapi.yaml, then run `make generate`.
-"""Each operation of openapi.yaml: where it is, and what it may answer."""
+"""Each operation of openapi.yaml: its method and path, and what it may answer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from .schemas import *
 
 
 class Operation(NamedTuple):
-    """An operation, and for each documented status the content types of its answer, each with the type of its JSON."""
+    """An operation. `responses` has, for each documented status and content type, the msgspec type of its JSON."""
 
     id: str
     method: str
     path: str
-    answers: dict[str, dict[str, str | None]]
+    responses: dict[str, dict[str, Any]]
 
 
 OPERATIONS = (
@@ -19,11 +21,11 @@ OPERATIONS = (
         "POST",
         "/v3/login",
         {
-            "200": {"application/json": "object"},
-            "400": {"application/json": "object"},
-            "401": {"application/json": "object"},
-            "403": {"application/json": "object"},
-            "500": {"application/json": "object"},
+            "200": {"application/json": LoginReply},
+            "400": {"application/json": Error},
+            "401": {"application/json": Error},
+            "403": {"application/json": Error},
+            "500": {"application/json": Error},
         },
     ),
     Operation(
@@ -31,14 +33,14 @@ OPERATIONS = (
         "GET",
         "/v1/collection/dataset/summary/{datasetId}",
         {
-            "200": {"application/json": "object"},
-            "400": {"application/json": "object"},
-            "401": {"application/json": "object"},
-            "403": {"application/json": "object"},
-            "404": {"application/json": "object"},
-            "405": {"application/json": "object"},
-            "409": {"application/json": "object"},
-            "500": {"application/json": "object"},
+            "200": {"application/json": DatasetMetadata},
+            "400": {"application/json": Error},
+            "401": {"application/json": Error},
+            "403": {"application/json": Error},
+            "404": {"application/json": Error},
+            "405": {"application/json": Error},
+            "409": {"application/json": Error},
+            "500": {"application/json": Error},
         },
     ),
     Operation(
@@ -46,14 +48,14 @@ OPERATIONS = (
         "POST",
         "/v1/processingresult/dataset/{datasetId}",
         {
-            "200": {"application/json": "object"},
-            "400": {"application/json": "object"},
-            "401": {"application/json": "object"},
-            "403": {"application/json": "object"},
-            "404": {"application/json": "object"},
-            "405": {"application/json": "object"},
-            "409": {"application/json": "object"},
-            "500": {"application/json": "object"},
+            "200": {"application/json": ProcessingResultTimeSeries},
+            "400": {"application/json": Error},
+            "401": {"application/json": Error},
+            "403": {"application/json": Error},
+            "404": {"application/json": Error},
+            "405": {"application/json": Error},
+            "409": {"application/json": Error},
+            "500": {"application/json": Error},
         },
     ),
     Operation(
@@ -61,14 +63,14 @@ OPERATIONS = (
         "GET",
         "/v1/collection/dataset/download/{datasetId}",
         {
-            "200": {"*/*": "string"},
-            "400": {"application/json": "object"},
-            "401": {"application/json": "object"},
-            "403": {"application/json": "object"},
-            "404": {"application/json": "object"},
-            "405": {"application/json": "object"},
-            "409": {"application/json": "object"},
-            "500": {"application/json": "object"},
+            "200": {"*/*": None},
+            "400": {"application/json": Error},
+            "401": {"application/json": Error},
+            "403": {"application/json": Error},
+            "404": {"application/json": Error},
+            "405": {"application/json": Error},
+            "409": {"application/json": Error},
+            "500": {"application/json": Error},
         },
     ),
     Operation(
@@ -76,14 +78,14 @@ OPERATIONS = (
         "GET",
         "/v1/processing/collection/list",
         {
-            "200": {"application/json": "array"},
-            "400": {"application/json": "object"},
-            "401": {"application/json": "object"},
-            "403": {"application/json": "object"},
-            "404": {"application/json": "object"},
-            "405": {"application/json": "object"},
-            "409": {"application/json": "object"},
-            "500": {"application/json": "object"},
+            "200": {"application/json": list[Collection]},
+            "400": {"application/json": Error},
+            "401": {"application/json": Error},
+            "403": {"application/json": Error},
+            "404": {"application/json": Error},
+            "405": {"application/json": Error},
+            "409": {"application/json": Error},
+            "500": {"application/json": Error},
         },
     ),
     Operation(
@@ -91,14 +93,14 @@ OPERATIONS = (
         "POST",
         "/v1/processing/collection/datasets",
         {
-            "200": {"application/json": "array"},
-            "400": {"application/json": "object"},
-            "401": {"application/json": "object"},
-            "403": {"application/json": "object"},
-            "404": {"application/json": "object"},
-            "405": {"application/json": "object"},
-            "409": {"application/json": "object"},
-            "500": {"application/json": "object"},
+            "200": {"application/json": list[CollectionDataset]},
+            "400": {"application/json": Error},
+            "401": {"application/json": Error},
+            "403": {"application/json": Error},
+            "404": {"application/json": Error},
+            "405": {"application/json": Error},
+            "409": {"application/json": Error},
+            "500": {"application/json": Error},
         },
     ),
 )

@@ -18,7 +18,6 @@ from kayrros_ext._download.filenames import file_name, given_name, safe_name
 from kayrros_ext._download.partial import About, Part, find_part, new_part
 from kayrros_ext._download.ranges import continues, end, validator
 from kayrros_ext._files import TODO
-from kayrros_ext._http.streams import read_blocks
 from kayrros_ext.errors import DownloadError, UsageError
 
 _log = logging.getLogger("kayrros_ext")
@@ -46,7 +45,7 @@ class Download:
 
 
 @attrs.frozen
-class Wish:
+class DownloadOptions:
     """What is wanted of a download, checked.
 
     Attributes:
@@ -62,7 +61,7 @@ class Wish:
     sha256: str | None = None
 
     @classmethod
-    def of(cls, directory: str | Path, *, overwrite: bool, skip_existing: bool, sha256: str | None) -> Self:
+    def parse(cls, directory: str | Path, *, overwrite: bool, skip_existing: bool, sha256: str | None) -> Self:
         """A wish from what a user gave.
 
         Raises:
@@ -106,7 +105,7 @@ class Transfer:
 
     result: Download
 
-    def __init__(self, wish: Wish, stem: str, host: str, report: DownloadReport | None = None) -> None:
+    def __init__(self, wish: DownloadOptions, stem: str, host: str, report: DownloadReport | None = None) -> None:
         self._wish, self._stem, self._host = wish, stem, host
         self._report = report
         self._part: Part | None = None
@@ -143,11 +142,11 @@ class Transfer:
             asked |= {"Range": f"bytes={self._offset}-", "If-Range": self._part.about.validator}
         return asked
 
-    def expects(self, response: httpx.Response) -> bool:
+    def accepts(self, response: httpx.Response) -> bool:
         """Whether an answer is one to what was asked for, and not an error."""
         return response.status_code == 200 or (self._offset is not None and response.status_code in {206, 416})
 
-    def take(self, response: httpx.Response) -> bool:
+    def consume(self, response: httpx.Response, chunks) -> bool:
         """Take the body of an answer; False where another is to be asked for at once.
 
         Raises:
@@ -165,7 +164,7 @@ class Transfer:
                 return True
             part = self._begin(response, about)
         size = about.size
-        self._pour(response, part, self._digests_of(part, about), size)
+        self._pour(chunks, part, self._digests_of(part, about), size)
         if size is not None and part.size != size:
             raise httpx.RemoteProtocolError(f"there are {part.size} of {size} bytes", request=response.request)
         self._check(about)
@@ -230,9 +229,10 @@ class Transfer:
                     self._hashed += count
         return self._digests
 
-    def _pour(self, response: httpx.Response, part: Part, hashing: Digests, size: int | None) -> None:
+    def _pour(self, chunks, part: Part, hashing: Digests, size: int | None) -> None:
         with hashing.beside() as blocks:
-            for content, block in read_blocks(response, blocks.take):
+            for content in chunks:
+                block = blocks.take()
                 with self._disk():
                     part.write(content)
                 blocks.give(content, block)
@@ -287,3 +287,14 @@ class Transfer:
             raise DownloadError(
                 f"{self._path} could not be written ({error.strerror or error}). {todo}", path=self._path
             ) from error
+
+
+def download(client, dataset_id, options, progress):
+    from kayrros_ext._http.client import CALL_OPTIONS, CallOptions
+    from kayrros_openapi.api.datasets import download_static_dataset
+
+    with Transfer(options, str(dataset_id), str(client._base_url), progress) as transfer:
+        client.get_httpx_client().request(
+            **download_static_dataset._get_kwargs(dataset_id), extensions={CALL_OPTIONS: CallOptions(consumer=transfer)}
+        )
+    return transfer.result

@@ -1,284 +1,393 @@
-"""The HTTP clients that every call goes through, sync and async: tried again, whole, and what the contract says or an error.
+"""HTTP clients, sync and async, that retry, buffer and validate every response.
 
-The calls of the generated client come through here too: what they would make of an answer that is not documented, of a
-page where JSON belongs or of a broken connection is an error of our tree. What the spec documents passes as it came.
+Calls of `Kayrros` and generated calls through `kayrros.client` both go through `send`. It raises the errors of our tree,
+so a response that comes back is a documented success.
 """
 
 import contextlib
 import os
 import re
-from collections.abc import Generator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import attrs
 import httpx
+import msgspec
 
 from kayrros_ext._config.retries import Retries
-from kayrros_ext._http.body import TooLargeError, beginning, beginning_async, pieces, pieces_async
-from kayrros_ext._http.failures import NO_ANSWER, Failures
-from kayrros_ext._http.retry import LOGIN_STATUSES, STATUSES, Attempts
-from kayrros_ext._http.surplus import guard, guard_async
-from kayrros_ext.errors import ContractError, KayrrosError, LoginError
+from kayrros_ext._config.settings import is_loopback
+from kayrros_ext._http.errors import MAX_ERROR_BYTES, TRANSPORT_ERRORS, ErrorMapper
+from kayrros_ext._http.retry import RETRY_STATUSES, is_retryable, next_delay
+from kayrros_ext.errors import APIError, TransportError, UsageError
+from kayrros_openapi import Client
 from kayrros_openapi.contract import OPERATIONS, Operation
 
-_JSON_TYPES = {"object": dict, "array": list}
-_PATTERNS = [(known, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", known.path))) for known in OPERATIONS]
+# Key of CallOptions among the extensions of a request.
+CALL_OPTIONS = "kayrros_ext"
+# A body that brings less than this within the total timeout is as good as silent.
+MIN_PROGRESS_BYTES = 1024 * 1024
+MAX_REDIRECTS = 5
 
-# Yields a request to send, or seconds to wait; is sent the answer, or thrown what came instead.
-# What came instead may show a secret, also as a local of the frame that raises: so an error is returned.
-_Flow = Generator[httpx.Request | float, Any, "Answer | KayrrosError"]
+_PATTERNS = [(operation, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", operation.path))) for operation in OPERATIONS]
 
 
-class Answer(httpx.Response):
-    """A whole answer to an operation, whose JSON is that of the contract or an error."""
+class BodyConsumer(Protocol):
+    """Takes the body of a response instead of memory, over as many attempts as it takes."""
 
-    operation: Operation
-    failures: Failures
+    @property
+    def size(self) -> int:
+        """Bytes that the next attempt can resume from."""
 
-    def json(self, **options: Any) -> Any:
-        """The JSON of the body.
+    def headers(self) -> Mapping[str, str]:
+        """Return headers of the next attempt, such as Range."""
 
-        Raises:
-            ContractError: it is not JSON, or another type than the contract says.
-        """
-        found = self._json_or_failure(options)
-        # Raised here: what the answer holds would show among the locals of the frame that read it.
-        if isinstance(found, ContractError):
-            raise found
-        return found
+    def accepts(self, response: httpx.Response) -> bool:
+        """Return whether a response answers the request, and is not an error."""
 
-    def _json_or_failure(self, options: dict[str, Any]) -> Any:
-        documented = _documented(self.operation, self.status_code) or {}
-        expected = _JSON_TYPES.get(documented.get("application/json") or "", object)
-        try:
-            value = super().json(**options)
-        except (ValueError, RecursionError) as error:
-            return self.failures.contract(self.operation.id, f"{type(error).__name__}: {error}", self.content)
-        if isinstance(value, expected):
-            return value
-        return self.failures.contract(self.operation.id, "it is JSON of another type", self.content)
+    def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
+        """Take the body. False: the response is of no use, and the request is to be sent again."""
 
 
 @attrs.frozen
-class Exchange:
-    """From a request to a whole answer: the rule of retries, the limit of a body, and the errors. Performs no I/O."""
+class CallOptions:
+    """Options of one call, carried as an extension of its request.
 
-    failures: Failures
+    Attributes:
+        no_retry_statuses: statuses that end the call at the first attempt.
+        max_body: largest body in bytes, where that is less than the client allows.
+        consumer: takes the body. Redirects are followed then.
+    """
+
+    no_retry_statuses: frozenset[int] = frozenset()
+    max_body: int | None = None
+    consumer: BodyConsumer | None = None
+
+
+@attrs.frozen
+class RequestPolicy:
+    """What all requests of a client have in common.
+
+    Attributes:
+        errors: makes the errors.
+        retries: how often, and how long to wait.
+        total_timeout_s: seconds for a request with all of its attempts.
+        max_body: largest body in bytes, decoded.
+        retry_statuses: statuses that are retried.
+    """
+
+    errors: ErrorMapper
     retries: Retries
     total_timeout_s: float
     max_body: int
+    retry_statuses: frozenset[int] = RETRY_STATUSES
 
-    def flow(self, request: httpx.Request, operation: Operation, unless: frozenset[int]) -> _Flow:
-        """The attempts at one request.
 
-        Args:
-            request: of the operation.
-            operation: whose it is.
-            unless: statuses that are not tried again here.
+class CompleteResponse(httpx.Response):
+    """A response with its whole body, whose JSON is validated against openapi.yaml."""
 
-        Returns:
-            A whole answer, of any status; or the error that there is none, for the caller to raise.
+    operation: Operation
+    errors: ErrorMapper
+
+    def json(self, **options: Any) -> Any:
+        """Return the JSON of the body.
+
+        Raises:
+            ContractError: it is not JSON, or not what the schema says.
         """
-        statuses = LOGIN_STATUSES if operation.id == "login" else STATUSES - unless
-        attempts = Attempts(self.retries, self.total_timeout_s, statuses)
-        fault: Answer | Exception
-        while True:
-            attempts.begin(request)
-            try:
-                response = yield request
-            except TooLargeError as error:
-                return self.failures.contract(operation.id, str(error), is_too_large=True)
-            except (*NO_ANSWER, LoginError) as error:
-                fault = error
-            else:
-                fault = response
-            wait_s = attempts.wait_after(fault, self.failures.during(operation.id, fault))
-            if wait_s is not None:
-                yield wait_s
-            elif isinstance(fault, Answer):
-                fault.extensions["attempts"] = attempts.count
-                return fault
-            elif isinstance(fault, LoginError):
-                return fault
-            else:
-                return self.failures.transport(operation.id, fault, attempts.count)  # type: ignore[arg-type]
+        documented = _documented_content(self.operation, self.status_code) or {}
+        schema = next((kind for media, kind in documented.items() if _is_json(media)), None)
+        try:
+            if schema is not None:
+                msgspec.json.decode(self.content, type=schema)
+            return super().json(**options)
+        except msgspec.ValidationError as error:
+            problem, _, path = str(error).partition(" - at `$")
+            where = path.rstrip("`").lstrip(".") or None
+            place = f" at `{where}`" if where else ""
+            contract_error = self.errors.contract(self.operation.id, problem + place, where=where)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            contract_error = self.errors.contract(
+                self.operation.id, f"{type(error).__name__}: {error}", body=self.content
+            )
+        raise contract_error
 
-    def whole(self, response: httpx.Response, operation: Operation, body: bytes) -> Answer:
-        """An answer with its body."""
+
+class _Call:
+    """The attempts of one request."""
+
+    def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
+        self.request, self.operation, self.attempts = request, operation, 0
+        self.options: CallOptions = request.extensions.get(CALL_OPTIONS, CallOptions())
+        self._policy = policy
+        self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
+        self._ends = policy.retries.clock() + policy.total_timeout_s
+        self._furthest = 0
+        if request.headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in request.headers:
+            # A generated request names the type of a body that it leaves out.
+            self._headers.pop("Content-Type", None)
+
+    def start_attempt(self) -> None:
+        """Count an attempt. No timeout of it ends after the total timeout."""
+        self.attempts += 1
+        left = max(self._ends - self._policy.retries.clock(), 0.001)
+        timeout = {part: left if seconds is None else min(seconds, left) for part, seconds in self._timeout.items()}
+        self.request.extensions = {**self.request.extensions, "timeout": timeout}
+        consumer = self.options.consumer
+        self.request.headers = httpx.Headers({**self._headers, **(consumer.headers() if consumer else {})})
+        self._chunks: list[bytes] = []
+        self._size = self._progress = 0
+        self._deadline = self._policy.retries.clock() + left
+
+    def check_progress(self, size: int, response: httpx.Response) -> None:
+        """Raise httpx.ReadTimeout when a body makes too little progress; `size` bytes have just arrived."""
+        clock = self._policy.retries.clock
+        self._progress += size
+        if self._progress >= MIN_PROGRESS_BYTES:
+            self._deadline, self._progress = clock() + self._policy.total_timeout_s, 0
+        elif clock() > self._deadline:
+            raise httpx.ReadTimeout("less than a mebibyte arrived within total_timeout", request=response.request)
+
+    def add(self, response: httpx.Response, chunk: bytes) -> bool:
+        """Keep a chunk of the body; False: the rest is not needed."""
+        self.check_progress(len(chunk), response)
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if not response.is_success:
+            return self._size < MAX_ERROR_BYTES
+        limit = min(self._policy.max_body, self.options.max_body or self._policy.max_body)
+        if self._size > limit:
+            raise self._policy.errors.contract(self.operation.id, f"it has more than {limit:,} bytes", too_large=True)
+        return True
+
+    def complete(self, response: httpx.Response) -> CompleteResponse:
+        """Return the response with the chunks as its body."""
         headers = httpx.Headers(response.headers)
         for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):  # these were of the wire
             headers.pop(name, None)
-        answer = Answer(
+        complete = CompleteResponse(
             response.status_code,
             headers=headers,
-            content=body,
+            content=b"".join(self._chunks),
             request=response.request,
-            extensions=dict(response.extensions),
-            history=response.history,
+            extensions={**response.extensions, "attempts": self.attempts},
         )
-        answer.operation, answer.failures = operation, self.failures
-        with contextlib.suppress(RuntimeError):
-            answer.elapsed = response.elapsed
-        return answer
+        complete.operation, complete.errors = self.operation, self._policy.errors
+        return complete
 
-    def check(self, answer: httpx.Response, operation: Operation) -> None:
-        """That the contract knows an answer to a generated call: its status, and its content type.
+    def check(self, response: CompleteResponse) -> None:
+        """Raise APIError for a status that is no documented success, ContractError for another content type."""
+        documented = _documented_content(self.operation, response.status_code)
+        if documented is None or not response.is_success:
+            raise self._policy.errors.from_response(self.operation.id, response, response.content, self.attempts)
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        # Without a type it is the documented one (assumed). JSON has several names, such as application/problem+json.
+        is_documented = content_type in documented or (_is_json(content_type) and any(map(_is_json, documented)))
+        if content_type and documented and "*/*" not in documented and not is_documented:
+            problem = f"it is {content_type!r:.80}, not {' or '.join(documented)}"
+            raise self._policy.errors.contract(self.operation.id, problem, body=response.content)
 
-        Raises:
-            APIError: a status that is not documented, or a documented error whose body is not.
-            ContractError: a success of another content type.
-        """
-        documented = _documented(operation, answer.status_code)
-        problem = None if documented is None else content_problem(answer, documented)
-        if answer.is_success and problem:
-            raise self.failures.contract(operation.id, problem, answer.content)
-        is_error = not answer.is_success and "application/json" in (documented or {})
-        if documented is None or (is_error and (problem or not _is_object(answer))):
-            raise self.failures.status(operation.id, answer, answer.content, answer.extensions.get("attempts", 1))
+    def check_is_file(self, response: httpx.Response) -> None:
+        """Raise ContractError for a web page in place of a file: a proxy that wants a sign-in answers with one."""
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        is_page = content_type in {"text/html", "application/xhtml+xml"}
+        if is_page and response.status_code == 200 and "Content-Disposition" not in response.headers:
+            problem = f"it is {content_type!r} without a file name"
+            raise self._policy.errors.contract(self.operation.id, problem, body=b"".join(self._chunks))
 
-
-def _documented(operation: Operation, status: int) -> dict[str, str | None] | None:
-    """The content types that a status may have; None where it is not documented, by itself, its class or a default."""
-    names = (str(status), f"{status // 100}XX", "default")
-    return next((operation.answers[name] for name in names if name in operation.answers), None)
-
-
-def _answer(found: "Answer | KayrrosError") -> Answer:
-    if isinstance(found, KayrrosError):
-        raise found
-    return found
-
-
-JSON = {"application/json": "object"}
-
-
-def content_problem(response: httpx.Response, documented: Mapping[str, str | None] = JSON) -> str | None:
-    """What is wrong with the content type of an answer. None given is the documented one (assumed)."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    # JSON has more names than one, such as application/problem+json.
-    known = {*documented, *(("text/json", kind) if kind.endswith(("/json", "+json")) else ())}
-    if not kind or not documented or "*/*" in documented or kind in (known if _wants_json(documented) else documented):
-        return None
-    return f"it is {kind!r:.80}, not {' or '.join(documented)}"
-
-
-def _wants_json(documented: Mapping[str, str | None]) -> bool:
-    return any(kind.endswith(("/json", "+json")) for kind in documented)
-
-
-def _is_object(answer: httpx.Response) -> bool:
-    try:
-        return isinstance(httpx.Response.json(answer), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def operation_of(request: httpx.Request, base_path: str) -> Operation | None:
-    """The operation that a request is, if it is one."""
-    path = request.url.path.removeprefix(base_path.rstrip("/"))
-    return next((known for known, it in _PATTERNS if known.method == request.method and it.fullmatch(path)), None)
+    def fail(self, error: Exception) -> tuple[APIError | TransportError, float | None]:
+        """Return the error of a failed attempt, and the seconds until the next one; None when there is none."""
+        if isinstance(error, APIError):
+            mapped: APIError | TransportError = error
+            retryable = error.status in self._policy.retry_statuses - self.options.no_retry_statuses
+            reason, asked_s = f"status {error.status}", error.retry_after_s
+        else:
+            mapped = self._policy.errors.from_exception(self.operation.id, error, self.attempts)
+            retryable, reason, asked_s = is_retryable(error), type(error).__name__, None
+        consumer = self.options.consumer
+        if consumer and consumer.size >= self._furthest + MIN_PROGRESS_BYTES:
+            # A download that makes progress is not given up: count and total timeout start again.
+            self._furthest, self.attempts = consumer.size, 1
+            self._ends = self._policy.retries.clock() + self._policy.total_timeout_s
+        if not retryable:
+            return mapped, None
+        left = self._ends - self._policy.retries.clock()
+        delay = next_delay(self._policy.retries, self.attempts, left, asked_s, f"{self.operation.id}: {reason}")
+        return mapped, delay
 
 
 class HTTPClient(httpx.Client):
-    """The sync client. What is streamed, and what is no operation of the contract, goes through as it is."""
+    """The sync client. Streams, and requests that are no operation of the contract, go through as they are."""
 
-    def __init__(self, *, exchange: Exchange, **options: Any) -> None:
-        super().__init__(**options, event_hooks={"response": [guard(self)]})
-        self.exchange, self.process = exchange, os.getpid()
+    def __init__(self, *, policy: RequestPolicy, **options: Any) -> None:
+        super().__init__(**options)
+        self.policy, self.process = policy, os.getpid()
 
     def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        """Send a request.
+        """Send a request, with retries, and return the whole response.
 
         Raises:
-            APIError, ContractError, TransportError, LoginError, UsageError: as the contract has it.
+            APIError: a status that is not success, or a success that is not documented.
+            ContractError: another content type than documented, or a body larger than max_body.
+            TransportError: no complete response arrived.
+            LoginError: the login failed.
+            UsageError: the client is closed.
         """
-        operation = None if stream else operation_of(request, self.base_url.path)
+        operation = None if stream else _operation_of(request, self.base_url.path)
         if operation is None:
             return super().send(request, stream=stream, **options)
-        answer = self.complete(request, operation, **options)
-        self.exchange.check(answer, operation)
-        return answer
+        call = _Call(self.policy, request, operation)
+        attempt = self._attempt_download if call.options.consumer else self._attempt
+        while True:
+            if self.is_closed:  # perhaps by another thread, between two attempts
+                raise closed_error()
+            call.start_attempt()
+            try:
+                response = attempt(call, options)
+                call.check(response)
+            except (APIError, *TRANSPORT_ERRORS) as caught:
+                error, delay = call.fail(caught)
+            else:
+                return response
+            if delay is None:
+                raise error
+            self.policy.retries.sleep(delay)
 
-    def complete(
-        self,
-        request: httpx.Request,
-        operation: Operation,
-        unless: frozenset[int] = frozenset(),
-        max_body: int | None = None,
-        **options: Any,
-    ) -> Answer:
-        """A whole answer of any status, after as many attempts as it takes."""
-        most = min(self.exchange.max_body, max_body or self.exchange.max_body)
-        flow = self.exchange.flow(request, operation, unless)
-        step = next(flow)
+    def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
+        with contextlib.closing(super().send(call.request, stream=True, **options)) as response:
+            return self._read(call, response)
+
+    @staticmethod
+    def _read(call: _Call, response: httpx.Response) -> CompleteResponse:
         try:
-            while True:
-                if isinstance(step, float | int):
-                    self.exchange.retries.sleep(step)
-                    step = next(flow)
-                    continue
-                try:
-                    answer = self._once(step, operation, most, options)
-                except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as end:
-            found = end.value
-        return _answer(found)
+            for chunk in response.iter_bytes():
+                if not call.add(response, chunk):
+                    break
+        except httpx.RequestError:
+            if response.is_success:
+                raise  # of an error, the beginning is enough
+        return call.complete(response)
 
-    def _once(self, request: httpx.Request, operation: Operation, max_body: int, options: dict[str, Any]) -> Answer:
-        if self.is_closed:  # by another thread between two attempts, too
-            raise self.exchange.failures.closed()
-        response = super().send(request, stream=True, **options)
-        with contextlib.closing(response):
-            if not response.is_success:
-                return self.exchange.whole(response, operation, beginning(response))
-            found = list(pieces(response, max_body))
-        return self.exchange.whole(response, operation, b"".join(found))
+    def _attempt_download(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
+        consumer = call.options.consumer
+        assert consumer is not None  # noqa: S101 - for mypy  # nosec B101
+        with contextlib.closing(self._send_following_redirects(call.request, options)) as response:
+            if not consumer.accepts(response):
+                return self._read(call, response)
+            call.check_is_file(response)
+            if not consumer.consume(response, self._chunks(call, response)):
+                raise httpx.RemoteProtocolError("the server ignores the range that was asked for", request=call.request)
+            return call.complete(httpx.Response(200, headers=response.headers, request=response.request))
+
+    @staticmethod
+    def _chunks(call: _Call, response: httpx.Response) -> Iterator[bytes]:
+        for chunk in response.iter_bytes():
+            call.check_progress(len(chunk), response)
+            yield chunk
+
+    def _send_following_redirects(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
+        """Follow redirects to https, and from http to http of this machine. httpx drops the token on other hosts."""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = super().send(request, stream=True, **{**options, "follow_redirects": False})
+            if response.next_request is None:
+                return response
+            response.close()
+            before, request = request, response.next_request
+            is_local = before.url.scheme == request.url.scheme == "http" and is_loopback(request.url)
+            if request.url.scheme != "https" and not is_local:
+                problem = (
+                    f"it redirects to {request.url.scheme} of {request.url.host or 'no host'}, which is not followed"
+                )
+                raise httpx.UnsupportedProtocol(problem, request=before)
+        raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects", request=request)
 
 
 class AsyncHTTPClient(httpx.AsyncClient):
-    """The async client, alike."""
+    """The async client: the same without downloads."""
 
-    def __init__(self, *, exchange: Exchange, **options: Any) -> None:
-        super().__init__(**options, event_hooks={"response": [guard_async(self)]})
-        self.exchange, self.process = exchange, os.getpid()
+    def __init__(self, *, policy: RequestPolicy, **options: Any) -> None:
+        super().__init__(**options)
+        self.policy, self.process = policy, os.getpid()
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        """Send a request; errors as for HTTPClient."""
-        operation = None if stream else operation_of(request, self.base_url.path)
+        """Send a request, with retries, and return the whole response. It raises what HTTPClient.send raises."""
+        operation = None if stream else _operation_of(request, self.base_url.path)
         if operation is None:
             return await super().send(request, stream=stream, **options)
-        answer = await self._complete(request, operation, options)
-        self.exchange.check(answer, operation)
-        return answer
+        call = _Call(self.policy, request, operation)
+        while True:
+            if self.is_closed:
+                raise closed_error()
+            call.start_attempt()
+            try:
+                response = await self._attempt(call, options)
+                call.check(response)
+            except (APIError, *TRANSPORT_ERRORS) as caught:
+                error, delay = call.fail(caught)
+            else:
+                return response
+            if delay is None:
+                raise error
+            await self.policy.retries.sleep_async(delay)
 
-    async def _complete(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
-        flow = self.exchange.flow(request, operation, frozenset())
-        step = next(flow)
-        try:
-            while True:
-                if isinstance(step, float | int):
-                    await self.exchange.retries.sleep_async(step)
-                    step = next(flow)
-                    continue
-                try:
-                    answer = await self._once(step, operation, options)
-                except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as end:
-            found = end.value
-        return _answer(found)
+    async def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
+        async with contextlib.aclosing(await super().send(call.request, stream=True, **options)) as response:
+            try:
+                async for chunk in response.aiter_bytes():
+                    if not call.add(response, chunk):
+                        break
+            except httpx.RequestError:
+                if response.is_success:
+                    raise
+            return call.complete(response)
 
-    async def _once(self, request: httpx.Request, operation: Operation, options: dict[str, Any]) -> Answer:
-        if self.is_closed:
-            raise self.exchange.failures.closed()
-        response = await super().send(request, stream=True, **options)
-        async with contextlib.aclosing(response):
-            if not response.is_success:
-                return self.exchange.whole(response, operation, await beginning_async(response))
-            found = [piece async for piece in pieces_async(response, self.exchange.max_body)]
-        return self.exchange.whole(response, operation, b"".join(found))
+
+class ApiClient(Client):
+    """The generated client over our HTTP clients. A process made by fork opens its own connections."""
+
+    def get_httpx_client(self) -> HTTPClient:
+        """Return the sync client of this process."""
+        if not isinstance(self._client, HTTPClient) or _is_inherited(self._client):
+            self._client = HTTPClient(**self._options())
+        return self._client
+
+    def get_async_httpx_client(self) -> httpx.AsyncClient:
+        """Return the async client of this process."""
+        client = self._async_client
+        if client is None or (isinstance(client, AsyncHTTPClient) and _is_inherited(client)):
+            client = self._async_client = AsyncHTTPClient(**self._options())
+        return client
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "base_url": self._base_url,
+            "headers": self._headers,
+            "timeout": self._timeout,
+            **self._httpx_args,
+        }
+
+
+def closed_error() -> UsageError:
+    """Return the error for a call after close()."""
+    return UsageError("This Kayrros is closed.", hint="Make the call inside its `with` block, or create a new one.")
+
+
+def _is_inherited(client: HTTPClient | AsyncHTTPClient) -> bool:
+    # It is dropped and not closed, because the parent uses its connections.
+    return client.process != os.getpid() and not client.is_closed
+
+
+def _operation_of(request: httpx.Request, base_path: str) -> Operation | None:
+    path = request.url.path.removeprefix(base_path.rstrip("/"))
+    return next(
+        (operation for operation, it in _PATTERNS if operation.method == request.method and it.fullmatch(path)), None
+    )
+
+
+def _documented_content(operation: Operation, status: int) -> dict[str, Any] | None:
+    """Return the content types of a documented status, with the type of their JSON."""
+    names = (str(status), f"{status // 100}XX", "default")
+    return next((operation.responses[name] for name in names if name in operation.responses), None)
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.endswith(("/json", "+json"))

@@ -10,10 +10,9 @@ from uuid import UUID
 
 import attrs
 
-from kayrros_ext._http.calls import Door
-from kayrros_ext._http.client import Answer
+from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext._inputs import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, now_ms
-from kayrros_ext._progress import Progress, Report
+from kayrros_ext._progress import Progress, Report, reporter
 from kayrros_ext._results.model import MOST_NAMED, Gap, Results
 from kayrros_ext._results.windows import DAY_MS, MOST_ASSETS, Plan, Window
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
@@ -37,7 +36,7 @@ _log = logging.getLogger("kayrros_ext")
 _Outcome = tuple[Window, "Results | BaseException"]
 
 
-class Fetch:
+class ResultsFetcher:
     """The results that a filter lets through, part by part, in order of time; each row in one part.
 
     Args:
@@ -55,16 +54,17 @@ class Fetch:
 
     def __init__(
         self,
-        door: Door,
+        client: ApiClient,
         dataset_id: UUID,
         wanted: ProcessingResultFilter | Unset,
         *,
         concurrency: int,
         on_gap: OnGap,
-        is_flat: bool,
-        report: Report,
+        bounded_memory: bool,
+        progress: "Report | bool | None",
     ) -> None:
-        self._door, self._dataset_id, self._concurrency = door, dataset_id, concurrency
+        is_flat, report, on_gap = bounded_memory, reporter(progress), parse_on_gap(on_gap)
+        self._client, self._dataset_id, self._concurrency = client, dataset_id, concurrency
         self._wanted = wanted if isinstance(wanted, ProcessingResultFilter) else ProcessingResultFilter()
         self._ids = tuple(self._wanted.mo_ids or ())
         self._unseen = set(self._ids)
@@ -96,6 +96,16 @@ class Fetch:
                 return
         yield from self._windows(self._plan(has_failed=has_failed))
 
+    def parts(self) -> Iterator[Results]:
+        from kayrros_ext._results.merge import merged
+
+        unknown: set[str] = set()
+        for part in self:
+            if not unknown.issuperset(part.unknown_fields):
+                unknown.update(part.unknown_fields)
+                part.name_unknown_fields()
+            yield merged([part])
+
     def _plan(self, *, has_failed: bool) -> Plan:
         """Where to cut: the range of the filter, else that of the metadata, else from 1970 to now."""
         ends = self._wanted.time_range
@@ -114,7 +124,7 @@ class Fetch:
     def _is_down(self) -> bool:
         """Whether the platform does not answer at all: then no part of the results will come either."""
         try:
-            self._about = self._door.typed(get_dataset_metadata, dataset_id=self._dataset_id)
+            self._about = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
         except (APIError, TransportError) as error:
             return is_outage(error)
         except ContractError:
@@ -125,7 +135,9 @@ class Fetch:
         """First and last date of the dataset, as far as its metadata knows; they say where to cut, not what to leave out."""
         begins = ends = None
         try:
-            self._about = self._about or self._door.typed(get_dataset_metadata, dataset_id=self._dataset_id)
+            self._about = (
+                self._about or get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
+            )
             begins, ends = self._about.start_date, self._about.stop_date
         except (APIError, ContractError, TransportError) as error:
             _log.warning("The metadata of the dataset could not be had (%s): its results are cut from 1970 on.", error)
@@ -260,17 +272,23 @@ class Fetch:
         )
 
     def _ask(self, wanted: ProcessingResultFilter | Unset, unless: frozenset[int] = frozenset()) -> Results:
-        def read(answer: Answer) -> Results:
-            self._count(answer.extensions["attempts"])
-            return Results.read(answer.content)
-
+        kwargs = get_dataset_results._get_kwargs(dataset_id=self._dataset_id, body=wanted)
+        options = CallOptions(no_retry_statuses=unless, max_body=self._max_body)
         try:
-            return self._door.body(
-                get_dataset_results, read, unless, self._max_body, dataset_id=self._dataset_id, body=wanted
-            )
+            response = self._client.get_httpx_client().request(**kwargs, extensions={CALL_OPTIONS: options})
+            self._count(response.extensions["attempts"])
+            return self._read(response.content)
         except (APIError, TransportError) as error:
             self._count(error.attempts)
             raise
+
+    def _read(self, body: bytes) -> Results:
+        try:
+            return Results.read(body)
+        except ContractError as error:
+            errors = self._client.get_httpx_client().policy.errors
+            problem, quoted = str(error.args[0]), None if error.where else body
+            raise errors.contract("getDatasetResults", problem, body=quoted, where=error.where) from None
 
     def _count(self, attempts: int) -> None:
         with self._lock:

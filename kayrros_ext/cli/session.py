@@ -100,7 +100,7 @@ def whoami(run: Run) -> None:
         "profile": me.profile,
         "base_url": me.base_url,
         "auth_url": me.auth_url,
-        "token_held": me.token_held,
+        "has_token": me.token_held,
         "token_expires": me.token_expires and me.token_expires.isoformat(),
     }
     if run.json:

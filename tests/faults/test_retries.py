@@ -22,12 +22,12 @@ from kayrros_ext import (
     TransportError,
     UsageError,
 )
-from kayrros_ext._http.retry import retry_after_s
+from kayrros_ext._http.retry import retry_after
 from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_openapi.api.datasets import get_dataset_metadata
-from kayrros_openapi.models import DatasetMetadata, Error
-from tests.support.server import DATASET, METADATA, Answer, Server, as_json
+from kayrros_openapi.models import DatasetMetadata
+from tests.support.server import DATASET, Answer, Server, as_json
 
 ID = parse_dataset_id(DATASET)
 
@@ -96,8 +96,8 @@ def test_what_passes_is_tried_again(
     assert 5 == len(metadata_requests(platform))
     lines = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
     assert ["INFO"] * 4 == [record.levelname for record in caplog.records if record.name == "kayrros_ext"]
-    assert lines[0].startswith("getDatasetMetadata: attempt 1 of 5 ended in ")
-    assert lines[0].endswith("the next in 1.0 s")
+    assert lines[0].startswith("getDatasetMetadata: ")
+    assert lines[0].endswith("Attempt 1 of 5, retrying in 1.0 s")
 
 
 @pytest.mark.parametrize("name", sorted({*FAULTS} - {"late"}))  # in a task, a late answer is waited for
@@ -170,7 +170,7 @@ def test_what_the_server_asks_for_is_waited_for(
 def test_a_date_is_by_the_clock_of_the_server() -> None:
     """Ours may be wrong."""
     headers = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 08:50:00 GMT"}
-    assert 23 == retry_after_s(httpx.Response(503, headers=headers))
+    assert 23 == retry_after(httpx.Response(503, headers=headers))
 
 
 @pytest.mark.parametrize("asked", ["121", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -260,8 +260,8 @@ async def _asyncio(kayrros: Kayrros) -> object:
         (Answer(204), APIError, "204"),
         (Answer(302, headers={"Location": "/"}), APIError, "302"),
         (Answer(200, b"<html>", {"Content-Type": "text/html"}), ContractError, "'text/html', not application/json"),
-        (Answer(200, b"<html>"), ContractError, "JSONDecodeError"),
-        (Answer(200, b"[]"), ContractError, "JSON of another type"),
+        (Answer(200, b"<html>"), ContractError, "JSON is malformed"),
+        (Answer(200, b"[]"), ContractError, "Expected `object`, got `array`"),
         (Answer(200, b"{", cut=0, headers={"Content-Length": "9"}), TransportError, "RemoteProtocolError"),
         (Answer(404, b"<html>", {"Content-Type": "text/html"}), NotFoundError, "404"),
         (Answer(403, b"", {"Content-Type": "application/json"}), AccessDeniedError, "403"),
@@ -284,12 +284,14 @@ def test_a_generated_call_fails_with_an_error_of_ours(
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_documented_error_is_still_a_value(
+def test_a_documented_error_is_raised_too(
     call: str, start: Callable[..., Server], connect: Callable[..., Kayrros]
 ) -> None:
-    """As the generated client has it."""
+    """A generated call through `kayrros.client` returns documented successes only."""
     kayrros = connect(start(lambda _: as_json({"code": "NOT_FOUND"}, 404)), token="a-token")
-    assert isinstance(CALLS[call](kayrros), Error)
+    with pytest.raises(NotFoundError) as caught:
+        CALLS[call](kayrros)
+    assert caught.value.code == "NOT_FOUND"
 
 
 def test_a_generated_call_of_a_closed_client_says_so(platform: Platform) -> None:
@@ -326,32 +328,6 @@ def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[...,
         kayrros = connect(start(lambda _, answer=answer: answer), token="a-token", max_body=1_000_000)
         with pytest.raises(ContractError, match="more than 1,000,000 bytes"):
             kayrros.metadata(DATASET)
-
-
-@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "deflate"])
-def test_a_coding_that_was_not_asked_for_is_refused(
-    coding: str, start: Callable[..., Server], connect: Callable[..., Kayrros]
-) -> None:
-    """What it would unpack to, nobody knows."""
-    server = start(lambda _: Answer(200, b"xyz", {"Content-Encoding": coding}))
-    with pytest.raises(TransportError, match="was not asked for"):
-        connect(server, token="a-token", retries=0).metadata(DATASET)
-    assert {"gzip"} == {request.headers["accept-encoding"] for request in server.requests}
-
-
-def test_gzip_that_breaks_off_is_noticed(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
-    """In an answer that is whole as far as HTTP can tell; it is tried again, and read."""
-    import gzip
-
-    whole = gzip.compress(b'{"name": "Tanks"}') + gzip.compress(b" ")
-    bodies = [whole[:-4], whole[:20], whole]
-
-    def answer(_: object) -> Answer:
-        return Answer(200, bodies.pop(0), {"Content-Type": "application/json", "Content-Encoding": "gzip"})
-
-    server = start(answer)
-    assert "Tanks" == connect(server, token="a-token").metadata(DATASET).name
-    assert [METADATA] * 3 == server.paths()
 
 
 def test_no_cookie_reaches_another_host(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:

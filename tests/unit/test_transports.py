@@ -60,7 +60,7 @@ def test_a_transport_for_sync_calls_serves_those() -> None:
     with Kayrros(token="t", transport=transport) as kayrros:
         assert "platform.api.kayrros.com" == kayrros.metadata(DATASET).name
     assert 1 == transport.closed
-    with pytest.raises(UsageError, match="sync calls alone"):
+    with pytest.raises(UsageError, match="sync calls only"):
         asyncio.run(name(Kayrros(token="t", transport=Sync())))
 
 
@@ -69,11 +69,11 @@ def test_a_transport_for_asyncio_calls_serves_those() -> None:
     transport = Async()
     assert "platform.api.kayrros.com" == asyncio.run(name(Kayrros(token="t", transport=transport)))
     assert 1 == transport.closed
-    with Kayrros(token="t", transport=Async()) as kayrros, pytest.raises(UsageError, match="asyncio calls alone"):
+    with Kayrros(token="t", transport=Async()) as kayrros, pytest.raises(UsageError, match="async calls only"):
         kayrros.metadata(DATASET)
 
 
 def test_what_is_no_transport_is_refused() -> None:
     """Before anything is made."""
-    with pytest.raises(UsageError, match="Give an httpx.BaseTransport"):
+    with pytest.raises(UsageError, match="Pass an httpx.BaseTransport"):
         Kayrros(token="t", transport=answer)  # type: ignore[arg-type]

@@ -1,0 +1,172 @@
+"""Map HTTP responses and httpx errors to the errors of our tree. No message holds a secret."""
+
+import json
+from collections.abc import Callable, Mapping
+
+import attrs
+import httpx
+
+from kayrros_ext._http.retry import is_certificate_error, retry_after
+from kayrros_ext.errors import (
+    AccessDeniedError,
+    APIError,
+    ContractError,
+    NotFoundError,
+    TransportError,
+    UnauthorizedError,
+)
+
+# Bytes of an error body that are read, and characters of it that a message repeats: a gateway may send a whole page.
+MAX_ERROR_BYTES = 64 * 1024
+MAX_MESSAGE_CHARS = 300
+# httpx raises these when no complete response arrived; UnicodeError comes from a host that is no valid name.
+TRANSPORT_ERRORS = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
+
+# `code` and `message` are assumed; the others are common in web frameworks. The body of an error is not documented.
+_CODES = ("code", "errorCode", "error_code", "error")
+_MESSAGES = ("message", "error_description", "detail")
+
+_CLASSES: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
+_HINTS = {
+    401: "The platform rejected a new token: ask Kayrros about the account.",
+    403: "Ask Kayrros whether the dataset is shared with your account.",
+    404: "Check the id: Kayrros Studio shows it in the Collection Dashboard.",
+    429: "Wait, and send fewer requests at a time.",
+    504: "The response is too large for the gateway. Ask for less, with start and stop or with assets.",
+}
+_CLASS_HINTS = {
+    2: "This status is not documented. Check KAYRROS_BASE_URL.",
+    3: "The API does not redirect. Check KAYRROS_BASE_URL.",
+    4: "Check the arguments of the call.",
+    5: "The platform failed. Try again later.",
+}
+_UNTRUSTED = (
+    "Certificate verification failed. If it is signed by a private CA, pass that CA's certificate with verify= or "
+    "SSL_CERT_FILE."
+)
+_UNREACHABLE = (
+    "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, raise timeout."
+)
+_TOO_LARGE = "Ask for less, or raise max_body."
+_NOT_THE_API = "Check KAYRROS_BASE_URL and the proxy. If both are right, the API has changed: please report it."
+
+
+@attrs.frozen
+class ErrorBody:
+    """The server's own explanation of an error."""
+
+    code: str | None = None
+    message: str | None = None
+    excerpt: str | None = None
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.code, self.message))) or self.excerpt or "no explanation"
+
+
+@attrs.frozen
+class ErrorMapper:
+    """Makes the errors of one client.
+
+    Attributes:
+        host: name of the host.
+        redact: removes secrets from a text, because a server may repeat what it was sent.
+        hints: hints by status, in place of the usual ones.
+    """
+
+    host: str
+    redact: Callable[[str], str] = str
+    hints: Mapping[int, str] = attrs.field(factory=dict)
+
+    def from_response(self, operation: str, response: httpx.Response, body: bytes, attempts: int) -> APIError:
+        """Return the error for a status that is not success.
+
+        Args:
+            operation: operationId.
+            response: the response, for its status and headers.
+            body: its body, or the beginning of it.
+            attempts: the number of attempts.
+        """
+        status, wait_s = response.status_code, retry_after(response)
+        explanation = parse_error_body(body, self.redact)
+        after = f" after {attempts} attempts" if attempts > 1 else ""
+        waits = f" It asks to wait {wait_s:,.0f} seconds." if wait_s else ""
+        hint = self.hints.get(status) or _HINTS.get(status) or _CLASS_HINTS.get(status // 100, "Try again later.")
+        return _CLASSES.get(status, APIError)(
+            f"{operation}: {response.request.url.host} answered {status} ({explanation}){after}.{waits}",
+            hint=hint,
+            status=status,
+            operation=operation,
+            code=explanation.code,
+            message=explanation.message,
+            excerpt=explanation.excerpt,
+            retry_after_s=wait_s,
+            attempts=attempts,
+        )
+
+    def from_exception(self, operation: str, error: Exception, attempts: int) -> TransportError:
+        """Return the error for a response that did not arrive, or not completely."""
+        request = getattr(error, "_request", None)
+        host = request.url.host if request else self.host
+        after = f" after {attempts} attempts" if attempts > 1 else ""
+        reason = type(error).__name__
+        mapped = TransportError(
+            f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}.",
+            hint=_UNTRUSTED if is_certificate_error(error) else _UNREACHABLE,
+            operation=operation,
+            reason=reason,
+            attempts=attempts,
+        )
+        # The cause would show a secret that the server repeated in a broken header.
+        mapped.__cause__ = error if self.redact(repr(error)) == repr(error) else None
+        mapped.__suppress_context__ = True
+        return mapped
+
+    def contract(
+        self,
+        operation: str,
+        problem: str,
+        *,
+        body: bytes | None = None,
+        where: str | None = None,
+        too_large: bool = False,
+    ) -> ContractError:
+        """Return the error for a response that is not what openapi.yaml says; `body` is quoted."""
+        begins = f" It begins: {parse_error_body(body, self.redact)}." if body is not None else ""
+        return ContractError(
+            f"{operation}: the response of {self.host} is not what the contract says: {self.redact(problem)}.{begins}",
+            hint=_TOO_LARGE if too_large else _NOT_THE_API,
+            operation=operation,
+            where=where,
+            is_too_large=too_large,
+        )
+
+
+def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBody:
+    """Return code and message of a JSON error, else an excerpt of the body."""
+    body = body[:MAX_ERROR_BYTES]
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return ErrorBody(excerpt=_one_line(body.decode("utf-8", "replace"), redact))
+    if not isinstance(value, dict):
+        return ErrorBody(message=_one_line(json.dumps(value, ensure_ascii=False), redact))
+    # Some servers nest it: {"error": {"code": ..., "message": ...}}.
+    fields = {**value, **value["error"]} if isinstance(value.get("error"), dict) else value
+    code, message = (
+        next((_one_line(str(fields[name]), redact) for name in names if _is_scalar(fields.get(name))), None)
+        for names in (_CODES, _MESSAGES)
+    )
+    if code or message:
+        return ErrorBody(code, message)
+    # Fields that we don't expect are named but not shown, because nobody can tell what they hold.
+    return ErrorBody(message=_one_line("an object with " + (", ".join(value) or "no fields"), redact))
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _one_line(text: str, redact: Callable[[str], str]) -> str | None:
+    """Return printable text on one line, cut to MAX_MESSAGE_CHARS."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in redact(text)).split())
+    return (line if len(line) <= MAX_MESSAGE_CHARS else line[:MAX_MESSAGE_CHARS] + "…") or None

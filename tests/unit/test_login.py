@@ -1,0 +1,352 @@
+"""The login: one for all callers that wait, a token for the data host alone, and refusals that are remembered."""
+
+import base64
+import json
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kayrros_ext import LoginError, Retries
+from kayrros_ext._auth.login import EXPIRY_LEEWAY_S, FORBIDDEN_GRACE_S, LoginAuth, Token, jwt_expiry
+from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
+from kayrros_ext._config.settings import Settings
+from kayrros_ext._secret import Secret
+from tests.support.leaks import PASSWORD
+
+DATA = "https://data.example/v1/thing"
+AUTH_URL, BASE_URL = "https://login.example/under", "https://data.example"
+
+
+def jwt(**claims: Any) -> str:
+    """Return an unsigned JWT with the claims."""
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+    return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "signature"])
+
+
+class Hosts:
+    """A login host and a data host: tokens are `t1`, `t2`, ... unless `tokens` has others."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.tokens: list[str] = []
+        self.rejected: set[str] = set()
+        self.logins = 0
+        self.status = 401
+        self.reply: Callable[[], httpx.Response] | None = None
+        self.now = 1_000_000.0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.url.path == "/under/v3/login":
+            self.logins += 1
+            if self.reply:
+                return self.reply()
+            token = self.tokens.pop(0) if self.tokens else f"t{self.logins}"
+            return httpx.Response(200, json={"token": token})
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return httpx.Response(self.status if token in self.rejected else 200, json={"token": token})
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        return httpx.MockTransport(self)
+
+    def auth(self, cache: TokenCache | None = None, **credentials: str) -> LoginAuth:
+        account = credentials or {"email": "e", "password": PASSWORD}
+        retries = Retries(backoff_initial=0, max_retries=1)
+        settings = Settings.load(**account, base_url=BASE_URL, auth_url=AUTH_URL, retries=retries)  # type: ignore[arg-type]
+        return LoginAuth(settings, {"transport": self.transport}, cache, now=lambda: self.now)
+
+    def get(self, auth: LoginAuth, url: str = DATA) -> httpx.Response:
+        with httpx.Client(transport=self.transport, auth=auth) as client:
+            return client.get(url)
+
+
+@pytest.fixture
+def hosts() -> Hosts:
+    return Hosts()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TokenCache:
+    monkeypatch.setenv("KAYRROS_CACHE_DIR", str(tmp_path))
+    opened = open_token_cache(AUTH_URL, BASE_URL, "e")
+    assert opened
+    return opened
+
+
+def test_first_request_logs_in(hosts: Hosts) -> None:
+    """The login sends email and password to the login host, and the request carries its token."""
+    assert hosts.get(hosts.auth()).json() == {"token": "t1"}
+    login = hosts.requests[0]
+    assert str(login.url) == "https://login.example/under/v3/login"
+    assert json.loads(login.content) == {"email": "e", "password": PASSWORD}
+    assert "Authorization" not in login.headers
+
+
+def test_second_request_uses_the_token(hosts: Hosts) -> None:
+    """One login serves all requests."""
+    auth = hosts.auth()
+    hosts.get(auth)
+    hosts.get(auth)
+    assert hosts.logins == 1
+
+
+def test_401_costs_one_login(hosts: Hosts) -> None:
+    """A rejected token is replaced once, and the request is repeated once."""
+    auth = hosts.auth()
+    hosts.get(auth)
+    hosts.rejected = {"t1"}
+    assert hosts.get(auth).json() == {"token": "t2"}
+    assert hosts.logins == 2
+
+
+def test_401_on_a_new_token_is_final(hosts: Hosts) -> None:
+    """Another new token would be rejected too, so there is no third login."""
+    auth = hosts.auth()
+    hosts.get(auth)
+    hosts.rejected = {"t1", "t2", "t3"}
+    assert hosts.get(auth).status_code == 401
+    assert hosts.logins == 2
+
+
+def test_403_renews_an_old_token_only(hosts: Hosts) -> None:
+    """Within five minutes of the login, a 403 is about the dataset."""
+    auth = hosts.auth()
+    hosts.get(auth)
+    hosts.rejected, hosts.status = {"t1"}, 403
+    assert hosts.get(auth).status_code == 403
+    hosts.now += FORBIDDEN_GRACE_S + 1
+    assert hosts.get(auth).json() == {"token": "t2"}
+
+
+def test_token_without_credentials_is_sent_as_it_is(hosts: Hosts) -> None:
+    """There is no login, and a 401 is returned."""
+    hosts.rejected = {"mine"}
+    assert hosts.get(hosts.auth(token="mine")).status_code == 401
+    assert hosts.logins == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_token_with_credentials_is_replaced(status: int, hosts: Hosts) -> None:
+    """It is tried first. Its age is unknown, so a 403 renews it as well."""
+    hosts.rejected, hosts.status = {"mine"}, status
+    auth = hosts.auth(token="mine", email="e", password=PASSWORD)
+    assert hosts.get(auth).json() == {"token": "t1"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://other.example/v1", "http://data.example/v1", "https://data.example:444/v1", "https://login.example/x"],
+)
+def test_no_other_host_gets_the_token(url: str, hosts: Hosts) -> None:
+    """Another name, scheme or port is another host."""
+    hosts.get(hosts.auth(), url)
+    assert "Authorization" not in hosts.requests[-1].headers
+    assert hosts.logins == 0
+
+
+def test_default_port_is_the_same_host(hosts: Hosts) -> None:
+    """Port 443 of https is the data host."""
+    assert hosts.get(hosts.auth(), "https://data.example:443/v1").json() == {"token": "t1"}
+
+
+def test_generated_login_goes_to_the_login_host(hosts: Hosts) -> None:
+    """The generated client knows one host; the password must not reach it."""
+    with httpx.Client(transport=hosts.transport, auth=hosts.auth()) as client:
+        client.post(BASE_URL + "/v3/login", json={})
+    assert [request.url.host for request in hosts.requests] == ["login.example"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        httpx.Response(200, json={}),
+        httpx.Response(200, json={"token": None}),
+        httpx.Response(200, json={"token": 5}),
+        httpx.Response(200, json={"token": ""}),
+        httpx.Response(200, json={"token": "two words"}),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(204),
+    ],
+)
+def test_reply_without_a_token_is_a_login_error(reply: httpx.Response, hosts: Hosts) -> None:
+    """The error has the status, and repeats nothing of the reply."""
+    hosts.reply = lambda: reply
+    with pytest.raises(LoginError, match="without a usable token") as caught:
+        hosts.get(hosts.auth())
+    assert caught.value.status == reply.status_code
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422, 423])
+def test_refused_credentials_are_tried_once(status: int, hosts: Hosts) -> None:
+    """The refusal is remembered, so that no account gets locked."""
+    hosts.reply = lambda: httpx.Response(status, json={"code": "NO", "message": f"not {PASSWORD}"})
+    auth = hosts.auth()
+    for _ in range(2):
+        with pytest.raises(LoginError, match="avoid locking the account") as caught:
+            hosts.get(auth)
+        assert (caught.value.status, caught.value.code) == (status, "NO")
+        assert PASSWORD not in str(caught.value) + repr(vars(caught.value))
+    assert hosts.logins == 1
+
+
+def test_failing_login_host_is_asked_again_by_the_next_call(hosts: Hosts) -> None:
+    """A 500 says nothing about the credentials: it is retried, and the next call tries again."""
+    hosts.reply = lambda: httpx.Response(500)
+    auth = hosts.auth()
+    for _ in range(2):
+        with pytest.raises(LoginError, match="Try again later"):
+            hosts.get(auth)
+    assert hosts.logins == 4  # two calls, each with one retry
+
+
+def test_32_threads_share_one_login(hosts: Hosts) -> None:
+    """Threads that need a token at the same time log in once, and once more after it expires."""
+    auth = hosts.auth()
+    with ThreadPoolExecutor(32) as pool:
+        assert {response.status_code for response in pool.map(lambda _: hosts.get(auth), range(32))} == {200}
+        hosts.rejected = {"t1"}
+        assert {response.status_code for response in pool.map(lambda _: hosts.get(auth), range(32))} == {200}
+    assert hosts.logins == 2
+
+
+def test_waiting_threads_share_a_failed_login(hosts: Hosts) -> None:
+    """Callers that wait for a login raise its error instead of logging in one after the other."""
+    auth = hosts.auth()
+
+    def call() -> None:
+        with pytest.raises(LoginError):
+            auth.tokens.get()
+
+    waiters = [threading.Thread(target=call) for _ in range(7)]
+
+    def reply() -> httpx.Response:
+        for waiter in waiters:
+            waiter.start()
+        # A thread that waits for the lock has `get` as its innermost frame.
+        while any(sys._current_frames()[waiter.ident or 0].f_code.co_name != "get" for waiter in waiters):
+            threading.Event().wait(0.001)
+        return httpx.Response(418)
+
+    hosts.reply = reply
+    call()
+    for waiter in waiters:
+        waiter.join()
+    assert hosts.logins == 1
+
+
+def test_cached_token_needs_no_login(cache: TokenCache, hosts: Hosts) -> None:
+    """The token of another process is used as it is."""
+    cache.save(Secret("theirs"))
+    assert hosts.get(hosts.auth(cache)).json() == {"token": "theirs"}
+    assert hosts.logins == 0
+
+
+def test_login_fills_the_cache(cache: TokenCache, hosts: Hosts) -> None:
+    """Another client of the account finds the token there."""
+    hosts.get(hosts.auth(cache))
+    assert hosts.get(hosts.auth(cache)).json() == {"token": "t1"}
+    assert hosts.logins == 1
+
+
+def test_rejected_cached_token_is_replaced(cache: TokenCache, hosts: Hosts) -> None:
+    """It costs one login, whose token takes its place."""
+    cache.save(Secret("theirs"))
+    hosts.rejected = {"theirs"}
+    assert hosts.get(hosts.auth(cache)).json() == {"token": "t1"}
+    cached = cache.load()
+    assert cached
+    assert cached.token == Secret("t1")
+
+
+def test_newer_cached_token_comes_before_a_login(cache: TokenCache, hosts: Hosts) -> None:
+    """When that is rejected as well, a login follows."""
+    auth = hosts.auth(cache)
+    hosts.get(auth)
+    cache.save(Secret("newer"))
+    hosts.rejected = {"t1"}
+    assert hosts.get(auth).json() == {"token": "newer"}
+    cache.save(Secret("newest"))
+    hosts.rejected = {"newer", "newest"}
+    assert hosts.get(auth).json() == {"token": "t2"}
+
+
+def test_refused_login_leaves_no_cached_token(cache: TokenCache, hosts: Hosts) -> None:
+    """The rejected one would cost each process a 401."""
+    cache.save(Secret("theirs"))
+    hosts.rejected, hosts.reply = {"theirs"}, lambda: httpx.Response(401)
+    with pytest.raises(LoginError):
+        hosts.get(hosts.auth(cache))
+    assert cache.load() is None
+
+
+def test_jwt_is_replaced_before_it_expires(cache: TokenCache, hosts: Hosts) -> None:
+    """A minute before its end, without a 401; a cached one as well."""
+    hosts.tokens = [jwt(exp=hosts.now + EXPIRY_LEEWAY_S + 10)]
+    auth = hosts.auth(cache)
+    hosts.get(auth)
+    hosts.now += 11
+    assert hosts.get(auth).json() == {"token": "t2"}
+    hosts.now -= 11
+    cache.save(Secret(jwt(exp=hosts.now + 10)))
+    assert hosts.get(hosts.auth(cache)).json() == {"token": "t3"}
+
+
+def test_expired_jwt_is_sent_when_there_is_no_other(hosts: Hosts) -> None:
+    """The clock may be wrong. With credentials it is replaced at once."""
+    expired = jwt(exp=hosts.now - 10)
+    assert hosts.get(hosts.auth(token=expired)).json() == {"token": expired}
+    assert hosts.get(hosts.auth(token=expired, email="e", password=PASSWORD)).json() == {"token": "t1"}
+
+
+def test_wrong_clock_does_not_log_in_each_time(hosts: Hosts) -> None:
+    """A new token that has expired already is believed until a 401."""
+    hosts.tokens = [jwt(exp=hosts.now - 3600)]
+    auth = hosts.auth()
+    hosts.get(auth)
+    hosts.get(auth)
+    assert hosts.logins == 1
+
+
+def test_all_secrets_are_redacted(cache: TokenCache, hosts: Hosts) -> None:
+    """Password and tokens, those of the cache too, in whatever spelling a server repeats them."""
+    cache.save(Secret("token/of+others"))
+    auth = hosts.auth(cache)
+    hosts.get(auth)
+    assert auth.redact(f'{PASSWORD} "token\\/of+others" token%2Fof%2Bothers').count("**********") >= 2
+    assert PASSWORD not in repr(auth) + repr(auth.tokens) + repr(Token(Secret(PASSWORD)))
+
+
+@pytest.mark.parametrize("expiry", [1.5, 1_700_000_000, 253_402_300_799])
+def test_jwt_expiry(expiry: float) -> None:
+    """It is the claim `exp`, whatever padding its length leaves."""
+    for filler in range(4):
+        assert jwt_expiry(Secret(jwt(exp=expiry, filler="x" * filler))) == expiry
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "opaque",
+        "a.b.c",
+        jwt(),
+        jwt(exp="soon"),
+        jwt(exp=True),
+        jwt(exp=-1),
+        jwt(exp=1e300),
+        jwt(exp=1) + ".four",
+        "...",
+        "é.é.é",
+        jwt(exp=1).replace(".", "", 1),
+    ],
+)
+def test_opaque_token_has_no_expiry(token: str) -> None:
+    """Only a 401 tells."""
+    assert jwt_expiry(Secret(token)) is None
