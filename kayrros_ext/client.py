@@ -92,7 +92,7 @@ class Kayrros:
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
     ) -> None:
         # First of all: a traceback that shows locals shows those of this frame.
-        password, token = Secret.of(password), Secret.of(token)
+        password, token = Secret.parse(password), Secret.parse(token)
         settings = Settings.load(
             email=email,
             password=password,

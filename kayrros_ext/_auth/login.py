@@ -14,15 +14,15 @@ from typing import Any, cast
 import attrs
 import httpx
 
-from kayrros_ext._auth.steps import Doing, ProcessTurn, Turn
-from kayrros_ext._auth.token_cache import TokenStore
+from kayrros_ext._auth.steps import Doing, Turn
+from kayrros_ext._auth.token_cache import TokenCache
 from kayrros_ext._auth.tokens import Token, end_of
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.settings import USER_AGENT, Settings, clean_token
 from kayrros_ext._http.body import TooLargeError, beginning, beginning_async
 from kayrros_ext._http.error_body import MAX_BODY, Explanation, explain
 from kayrros_ext._http.retry import PACE, retry_after_s
-from kayrros_ext._secret import Secret, hide_from_logs, redact
+from kayrros_ext._secret import Secret, redact
 from kayrros_ext.errors import ConfigurationError, LoginError
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.models import LoginReply, LoginRequest
@@ -67,7 +67,7 @@ class KayrrosAuth(httpx.Auth):
         self,
         settings: Settings,
         *,
-        store: TokenStore | None = None,
+        store: TokenCache | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         patience_s: float = PATIENCE_S,
@@ -83,7 +83,6 @@ class KayrrosAuth(httpx.Auth):
         self._secrets = {
             held for held in (settings.token, settings.credentials and settings.credentials.password) if held
         }
-        hide_from_logs()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._settings.base_url)!r})"
@@ -104,8 +103,8 @@ class KayrrosAuth(httpx.Auth):
             base_url=str(settings.base_url),
             auth_url=str(settings.auth_url),
             profile=settings.profile if settings.source == "profile" else None,
-            token_cache=self._store.kind if self._store else "off",
-            token_held=token is not None,
+            token_cache="file" if self._store else "off",
+            has_token=token is not None,
             token_expires=datetime.fromtimestamp(token.until_s, UTC) if token and token.until_s else None,
         )
 
@@ -247,8 +246,9 @@ class KayrrosAuth(httpx.Auth):
             return self._token_of_login((yield self._login_request()))
         if look and (kept := (yield Doing(lambda: self._read_kept(stale)))):
             return cast("Token", kept)
-        locked = False if alone else (yield ProcessTurn(store, self._patience_s))
-        try:
+        lock = contextlib.ExitStack()
+        locked = not alone and (yield Doing(lambda: lock.enter_context(store.lock(self._patience_s))))
+        with lock:
             # Whoever had the lock before us may have logged in.
             if look and locked and (kept := (yield Doing(lambda: self._read_kept(stale)))):
                 return cast("Token", kept)
@@ -258,16 +258,13 @@ class KayrrosAuth(httpx.Auth):
             token = self._token_of_login((yield self._login_request()))
             yield Doing(lambda: store.save(token.value))
             return token
-        finally:
-            if locked:
-                store.unlock()
 
     def _read_kept(self, stale: Token | None) -> Token | None:
         """The token in the store, unless it is the stale one or ends."""
         kept = self._store.load() if self._store else None
         if kept is None or (stale and kept.token == stale.value):
             return None
-        age_s = self._now() - kept.since_s
+        age_s = self._now() - kept.obtained_at
         since_s = self._clock() - age_s if age_s >= 0 else float("-inf")
         token = Token(kept.token, since_s, end_of(kept.token), cached=True)
         return None if token.has_ended(self._now()) else token
@@ -284,7 +281,7 @@ class KayrrosAuth(httpx.Auth):
             raise LoginError(str(last), **vars(last))
 
     def _signed(self, request: httpx.Request, token: Token) -> httpx.Request:
-        request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
+        request.headers["Authorization"] = f"Bearer {token.value.value}"
         return request
 
     def _login_url(self) -> httpx.URL:
@@ -294,7 +291,7 @@ class KayrrosAuth(httpx.Auth):
         account = self._settings.credentials
         if account is None:  # not reached: without credentials there is a token, and its 401 is the answer
             raise ConfigurationError("There are no credentials to log in with. Give email and password.")
-        kwargs = login._get_kwargs(body=LoginRequest(email=account.email, password=account.password.reveal()))
+        kwargs = login._get_kwargs(body=LoginRequest(email=account.email, password=account.password.value))
         headers = {**kwargs.pop("headers"), "Accept": "application/json", "User-Agent": USER_AGENT}
         # What a client would add to a request that it builds.
         extensions = {"timeout": self._settings.timeout.as_dict()}

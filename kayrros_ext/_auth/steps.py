@@ -2,14 +2,12 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
 import httpx
 
-from kayrros_ext._auth.token_cache import TokenStore
 from kayrros_ext.errors import TransportError
 
 
@@ -92,30 +90,3 @@ class Doing:
         import anyio.to_thread
 
         return await anyio.to_thread.run_sync(self.do)
-
-
-@attrs.frozen
-class ProcessTurn:
-    """The lock among processes. Without it after so many seconds, we go on all the same: at worst one login too many."""
-
-    store: TokenStore
-    patience_s: float
-
-    def wait(self) -> bool:
-        """Wait as a thread; whether the lock is ours."""
-        give_up = time.monotonic() + self.patience_s
-        while not self.store.try_lock():
-            if time.monotonic() > give_up:
-                return False
-            time.sleep(0.02)
-        return True
-
-    async def wait_async(self) -> bool:
-        """Wait as a task; whether the lock is ours."""
-        import anyio
-
-        with anyio.move_on_after(self.patience_s):
-            while not self.store.try_lock():
-                await anyio.sleep(0.02)
-            return True
-        return False

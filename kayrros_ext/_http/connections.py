@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from kayrros_ext._auth.login import KayrrosAuth
-from kayrros_ext._auth.token_cache import open_store
+from kayrros_ext._auth.token_cache import open_token_cache
 from kayrros_ext._config.settings import USER_AGENT, Settings, is_loopback
 from kayrros_ext._http.client import AsyncHTTPClient, Exchange, HTTPClient
 from kayrros_ext._http.failures import Failures
@@ -58,7 +58,10 @@ def logged_in_client(
     Raises:
         ConfigurationError: the proxies or certificates that the environment or `verify` names can't be used.
     """
-    auth = KayrrosAuth(settings, store=open_store(settings))
+    account, store = settings.credentials, None
+    if account and settings.token_cache:
+        store = open_token_cache(str(settings.auth_url), str(settings.base_url), account.email)
+    auth = KayrrosAuth(settings, store=store)
     exchange = Exchange(
         Failures(auth, settings.base_url.host), settings.retries, settings.total_timeout_s, settings.max_body
     )

@@ -6,7 +6,6 @@ import httpx
 from kayrros_ext._auth.login import KayrrosAuth
 from kayrros_ext._http.error_body import MAX_BODY, explain
 from kayrros_ext._http.retry import is_distrust, retry_after_s
-from kayrros_ext._secret import forget_locals
 from kayrros_ext.errors import (
     AccessDeniedError,
     APIError,
@@ -133,7 +132,6 @@ class Failures:
         # request, which holds the token or the password, and after a redirect a signed query, no more than what it was for.
         if request:
             error.request = httpx.Request(request.method, request.url.copy_with(query=None))  # type: ignore[union-attr]
-        forget_locals(error)
         found.__cause__ = error if self.auth.redact(_chain(error)) == _chain(error) else None
         found.__suppress_context__ = True
         return found

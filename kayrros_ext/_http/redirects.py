@@ -1,11 +1,8 @@
 """Redirects, which downloads alone follow: to an object store, say (assumed)."""
 
-import contextlib
-
 import httpx
 
 from kayrros_ext._config.settings import is_loopback
-from kayrros_ext._secret import queries_hidden
 
 MAX_REDIRECTS = 5
 
@@ -21,9 +18,8 @@ def send(client: httpx.Client, request: httpx.Request) -> httpx.Response:
         httpx.UnsupportedProtocol: one leads where none may.
         httpx.RequestError: no answer came.
     """
-    for hop in range(MAX_REDIRECTS + 1):
-        with queries_hidden() if hop else contextlib.nullcontext():  # an object store's URL is signed
-            response = client.send(request, stream=True, follow_redirects=False)
+    for _ in range(MAX_REDIRECTS + 1):
+        response = client.send(request, stream=True, follow_redirects=False)
         if response.next_request is None:
             return response
         response.close()

@@ -1,16 +1,16 @@
 """The login flow by hand: it yields requests, and is sent responses."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal
 
 import httpx
 import pytest
 
 from kayrros_ext import LoginError
 from kayrros_ext._auth.login import FRESH_S, KayrrosAuth
-from kayrros_ext._auth.token_cache import Kept
+from kayrros_ext._auth.token_cache import CachedToken
 from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
 from tests.support.leaks import PASSWORD
@@ -34,38 +34,43 @@ def clock() -> Clock:
 class Store:
     """A store in memory, whose lock may be another's."""
 
-    kind: Literal["file", "keyring"] = "file"
-
     def __init__(self, kept: str | None = None, since_s: float = 0) -> None:
-        self.kept = Kept(Secret(kept), since_s) if kept else None
+        self.kept = CachedToken(Secret(kept), since_s) if kept else None
         self.locked = False
         self.free = True
         self.saved: list[str] = []
 
-    def load(self) -> Kept | None:
+    def load(self) -> CachedToken | None:
         return self.kept
 
     def save(self, token: Secret) -> None:
         assert self.locked == self.free
-        self.saved.append(token.reveal())
-        self.kept = Kept(token, 0)
+        self.saved.append(token.value)
+        self.kept = CachedToken(token, 0)
 
     def discard(self, token: Secret) -> None:
         if self.kept and self.kept.token == token:
             self.kept = None
 
-    def try_lock(self) -> bool:
+    @contextlib.contextmanager
+    def lock(self, timeout_s: float) -> Iterator[bool]:
         self.locked = self.free
-        return self.free
-
-    def unlock(self) -> None:
-        self.locked = False
+        try:
+            yield self.free
+        finally:
+            self.locked = False
 
 
 def make_auth(clock: Clock, store: Store | None = None, **credentials: str) -> KayrrosAuth:
     hosts = {"base_url": "https://data.example", "auth_url": "https://login.example/under"}
     settings = Settings.load(**(credentials or {"email": "e", "password": PASSWORD}), **hosts)  # type: ignore[arg-type]  # all of them strings
-    return KayrrosAuth(settings, store=store, clock=clock, now=clock, patience_s=0)
+    return KayrrosAuth(
+        settings,
+        store=store,  # type: ignore[arg-type]  # a double
+        clock=clock,
+        now=clock,
+        patience_s=0,
+    )
 
 
 def reply(token: object, status: int = 200) -> httpx.Response:
@@ -329,9 +334,9 @@ def test_a_newer_token_of_another_process_comes_before_a_login(clock: Clock) -> 
     auth = make_auth(clock, store)
     flow = auth.sync_auth_flow(httpx.Request("GET", DATA))
     next(flow)
-    store.kept = Kept(Secret("newer"), 0)
+    store.kept = CachedToken(Secret("newer"), 0)
     assert "Bearer newer" == sent_token(flow.send(httpx.Response(401)))
-    store.kept = Kept(Secret("newest"), 0)
+    store.kept = CachedToken(Secret("newest"), 0)
     assert is_login(flow.send(httpx.Response(401)))
     assert "Bearer mine" == sent_token(flow.send(reply("mine")))
     assert ends(flow, httpx.Response(401))
