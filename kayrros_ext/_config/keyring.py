@@ -1,133 +1,85 @@
-"""The system's keyring, where the extra is installed and a keyring answers. It never breaks a run, nor holds it up."""
+"""Passwords in the system's keyring, with the extra `keyring`. A keyring that fails or hangs never stops a run."""
 
-import importlib
-import importlib.util
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from kayrros_ext._secret import Secret
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 SERVICE = "kayrros-ext"
-TOKEN_SERVICE = "kayrros-ext tokens"  # noqa: S105 - a name  # nosec B105
-# A keyring that is there answers in milliseconds; one that is locked may wait for somebody to type, at night too.
-PATIENCE_S = 5.0
+# An unlocked keyring answers in milliseconds. A locked one waits until somebody types its password.
+TIMEOUT_S = 5.0
 
 
-class Keyring:
-    """The keyring of the process. Once it has failed, it is not asked again: each time might cost the wait.
+def load_password(email: str | None) -> tuple[str, Secret] | None:
+    """Return email and password of the account; of whichever account the keyring holds where the email is None."""
 
-    Args:
-        patience_s: seconds to wait for an answer.
-    """
+    def load() -> tuple[str, Secret] | None:
+        import keyring
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
-        self._works: bool | None = None
+        entry = keyring.get_credential(SERVICE, email)
+        return (entry.username, Secret(entry.password)) if entry and entry.username and entry.password else None
 
-    @property
-    def works(self) -> bool:
-        """Whether there is one; asked once."""
-        if self._works is None:
-            self._works = _is_installed() and bool(self._ask("say what it is", _has_backend))
-        return self._works
+    return _call_with_timeout("read the password", load)
 
-    def account(self, email: str | None) -> tuple[str, Secret] | None:
-        """Email and password as stored; whichever account is stored where the email is None."""
-        return self._ask("get the password", lambda: _account(email)) if self.works else None
 
-    def keep_account(self, email: str, password: Secret) -> bool:
-        """Keep a password under its email; whether that worked."""
-        return bool(self.works and self._ask("keep the password", lambda: _set(SERVICE, email, password)))
+def save_password(email: str, password: Secret) -> bool:
+    """Store the password under its email. Return whether that worked."""
 
-    def forget_account(self, email: str) -> bool:
-        """Forget the password of an email; whether there was one."""
-        return bool(self.works and self._ask("drop the password", lambda: _delete(SERVICE, email)))
+    def save() -> bool:
+        import keyring
 
-    def get(self, key: str) -> Secret | None:
-        """A token record."""
-        return self._ask("get the token", lambda: _get(key)) if self.works else None
+        keyring.set_password(SERVICE, email, password.value)
+        return True
 
-    def set(self, key: str, record: Secret) -> bool:
-        """Keep a token record; whether that worked."""
-        return bool(self.works and self._ask("keep the token", lambda: _set(TOKEN_SERVICE, key, record)))
+    return bool(_call_with_timeout("store the password", save))
 
-    def delete(self, key: str) -> None:
-        """Forget a token record."""
-        if self.works:
-            self._ask("drop the token", lambda: _delete(TOKEN_SERVICE, key))
 
-    def _ask(self, what: str, question: Callable[[], Any]) -> Any:
-        """An answer, or None and a warning: a backend may raise anything, and may never return."""
-        answer: list[Any] = []
-        failure: list[str] = []
+def delete_password(email: str) -> bool:
+    """Delete the password of an email. Return whether there was one."""
 
-        def ask() -> None:
-            try:
-                answer.append(question())
-            except Exception as error:  # backends raise what they like; their words may hold what was asked
-                failure.append(type(error).__name__)
+    def delete() -> bool:
+        import keyring
+        from keyring.errors import PasswordDeleteError
 
-        thread = threading.Thread(target=ask, name="kayrros keyring", daemon=True)
-        thread.start()
-        thread.join(self._patience_s)
-        if answer:
-            return answer[0]
-        self._works = False
-        reason = failure[0] if failure else f"no answer in {self._patience_s:g} seconds; is it locked?"
-        _log.warning("The keyring could not %s (%s). Going on without it.", what, reason)
+        try:
+            keyring.delete_password(SERVICE, email)
+        except PasswordDeleteError:  # there was no such password
+            return False
+        return True
+
+    return bool(_call_with_timeout("delete the password", delete))
+
+
+def _call_with_timeout(action: str, function: Callable[[], _T]) -> _T | None:
+    """Return the result of the function; None, with a warning, where the backend fails or does not answer in time."""
+    try:
+        # Outside of the thread, because the import takes long on a busy machine and that is not the keyring's fault.
+        import keyring
+    except Exception as error:  # the extra is not installed, or the installation is broken
+        _log.debug("The package keyring can't be imported (%s).", type(error).__name__)
         return None
+    result: list[_T | None] = []
+    reason = f"no answer in {TIMEOUT_S:g} seconds; is it locked?"
 
+    def call() -> None:
+        nonlocal reason
+        try:
+            # keyring's stand-ins for "there is no keyring" have a priority of 0 or less.
+            priority: float = keyring.get_keyring().priority
+            result.append(function() if priority > 0 else None)
+        except Exception as error:  # backends raise anything, and their messages may repeat the password
+            reason = type(error).__name__
 
-def _is_installed() -> bool:
-    """Whether it can be imported. Imported here: on a busy machine that takes its time, which is not the keyring's."""
-    if importlib.util.find_spec("keyring") is None:
-        return False
-    try:
-        importlib.import_module("keyring")
-    except Exception as error:  # an installation that is broken may raise anything
-        _log.warning("The package keyring can't be imported (%s). Going on without it.", type(error).__name__)
-        return False
-    return True
-
-
-def _has_backend() -> bool:
-    import keyring
-
-    # The backends that stand for no keyring have 0 and less.
-    priority: float = keyring.get_keyring().priority
-    return priority > 0
-
-
-def _account(email: str | None) -> tuple[str, Secret] | None:
-    import keyring
-
-    found = keyring.get_credential(SERVICE, email)
-    return (found.username, Secret(found.password)) if found and found.username and found.password else None
-
-
-def _get(key: str) -> Secret | None:
-    import keyring
-
-    return Secret.of(keyring.get_password(TOKEN_SERVICE, key))
-
-
-def _set(service: str, key: str, record: Secret) -> bool:
-    import keyring
-
-    keyring.set_password(service, key, record.reveal())
-    return True
-
-
-def _delete(service: str, key: str) -> bool:
-    import keyring
-    from keyring.errors import PasswordDeleteError
-
-    try:
-        keyring.delete_password(service, key)
-    except PasswordDeleteError:  # not there
-        return False
-    return True
+    # A daemon, so that a backend that never answers does not keep the process alive.
+    thread = threading.Thread(target=call, name="kayrros-keyring", daemon=True)
+    thread.start()
+    thread.join(TIMEOUT_S)
+    if result:
+        return result[0]
+    _log.warning("The keyring could not %s (%s). Continuing without it.", action, reason)
+    return None

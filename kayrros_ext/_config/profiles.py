@@ -1,15 +1,13 @@
-"""Profiles: hosts and credentials by name, in the user's config file. And the check of files that hold secrets."""
+"""Profiles of the user's config file: credentials and hosts by name."""
 
 import logging
 import os
 import re
-import shlex
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import attrs
-
+from kayrros_ext._config.credentials import KEYS, SECRET_KEYS, Source, check_private, permission_error
 from kayrros_ext._secret import Secret
 from kayrros_ext.errors import ConfigurationError
 
@@ -17,154 +15,114 @@ _log = logging.getLogger(__name__)
 
 APP = "kayrros-ext"
 DEFAULT_PROFILE = "default"
-KEYS = ("email", "password", "token", "base_url", "auth_url")
-_SECRET_KEYS = {"password", "token"}
-# A config file is a page. More is another file, or one without an end.
-_MOST_BYTES = 2**20
+
+# The tables of a config file. Each value is sealed, whatever its key, because a secret may stand under a misspelt one.
+_Tables = dict[str, dict[str, Secret]]
 
 
-@attrs.frozen
-class Profile:
-    """A table of the config file; what it does not say is None."""
+def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source:
+    """Return a profile of the config file: the named one, else that of KAYRROS_PROFILE, else `default`.
 
-    name: str
-    email: str | None = None
-    password: Secret | None = None
-    token: Secret | None = None
-    base_url: str | None = None
-    auth_url: str | None = None
-
-
-def load_profile(name: str | None = None) -> Profile:
-    """A profile of the config file: the one named, else that of KAYRROS_PROFILE, else `default`.
-
-    An empty profile where nobody named one, and there is no config file or no `default` in it.
+    Args:
+        name: of the profile.
+        missing_ok: return an empty profile where no profile has that name, or without a config file.
 
     Raises:
-        ConfigurationError: the file or the profile that was named is not there, can't be read, or is not safe.
+        ConfigurationError: the file or the profile is missing although it was named, can't be read, or is not safe.
     """
-    wanted = name or os.environ.get("KAYRROS_PROFILE") or None
+    requested = name or os.environ.get("KAYRROS_PROFILE") or None
     path = config_path()
-    tables = _read_config(path) if path else None
-    if tables is None and os.environ.get("KAYRROS_CONFIG"):
-        raise ConfigurationError(
-            f"KAYRROS_CONFIG names {path}, and there is no such file. Make it, or unset the variable."
-        )
-    if wanted is None:
-        return _profile(DEFAULT_PROFILE, (tables or {}).get(DEFAULT_PROFILE, {}), path)
-    if tables is None:
-        raise ConfigurationError(
-            f"There is no config file {path or ''} to take the profile {wanted!r} from. Make one, or name it with "
-            "KAYRROS_CONFIG."
-        )
-    if wanted not in tables:
-        known = ", ".join(tables) or "none"
-        raise ConfigurationError(f"There is no profile {wanted!r} in {path}. It has: {known}.")
-    return _profile(wanted, tables[wanted], path)
-
-
-def profile_names() -> list[str]:
-    """Names of the profiles of the config file; none where there is no file.
-
-    Raises:
-        ConfigurationError: the file can't be read, or is not safe.
-    """
-    path = config_path()
-    return list((_read_config(path) if path else None) or {})
+    tables = _read_tables(path) if path else None
+    if not missing_ok:
+        if tables is None and (variable := os.environ.get("KAYRROS_CONFIG")):
+            raise ConfigurationError(
+                f"KAYRROS_CONFIG names {path or variable}, and there is no such file.",
+                hint="Create it, or unset the variable.",
+            )
+        if requested and tables is None:
+            raise ConfigurationError(
+                f"There is no config file {path or ''} to read the profile {requested!r} from.",
+                hint="Create it, or set KAYRROS_CONFIG to another one.",
+            )
+        if requested and requested not in (tables or {}):
+            raise ConfigurationError(
+                f"There is no profile {requested!r} in {path}.", hint=f"It has: {', '.join(tables or []) or 'none'}."
+            )
+    profile = requested or DEFAULT_PROFILE
+    table = (tables or {}).get(profile, {})
+    if unknown := sorted(set(table) - set(KEYS)):
+        _log.warning("%s: profile %s has unknown keys, which are ignored: %s", path, profile, ", ".join(unknown))
+    if bad := [key for key in KEYS if key in table and not isinstance(table[key].value, str)]:
+        raise ConfigurationError(f"{path}: {bad[0]} of profile {profile} is not a string.", hint="Put it in quotes.")
+    return Source("profile", profile=profile, **{key: table[key].value for key in KEYS if key in table})
 
 
 def config_path() -> Path | None:
-    """The user's config file: KAYRROS_CONFIG, else the platform's place for such files; None where it has none."""
-    if named := os.environ.get("KAYRROS_CONFIG"):
-        return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path.expanduser raises where there is no home
-    import platformdirs
-
-    folder = platformdirs.user_config_path(APP, appauthor=False)
-    # A relative path is what a process without a home gets: a file of the working directory is not the user's.
-    return folder / "config.toml" if folder.is_absolute() else None
+    """Return the user's config file: KAYRROS_CONFIG, else the usual place of the platform; None without one."""
+    folder = user_path("KAYRROS_CONFIG", "user_config_path")
+    return folder / "config.toml" if folder and not os.environ.get("KAYRROS_CONFIG") else folder
 
 
-def check_private(path: Path, found: os.stat_result) -> None:
-    """Refuse a file with secrets that others can read.
+def user_path(variable: str, kind: Literal["user_config_path", "user_cache_path"]) -> Path | None:
+    """Return the path that a variable names, else this package's folder of a kind; None where it can't be determined.
 
-    Only where modes say so (POSIX), and only files: a pipe is its maker's. Of a symlink, the target counts.
-
-    Raises:
-        ConfigurationError: others can read it; with the command that changes that.
+    Args:
+        variable: of the environment.
+        kind: name of a function of platformdirs.
     """
-    if os.name == "posix" and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
-        raise ConfigurationError(
-            f"{path} holds secrets, and others on this machine can read it (mode {stat.S_IMODE(found.st_mode):o}). Run: "
-            f"{_chmod(path)}"
-        )
+    try:
+        if named := os.environ.get(variable):
+            return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path.expanduser raises without a home
+        import platformdirs
+
+        path: Path = getattr(platformdirs, kind)(APP, appauthor=False)
+    except (RuntimeError, OSError, ValueError, LookupError) as error:  # platformdirs >= 4.14 raises without a home
+        _log.debug("%s: no folder (%s).", kind, error)
+        return None
+    return path if path.is_absolute() else None  # older versions return a relative path then
 
 
-def unreadable(path: Path) -> ConfigurationError:
-    """The error for a file that may not be read."""
-    return ConfigurationError(f"{path} can't be read: permission denied. Run, as its owner: {_chmod(path)}")
-
-
-def _chmod(path: Path) -> str:
-    return f"chmod 600 {shlex.quote(str(path))}"
-
-
-def _read_config(path: Path) -> dict[str, dict[str, Secret]] | None:
-    """The tables of the file, each value sealed; None where there is no file."""
+def _read_tables(path: Path) -> _Tables | None:
+    """Return the tables of the file; None where there is no file."""
     try:
         with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            problem, tables = _parse(file.read(_MOST_BYTES + 1))
+            info = os.fstat(file.fileno())
+            tables = _parse(path, Secret(file.read().decode("utf-8")))
     except FileNotFoundError:
         return None
     except PermissionError:
-        raise unreadable(path) from None
+        raise permission_error(path, f"{path} can't be read: permission denied.") from None
     except OSError as error:
-        raise ConfigurationError(
-            f"{path} can't be read: {error.strerror}. Check the file, or KAYRROS_CONFIG."
-        ) from None
-    if problem:
-        raise ConfigurationError(f"{path} is not a config file: {problem}. Mend it: docs/credentials.md shows one.")
-    if any(_SECRET_KEYS & set(table) for table in tables.values()):
-        check_private(path, found)
-    if os.name == "posix" and stat.S_ISREG(found.st_mode) and found.st_mode & 0o002:
-        raise ConfigurationError(
-            f"Everyone on this machine can write to {path}, and it says where passwords go. Run: {_chmod(path)}"
-        )
+        raise ConfigurationError(f"{path} can't be read: {error.strerror}.", hint="Check KAYRROS_CONFIG.") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _invalid(path, f"line {line} is not UTF-8") from None
+    if any(key in table for table in tables.values() for key in SECRET_KEYS):
+        check_private(path, info)
+    if os.name == "posix" and stat.S_ISREG(info.st_mode) and info.st_mode & 0o002:
+        problem = f"Everyone on this machine can write to {path}, and it specifies where passwords are sent."
+        raise permission_error(path, problem)
     return tables
 
 
-def _parse(content: bytes) -> tuple[str | None, dict[str, dict[str, Secret]]]:
-    """What is wrong, and the tables. No more than a line number is said: any value may be a secret.
-
-    Every value is sealed here, whatever its key, so that no frame above holds one in the clear.
-    """
+def _parse(path: Path, content: Secret) -> _Tables:
+    """Return the tables. Errors give a line number and no text, because any value may be a secret."""
     import tomllib
 
-    if len(content) > _MOST_BYTES:
-        return f"it has more than {_MOST_BYTES} bytes", {}
     try:
-        whole: dict[str, Any] = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return f"line {len(content[: error.start].splitlines()) or 1} is not UTF-8", {}
+        tables = {
+            name: {key: Secret(value) for key, value in table.items()} if isinstance(table, dict) else Secret(table)
+            for name, table in tomllib.loads(content.value).items()
+        }
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
-        return f"it is not TOML, at {'line ' + line[1] if line else 'its end'}", {}
+        raise _invalid(path, f"it is not TOML, at {'line ' + line[1] if line else 'its end'}") from None
     except RecursionError:
-        return "it is nested too deep", {}
-    loose = [key for key, value in whole.items() if not isinstance(value, dict)]
-    if loose:
-        return f"{', '.join(loose)} stands outside of a profile; begin with [{DEFAULT_PROFILE}]", {}
-    return None, {name: {key: Secret(value) for key, value in table.items()} for name, table in whole.items()}
+        raise _invalid(path, "it is nested too deeply") from None
+    if loose := [name for name, table in tables.items() if isinstance(table, Secret)]:
+        raise _invalid(path, f"{', '.join(loose)} must be in a profile, such as [{DEFAULT_PROFILE}]")
+    return {name: table for name, table in tables.items() if isinstance(table, dict)}
 
 
-def _profile(name: str, table: dict[str, Secret], path: Path | None) -> Profile:
-    if unknown := sorted(set(table) - set(KEYS)):
-        _log.warning("%s: profile %s: not known, and ignored: %s", path, name, ", ".join(unknown))
-    given: dict[str, Any] = {}
-    for key in KEYS:
-        value = table.get(key)
-        if value is not None and not value.is_text:
-            raise ConfigurationError(f"{path}: {key} of profile {name} is not a string. Put it in quotes.")
-        if value and value.reveal():  # an empty string is none, as with variables
-            given[key] = value if key in _SECRET_KEYS else value.reveal()
-    return Profile(name, **given)
+def _invalid(path: Path, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"{path} is not a valid config file: {problem}.", hint="See docs/credentials.md.")

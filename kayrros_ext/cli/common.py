@@ -47,22 +47,21 @@ class Run:
             ConfigurationError: there is neither.
         """
         from kayrros_ext import Kayrros
-        from kayrros_ext.cli.accounts import kept_token
 
         try:
             return Kayrros(profile=self.profile)
         except ConfigurationError as error:
             account = self.account()
-            token = kept_token(account) if error.needs_login else None
+            token = account.cached_token() if error.needs_login else None
             if token is None:
                 raise
             return Kayrros(token=token, base_url=account.base_url, auth_url=account.auth_url)
 
     def account(self) -> "Account":
         """Whose account it is, as far as that is known without asking anybody."""
-        from kayrros_ext.cli.accounts import find_account
+        from kayrros_ext.cli.accounts import Account
 
-        return find_account(self.profile)
+        return Account(self.profile)
 
 
 class ReaderGoneError(Exception):

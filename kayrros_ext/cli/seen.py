@@ -100,18 +100,18 @@ def suggested_collections(incomplete: str) -> list[tuple[str, str]]:
 
 def _suggested(kind: Kind, incomplete: str) -> list[tuple[str, str]]:
     """Ids, each with its name, of whatever account: whose it is takes too long to find out between two keys."""
-    from kayrros_ext._auth.token_cache import user_cache
+    from kayrros_ext._auth.token_cache import user_cache_dir
 
-    folder = user_cache()
+    folder = user_cache_dir()
     files = sorted((folder / "names").glob("*.json")) if folder else []
     names = {key: name for path in files for key, name in _read(path).get(kind, {}).items()}
     return [(key, name) for key, name in names.items() if key.startswith(incomplete.lower())]
 
 
 def _path(account: "Account") -> Path | None:
-    from kayrros_ext._auth.token_cache import user_cache
+    from kayrros_ext._auth.token_cache import user_cache_dir
 
-    folder = user_cache()
+    folder = user_cache_dir()
     if folder is None:
         return None
     whose = json.dumps([account.auth_url, account.base_url, account.email])

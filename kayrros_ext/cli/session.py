@@ -48,16 +48,17 @@ def login(
     and once it ends you log in again. The email, and hosts that you give, go into the profile.
     """
     from kayrros_ext import Kayrros
-    from kayrros_ext.cli.accounts import find_account
+    from kayrros_ext._config.keyring import save_password
+    from kayrros_ext.cli.accounts import Account
 
-    account = find_account(run.profile, new=True)
+    account = Account(run.profile, new=True)
     email = email or account.email or _asked_for_email()
     _check_profile(account, email)
     password = _password(from_stdin=password_stdin)
     hosts = {"base_url": base_url or account.base_url, "auth_url": auth_url or account.auth_url}
     with Kayrros(email=email, password=password, **hosts) as kayrros:  # type: ignore[arg-type]
         me = kayrros.login()
-    kept = _keep_password(email, password)
+    kept = save_password(email, password)
     given = {"base_url": base_url, "auth_url": auth_url}
     _keep_account(run, account, {"email": email, **{key: value for key, value in given.items() if value}})
     run.say(f"Logged in at {me.auth_url} as {email}. {_what_is_kept(me, kept=kept)}")
@@ -71,17 +72,16 @@ def logout(run: Run) -> None:
 
     What the environment, the config file or netrc hold is yours, and stays.
     """
-    from kayrros_ext._config.keyring import Keyring
-    from kayrros_ext.cli.accounts import kept_token
+    from kayrros_ext._config.keyring import delete_password
 
     account = run.account()
     if account.email is None:
         run.say("Nobody is logged in: neither the environment nor the config file names an email.")
         return
-    token, store = kept_token(account), account.store()
-    if token and store:
-        store.discard(token)
-    forgot = [name for name, was in (("token", token), ("password", Keyring().forget_account(account.email))) if was]
+    token, cache = account.cached_token(), account.token_cache()
+    if token and cache:
+        cache.discard(token)
+    forgot = [name for name, was in (("token", token), ("password", delete_password(account.email))) if was]
     run.say(f"Forgot the {' and the '.join(forgot)} of {account.email}." if forgot else "There was nothing to forget.")
     if left := [setting.source for key in ("password", "token") if (setting := account.settings[key]).value]:
         run.say(f"Still there: {', '.join(map(str, left))}.")
@@ -100,7 +100,7 @@ def whoami(run: Run) -> None:
         "profile": me.profile,
         "base_url": me.base_url,
         "auth_url": me.auth_url,
-        "has_token": me.token_held,
+        "has_token": me.has_token,
         "token_expires": me.token_expires and me.token_expires.isoformat(),
     }
     if run.json:
@@ -119,30 +119,27 @@ def config(run: Run) -> None:
     """
     import httpx
 
-    from kayrros_ext._auth.token_cache import user_cache
-    from kayrros_ext._config.credentials import from_netrc
-    from kayrros_ext._config.keyring import Keyring
+    from kayrros_ext._auth.token_cache import user_cache_dir
+    from kayrros_ext._config.credentials import load_netrc
+    from kayrros_ext._config.keyring import load_password
     from kayrros_ext._config.profiles import config_path
-    from kayrros_ext._config.settings import is_loopback
-    from kayrros_ext.cli.accounts import kept_token
+    from kayrros_ext._config.settings import use_token_cache
 
     account = run.account()
+    base, auth = httpx.URL(account.base_url), httpx.URL(account.auth_url)
     rows = [("profile", account.profile, "--profile" if run.profile else _source("KAYRROS_PROFILE"))]
     for key, (value, source) in account.settings.items():
         if value:
             rows.append((key, _masked_url(str(value)) if key.endswith("_url") else str(value), str(source)))
-    if account.email and (stored := Keyring().account(account.email)):
+    if account.email and (stored := load_password(account.email)):
         rows.append(("password", str(stored[1]), "keyring"))
-    if (entry := from_netrc(httpx.URL(account.auth_url).host)) and account.email in {None, entry[0]}:
+    if (entry := load_netrc(auth.host)) and account.email in {None, entry[0]}:
         rows.append(("password", str(entry[1]), f"netrc, of {entry[0]}"))
-    if token := kept_token(account):
+    if token := account.cached_token():
         rows.append(("token", str(token), "kept of a login"))
     rows.append(("config file", str(config_path() or ""), _source("KAYRROS_CONFIG")))
-    rows.append(("cache", str(user_cache() or ""), _source("KAYRROS_CACHE_DIR")))
-    # The rule is that of Settings: the token of a mock on this machine is kept where asked to alone.
-    local = any(is_loopback(httpx.URL(url)) for url in (account.base_url, account.auth_url))
-    kept = os.environ.get("KAYRROS_TOKEN_CACHE") or ("off" if local else "on")
-    rows.append(("token cache", kept, _source("KAYRROS_TOKEN_CACHE")))
+    rows.append(("cache", str(user_cache_dir() or ""), _source("KAYRROS_CACHE_DIR")))
+    rows.append(("token cache", "on" if use_token_cache(base, auth) else "off", _source("KAYRROS_TOKEN_CACHE")))
     if run.json:
         write_json([{"setting": name, "value": value, "source": source} for name, value, source in rows])
     else:
@@ -191,12 +188,6 @@ def _check_profile(account: "Account", email: str) -> None:
             f"The {own} holds credentials of its own, which would come before this login. Take them out, or choose another "
             "name with --profile."
         )
-
-
-def _keep_password(email: str, password: "Secret") -> bool:
-    from kayrros_ext._config.keyring import Keyring
-
-    return Keyring().keep_account(email, password)
 
 
 def _keep_account(run: Run, account: "Account", values: dict[str, str]) -> None:

@@ -394,7 +394,7 @@ def test_a_login_without_a_keyring_keeps_its_token_for_the_next_command(
     assert 0o600 == (home / "config.toml").stat().st_mode & 0o777
     assert 1 == kayrros.platform.logins
     me = inside.json("whoami", **kept)
-    assert ("canary@example.com", "login", True) == (me["email"], me["source"], me["token_held"])
+    assert ("canary@example.com", "login", True) == (me["email"], me["source"], me["has_token"])
     assert 0 == kayrros("collections", **kept).returncode
     assert 1 == kayrros.platform.logins
     assert ["token", "kept of a login"] == [

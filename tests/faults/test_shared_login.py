@@ -1,4 +1,4 @@
-"""One login for many processes: real ones, against the platform fake on loopback."""
+"""Processes share one login: real processes, with the platform fake on loopback."""
 
 import asyncio
 import os
@@ -15,17 +15,18 @@ import pytest
 
 from kayrros_ext import Kayrros, LoginError
 from kayrros_ext._auth.login import KayrrosAuth
-from kayrros_ext._auth.token_cache import FileTokens, open_store
+from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
 from kayrros_ext._config.settings import Settings
+from kayrros_ext._secret import Secret
 from kayrros_ext.testing import Fault, Platform
 from kayrros_openapi.api.collections import list_collections
 
 pytestmark = [
     pytest.mark.holds_secrets("cache/tokens/*.json"),
-    pytest.mark.skipif(os.name != "posix", reason="signals and file locks are those of POSIX"),
+    pytest.mark.skipif(os.name != "posix", reason="signals and fork are those of POSIX"),
 ]
 
-RUN = """
+CALL = """
 import sys
 from kayrros_ext import Kayrros
 with Kayrros() as kayrros:
@@ -34,11 +35,11 @@ with Kayrros() as kayrros:
     print(kayrros.whoami().token_cache)
 """
 LOCK = """
-import pathlib, sys
-from kayrros_ext._auth.token_cache import FileTokens
-store = FileTokens(pathlib.Path(sys.argv[1]), sys.argv[2])
-print(store.try_lock(), flush=True)
-sys.stdin.readline()
+import sys
+from kayrros_ext._auth.token_cache import open_token_cache
+with open_token_cache(*sys.argv[1:]).lock(0) as held:
+    print(held, flush=True)
+    sys.stdin.readline()
 """
 
 
@@ -49,27 +50,41 @@ def fake() -> Platform:
 
 @pytest.fixture
 def url(fake: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The fake on loopback, and the environment that leads to it, with the cache turned on."""
-    with fake.serve() as served:
-        for name, value in fake.environment(served).items():
+    """Serve the fake on loopback, point the environment to it, and turn the cache on."""
+    with fake.serve() as url:
+        for name, value in fake.environment(url).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("KAYRROS_TOKEN_CACHE", "on")
-        yield served
+        yield url
 
 
-def start(number: int) -> "list[subprocess.Popen[str]]":
-    """So many processes, each waiting for a line before its first call."""
+@pytest.fixture
+def account(url: str) -> tuple[str, str, str]:
+    """Hosts and email, as the token cache takes them."""
+    settings = Settings.load()
+    assert settings.credentials
+    return str(settings.auth_url), str(settings.base_url), settings.credentials.email
+
+
+def cache_of(account: tuple[str, str, str]) -> TokenCache:
+    cache = open_token_cache(*account)
+    assert cache
+    return cache
+
+
+def start(count: int) -> "list[subprocess.Popen[str]]":
+    """Start processes that wait for a line before their first call."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-c", RUN]
-    return [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(number)]
+    command = [sys.executable, "-c", CALL]
+    return [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(count)]
 
 
-def go(processes: "list[subprocess.Popen[str]]") -> list[str]:
-    """All at once; what each said."""
+def run(processes: "list[subprocess.Popen[str]]") -> list[str]:
+    """Let all of them make their call at once, and return their outputs."""
 
     def finish(process: "subprocess.Popen[str]") -> str:
         out, err = process.communicate("go\n")
-        assert "" == err
+        assert err == ""
         return out.strip()
 
     with ThreadPoolExecutor(len(processes)) as pool:
@@ -79,32 +94,32 @@ def go(processes: "list[subprocess.Popen[str]]") -> list[str]:
 def test_short_runs_cost_one_login(fake: Platform, url: str) -> None:
     """One after the other."""
     for _ in range(3):
-        assert ["file"] == go(start(1))
-    assert 1 == fake.logins
+        assert run(start(1)) == ["file"]
+    assert fake.logins == 1
 
 
 def test_processes_that_start_together_share_a_login(fake: Platform, url: str) -> None:
-    """First, and again when the token has expired: who comes second waits for the first."""
+    """At first, and again when the token has expired: the others wait for the first one."""
     fake.fail_next(Fault.late(0.3), operation="login", times=None)
     for logins in (1, 2):
-        assert ["file"] * 5 == go(start(5))
-        assert logins == fake.logins
+        assert run(start(5)) == ["file"] * 5
+        assert fake.logins == logins
         fake.expire_tokens()
 
 
-def test_a_renewal_is_shared(fake: Platform, url: str) -> None:
-    """One client's new token is what the other one's 401 leads to."""
+def test_clients_share_a_renewal(fake: Platform, url: str) -> None:
+    """After a 401 a client finds the token that another one has renewed."""
     with Kayrros() as first, Kayrros() as second:
         first.collections()
         second.collections()
         fake.expire_tokens()
         first.collections()
         second.collections()
-    assert 2 == fake.logins
+    assert fake.logins == 2
 
 
 def test_a_shared_token_that_has_expired_too_costs_one_login(fake: Platform, url: str) -> None:
-    """A 401 for ours, a 401 for the newer one, a login."""
+    """A 401 for its own token, a 401 for the cached one, a login."""
     with Kayrros() as first, Kayrros() as second:
         first.collections()
         second.collections()
@@ -112,11 +127,11 @@ def test_a_shared_token_that_has_expired_too_costs_one_login(fake: Platform, url
         first.collections()
         fake.expire_tokens()
         second.collections()
-    assert 3 == fake.logins
+    assert fake.logins == 3
 
 
 def test_off_means_off(fake: Platform, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is written: with the argument, with the variable, and without a word for a host of this machine."""
+    """No file is written: with the argument, with the variable, and by default for loopback."""
     with Kayrros(token_cache=False) as kayrros:
         kayrros.collections()
     for value in ("off", ""):
@@ -125,110 +140,119 @@ def test_off_means_off(fake: Platform, url: str, home: Path, monkeypatch: pytest
             kayrros.collections()
     with fake.connect() as kayrros:
         kayrros.collections()
-    assert 4 == fake.logins
+    assert fake.logins == 4
     assert not (home / "cache").exists()
 
 
-def test_the_token_of_a_fake_stays_in_the_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the variable is on; the argument alone means this transport."""
+def test_a_token_alone_is_not_cached(fake: Platform, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without email and password there is no login."""
+    monkeypatch.delenv("KAYRROS_EMAIL")
+    monkeypatch.delenv("KAYRROS_PASSWORD")
+    with Kayrros(token=fake.give_token()) as kayrros:
+        kayrros.collections()
+        assert kayrros.whoami().token_cache == "off"
+    assert not (home / "cache").exists()
+
+
+def test_the_token_of_a_fake_is_not_cached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the variable is on; only the argument turns the cache on for a transport."""
     monkeypatch.setenv("KAYRROS_TOKEN_CACHE", "on")
     with Platform().connect() as kayrros:
         kayrros.collections()
     assert not (home / "cache").exists()
     with Platform().connect(token_cache=True) as kayrros:
         kayrros.collections()
-    assert 1 == len(list((home / "cache" / "tokens").glob("*.json")))
+    assert len(list((home / "cache" / "tokens").glob("*.json"))) == 1
 
 
-def test_without_a_place_for_it_everything_works(
+def test_without_a_place_for_the_cache_everything_works(
     fake: Platform, url: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cache directory that can't be made costs a login in each process, and no more."""
+    """A cache directory that can't be created costs a login in each process, and no more."""
     (home / "file").touch()
     monkeypatch.setenv("KAYRROS_CACHE_DIR", str(home / "file" / "cache"))
     for _ in range(2):
         with Kayrros() as kayrros:
             kayrros.collections()
-    assert 2 == fake.logins
+    assert fake.logins == 2
 
 
-def test_a_wrong_password_is_kept_nowhere(url: str, home: Path) -> None:
-    """No token, no record of the failure."""
+def test_a_failed_login_is_not_cached(url: str, home: Path) -> None:
+    """There is no token, and no record of the failure."""
     with Kayrros(email="analyst@example.com", password="wrong") as kayrros, pytest.raises(LoginError):
         kayrros.collections()
-    assert [] == list((home / "cache" / "tokens").glob("*.json"))
+    assert list((home / "cache" / "tokens").glob("*.json")) == []
 
 
-def key_of(settings: Settings, home: Path) -> str:
-    """The name under which the token of these settings is kept."""
-    store = open_store(settings)
-    assert store
-    assert store.try_lock()
-    store.unlock()
-    [lock] = (home / "cache" / "tokens").glob("*.lock")
-    return lock.stem
-
-
-def test_a_process_that_is_stopped_with_the_lock_holds_nobody_up_for_ever(fake: Platform, url: str, home: Path) -> None:
-    """After a bounded wait the others log in; once it is killed, the lock is free."""
-    settings = Settings.load()
-    key = key_of(settings, home)
-    folder = home / "cache" / "tokens"
-    command = [sys.executable, "-c", LOCK, str(folder), key]
+def test_a_stopped_process_with_the_lock_delays_others_for_a_bounded_time(
+    fake: Platform, url: str, account: tuple[str, str, str]
+) -> None:
+    """They log in without the lock; once the process is killed, the lock is free."""
+    command = [sys.executable, "-c", LOCK, *account]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        assert "True\n" == process.stdout.readline()
+        assert process.stdout.readline() == "True\n"
         process.send_signal(signal.SIGSTOP)
-        auth = KayrrosAuth(settings, store=open_store(settings), patience_s=0.05)
+        auth = KayrrosAuth(Settings.load(), store=cache_of(account), patience_s=0.05)
         with httpx.Client(auth=auth) as client:
-            assert 200 == client.get(f"{url}/v1/processing/collection/list").status_code
-        assert 1 == fake.logins
-        assert not FileTokens(folder, key).try_lock()
+            assert client.get(f"{url}/v1/processing/collection/list").status_code == 200
+        assert fake.logins == 1
+        with cache_of(account).lock(0) as held:
+            assert not held
         process.kill()
-    store = FileTokens(folder, key)
-    assert store.try_lock()
-    store.unlock()
+    with cache_of(account).lock(0) as held:
+        assert held
 
 
-def test_a_child_made_by_fork_does_not_keep_the_lock(home: Path) -> None:
-    """It shares the open file; what its parent gives back is free, though the child lives on."""
-    store, other = (FileTokens(home / "tokens", "key") for _ in range(2))
-    assert store.try_lock()
+def test_a_forked_child_does_not_keep_the_lock(account: tuple[str, str, str]) -> None:
+    """It inherits the open lock file, but what its parent releases is free while the child lives."""
     out, into = os.pipe()
-    if not (child := os.fork()):
-        os.close(into)
-        os.read(out, 1)
-        os._exit(0)
-    store.unlock()
-    assert other.try_lock()
-    other.unlock()
+    with cache_of(account).lock(0) as held:
+        assert held
+        if not (child := os.fork()):
+            os.close(into)
+            os.read(out, 1)
+            os._exit(0)
+    with cache_of(account).lock(0) as held:
+        assert held
     os.close(out)
     os.close(into)
     os.waitpid(child, 0)
 
 
-def test_tasks_run_while_one_waits_for_another_process(fake: Platform, url: str, home: Path) -> None:
-    """The wait for the lock gives the event loop back; whoever had it may have left a token."""
-    settings = Settings.load()
-    other = FileTokens(home / "cache" / "tokens", key_of(settings, home))
-    assert other.try_lock()
+def test_a_forked_child_does_not_release_the_lock(account: tuple[str, str, str]) -> None:
+    """Its parent still holds it after the child has used the same cache and ended."""
+    cache = cache_of(account)
+    with cache.lock(0) as held:
+        assert held
+        if not (child := os.fork()):
+            cache.save(Secret("of-the-child"))
+            with cache.lock(0) as held_by_child:
+                os._exit(held_by_child)
+        assert os.waitpid(child, 0)[1] == 0
+        with cache.lock(0) as again:
+            assert not again
+    record = cache.load()
+    assert record
+    assert record.token == Secret("of-the-child")
+
+
+def test_tasks_run_while_one_waits_for_another_process(fake: Platform, url: str, account: tuple[str, str, str]) -> None:
+    """The event loop is free while one task waits for the lock, and a token that its holder has saved is used."""
     waiting = threading.Event()
 
     async def main() -> None:
         async with Kayrros() as kayrros:
-            call = asyncio.create_task(list_collections.asyncio_detailed(client=kayrros.client))
-            for _ in range(20):
-                await asyncio.sleep(0)
-            waiting.set()
-            assert not call.done()
-            with Kayrros(token_cache=False) as another:
-                another.collections()
-                token = another._door.http.exchange.failures.auth._token
-            assert token
-            other.save(token.value)
-            other.unlock()
-            assert 200 == (await call).status_code
+            with cache_of(account).lock(0) as held:
+                assert held
+                call = asyncio.create_task(list_collections.asyncio_detailed(client=kayrros.client))
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                waiting.set()
+                assert not call.done()
+                cache_of(account).save(Secret(fake.give_token()))
+            assert (await call).status_code == 200
 
     asyncio.run(main())
     assert waiting.is_set()
-    assert 1 == fake.logins
+    assert fake.logins == 0

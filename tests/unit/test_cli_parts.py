@@ -23,8 +23,8 @@ def test_a_login_on_demand_takes_the_place_of_the_token() -> None:
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:
-        assert kayrros.login().token_held
-        assert kayrros.login().token_held
+        assert kayrros.login().has_token
+        assert kayrros.login().has_token
         assert 2 == platform.logins
         kayrros.metadata(dataset.id)
     assert 2 == platform.logins

@@ -1,78 +1,69 @@
-"""Where settings come from, and which are refused."""
+"""Settings come from arguments, environment and profile, and invalid ones are refused."""
 
-import copy
-import dataclasses
-import json
-import logging
-import pickle
-import pprint
 import traceback
-from collections.abc import Callable, Iterator
+from typing import Any
 
-import attrs
 import httpx
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros
-from kayrros_ext._auth.login import KayrrosAuth
-from kayrros_ext._config.settings import Settings
+from kayrros_ext._config.settings import Settings, find_setting, load_sources, use_token_cache
 from kayrros_ext._secret import Secret
-from tests.support.leaks import PASSWORD, TOKEN, shows_a_secret
-from tests.support.server import DATASET, Platform, Server
 
 
-def load(**given: str) -> Settings:
-    return Settings.load(**given)  # type: ignore[arg-type]  # the tests give strings alone
-
-
-def revealed(settings: Settings) -> tuple[str | None, str | None, str | None]:
+def values(**arguments: Any) -> tuple[str | None, str | None, str | None]:
+    """Email, password and token of the settings."""
+    settings = Settings.load(**arguments)
     account = settings.credentials
     return (
         account.email if account else None,
-        account.password.reveal() if account else None,
-        settings.token.reveal() if settings.token else None,
+        account.password.value if account else None,
+        settings.token.value if settings.token else None,
     )
 
 
 def test_arguments_are_used() -> None:
-    """Email, password and token may be given together."""
-    assert ("e", "p", "t") == revealed(load(email="e", password="p", token="t"))
+    """Email, password and token may be passed together."""
+    assert values(email="e", password="p", token="t") == ("e", "p", "t")
+    assert values(email="e", password=Secret("p")) == ("e", "p", None)
 
 
-def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without arguments, everything comes from KAYRROS_ variables."""
+def test_environment_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without arguments, all settings come from KAYRROS_ variables."""
     names = ["EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL"]
     for name, value in zip(names, ["e", "p", "t", "https://b.example", "https://a.example"], strict=True):
         monkeypatch.setenv(f"KAYRROS_{name}", value)
-    settings = load()
-    assert ("e", "p", "t") == revealed(settings)
-    assert ("https://b.example", "https://a.example") == (str(settings.base_url), str(settings.auth_url))
+    settings = Settings.load()
+    assert values() == ("e", "p", "t")
+    assert (str(settings.base_url), str(settings.auth_url)) == ("https://b.example", "https://a.example")
 
 
-def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token from the environment is not used beside credentials given as arguments, nor the other way round."""
+def test_arguments_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token from the environment is not combined with credentials from arguments, nor the other way round."""
     for name in ("EMAIL", "PASSWORD", "TOKEN"):
         monkeypatch.setenv(f"KAYRROS_{name}", "environment")
-    assert ("e", "p", None) == revealed(load(email="e", password="p"))
-    assert ("e", "environment", None) == revealed(load(email="e"))
-    assert (None, None, "t") == revealed(load(token="t"))
+    assert values(email="e", password="p") == ("e", "p", None)
+    assert values(email="e") == ("e", "environment", None)
+    assert values(password="p") == ("environment", "p", None)
+    assert values(token="t") == (None, None, "t")
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is set to nothing does not count."""
+def test_an_empty_string_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both as a variable and as an argument."""
     monkeypatch.setenv("KAYRROS_TOKEN", "")
     monkeypatch.setenv("KAYRROS_BASE_URL", "")
-    assert "https://platform.api.kayrros.com" == str(load(email="e", password="p").base_url)
+    assert str(Settings.load(email="e", password="p", auth_url="").base_url) == "https://platform.api.kayrros.com"
     with pytest.raises(ConfigurationError, match="KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN"):
-        load()
+        Settings.load(email="", password="", token="")
 
 
-def test_half_of_the_credentials_is_refused() -> None:
-    """The error names the half that is missing, and its variable."""
-    with pytest.raises(ConfigurationError, match="no password.*KAYRROS_PASSWORD"):
-        load(email="e")
-    with pytest.raises(ConfigurationError, match="no email.*KAYRROS_EMAIL"):
-        load(password="p")
+def test_each_setting_has_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller can show where each setting comes from, a default included."""
+    monkeypatch.setenv("KAYRROS_EMAIL", "e")
+    sources = load_sources()
+    assert find_setting(sources, "email") == ("e", "KAYRROS_EMAIL")
+    assert find_setting(sources, "base_url") == ("https://platform.api.kayrros.com", "default")
+    assert find_setting(sources, "token") == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -92,20 +83,20 @@ def test_half_of_the_credentials_is_refused() -> None:
         "https://xn--",
     ],
 )
-def test_a_host_that_is_not_safe_is_refused(url: str) -> None:
-    """Plain http is for loopback alone, and a host is a scheme and a name."""
-    for name in ("base_url", "auth_url"):
-        with pytest.raises(ConfigurationError, match=name):
-            Kayrros(token="t", **{name: url})  # type: ignore[arg-type]  # name is one of two strings
+@pytest.mark.parametrize("name", ["base_url", "auth_url"])
+def test_an_unsafe_host_is_refused(name: str, url: str) -> None:
+    """Plain http is for loopback only, and a host is a scheme and a name."""
+    with pytest.raises(ConfigurationError, match=name):
+        Kayrros(token="t", **{name: url})  # type: ignore[arg-type]  # name is one of two strings
 
 
 @pytest.mark.parametrize(
     "url", ["http://localhost:4010", "http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:4010"]
 )
-def test_loopback_may_be_plain(url: str) -> None:
+def test_loopback_may_be_plain_http(url: str) -> None:
     """The mock is one setting away."""
-    with Kayrros(token="t", base_url=url, auth_url=url) as kayrros:
-        assert httpx.URL(url).host == kayrros.client.get_httpx_client().base_url.host
+    settings = Settings.load(token="t", base_url=url, auth_url=url)
+    assert (settings.base_url, settings.auth_url) == (httpx.URL(url), httpx.URL(url))
 
 
 @pytest.mark.parametrize(
@@ -117,124 +108,107 @@ def test_loopback_may_be_plain(url: str) -> None:
         "http://hunter2:x",
     ],
 )
-def test_a_secret_in_a_url_is_not_shown(url: str) -> None:
-    """A URL that is refused is not repeated."""
+def test_a_refused_url_is_not_repeated(url: str) -> None:
+    """It may hold a secret."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
-        load(token="t", base_url=url)
+        Settings.load(token="t", base_url=url)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("token", ["a b", "a\nb", "Bearer x", "ünïcode", "\x00", " "])
 def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
-    """Such a token would end up, in clear, in the words of an error of the HTTP library."""
+    """Httpx would repeat it in its error."""
     with pytest.raises(ConfigurationError) as caught:
-        load(token=token)
+        Settings.load(token=token)
     assert token.strip() not in str(caught.value).split() or not token.strip()
 
 
-def test_the_line_end_of_a_file_is_taken_off_a_token() -> None:
-    """A token read from a file works."""
-    assert "abc" == revealed(load(token="abc\n"))[2]
+def test_the_line_end_of_a_token_is_removed() -> None:
+    """A token that was read from a file works."""
+    assert values(token="abc\n") == (None, None, "abc")
 
 
 def test_a_password_that_is_not_text_is_refused() -> None:
-    """An undecodable byte is named before the HTTP library can show the whole body in its error."""
-    with pytest.raises(ConfigurationError, match="UTF-8") as caught:
-        load(email="e", password="hunter2\udcff")
+    """An undecodable byte is reported before httpx can show the whole body in its error."""
+    with pytest.raises(ConfigurationError, match="not UTF-8") as caught:
+        Settings.load(email="e", password="hunter2\udcff")
     assert caught.value.__cause__ is None
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "30"])
-def test_a_timeout_that_is_no_time_is_refused(timeout: float) -> None:
-    """Seconds, more than 0."""
-    with pytest.raises(ConfigurationError, match="timeout"):
-        Settings.load(token="t", timeout=timeout)
-
-
-def test_a_timeout_of_centuries_is_one(platform: Platform, start: Callable[..., Server]) -> None:
-    """However long, a call works."""
-    server = start(platform)
-    with Kayrros(email="e", password="p", base_url=server.url, auth_url=server.url, timeout=1e8) as kayrros:
-        assert "Tanks" == kayrros.metadata(DATASET).name
-    assert KayrrosAuth(Settings.load(email="e", password="p", timeout=1e12))._turn.wait()
-
-
-def test_a_timeout_is_always_set() -> None:
-    """The generated client would wait for ever by default."""
-    assert 120 == Settings.load(token="t").timeout.read
-    assert 5 == Settings.load(token="t", timeout=5).timeout.read
-    assert 7 == Settings.load(token="t", timeout=httpx.Timeout(7)).timeout.read
-
-
-def shown(settings: Settings) -> Iterator[str]:
-    assert settings.credentials
-    secret = settings.credentials.password
-    yield from (repr(settings), str(settings), f"{settings}", repr(secret), str(secret), f"{secret}", f"{secret!r:>20}")
-    yield from (str(vars(Secret)), "%s" % settings.token, "{:>20}".format(settings.token))  # noqa: UP031, UP032
-    yield from (repr(attrs.asdict(settings)), json.dumps(attrs.asdict(settings), default=str), pprint.pformat(settings))
-    yield repr(dataclasses.asdict(Held(secret)))
-    yield pickle.dumps(settings.credentials).decode("latin-1")
-
-
-@dataclasses.dataclass
-class Held:
-    secret: Secret
-
-
-def test_no_secret_shows_itself() -> None:
-    """Not in repr, str or format, in dicts or JSON made of what holds it, nor in a pickle."""
-    settings = load(email="e", password=PASSWORD, token=TOKEN)
-    assert not [text for text in shown(settings) if shows_a_secret(text)]
-    assert f"   {'*' * 10}" == f"{settings.token:>13}"
-    with pytest.raises(TypeError):
-        vars(settings.token)
-
-
-def test_a_secret_stays_in_its_process() -> None:
-    """A pickle of what holds one works, and comes out without it; the error says what to do. A copy is the secret."""
-    settings = load(email="e", password=PASSWORD, token=TOKEN)
-    back = pickle.loads(pickle.dumps(settings))  # noqa: S301 - our own bytes
-    assert ("e", "**********") == (back.credentials.email, str(back.token))
-    with pytest.raises(ConfigurationError, match="came out of a pickle.*Give this process its own"):
-        back.credentials.password.reveal()
-    assert settings.token
-    copies: list[Secret | None] = [
-        copy.copy(settings.token),
-        copy.deepcopy(settings).token,
-        dataclasses.asdict(Held(settings.token))["secret"],
-    ]
-    assert [TOKEN] * 3 == [copied and copied.reveal() for copied in copies]
-
-
-def test_secrets_compare_by_what_they_are() -> None:
-    """To each other; never to a string, which would tell by being found in a list."""
-    assert Secret("a") == Secret("a")
-    assert {Secret("a")} == {Secret("a"), Secret("a")}
-    assert Secret("a") != Secret("b")
-    assert Secret("\udcff") != Secret("b")
-    assert "a" != Secret("a")
-
-
-def test_structured_logs_show_no_secret(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither as an argument, nor as an extra, nor in what a JSON formatter makes of the record."""
-    settings = load(email="e", password=PASSWORD, token=TOKEN)
-    logging.getLogger("of.the.user").warning("%s %r", settings, settings.token, extra={"settings": settings})
-    [record] = caplog.records
-    assert not shows_a_secret(record.getMessage() + json.dumps(vars(record), default=str) + caplog.text)
+@pytest.mark.parametrize("arguments", [{"email": "e", "password": 12345}, {"token": 12345}])
+def test_a_credential_that_is_not_a_string_is_refused(arguments: dict[str, Any]) -> None:
+    """The error names it."""
+    with pytest.raises(ConfigurationError, match="password" if "password" in arguments else "token"):
+        Settings.load(**arguments)
 
 
 @pytest.mark.parametrize(
-    "given", [{"password": "hunter2"}, {"token": "hunter 2"}, {"email": "e", "password": "hunter2\udcff"}]
+    "arguments", [{"password": "hunter2"}, {"token": "hunter 2"}, {"email": "e", "password": "hunter2\udcff"}]
 )
-def test_a_refusal_shows_no_secret_in_its_traceback(given: dict[str, str]) -> None:
-    """Not even one that shows the locals of our frames, and it does not fail over a half-made client."""
+def test_locals_of_our_frames_show_no_secret(arguments: dict[str, Any]) -> None:
+    """A traceback that shows locals, as bug trackers make them, hides what we hold."""
     with pytest.raises(ConfigurationError) as caught:
-        Kayrros(**given)  # type: ignore[arg-type]  # strings alone
+        Kayrros(**arguments)
     stack = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
     ours = [shown for frame in stack if "kayrros_ext" in frame.filename for shown in (frame.locals or {}).values()]
     assert ours
     assert "hunter" not in "".join(ours) + str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), True, "30"])
+@pytest.mark.parametrize("name", ["timeout", "total_timeout"])
+def test_an_invalid_time_is_refused(name: str, value: float) -> None:
+    """A time is seconds, more than 0."""
+    with pytest.raises(ConfigurationError, match=f"^{name} is "):
+        Settings.load(token="t", **{name: value})  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "4", None])
+@pytest.mark.parametrize("name", ["concurrency", "max_body"])
+def test_an_invalid_count_is_refused(name: str, value: object) -> None:
+    """A count is a whole number, 1 or more."""
+    with pytest.raises(ConfigurationError, match=f"^{name} is "):
+        Settings.load(token="t", **{name: value})  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_timeout_is_always_set() -> None:
+    """The generated client would wait for ever by default."""
+    assert Settings.load(token="t").timeout.read == 120
+    assert Settings.load(token="t", timeout=5).timeout.read == 5
+    assert Settings.load(token="t", timeout=httpx.Timeout(7)).timeout.read == 7
+
+
+@pytest.mark.parametrize(
+    ("variable", "argument", "host", "expected"),
+    [
+        (None, None, "https://data.example", True),
+        ("off", None, "https://data.example", False),
+        ("OFF", None, "https://data.example", False),
+        ("off", True, "https://data.example", True),
+        ("on", False, "https://data.example", False),
+        (None, None, "http://127.0.0.1:4010", False),
+        (None, None, "http://localhost:4010", False),
+        ("on", None, "http://127.0.0.1:4010", True),
+        (None, True, "http://127.0.0.1:4010", True),
+    ],
+)
+def test_the_token_cache_is_on_except_for_loopback(
+    variable: str | None, argument: bool | None, host: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KAYRROS_TOKEN_CACHE overrides that, and the argument overrides the variable."""
+    if variable:
+        monkeypatch.setenv("KAYRROS_TOKEN_CACHE", variable)
+    assert Settings.load(token="t", base_url=host, token_cache=argument).token_cache == expected
+    if argument is None:
+        assert use_token_cache(httpx.URL(host)) == expected
+
+
+def test_an_unknown_value_of_the_token_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who means off does not get on."""
+    monkeypatch.setenv("KAYRROS_TOKEN_CACHE", "never")
+    with pytest.raises(ConfigurationError, match="KAYRROS_TOKEN_CACHE is 'never'. Set it to on or off"):
+        Kayrros(token="t")
 
 
 @pytest.mark.parametrize(
@@ -246,18 +220,8 @@ def test_a_refusal_shows_no_secret_in_its_traceback(given: dict[str, str]) -> No
         ("SSL_CERT_FILE", __file__),
     ],
 )
-def test_proxies_and_certificates_that_can_not_be_are_named(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The environment's, which the HTTP library would stumble over."""
+def test_an_unusable_proxy_or_certificate_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable of the environment."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
         Kayrros(token="t")
-
-
-def test_what_is_no_string_is_refused() -> None:
-    """A number for a password."""
-    with pytest.raises(ConfigurationError, match="password"):
-        Settings.load(email="e", password=12345)  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(ConfigurationError, match="token"):
-        Settings.load(token=12345)  # type: ignore[arg-type]  # on purpose

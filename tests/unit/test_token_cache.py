@@ -1,31 +1,27 @@
-"""The token kept between processes: for its owner alone, and whatever is odd about it is no token."""
+"""The token cache is private to its owner, and whatever is odd about its file, there is no token."""
 
 import json
 import os
 import re
 import stat
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import filelock
 import pytest
-from keyring.backend import KeyringBackend
 
-from kayrros_ext import ConfigurationError, Kayrros
-from kayrros_ext._auth.token_cache import FileTokens, KeyringTokens, TokenStore, open_store
-from kayrros_ext._config.keyring import Keyring
-from kayrros_ext._config.settings import Settings
+from kayrros_ext._auth.token_cache import TokenCache, open_token_cache, user_cache_dir
 from kayrros_ext._secret import Secret
-from tests.support.keyrings import Locked, Small, Working
-from tests.support.leaks import PASSWORD, TOKEN
+from tests.support.leaks import TOKEN
 
 pytestmark = [
     pytest.mark.holds_secrets("tokens/*.json", "cache/tokens/*.json", "victim"),
     pytest.mark.skipif(os.name != "posix", reason="modes and symlinks are those of POSIX"),
 ]
 OTHER = Secret("another")
-UseKeyring = Callable[[KeyringBackend], None]
 
 
 @pytest.fixture
@@ -34,56 +30,61 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(folder: Path) -> FileTokens:
-    return FileTokens(folder, "key", now=lambda: 1000.0)
+def cache(folder: Path) -> TokenCache:
+    return TokenCache(folder, "key", now=lambda: 1000.0)
 
 
-def kept(store: TokenStore) -> str | None:
-    found = store.load()
-    return found.token.reveal() if found else None
+def cached(cache: TokenCache) -> str | None:
+    record = cache.load()
+    return record.token.value if record else None
 
 
-def test_what_is_saved_is_loaded(store: FileTokens, folder: Path) -> None:
-    """With when it was; the last one counts; nothing else is left lying about."""
-    assert store.load() is None
-    store.save(OTHER)
-    store.save(Secret(TOKEN))
-    found = store.load()
-    assert (TOKEN, 1000.0) == (kept(store), found and found.since_s)
-    assert ["key.json"] == [path.name for path in folder.iterdir()]
+def test_a_saved_token_is_loaded(cache: TokenCache, folder: Path) -> None:
+    """With the time at which it was obtained. The last one counts, and no other file remains."""
+    assert cache.load() is None
+    assert not folder.exists()
+    cache.save(OTHER)
+    cache.save(Secret(TOKEN))
+    record = cache.load()
+    assert record
+    assert (record.token.value, record.obtained_at) == (TOKEN, 1000.0)
+    assert [path.name for path in folder.iterdir()] == ["key.json"]
 
 
-@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o377])
-def test_it_is_for_its_owner_alone(umask: int, store: FileTokens, folder: Path) -> None:
-    """Whatever the umask adds or takes: 0600 in 0700."""
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_file_and_directory_are_private(umask: int, cache: TokenCache, folder: Path) -> None:
+    """0600 in 0700, whatever the umask is; the lock file too."""
     before = os.umask(umask)
     try:
-        store.save(Secret(TOKEN))
+        cache.save(Secret(TOKEN))
+        with cache.lock(0):
+            pass
     finally:
         os.umask(before)
-    assert (0o700, 0o600) == (stat.S_IMODE(folder.stat().st_mode), stat.S_IMODE((folder / "key.json").stat().st_mode))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-def test_a_directory_that_others_can_enter_is_closed(store: FileTokens, folder: Path) -> None:
-    """It is ours, so we may."""
-    folder.mkdir(mode=0o777)
+def test_a_directory_that_others_can_enter_is_made_private(cache: TokenCache, folder: Path) -> None:
+    """The directory is ours, so we may."""
+    folder.mkdir()
     folder.chmod(0o777)
-    store.save(Secret(TOKEN))
-    assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
+    cache.save(Secret(TOKEN))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_token_is_discarded_only_where_it_is_that_one(store: FileTokens) -> None:
-    """Another process may have put a newer one there meanwhile."""
-    store.save(Secret(TOKEN))
-    store.discard(OTHER)
-    assert TOKEN == kept(store)
-    store.discard(Secret(TOKEN))
-    store.discard(Secret(TOKEN))
-    assert kept(store) is None
+def test_a_token_of_another_process_is_not_discarded(cache: TokenCache) -> None:
+    """Another process may have saved a newer one meanwhile."""
+    cache.save(Secret(TOKEN))
+    cache.discard(OTHER)
+    assert cached(cache) == TOKEN
+    cache.discard(Secret(TOKEN))
+    cache.discard(Secret(TOKEN))
+    assert cached(cache) is None
 
 
-GOOD: dict[str, Any] = {"version": 1, "token": "good", "since_s": 1.5}
-ODD: list[Any] = [None, [], {}, "", 2]
+GOOD: dict[str, Any] = {"version": 1, "token": "good", "obtained_at": 1.5}
+ODD: list[Any] = [None, [], {}, "", "soon"]
 
 
 @pytest.mark.parametrize(
@@ -98,251 +99,191 @@ ODD: list[Any] = [None, [], {}, "", 2]
         b"null",
         b'"text"',
         b"[" * 60_000,
-        *(json.dumps({**GOOD, name: value}).encode() for name in GOOD for value in ODD),
-        *(json.dumps({**GOOD, "token": token}).encode() for token in ("a b", "a\nb", "ü", "\ud800")),
-        json.dumps({**GOOD, "since_s": "soon"}).encode(),
+        *(json.dumps({**GOOD, name: value}).encode() for name in ("version", "obtained_at") for value in ODD),
+        *(json.dumps({**GOOD, "token": token}).encode() for token in [*ODD[:-1], 5, "a b", "a\nb", "ü", "\ud800"]),
+        *(json.dumps({key: GOOD[key] for key in GOOD if key != name}).encode() for name in GOOD),
+        json.dumps({**GOOD, "version": 2}).encode(),
+        json.dumps({**GOOD, "obtained_at": 10**400}).encode(),
         json.dumps({**GOOD, "padding": "x" * 70_000}).encode(),
     ],
-    ids=lambda content: content[:40].decode("latin-1").encode("ascii", "replace").decode(),
+    ids=lambda content: content[:60].decode("latin-1").encode("ascii", "replace").decode(),
 )
-def test_what_can_not_be_used_is_no_token_and_is_replaced(content: bytes, store: FileTokens, folder: Path) -> None:
+def test_an_invalid_file_is_no_token_and_is_replaced(content: bytes, cache: TokenCache, folder: Path) -> None:
     """Truncated, of another version, not JSON, huge."""
-    store.save(OTHER)
+    cache.save(OTHER)
     (folder / "key.json").write_bytes(content)
-    if content != json.dumps({**GOOD, "since_s": 2}).encode():
-        assert kept(store) is None
-    store.save(Secret(TOKEN))
-    assert TOKEN == kept(store)
+    assert cached(cache) is None
+    cache.save(Secret(TOKEN))
+    assert cached(cache) == TOKEN
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610])
-def test_a_file_that_others_can_reach_is_no_token_and_is_replaced(mode: int, store: FileTokens, folder: Path) -> None:
-    """Somebody may have read it, or written it."""
-    store.save(OTHER)
+def test_a_file_that_others_can_access_is_no_token_and_is_replaced(mode: int, cache: TokenCache, folder: Path) -> None:
+    """Somebody may have read or written it."""
+    cache.save(OTHER)
     (folder / "key.json").chmod(mode)
-    assert kept(store) is None
-    store.save(Secret(TOKEN))
-    assert TOKEN == kept(store)
+    assert cached(cache) is None
+    cache.save(Secret(TOKEN))
+    assert cached(cache) == TOKEN
 
 
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.parametrize("given", [".", "key.json"])
-def test_what_belongs_to_another_is_no_token(given: str, store: FileTokens, folder: Path) -> None:
-    """The file, which is replaced; the directory, which is left alone."""
-    store.save(OTHER)
-    os.chown(folder / given, 12345, 12345)
-    assert kept(store) is None
-    store.save(Secret(TOKEN))
-    assert (TOKEN if given == "key.json" else None) == kept(store)
+@pytest.mark.parametrize(("name", "expected"), [(".", None), ("key.json", TOKEN)])
+def test_a_file_of_another_user_is_no_token(name: str, expected: str | None, cache: TokenCache, folder: Path) -> None:
+    """A file is replaced; a directory is left alone, and nothing is cached."""
+    cache.save(OTHER)
+    os.chown(folder / name, 12345, 12345)
+    assert cached(cache) is None
+    cache.save(Secret(TOKEN))
+    assert cached(cache) == expected
 
 
-def test_a_symlink_is_no_token_and_its_target_is_left_alone(store: FileTokens, folder: Path, tmp_path: Path) -> None:
-    """The link is replaced, as is what stands where a lock belongs never opened."""
-    store.save(OTHER)
-    victim = tmp_path / "victim"
-    victim.write_bytes((folder / "key.json").read_bytes())
-    victim.chmod(0o600)
+def test_a_symlink_is_no_token_and_its_target_is_left_alone(cache: TokenCache, folder: Path, tmp_path: Path) -> None:
+    """The link is replaced."""
+    cache.save(OTHER)
+    victim = (folder / "key.json").rename(tmp_path / "victim")
     before = victim.read_bytes()
-    (folder / "key.json").unlink()
     (folder / "key.json").symlink_to(victim)
-    (folder / "key.lock").symlink_to(tmp_path / "made")
-    assert kept(store) is None
-    assert store.try_lock()
-    store.unlock()
-    store.save(Secret(TOKEN))
-    assert (before, False) == (victim.read_bytes(), (tmp_path / "made").exists())
-    assert (TOKEN, False) == (kept(store), (folder / "key.json").is_symlink())
+    assert cached(cache) is None
+    cache.save(Secret(TOKEN))
+    assert victim.read_bytes() == before
+    assert (cached(cache), (folder / "key.json").is_symlink()) == (TOKEN, False)
 
 
-def test_a_directory_that_is_a_symlink_is_not_followed(store: FileTokens, folder: Path, tmp_path: Path) -> None:
-    """Nothing is read from where it leads, nor written there, nor is its mode changed."""
+def test_a_directory_that_is_a_symlink_is_not_followed(cache: TokenCache, folder: Path, tmp_path: Path) -> None:
+    """Its target is not read, not written, and keeps its mode."""
     elsewhere = tmp_path / "elsewhere"
-    FileTokens(elsewhere, "key").save(OTHER)
+    TokenCache(elsewhere, "key").save(OTHER)
     elsewhere.chmod(0o755)
     folder.symlink_to(elsewhere)
-    assert kept(store) is None
-    store.save(Secret(TOKEN))
-    assert store.try_lock()
-    assert ["key.json"] == [path.name for path in elsewhere.iterdir()]
-    assert 0o755 == stat.S_IMODE(elsewhere.stat().st_mode)
+    assert cached(cache) is None
+    cache.save(Secret(TOKEN))
+    with cache.lock(0) as held:
+        assert not held
+    assert [path.name for path in elsewhere.iterdir()] == ["key.json"]
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
 
 
 @pytest.mark.parametrize("name", ["key.json", "key.lock"])
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_what_is_no_file_holds_nobody_up(
-    name: str, make: Callable[[Path], None], store: FileTokens, folder: Path
+def test_a_directory_or_pipe_in_place_of_a_file_does_not_block(
+    name: str, make: Callable[[Path], None], cache: TokenCache, folder: Path
 ) -> None:
-    """A directory, or a pipe that nobody writes to, under one of our names."""
+    """Neither raises."""
     folder.mkdir()
     make(folder / name)
-    assert kept(store) is None
-    assert store.try_lock()
-    store.unlock()
-    store.save(Secret(TOKEN))
-    store.discard(OTHER)
+    assert cached(cache) is None
+    with cache.lock(0):
+        cache.save(Secret(TOKEN))
+    cache.discard(OTHER)
 
 
 @pytest.mark.parametrize("path", ["/proc/1/none", "/dev/null/x", "a\0b"])
 def test_without_a_place_there_is_no_cache(path: str) -> None:
-    """Read-only, not a directory, not even a path: no error, and no waiting."""
-    store = FileTokens(Path(path), "key")
-    store.save(Secret(TOKEN))
-    store.discard(Secret(TOKEN))
-    assert store.load() is None
-    assert store.try_lock()
-    store.unlock()
+    """Read-only, below a file, not even a path: no error, and no waiting for a lock."""
+    cache = TokenCache(Path(path), "key")
+    began = time.monotonic()
+    cache.save(Secret(TOKEN))
+    cache.discard(Secret(TOKEN))
+    assert cache.load() is None
+    with cache.lock(60) as held:
+        assert not held
+    assert time.monotonic() - began < 30
 
 
-def test_a_write_that_fails_leaves_nothing(store: FileTokens, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old token stays, and no half of the new one lies beside it."""
-    store.save(OTHER)
+def test_a_failed_write_keeps_the_old_token(cache: TokenCache, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No temporary file remains."""
+    cache.save(OTHER)
 
-    def full(*_: object, **__: object) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        store.save(Secret(TOKEN))
-    assert ("another", ["key.json"]) == (kept(store), [path.name for path in folder.iterdir()])
+        patch.setattr(Path, "replace", full)
+        cache.save(Secret(TOKEN))
+    assert (cached(cache), [path.name for path in folder.iterdir()]) == ("another", ["key.json"])
 
 
-def test_readers_see_a_whole_token(folder: Path) -> None:
-    """While others write: one that was saved, never a part of one, never none."""
+def test_readers_see_a_complete_token(folder: Path) -> None:
+    """While others write, a reader gets one of the saved tokens, never part of one and never none."""
     tokens = {letter * 1000 for letter in "abcd"}
-    FileTokens(folder, "key").save(Secret("a" * 1000))
+    cache = TokenCache(folder, "key")
+    cache.save(Secret("a" * 1000))
     stop = threading.Event()
 
     def write(token: str) -> None:
         while not stop.is_set():
-            FileTokens(folder, "key").save(Secret(token))
+            cache.save(Secret(token))
 
     threads = [threading.Thread(target=write, args=[token]) for token in tokens]
     for thread in threads:
         thread.start()
-    seen = {kept(FileTokens(folder, "key")) for _ in range(300)}
+    seen = {cached(cache) for _ in range(300)}
     stop.set()
     for thread in threads:
         thread.join()
     assert seen <= tokens
 
 
-def test_one_at_a_time_has_the_lock(folder: Path) -> None:
-    """Of one account; and it is free again once it is given back."""
-    first, second, other = (FileTokens(folder, key) for key in ("key", "key", "other"))
-    assert [True, False, True] == [store.try_lock() for store in (first, second, other)]
-    first.unlock()
-    first.unlock()
-    assert second.try_lock()
-    second.unlock()
-    other.unlock()
+def test_the_lock_excludes_others(folder: Path) -> None:
+    """Of the same account, also through the same object; it is free again after the block, and after an error in it."""
+    cache, same, other = (TokenCache(folder, key) for key in ("key", "key", "other"))
+    with pytest.raises(KeyError), cache.lock(0) as first, same.lock(0) as second, other.lock(0) as third:  # noqa: PT012
+        with cache.lock(0) as again:
+            assert (first, second, third, again) == (True, False, True, False)
+        raise KeyError
+    with same.lock(0) as held:
+        assert held
 
 
-# Which store.
+def test_the_lock_is_released_by_another_thread(cache: TokenCache) -> None:
+    """An event loop may enter and leave the block in different threads of its pool."""
+    lock = cache.lock(0)
+    thread = threading.Thread(target=lock.__enter__)
+    thread.start()
+    thread.join()
+    lock.__exit__(None, None, None)
+    with cache.lock(0) as held:
+        assert held
 
 
-def load(**given: Any) -> Settings:
-    return Settings.load(**{"email": "someone@example.com", "password": PASSWORD, **given})
-
-
-@pytest.mark.parametrize(
-    ("variable", "argument", "host", "expected"),
-    [
-        (None, None, "https://data.example", True),
-        ("off", None, "https://data.example", False),
-        ("OFF", None, "https://data.example", False),
-        ("off", True, "https://data.example", True),
-        ("on", False, "https://data.example", False),
-        (None, None, "http://127.0.0.1:4010", False),
-        (None, None, "http://localhost:4010", False),
-        ("on", None, "http://127.0.0.1:4010", True),
-        (None, True, "http://127.0.0.1:4010", True),
-    ],
-)
-def test_one_setting_turns_it_off(
-    variable: str | None, argument: bool | None, host: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OSError(37, "No locks available"), NotImplementedError()])
+def test_a_file_system_without_locks_is_used_without(
+    error: Exception, cache: TokenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On, but for hosts of this machine; the argument counts before the variable."""
-    if variable:
-        monkeypatch.setenv("KAYRROS_TOKEN_CACHE", variable)
-    assert expected == (open_store(load(base_url=host, token_cache=argument)) is not None)
+    """At worst, two processes log in."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with cache.lock(60) as held:
+        assert not held
 
 
-def test_a_setting_that_is_neither_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who means off should not get on."""
-    monkeypatch.setenv("KAYRROS_TOKEN_CACHE", "never")
-    with pytest.raises(ConfigurationError, match="KAYRROS_TOKEN_CACHE is 'never'. Set it to on or off"):
-        Kayrros(token="t")
+def test_each_account_and_host_has_its_own_cache(home: Path) -> None:
+    """The name of the file shows none of them."""
+    odd = ["e", "ünï@example.com", "a/../../b", "a\0b", "x" * 5000, 'a", "b']
+    accounts = [*[("a", "b", email) for email in odd], ("c", "b", "e"), ("a", "c", "e"), ("ab", "", "e")]
+    for number, account in enumerate(accounts, 1):
+        cache = open_token_cache(*account)
+        assert cache
+        assert cache.load() is None
+        cache.save(OTHER)
+        names = [path.name for path in (home / "cache" / "tokens").iterdir()]
+        assert len(names) == number
+        assert all(re.fullmatch(r"[0-9a-f]{32}\.json", name) for name in names)
 
 
-def test_a_given_token_is_not_kept() -> None:
-    """Without credentials there is no login, so there is no store."""
-    assert open_store(Settings.load(token="t")) is None
+def no_home(*_: object, **__: object) -> NoReturn:
+    raise RuntimeError("could not determine the home directory")
 
 
-def names_of_files(home: Path) -> set[str]:
-    return {path.name for path in (home / "cache" / "tokens").glob("*.json")}
-
-
-def test_each_account_and_host_has_its_own(home: Path) -> None:
-    """And the name of the file shows none of them."""
-    odd = [{"email": email} for email in ("ünï@example.com", "a/../../b", "a\0b", "x" * 5000, 'a", "b')]
-    hosts = [{"base_url": "https://a.example"}, {"auth_url": "https://a.example"}]
-    for number, given in enumerate([{}, *odd, *hosts]):
-        store = open_store(load(**given))
-        assert store
-        assert store.load() is None
-        store.save(OTHER)
-        assert number + 1 == len(names_of_files(home))
-    assert all(re.fullmatch(r"[0-9a-f]{32}\.json", name) for name in names_of_files(home))
-
-
-def test_a_relative_place_of_the_platform_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process without a home gets one, and its working directory is no place for tokens."""
+@pytest.mark.parametrize("find", [no_home, lambda *_, **__: Path("cache")], ids=["raises", "relative"])
+def test_without_a_home_there_is_no_cache(find: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer platformdirs raise, older ones return a relative path, and the working directory is no place for tokens."""
     monkeypatch.delenv("KAYRROS_CACHE_DIR")
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("cache"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert open_store(load()) is None
-
-
-# The keyring.
-
-
-def test_the_keyring_has_it_where_there_is_one(use_keyring: UseKeyring, home: Path) -> None:
-    """And no file has; a file of before is gone."""
-    store = open_store(load())
-    assert store
-    store.save(OTHER)
-    assert 1 == len(names_of_files(home))
-    use_keyring(held := Working())
-    store = open_store(load())
-    assert store
-    assert ("another", "keyring") == (kept(store), store.kind)
-    store.save(Secret(TOKEN))
-    assert (TOKEN, set()) == (kept(store), names_of_files(home))
-    [((service, name), record)] = held.held.items()
-    assert ("kayrros-ext tokens", TOKEN) == (service, json.loads(record)["token"])
-    assert "@" not in name
-    store.discard(OTHER)
-    assert TOKEN == kept(store)
-    store.discard(Secret(TOKEN))
-    assert ({}, None) == (held.held, kept(store))
-
-
-@pytest.mark.parametrize("backend", [Locked, Small])
-def test_the_file_has_it_where_the_keyring_does_not_take_it(
-    backend: Callable[[], Working], use_keyring: UseKeyring, folder: Path
-) -> None:
-    """Locked, or too small for it."""
-    use_keyring(backend())
-    store = KeyringTokens(Keyring(), "key", FileTokens(folder, "key"))
-    store.save(Secret(TOKEN))
-    assert (TOKEN, "file") == (kept(store), store.kind)
-    assert ["key.json"] == [path.name for path in folder.iterdir()]
-
-
-@pytest.mark.parametrize("record", ["", "{", "\udcff", '{"version": 1}'])
-def test_a_record_that_can_not_be_used_is_no_token(record: str, use_keyring: UseKeyring) -> None:
-    """As with the file."""
-    use_keyring(held := Working())
-    held.held["kayrros-ext tokens", "key"] = record
-    assert KeyringTokens(Keyring(), "key", None).load() is None
+    monkeypatch.setattr("platformdirs.user_cache_path", find)
+    assert user_cache_dir() is None
+    assert open_token_cache("a", "b", "e") is None
