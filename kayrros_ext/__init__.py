@@ -1,15 +1,18 @@
-"""The Kayrros Platform API for people: datasets by id, as typed metadata, tables and files.
+"""A client of the Kayrros Platform API: datasets by id, as typed metadata, tables and files. Unofficial.
 
-Unofficial. The typed client of every operation is `kayrros_openapi`, generated from openapi.yaml; this package adds the
-login, the errors, the tables and the downloads.
+`kayrros_openapi` is the typed client of every operation, generated from openapi.yaml. This package adds the login, retries,
+errors, tables and downloads.
 """
 
 from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kayrros_ext._config.credentials import Identity
     from kayrros_ext._config.retries import Retries
     from kayrros_ext._download.transfer import Download
+    from kayrros_ext._metadata import Metadata
     from kayrros_ext._progress import Progress
     from kayrros_ext._results.model import Gap, Results
     from kayrros_ext.client import Kayrros
@@ -45,6 +48,7 @@ __all__ = [
     "Kayrros",
     "KayrrosError",
     "LoginError",
+    "Metadata",
     "MissingExtraError",
     "MockError",
     "NotFoundError",
@@ -56,13 +60,13 @@ __all__ = [
     "UsageError",
 ]
 
-# Imported when they are asked for: pytest imports this package in every run on the machine, for its plugin, and a run
-# that does not use it need not pay for HTTP.
+# Imported on first use, because pytest imports this package in every run on the machine, for its plugin.
 _MODULES = {
     "Download": "_download.transfer",
     "Gap": "_results.model",
     "Identity": "_config.credentials",
     "Kayrros": "client",
+    "Metadata": "_metadata",
     "Progress": "_progress",
     "Results": "_results.model",
     "Retries": "_config.retries",

@@ -85,6 +85,7 @@ class Kayrros:
     """
 
     client: "Client"
+    _base_url: str | None = None  # also before __init__ is done, for a traceback with locals
 
     def __init__(
         self,
@@ -104,6 +105,8 @@ class Kayrros:
         token_cache: bool | None = None,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        # Sealed first, because a traceback with locals shows this frame.
+        password, token = Secret.parse(password), Secret.parse(token)
         settings = Settings.load(
             email=email,
             password=password,
@@ -126,7 +129,7 @@ class Kayrros:
             if account and settings.token_cache
             else None
         )
-        self._settings = settings
+        self._settings, self._base_url = settings, str(settings.base_url)
         self._auth = LoginAuth(settings, connections, cache)
         hints = {} if account else {401: _NO_CREDENTIALS}
         policy = RequestPolicy(
@@ -402,7 +405,7 @@ class Kayrros:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"Kayrros(base_url={str(self._settings.base_url)!r})"
+        return f"Kayrros(base_url={self._base_url!r})"
 
 
 def parse_dataset_id(value: UUID | str) -> UUID:

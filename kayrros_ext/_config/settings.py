@@ -3,12 +3,12 @@
 import ipaddress
 import os
 import re
-from importlib import metadata
 from typing import NamedTuple, Self
 
 import attrs
 import httpx
 
+from kayrros_ext import __version__
 from kayrros_ext._config.credentials import KEYS, Credentials, Origin, Source, resolve_credentials
 from kayrros_ext._config.profiles import load_profile
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
@@ -28,7 +28,7 @@ DEFAULT_CONCURRENCY = 4
 DEFAULT_MAX_BODY = 2 * 1024**3
 
 # Kayrros can tell which client calls.
-USER_AGENT = f"kayrros-ext/{metadata.version('kayrros-ext')} httpx/{httpx.__version__}"
+USER_AGENT = f"kayrros-ext/{__version__} httpx/{httpx.__version__}"
 
 
 class Setting(NamedTuple):

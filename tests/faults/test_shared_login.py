@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from kayrros_ext import Kayrros, LoginError
-from kayrros_ext._auth.login import KayrrosAuth
+from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
 from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
@@ -185,7 +185,7 @@ def test_a_failed_login_is_not_cached(url: str, home: Path) -> None:
 
 
 def test_a_stopped_process_with_the_lock_delays_others_for_a_bounded_time(
-    fake: Platform, url: str, account: tuple[str, str, str]
+    fake: Platform, url: str, account: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They log in without the lock; once the process is killed, the lock is free."""
     command = [sys.executable, "-c", LOCK, *account]
@@ -193,7 +193,8 @@ def test_a_stopped_process_with_the_lock_delays_others_for_a_bounded_time(
         assert process.stdout
         assert process.stdout.readline() == "True\n"
         process.send_signal(signal.SIGSTOP)
-        auth = KayrrosAuth(Settings.load(), store=cache_of(account), patience_s=0.05)
+        monkeypatch.setattr("kayrros_ext._auth.login.LOCK_TIMEOUT_S", 0.05)
+        auth = LoginAuth(Settings.load(), {}, cache_of(account))
         with httpx.Client(auth=auth) as client:
             assert client.get(f"{url}/v1/processing/collection/list").status_code == 200
         assert fake.logins == 1

@@ -16,10 +16,10 @@ from keyring.backend import KeyringBackend
 from kayrros_ext import ConfigurationError, Identity, Kayrros, UnauthorizedError
 from kayrros_ext._config.settings import Settings
 from kayrros_ext.testing import Platform
+from tests.support.jwt import jwt
 from tests.support.keyrings import Locked, Working
 from tests.support.leaks import PASSWORD, TOKEN, ours, shows_a_secret
 from tests.support.unprivileged import unprivileged
-from tests.unit.test_tokens import jwt
 
 pytestmark = pytest.mark.holds_secrets("config.toml", "netrc", "~/.netrc")
 UseKeyring = Callable[[KeyringBackend], None]

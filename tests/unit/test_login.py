@@ -1,10 +1,8 @@
 """The login: one for all callers that wait, a token for the data host alone, and refusals that are remembered."""
 
-import base64
 import json
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,11 @@ from kayrros_ext._auth.login import EXPIRY_LEEWAY_S, FORBIDDEN_GRACE_S, LoginAut
 from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
 from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
+from tests.support.jwt import jwt
 from tests.support.leaks import PASSWORD
 
 DATA = "https://data.example/v1/thing"
 AUTH_URL, BASE_URL = "https://login.example/under", "https://data.example"
-
-
-def jwt(**claims: Any) -> str:
-    """Return an unsigned JWT with the claims."""
-    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
-    return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "signature"])
 
 
 class Hosts:
@@ -38,7 +31,7 @@ class Hosts:
         self.rejected: set[str] = set()
         self.logins = 0
         self.status = 401
-        self.reply: Callable[[], httpx.Response] | None = None
+        self.reply: Any = None
         self.now = 1_000_000.0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
