@@ -3,8 +3,8 @@
 A folder opts in by importing `traffic` and `pytest_pyfunc_call` in its conftest.py. The record holds the requests that leave
 httpx and the responses read from it, in process and on loopback, in threads and in tasks. For other processes, such as the
 command, it holds the requests that reach a fake served by this one, and its responses. A test that breaks the contract on
-purpose gives the reason: `@pytest.mark.off_contract("the gateway's own page")`. A response spoiled by an injected fault needs
-no mark.
+purpose gives the reason: `@pytest.mark.off_contract("the gateway's own page")`. A response spoiled by an injected fault
+needs no mark.
 """
 
 import contextlib

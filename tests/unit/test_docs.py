@@ -1,4 +1,4 @@
-"""The tables of faults name tests that there are."""
+"""The tables of faults in docs/reliability.md name existing tests."""
 
 import re
 
@@ -8,11 +8,12 @@ TEXT = (ROOT / "docs" / "reliability.md").read_text("utf-8")
 FILES = dict(re.findall(r"`(\w)`(?:\s+is)?\s+`(tests/\w+/\w+\.py)`", TEXT))
 
 
-def test_each_row_has_its_test() -> None:
-    """And each test that is named is there."""
+def test_each_fault_names_an_existing_test() -> None:
+    """Each row of the tables names at least one test, and each of these is defined in its file."""
     rows = [row for row in TEXT.splitlines() if row.startswith("|") and not row.startswith(("| fault", "|--"))]
+    assert rows
     for row in rows:
-        named = re.findall(r"`(\w)::(\w+)`", row)
-        assert named, row
-        for letter, name in named:
+        tests = re.findall(r"`(\w)::(\w+)`", row)
+        assert tests, row
+        for letter, name in tests:
             assert f"def {name}(" in (ROOT / FILES[letter]).read_text("utf-8"), name
