@@ -14,7 +14,7 @@ class Authority:
     """A certificate authority.
 
     Attributes:
-        folder: where its files are; `folder / "ca.pem"` is what to trust.
+        folder: the folder of its files; clients trust `folder / "ca.pem"`.
     """
 
     folder: Path
@@ -31,11 +31,11 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """What to trust."""
+        """The certificate for clients to trust."""
         return self.folder / "ca.pem"
 
     def serves(self, host: str) -> ssl.SSLContext:
-        """The TLS of a server that is this host."""
+        """Return the TLS context of a server with this host name."""
         leaf = self.folder / host
         kind = "DNS" if host[-1].isalpha() else "IP"
         _openssl(
