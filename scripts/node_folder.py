@@ -1,4 +1,4 @@
-"""Print the folder of the `node` and `npm` for the mock and the linter of the spec; exit with 1 if there is none.
+"""Print the folder of the `node` and `npm` for the mock and the linter of the spec; exit with 1 if no Node is new enough.
 
 This works without importing the package, because the spec is linted before the code is generated from it.
 """

@@ -98,7 +98,7 @@ def _node_packages() -> None:
 
 
 def _node_folder() -> str:
-    """Return the folder of a suitable Node; empty if there is none."""
+    """Return the folder of a suitable Node, or an empty string."""
     command = [str(PYTHON), "scripts/node_folder.py"]
     return subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=_environment()

@@ -125,8 +125,10 @@ class Follower:
         except CompareError as error:  # the rest of the save does not depend on it
             say(f"  {error}")
         else:
-            for line in listed or ["nothing changed for a user"]:
-                say(f"  {line}")
+            for change in listed:
+                say(f"  {change}")
+            if not listed:
+                say("  nothing changed for a user")
         return changed_operations(yaml.safe_load(self.good), yaml.safe_load(text))
 
     def _generate(self, text: str) -> bool:

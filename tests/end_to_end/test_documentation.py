@@ -64,11 +64,11 @@ def test_shell_block_names_existing_commands(block: Block) -> None:
     subprocess.run(["sh", "-n"], input=block.code, text=True, check=True, capture_output=True)
     for line in block.code.replace("\\\n", " ").splitlines():
         for command in re.split(r"&&|\||;", line.partition(" #")[0]):
-            words = [word for word in command.split() if "=" not in word]
-            if words and words[0] == "make":
-                assert set(words[1:]) <= TARGETS, line
-            elif words and not line.startswith("#"):
-                assert words[0] in COMMANDS or shutil.which(words[0]), line
+            parts = [part for part in command.split() if "=" not in part]
+            if parts and parts[0] == "make":
+                assert set(parts[1:]) <= TARGETS, line
+            elif parts and not line.startswith("#"):
+                assert parts[0] in COMMANDS or shutil.which(parts[0]), line
 
 
 @pytest.mark.slow
