@@ -1,82 +1,87 @@
-# Every habit of the project is a target; `make` alone lists them.
+# One target for each thing that a developer does; `make` alone lists them.
 PYTHON ?= python3
 PORT ?= 4010
 SECONDS ?= 600
 BIN := .venv/bin
 READY := .venv/.ready
-# Theirs alone: what they need is not to meet what the tests need.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# In an environment of its own, because its dependencies conflict with those of the tests.
 AUDIT_TOOLS = $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip -q --disable-pip-version-check install --require-hashes -r requirements/audit.txt
-# A shell that is set up for something else must not reach in here.
-# Without compiled files each worker of the tests rewrites every test again, and each process that they start compiles all of ours.
+# Variables of the caller's shell must not change which code runs. PYTHONDONTWRITEBYTECODE would slow the tests down: each of their
+# processes would compile everything again.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE NODE_ENV
 export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs test-oldest
+.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs test-oldest
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(READY) ## install all that the project needs, into .venv and node_modules
+setup: $(READY) ## install everything into .venv and node_modules
 
-# Asked every time, since a file's age says little: setup looks whether what is there is what the locks say, and is quick.
+# Runs each time, because the age of a file proves nothing: setup compares what is installed with the locks, in milliseconds.
 $(READY): FORCE
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d. Run make with PYTHON=/path/to/a/newer/python3." % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is required, but $(PYTHON) is %d.%d. Run make with PYTHON=/path/to/python3." % sys.version_info[:2])'
 	@$(PYTHON) scripts/setup.py
 
 FORCE:
 
-demo: $(READY) ## data from the mock in a minute: log in, metadata, results, a file
+demo: $(READY) ## show the client at work against the mock: login, metadata, results, a file
 	@$(BIN)/python examples/demo.py
 
-test: $(READY) ## run all tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+test: $(READY) ## run the tests that take two minutes together (ARGS="-k name" selects)
+	@$(PYTEST) $(ARGS)
 
-check: $(READY) ## lint, types, spec, that generated/ is what the spec gives, and that the version follows
+test-slow: $(READY) ## run the slow tests: copies of the checkout, make watch, mutations, a soak
+	@$(PYTEST) -m slow $(ARGS)
+
+check: $(READY) ## lint, type-check, check import layers, the spec, the generated code and the version
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --cache-dir=/dev/null
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(MAKE) --no-print-directory lint-spec
 	@$(BIN)/python scripts/generate.py --check
 	@$(BIN)/python -m scripts.versions
 	@$(BIN)/python -m scripts.spec_diff --check
 
-format: $(READY) ## format the code and mend what ruff can mend
+format: $(READY) ## format the code and apply the safe fixes of ruff
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-generate: $(READY) ## make generated/ from openapi.yaml
+generate: $(READY) ## generate generated/ from openapi.yaml
 	@$(BIN)/python scripts/generate.py
 
-lint-spec: $(READY) ## lint openapi.yaml: redocly, openapi-spec-validator, our own rules
+lint-spec: $(READY) ## lint openapi.yaml with redocly, openapi-spec-validator and our own rules
 	@node=$$($(BIN)/python scripts/node_folder.py) && PATH="$$node:$$PATH" node_modules/.bin/redocly lint openapi.yaml
 	@$(BIN)/openapi-spec-validator openapi.yaml
 	@$(BIN)/python scripts/lint_spec.py
 
-spec-diff: $(READY) ## what changed in the spec since BASE=ref (else the last release), and the version that follows
+spec-diff: $(READY) ## list the changes of the spec since BASE=ref (default: the last release) and the version they require
 	@$(BIN)/python -m scripts.spec_diff $(BASE)
 
-# The first is of our own tools; in the second an old polars finds no rows in the stream of a small table (`to_polars` does).
+# The first tests our own tools. In the second, an old polars reads no rows from the stream of a small table (`to_polars` does).
 NOT_OLDEST := --ignore tests/unit/test_spec_diff.py --deselect tests/unit/test_tables.py::test_others_take_results_as_they_are
 
-test-oldest: $(READY) ## run the unit and fault tests with the oldest versions of what the package depends on
+test-oldest: $(READY) ## run the unit and fault tests with the oldest supported dependencies
 	@$(BIN)/python -m venv .venv/oldest
 	@.venv/oldest/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/oldest.txt
 	@.venv/oldest/bin/pip -q --disable-pip-version-check install --no-deps --no-build-isolation --no-index --editable .
 	@.venv/oldest/bin/python -m pytest --numprocesses auto tests/unit tests/faults $(NOT_OLDEST) $(ARGS)
 
-fuzz: $(READY) ## Schemathesis against the mock and the platform fake; reports as JUnit in reports/
+fuzz: $(READY) ## run Schemathesis against the mock and the platform fake; JUnit reports in reports/
 	@$(BIN)/python -m scripts.schemathesis_run
 
-fuzz-parsers: $(READY) ## Atheris against the parsers that meet hostile bytes, SECONDS=600 for each
+fuzz-parsers: $(READY) ## run Atheris against the parsers of server bytes, SECONDS=600 each
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/fuzz.txt
 	@for target in login results content_disposition; do $(BIN)/python -m fuzz $$target --seconds $(SECONDS) || exit 1; done
 
-soak: $(READY) ## 20,000 calls with every fault at random (ARGS="--seed 2"): no wrong answer, no half file, no secret
+soak: $(READY) ## make 20,000 calls with random faults (ARGS="--seed 2") and check answers, files and secrets
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-bench: $(READY) ## measure what is claimed of speed and memory (ARGS=reader for one case); docs/benchmarks.md
+bench: $(READY) ## measure the claims about speed and memory (ARGS=reader for one case) into docs/benchmarks.md
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -86,17 +91,17 @@ docs: $(READY) .venv/.docs ## build the site into site/
 docs-serve: docs ## serve the site on loopback (PORT=4010), with a mock behind its REST reference, until Ctrl-C
 	@$(BIN)/python -m scripts.docs --serve --port $(PORT)
 
-test-docs: docs ## open the site in chromium, run the notebook, lint the examples
+test-docs: docs ## test the site in chromium, run the notebook, lint the examples
 	@$(BIN)/python -m pytest -m site tests/site $(ARGS)
 
 .venv/.docs: requirements/docs.txt | $(READY)
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/docs.txt
 	@touch $@
 
-mutate-spec: $(READY) ## damage the spec in many small ways, and see that the contract tests catch each
+mutate-spec: $(READY) ## mutate the spec in many small ways and check that the contract tests catch each mutation
 	@$(BIN)/python -m scripts.mutate_spec
 
-watch: $(READY) ## follow openapi.yaml as it is edited: lint, client, mock (PORT=4010), tests, words
+watch: $(READY) ## on each save of openapi.yaml: lint it, list the changes, update client and mock (PORT=4010), run tests
 	@$(BIN)/python -m scripts.watch --port $(PORT)
 
 mock: $(READY) ## serve openapi.yaml on loopback (PORT=4010), until Ctrl-C
@@ -108,14 +113,14 @@ dist: $(READY) ## build the wheel, the sdist and the SBOM (CycloneDX) into dist/
 	@$(AUDIT_TOOLS)
 	@.venv/audit/bin/python scripts/sbom.py
 
-audit: $(READY) ## known vulnerabilities, of our code and of what is locked (ARGS=--strict to insist on a database)
+audit: $(READY) ## look for known vulnerabilities in our code and the locks (ARGS=--strict requires a database)
 	@$(AUDIT_TOOLS)
 	@.venv/audit/bin/python scripts/audit.py $(ARGS)
 
-lock: $(READY) ## renew the locks: requirements/ from pyproject.toml, package-lock.json from package.json
+lock: $(READY) ## update the locks: requirements/ from pyproject.toml, package-lock.json from package.json
 	@$(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip -q install --require-hashes -r requirements/lock.txt
 	@.venv/lock/bin/python scripts/lock.py
 
-clean: ## remove all that the targets made
+clean: ## remove everything that the targets created
 	@rm -rf .venv .setup.lock node_modules dist site reports demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

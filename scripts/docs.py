@@ -1,6 +1,6 @@
-"""`make docs`: the site, from docs/, the docstrings, the help of the command line and openapi.yaml.
+"""Build the site from docs/, the docstrings, the help of the command line and openapi.yaml: `make docs`.
 
-All that a page loads lies in the site: it can be read where there is no network.
+The site contains everything that its pages load, so it works without a network.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SWAGGER = ROOT / "node_modules" / "swagger-ui-dist"
 MOCK_URL = "http://127.0.0.1:4010"  # where `make mock` listens
 
 FROM_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-# In the order of a reader. Pages of docs/ that are not named here follow the guides, under their own titles.
+# In reading order. Other pages of docs/ follow the guides, under their own titles.
 START = {"Overview": "index.md", "First steps": "first-steps.md"}
 GUIDES = {
     "Credentials": "credentials.md",
@@ -63,24 +63,24 @@ REFERENCE = {
 
 
 def main() -> int:
-    """Build the site; with --serve, serve it and the mock until Ctrl-C."""
+    """Build the site; with --serve, serve it and a mock until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="make docs", description=__doc__)
-    parser.add_argument("--serve", action="store_true", help="serve what was built, and the mock")
+    parser.add_argument("--serve", action="store_true", help="serve the built site and a mock")
     parser.add_argument("--port", type=int, default=4010)
-    given = parser.parse_args()
-    if not given.serve:
-        lay_out()
+    arguments = parser.parse_args()
+    if not arguments.serve:
+        collect_pages()
         build()
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with contextlib.suppress(KeyboardInterrupt), serve(given.port) as url:
-        print(f"The site is at {url}, its mock at work. Ctrl-C stops both.", flush=True)
+    with contextlib.suppress(KeyboardInterrupt), serve(arguments.port) as url:
+        print(f"The site is at {url}. Press Ctrl-C to stop it and its mock.", flush=True)
         signal.pause()
     return 0
 
 
-def lay_out() -> None:
-    """All pages into one folder, as mkdocs wants them."""
+def collect_pages() -> None:
+    """Write all pages into one folder for mkdocs."""
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns("templates"))
     for name in FROM_THE_ROOT:
@@ -91,7 +91,7 @@ def lay_out() -> None:
     for name, text in python_pages().items():
         write(name, text)
     if (ROOT / "kayrros_ext" / "cli" / "reference.py").is_file():
-        write("commands.md", said_by("kayrros_ext.cli.reference"))
+        write("commands.md", output_of("kayrros_ext.cli.reference"))
     spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     write("rest.md", operations_page(spec))
     write("assets/try-it.json", json.dumps(try_it_spec(spec)))
@@ -102,7 +102,7 @@ def lay_out() -> None:
 
 
 def python_pages() -> dict[str, str]:
-    """A page per part of the Python API; every public name of the package is on one of them."""
+    """Return a page for each part of the Python API; every public name is on one of them."""
     errors = [name for name in kayrros_ext.__all__ if is_error(getattr(kayrros_ext, name))]
     others = [name for name in kayrros_ext.__all__ if name not in {*errors, "Kayrros"}]
     operations = sorted(
@@ -122,52 +122,50 @@ def python_pages() -> dict[str, str]:
 
 
 def is_error(value: object) -> bool:
-    """Whether it is a class of the tree of errors."""
+    """Return whether a value is one of our error classes."""
     return isinstance(value, type) and issubclass(value, KayrrosError)
 
 
 def depth(name: str) -> int:
-    """How far below the root of the tree: what catches more comes first."""
+    """Return the depth of an error in the tree; base classes come first on the page."""
     return len(getattr(kayrros_ext, name).__mro__)
 
 
 def page(title: str, names: list[str]) -> str:
-    """A page of docstrings."""
+    """Return a page of docstrings."""
     return f"# {title}\n\n" + "\n\n".join(f"::: {name}" for name in names) + "\n"
 
 
-def said_by(module: str) -> str:
-    """What a module of ours prints."""
+def output_of(module: str) -> str:
+    """Return what a module of ours prints."""
     return subprocess.run(
         [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
     ).stdout
 
 
 def write(name: str, text: str) -> None:
-    """One laid-out file."""
+    """Write one page or asset."""
     (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
     (PAGES / name).write_text(text, "utf-8")
 
 
 def navigation() -> list[dict[str, list[Any]]]:
-    """The pages there are, in the order of a reader."""
-    there = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
+    """Return the existing pages in reading order."""
+    existing = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
     parts = {"Start": START, "Guides": GUIDES, "Cookbook": COOKBOOK, "Reference": REFERENCE}
-    found: dict[str, list[Any]] = {
-        part: [{title: name} for title, name in pages.items() if name in there] for part, pages in parts.items()
+    sections: dict[str, list[Any]] = {
+        part: [{title: name} for title, name in pages.items() if name in existing] for part, pages in parts.items()
     }
-    found["Guides"] += sorted(there - {name for pages in parts.values() for name in pages.values()})
-    return [{part: pages} for part, pages in found.items()]
+    sections["Guides"] += sorted(existing - {name for pages in parts.values() for name in pages.values()})
+    return [{part: pages} for part, pages in sections.items()]
 
 
 def build() -> None:
-    """From the pages to the site; a link that leads nowhere stops it."""
+    """Build the site from the pages; a broken link stops it."""
     from mkdocs.commands.build import build as build_site
     from mkdocs.config import load_config
 
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(message)s"
-    )  # mkdocs only logs what it has to say
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")  # mkdocs reports through logging
     config: Any = load_config(str(ROOT / "mkdocs.yml"), nav=navigation())
     config.plugins.on_startup(command="build", dirty=False)
     build_site(config)
@@ -176,11 +174,11 @@ def build() -> None:
 
 
 class _Pages(SimpleHTTPRequestHandler):
-    """Files of the site; where the mock listens is known once it does."""
+    """The files of the site, with the address of the running mock in place of the default one."""
 
-    def __init__(self, *given: Any, mock_url: str, **named: Any) -> None:
+    def __init__(self, *args: Any, mock_url: str, **kwargs: Any) -> None:
         self.mock_url = mock_url
-        super().__init__(*given, **named)
+        super().__init__(*args, **kwargs)
 
     def do_GET(self) -> None:
         if self.path != "/assets/mock.json":
@@ -199,17 +197,19 @@ class _Pages(SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve(port: int = 0) -> Iterator[str]:
-    """Serve the site on loopback, its "try it" bound to a mock of its own; yields the URL.
+    """Serve the site on loopback, with a mock behind its "try it"; yield the URL.
 
     Raises:
-        MockError: the mock can't start, or the port is taken.
+        MockError: the mock cannot start, or the port is taken.
     """
     with prism_mock() as mock:
         handler = partial(_Pages, directory=str(SITE), mock_url=mock.url)
         try:
             server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         except OSError as error:
-            raise MockError(f"The site can't be served on port {port} ({error}). Choose another with PORT=.") from error
+            raise MockError(
+                f"Cannot serve the site on port {port} ({error}).", hint="Choose another with PORT=."
+            ) from error
         thread = Thread(target=server.serve_forever, name="site", daemon=True)
         thread.start()
         try:

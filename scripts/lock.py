@@ -1,7 +1,7 @@
 """Write the locks: requirements/ from pyproject.toml, for every Python and platform, and package-lock.json.
 
-Run by `make lock`, in an environment that has uv. No address of a registry ends up in a lock: it installs from
-whichever index the machine's pip is set up for.
+`make lock` runs this in an environment with uv. The locks contain no address of a registry, so that they install from
+the index that the machine's pip is configured for.
 """
 
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LOCKS = {
-    "base.txt": ["pyproject.toml"],  # what a user gets from `pip install kayrros-ext`
+    "base.txt": ["pyproject.toml"],  # what `pip install kayrros-ext` installs
     "dev.txt": ["pyproject.toml", "--group", "dev"],
     "node.txt": ["--group", "node"],
     "bench.txt": ["--group", "bench"],
     "fuzz.txt": ["--group", "fuzz"],
     "audit.txt": ["--group", "audit"],
-    # Installed on top of dev.txt: what both have is the same.
+    # Installed on top of dev.txt, so a package in both has one version.
     "docs.txt": ["--group", "docs", "--constraint", "requirements/dev.txt"],
     "lock.txt": ["--group", "lock"],
 }
@@ -30,13 +30,13 @@ def main() -> None:
     for name, sources in LOCKS.items():
         compile_lock(Path("requirements") / name, "--universal", *sources)
     with tempfile.TemporaryDirectory() as place:
-        # What users install at its oldest, then the tests' own tools beside it; for the oldest Python alone.
+        # The oldest versions of what users install, together with new test tools; only for the oldest Python.
         floors = Path(place) / "floors.txt"
         compile_lock(floors, "--resolution=lowest-direct", *USERS)
         compile_lock(
             Path("requirements/oldest.txt"), *USERS, "--group=oldest", f"--constraint={floors}", "--no-annotate"
         )
-    # The Node, too, is in the environment that setup made, not in this one.
+    # Node may be in .venv, and not in this environment.
     command = [str(ROOT / ".venv" / "bin" / "python"), "scripts/node_folder.py"]
     folder = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     path = os.pathsep.join([folder.stdout.strip(), os.environ.get("PATH", "")])
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def compile_lock(target: Path, *sources: str) -> None:
-    """One lock, of Python 3.11 and newer where it is universal."""
+    """Write one lock for Python 3.11, and for newer ones if it is universal."""
     uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--generate-hashes"]
     options = ["--python-version", "3.11", "--no-emit-index-url", "--custom-compile-command", "make lock"]
     subprocess.run([*uv, *options, *sources, "--output-file", str(target)], cwd=ROOT, check=True)

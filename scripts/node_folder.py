@@ -1,6 +1,6 @@
-"""Print the folder of the `node` and `npm` that the mock and the spec's linter run on; exit with 1 where there is none.
+"""Print the folder of the `node` and `npm` for the mock and the linter of the spec; exit with 1 if no Node is new enough.
 
-Runs on the Python of .venv, and works while the package does not: a spec is linted before the code follows it.
+This works without importing the package, because the spec is linted before the code is generated from it.
 """
 
 import importlib.util
@@ -11,17 +11,17 @@ FINDER = Path(__file__).parent.parent / "kayrros_ext" / "testing" / "node.py"
 
 
 def main() -> int:
-    """Load the finder from its file, without the package around it."""
+    """Load the finder from its file and print the folder."""
     spec = importlib.util.spec_from_file_location("node", FINDER)
     if spec is None or spec.loader is None:
         return 1
     finder = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(finder)
-    found = finder.find_node()
-    if found is None:
-        print("There is no Node that is new enough. Run `make setup`.", file=sys.stderr)
+    node = finder.find_node()
+    if node is None:
+        print("No Node is new enough. Run `make setup`.", file=sys.stderr)
         return 1
-    print(found.folder)
+    print(node.folder)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Make the pictures of docs/plots.md and README.md, of data that the platform fake invents: `python -m scripts.pictures`."""
+"""Draw the pictures of docs/plots.md and README.md from generated data: `python -m scripts.pictures`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +13,15 @@ FOLDER = Path(__file__).parent.parent / "docs" / "images"
 
 
 def main() -> None:
-    """A chart and a map, small enough for a page."""
+    """Draw a chart and a map, small enough for a page."""
     platform = Platform()
     with platform.connect() as kayrros:
         tanks = kayrros.results(platform.generate(seed=4, assets=40, dates=52).id)
         spots = kayrros.results(platform.generate(seed=2, assets=60, dates=8, profile="methane-hotspots").id)
     gap = Gap(datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 9, 9, tzinfo=UTC))
     dates = tanks.table["value_date"].to_numpy()
-    there = (dates < gap.start.replace(tzinfo=None)) | (dates > gap.stop.replace(tzinfo=None))
-    tanks = attrs.evolve(tanks, table=tanks.table.filter(there), gaps=(gap,))
+    outside = (dates < gap.start.replace(tzinfo=None)) | (dates > gap.stop.replace(tzinfo=None))
+    tanks = attrs.evolve(tanks, table=tanks.table.filter(outside), gaps=(gap,))
     tanks.plot(FOLDER / "chart.png", metric="stored_volume_bbl", assets=4, size=(5.6, 3.2))
     spots.plot(FOLDER / "map.png", metric="emission_rate_kg_per_h", map=True, size=(5.6, 2.9))
     for path in sorted(FOLDER.iterdir()):

@@ -1,7 +1,7 @@
-"""Write the SBOM of what a user gets, beside the wheel: dist/kayrros_openapi-VERSION.cdx.json, CycloneDX 1.6.
+"""Write the SBOM of the installed packages next to the wheel: dist/kayrros_ext-VERSION.cdx.json, CycloneDX 1.6.
 
-Run by `make dist`, in an environment that has cyclonedx-bom. It says what the lock says and no more: the same lock gives the
-same bytes, without a path of this machine or the address of a registry.
+`make dist` runs this in an environment with cyclonedx-bom. The output depends on the lock alone, and contains no path of
+this machine and no address of a registry.
 """
 
 import json
@@ -17,21 +17,11 @@ ROOT_NAME = "kayrros-ext"
 
 
 def main() -> int:
-    """Write it, valid, or say why it is not."""
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "cyclonedx_py",
-        "requirements",
-        LOCK,
-        "--pyproject",
-        "pyproject.toml",
-    ]
-    command += ["--mc-type", "library", "--output-reproducible", "--short-PURLs", "--sv", "1.6"]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    text = json.dumps(cleaned(json.loads(made), (ROOT / LOCK).read_text("utf-8")), indent=2, sort_keys=True) + "\n"
+    """Write the SBOM, or print why it is invalid."""
+    tool = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", LOCK, "--pyproject", "pyproject.toml"]
+    options = ["--mc-type", "library", "--output-reproducible", "--short-PURLs", "--sv", "1.6"]
+    output = subprocess.run([*tool, *options], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = json.dumps(cleaned(json.loads(output), (ROOT / LOCK).read_text("utf-8")), indent=2, sort_keys=True) + "\n"
     if problem := invalid(text):
         print(f"The SBOM is not CycloneDX: {problem}", file=sys.stderr)
         return 1
@@ -44,18 +34,18 @@ def main() -> int:
 
 
 def cleaned(bom: dict[str, Any], lock: str) -> dict[str, Any]:
-    """An SBOM with package URLs for addresses and references, and with who needs whom, which the lock's comments say."""
+    """Return an SBOM with package URLs as addresses and references, and with the dependencies from the lock's comments."""
     root = bom["metadata"]["component"]
     refs = {component["name"]: component["purl"] for component in bom["components"]}
     for component in bom["components"]:
-        component.pop("description", None)  # the line of the lock, again
+        component.pop("description", None)  # only repeats the line of the lock
         component["bom-ref"] = component["purl"]
         for reference in component.get("externalReferences", []):
             reference["url"] = component["purl"]
-            reference["comment"] = "the files that the lock takes"
-    needed = needs(lock)
-    graph = {root["bom-ref"]: [refs[name] for name in needed.get(ROOT_NAME, [])]}
-    graph |= {ref: [refs[other] for other in needed.get(name, [])] for name, ref in refs.items()}
+            reference["comment"] = "the files listed in the lock"
+    dependencies = dependencies_of(lock)
+    graph = {root["bom-ref"]: [refs[name] for name in dependencies.get(ROOT_NAME, [])]}
+    graph |= {ref: [refs[other] for other in dependencies.get(name, [])] for name, ref in refs.items()}
     bom["dependencies"] = [{"ref": ref, "dependsOn": sorted(graph[ref])} for ref in sorted(graph)]
     tools = bom["metadata"]["tools"]["components"]
     bom["metadata"]["tools"]["components"] = [
@@ -64,20 +54,20 @@ def cleaned(bom: dict[str, Any], lock: str) -> dict[str, Any]:
     return bom
 
 
-def needs(lock: str) -> dict[str, list[str]]:
-    """For each package, and for the project, what it needs; of a lock that uv has written."""
-    found: dict[str, list[str]] = {}
+def dependencies_of(lock: str) -> dict[str, list[str]]:
+    """Return the dependencies of each package and of the project, from a lock written by uv."""
+    dependencies: dict[str, list[str]] = {}
     package = ""
     for line in lock.splitlines():
-        if begins := re.match(r"([A-Za-z0-9._-]+)==", line):
-            package = begins[1]
+        if pin := re.match(r"([A-Za-z0-9._-]+)==", line):
+            package = pin[1]
         elif package and (via := re.match(r"    # (?:via|  ) ?([A-Za-z0-9._-]+)", line)):
-            found.setdefault(via[1], []).append(package)
-    return found
+            dependencies.setdefault(via[1], []).append(package)
+    return dependencies
 
 
 def invalid(text: str) -> str | None:
-    """What is wrong with it as CycloneDX 1.6."""
+    """Return why a text is not CycloneDX 1.6; None if it is."""
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 

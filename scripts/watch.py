@@ -1,9 +1,8 @@
-"""`make watch`: on each save of openapi.yaml, all that follows from it, and words for what changed.
+"""Follow openapi.yaml: on each save, lint it, list the changes, update client and mock, and run the contract tests.
 
-A save is read once. What is wrong with it is said, with line, column and rule, and then client and mock stay those of the
-last good spec, or go back to it. Otherwise the client is generated, the mock started again, and the contract tests of the
-operations that changed are run; a save in the meantime ends those tests and begins anew. Saves never overlap: one thread
-handles them in turn, and what is saved while it works is handled as one.
+A spec with errors leaves client and mock as they are. A good one is generated and served, and the contract tests of the
+changed operations run in the background until the next save. One thread handles the saves one after the other; saves that
+arrive while it works are handled as one.
 """
 
 import argparse
@@ -24,26 +23,25 @@ import yaml
 
 from kayrros_ext.errors import MockError
 from kayrros_ext.testing import PrismMock, prism_mock
-from scripts.spec import ROOT, Problem, by_generator, changed_operations, problems
+from scripts.spec import ROOT, by_generator, changed_operations, problems
 from scripts.spec_changes import CompareError, changes
 
 SPEC = ROOT / "openapi.yaml"
-# Tests of the spec as a whole; they take a second, and an operation's name is not in theirs.
+# These tests check the spec as a whole in a second; their names contain no operation.
 ALWAYS = ["test_spec", "test_reference"]
-# Asked for, not told: one file, looked at ten times a second, costs less than a library, needs no start before which a save
-# is missed, and works where no event arrives (a network drive, a container's mount).
-LOOK_S = 0.1
+# Polling one file costs less than a library for file events, and works on network drives and mounted folders.
+POLL_S = 0.1
 
 
-class Loop:
-    """What runs between two saves: the last good spec, its mock, the tests under way."""
+class Follower:
+    """The state between two saves: the last good spec, its mock and the running tests."""
 
     def __init__(self, port: int, folder: Path) -> None:
         self.port = port
-        # The mock reads a copy: Prism reloads its file when that changes, and a broken save would take it down.
+        # The mock reads a copy, because Prism reloads a changed file and a broken one would stop it.
         self.served = folder / "openapi.yaml"
         self.candidate = folder / "candidate.yaml"
-        self.seen: str | None = None
+        self.last_seen: str | None = None
         self.good = ""
         self.stack = contextlib.ExitStack()
         self.mock: PrismMock | None = None
@@ -51,113 +49,111 @@ class Loop:
         self.reader: threading.Thread | None = None
 
     def start(self, text: str | None) -> bool:
-        """Client and mock of the spec as it is. One that is broken leaves nothing to fall back to, and is waited for.
+        """Generate and serve the spec as it is now, or wait for a good one.
 
         Returns:
-            Whether to go on: not where the mock of a good spec can't start, its port being taken.
+            Whether to continue: False if the mock of a good spec cannot start, for example because its port is taken.
         """
-        self.seen = text
-        if text is None or self._complain(text) or not self._generate(text):
-            say(
-                "openapi.yaml as found can't be followed, and there is no good one before it. Mend it; then all begins."
-            )
+        self.last_seen = text
+        if text is None or self._print_problems(text) or not self._generate(text):
+            say("openapi.yaml has errors, and there is no earlier good version. Fix it to begin.")
             return True
-        say("openapi.yaml as found: no errors, and generated/ is what it gives; not tested (`make test` does that)")
+        say("openapi.yaml has no errors, and generated/ is up to date; `make test` runs the tests")
         if self._serve(text):
             self.good = text
         return bool(self.good)
 
-    def saved(self, text: str | None) -> None:
-        """One save, from its words to its tests; None where the file is gone."""
-        if text == self.seen and self._serving():
-            return  # the times of the file changed, or it was saved as it was
-        began, self.seen = time.monotonic(), text
-        self._end_tests()
+    def handle_save(self, text: str | None) -> None:
+        """Handle one save; None means that the file is gone."""
+        if text == self.last_seen and self._is_serving():
+            return  # only the times of the file changed
+        began, self.last_seen = time.monotonic(), text
+        self._stop_tests()
         say(f"saved {time.strftime('%H:%M:%S')}" if text is not None else "openapi.yaml is gone")
         if text is not None and text == self.good:
-            if self._serving() or self._serve(text):
-                say("as the last good spec, which is served")
+            if self._is_serving() or self._serve(text):
+                say("same as the last good spec, which is served")
             return
-        if text is None or self._complain(text):
-            self._stay()
+        if text is None or self._print_problems(text):
+            self._keep_last_good()
             return
         before = self.good
-        operations = self._tell(text)
+        operations = self._print_changes(text)
         if not self._generate(text):
-            self._stay()
+            self._keep_last_good()
             return
         if self._serve(text):
             self.good = text
             if before:
                 self._start_tests(operations)
         else:
-            self._go_back()
-        say(f"followed in {time.monotonic() - began:.1f} s")
+            self._restore_last_good()
+        say(f"done in {time.monotonic() - began:.1f} s")
 
-    def end(self) -> None:
-        """Stop what this started."""
-        self._end_tests()
+    def close(self) -> None:
+        """Stop the tests and the mock."""
+        self._stop_tests()
         self.stack.close()
 
-    def _stay(self) -> None:
-        """Nothing follows from this save. A mock that died meanwhile comes back."""
-        if self.good and (self._serving() or self._serve(self.good)):
-            say("client and mock stay those of the last good spec")
+    def _keep_last_good(self) -> None:
+        """Leave client and mock as they are; restart a mock that died."""
+        if self.good and (self._is_serving() or self._serve(self.good)):
+            say("client and mock stay at the last good spec")
         else:
-            say("client stays that of the last good spec; no mock" if self.good else "no client and no mock yet")
+            say("client stays at the last good spec; no mock" if self.good else "no client and no mock yet")
 
-    def _go_back(self) -> None:
-        """The client is of a spec that the mock does not start with: both go back, so that they do not differ."""
+    def _restore_last_good(self) -> None:
+        """Put the former client back, because the mock does not start with the new spec and the two must not differ."""
         if self.good and self._generate(self.good) and self._serve(self.good):
-            say("client and mock are those of the last good spec again")
+            say("client and mock are back at the last good spec")
         else:
             say("no mock; the next save tries again")
 
-    def _complain(self, text: str) -> int:
-        """Print what is wrong; how many errors, since a warning stops nothing."""
-        found: list[Problem] = problems(text)
-        for problem in found:
+    def _print_problems(self, text: str) -> int:
+        """Print errors and warnings; return the number of errors."""
+        listed = problems(text)
+        for problem in listed:
             say(f"  {problem}")
-        return sum(not problem.warning for problem in found)
+        return sum(not problem.warning for problem in listed)
 
-    def _tell(self, text: str) -> list[str]:
-        """Print what changed for a user; the operations that say something else now."""
+    def _print_changes(self, text: str) -> list[str]:
+        """Print the changes that a user notices; return the operations that changed."""
         if not self.good:
             return []
         try:
-            found = changes(self.good, text)
-        except CompareError as error:  # what changed is then not told, and all the rest goes on
+            listed = changes(self.good, text)
+        except CompareError as error:  # the rest of the save does not depend on it
             say(f"  {error}")
         else:
-            for change in found:
+            for change in listed:
                 say(f"  {change}")
-            if not found:
+            if not listed:
                 say("  nothing changed for a user")
         return changed_operations(yaml.safe_load(self.good), yaml.safe_load(text))
 
     def _generate(self, text: str) -> bool:
-        """The client of what was linted, not of what is on disk by now; the generator writes nothing where it warns."""
+        """Generate the client from the linted text, which may no longer be the file on disk."""
         self.candidate.write_bytes(text.encode())
-        command = [sys.executable, "scripts/generate.py", "--spec", str(self.candidate)]
-        with undisturbed():  # two seconds are better than half a client
-            done = subprocess.run(
-                command,
+        with deferred_signals():  # an interrupt two seconds later is better than half a client
+            result = subprocess.run(
+                [sys.executable, "scripts/generate.py", "--spec", str(self.candidate)],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
-                start_new_session=True,  # a terminal's Ctrl-C does not reach it
+                start_new_session=True,  # Ctrl-C in the terminal does not reach it
             )
-        for line in [*done.stdout.strip().splitlines(), *(by_generator(text, done.stdout) if done.returncode else [])]:
+        details = by_generator(text, result.stdout) if result.returncode else []
+        for line in [*result.stdout.strip().splitlines(), *details]:
             say(f"  {line}")
-        return done.returncode == 0
+        return result.returncode == 0
 
-    def _serving(self) -> bool:
+    def _is_serving(self) -> bool:
         return self.mock is not None and self.mock.process.poll() is None
 
     def _serve(self, text: str) -> bool:
-        """The mock of this spec, in place of the one before."""
+        """Replace the running mock by one of this spec."""
         self.stack.close()
         self.mock = None
         self.served.write_bytes(text.encode())
@@ -166,26 +162,25 @@ class Loop:
         except MockError as error:
             say(f"  {error}")
             return False
-        self.port = urlsplit(self.mock.url).port or 0  # a port chosen for us is kept
+        self.port = urlsplit(self.mock.url).port or 0  # a free port stays the same from now on
         say(f"mock ready on {self.mock.url}" + (", with the last good spec" if text == self.good else ""))
         return True
 
     def _start_tests(self, operations: list[str]) -> None:
-        """In the background, so that the next save does not wait for them."""
+        """Run the contract tests of some operations in the background, so that the next save need not wait."""
         say(f"testing {', '.join(operations) or 'the spec'}")
-        wanted = " or ".join([*operations, *ALWAYS])
-        command = [sys.executable, "-m", "pytest", "tests/contract", "-q", "--no-header", "--tb=short", "-k", wanted]
-        # The client of this checkout, whichever one the environment was set up for.
+        selected = " or ".join([*operations, *ALWAYS])
+        # The client of this checkout comes first, whichever one is installed.
         path = os.pathsep.join([str(ROOT / "generated"), str(ROOT)])
-        with undisturbed():  # what is begun is known to `end`
+        with deferred_signals():  # an interrupt in between would leave tests that nobody stops
             self.tests = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "pytest", "tests/contract", "-q", "--no-header", "--tb=short", "-k", selected],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": path},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                start_new_session=True,  # it and what it starts can be ended together
+                start_new_session=True,  # one signal stops the tests and their child processes
             )
             self.reader = threading.Thread(target=self._relay, args=[self.tests], daemon=True)
             self.reader.start()
@@ -194,10 +189,9 @@ class Loop:
     def _relay(tests: "subprocess.Popen[str]") -> None:
         for line in tests.stdout or ():
             say(f"  {line.rstrip()}")
-        code = tests.wait()
-        say({0: "tests passed", 1: "tests failed"}.get(code, "tests ended early"))
+        say({0: "tests passed", 1: "tests failed"}.get(tests.wait(), "tests stopped"))
 
-    def _end_tests(self) -> None:
+    def _stop_tests(self) -> None:
         if self.tests is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -209,28 +203,28 @@ class Loop:
 
 
 def saves() -> Iterator[str | None]:
-    """The text of the spec as it is and after each save, once it has stayed the same for two looks; None where it is gone.
+    """Yield the text of the spec now and after each save; None if the file is gone.
 
-    A save is several writes. An editor that saves by rename makes another file of the same name, and between its two
-    steps there is none.
+    A save takes several writes, and an editor that saves by renaming leaves no file for a moment. So a change counts once
+    the file stays the same for two polls.
     """
     pause = threading.Event()
-    done: object = ()
+    handled: object = ()
     before: object = ()
     while True:
-        now = _status()
-        if now == before != done:
-            with contextlib.suppress(OSError):  # gone since: the next look sees that
-                # Line ends stay as they are, since the client carries a hash of the bytes. Bytes that are no text stay in
-                # it, as what the YAML reader names.
+        now = _file_state()
+        if now == before != handled:
+            with contextlib.suppress(OSError):  # the file went away; the next poll sees that
+                # Line ends stay, because the client carries a hash of the bytes. Bytes that are not UTF-8 stay too, and
+                # the YAML reader reports them.
                 text = None if now is None else SPEC.read_bytes().decode("utf-8", "surrogateescape")
-                done = now
+                handled = now
                 yield text
         before = now
-        pause.wait(LOOK_S)
+        pause.wait(POLL_S)
 
 
-def _status() -> tuple[int, int, int] | None:
+def _file_state() -> tuple[int, int, int] | None:
     try:
         status = SPEC.stat()
     except OSError:
@@ -239,55 +233,50 @@ def _status() -> tuple[int, int, int] | None:
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C and the signals to end are heard after this: a process or a thread that is half begun is nobody's to end."""
-    heard: list[int] = []
+def deferred_signals() -> Iterator[None]:
+    """Defer Ctrl-C, SIGTERM and SIGHUP to the end of the block, so that no half-started process or thread is left behind."""
+    received: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda came, _: heard.append(came)) for number in numbers}
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if heard:
-        signal.raise_signal(heard[0])
+    if received:
+        signal.raise_signal(received[0])
 
 
-def say(words: str) -> None:
-    """One line, at once."""
-    print(words, flush=True)
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
 
 
 def main() -> int:
-    """Watch until Ctrl-C or SIGTERM."""
+    """Watch until Ctrl-C, SIGTERM or SIGHUP."""
     parser = argparse.ArgumentParser(prog="make watch", description="Follow openapi.yaml as it is edited.")
     parser.add_argument("--port", type=int, default=4010, help="port of the mock")
     port = parser.parse_args().port
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory() as folder:
-        loop = Loop(port, Path(folder))
+        follower = Follower(port, Path(folder))
         try:
             texts = saves()
-            if not loop.start(next(texts)):
+            if not follower.start(next(texts)):
                 return 1
-            say("watching openapi.yaml; Ctrl-C ends it")
+            say("watching openapi.yaml; press Ctrl-C to stop")
             for text in texts:
-                _follow(loop, text)
+                try:
+                    follower.handle_save(text)
+                except Exception:  # the next save is handled all the same
+                    say(f"this save failed; please report it:\n{traceback.format_exc()}")
         except KeyboardInterrupt:
             pass
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave tests running
-            loop.end()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave processes running
+            follower.close()
     return 0
-
-
-def _follow(loop: Loop, text: str | None) -> None:
-    """Whatever goes wrong with one save, the next is looked at."""
-    try:
-        loop.saved(text)
-    except Exception:
-        say(f"this save could not be followed; please report it:\n{traceback.format_exc()}")
 
 
 if __name__ == "__main__":

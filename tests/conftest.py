@@ -1,4 +1,8 @@
-"""What several folders of the suite use."""
+"""Fixtures for the whole suite.
+
+The judge of traffic (tests/support/recording.py) and the scan for secrets (tests/support/leaks.py) run around each test of
+the folders that import them in their own conftest.py; a unit test is plain.
+"""
 
 import contextlib
 import logging
@@ -16,24 +20,21 @@ from keyring.backend import KeyringBackend
 from kayrros_ext import Kayrros
 from kayrros_ext._config.retries import Retries
 from kayrros_ext.testing import PrismMock, prism_mock
-from tests.support.leaks import PASSWORD, no_secret_leaks, pytest_runtest_makereport
-from tests.support.server import Platform, Server, serve
+from tests.support.leaks import PASSWORD
+from tests.support.server import Server, StubServer, serve
 
-pytest_plugins = ["tests.support.recording"]
-__all__ = ["no_secret_leaks", "pytest_runtest_makereport"]  # pytest finds them here
-
-# Before anything of the suite runs, and for all that it starts: a keyring that holds nothing.
+# Set before the first test, and inherited by each process that a test starts: an empty keyring.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
-# How long an example takes is no claim of a test.
+# No test makes a claim about the duration of an example.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home of the test's own: no credentials, host, config, cache or netrc of the machine's user reaches a test.
+    """Isolate the test from the credentials, hosts, config, cache and netrc of the machine's user.
 
-    It lies apart from tmp_path, which is empty when a test begins.
+    The folder is separate from tmp_path, so that tmp_path is empty when a test begins.
     """
     for name in [name for name in os.environ if name.startswith("KAYRROS_")]:
         monkeypatch.delenv(name)
@@ -48,15 +49,15 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def use_keyring() -> Iterator[Callable[[KeyringBackend], None]]:
-    """Make a keyring the process's own; the empty one is back after the test."""
+    """Set the keyring of this process; the empty one is restored after the test."""
     before = keyring.get_keyring()
     yield keyring.set_keyring
     keyring.set_keyring(before)
 
 
 @pytest.fixture(autouse=True)
-def _no_log_outlives_its_test() -> Iterator[None]:
-    """The command sets its log up for a process of its own, and some tests run it in this one."""
+def _restore_loggers() -> Iterator[None]:
+    """Restore the log configuration, because the command sets it up and some tests run the command in this process."""
     loggers = [logging.getLogger(name) for name in ("kayrros_ext", "httpx")]
     before = [(logger.handlers[:], logger.level) for logger in loggers]
     yield
@@ -67,7 +68,7 @@ def _no_log_outlives_its_test() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def mock() -> Iterator[PrismMock]:
-    """The real mock, started once."""
+    """Prism with openapi.yaml, started once for each worker."""
     with prism_mock() as running:
         yield running
 
@@ -83,24 +84,24 @@ def kayrros(mock: PrismMock) -> Iterator[Kayrros]:
 def start() -> Iterator[Callable[..., Server]]:
     """Start a server on loopback; it stops with the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda answer, tls=None: stack.enter_context(serve(answer, tls))
+        yield lambda respond, tls=None: stack.enter_context(serve(respond, tls))
 
 
 @pytest.fixture
-def platform() -> Platform:
-    """A Kayrros of a page, not yet served."""
-    return Platform()
+def platform() -> StubServer:
+    """A stub of the platform, not yet served."""
+    return StubServer()
 
 
 @pytest.fixture
 def connect() -> Iterator[Callable[..., Kayrros]]:
-    """Make a client of a server, with credentials unless told otherwise, that never waits; it closes with the test."""
+    """Make a client of a server, with credentials by default and no pause between retries; it closes with the test."""
     with contextlib.ExitStack() as stack:
 
         def make(server: Server, **settings: Any) -> Kayrros:
-            given = {"retries": Retries(backoff_initial=0), **settings}
+            arguments = {"retries": Retries(backoff_initial=0), **settings}
             if not {"email", "password", "token"} & set(settings):
-                given |= {"email": "a@example.com", "password": PASSWORD}
-            return stack.enter_context(Kayrros(base_url=server.url, auth_url=server.url, **given))
+                arguments |= {"email": "a@example.com", "password": PASSWORD}
+            return stack.enter_context(Kayrros(base_url=server.url, auth_url=server.url, **arguments))
 
         yield make

@@ -1,7 +1,7 @@
-"""A soak: thousands of calls against the platform fake on loopback, with every fault at random: `make soak`.
+"""Make thousands of calls against the platform fake on loopback with every fault at random: `make soak`.
 
-Every answer is held against the truth, every failure must be of our tree, no file may be there by half, and no secret may
-show. What goes wrong is drawn by seed; which call meets it is up to the threads.
+The soak compares every answer with the data of the fake. It fails on a wrong answer, an error outside our tree, an
+incomplete file or a visible secret. The seed decides the faults; the threads decide which call meets them.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from kayrros_ext.testing import Fault, Platform, StaticFile
 from kayrros_ext.testing.datasets import Dataset
 from tests.support.leaks import PASSWORD, files_with_secrets, ours, shows_a_secret
 
-EMAIL = "night@example.com"
+EMAIL = "soak@example.com"
 THREADS = 8
 TIMEOUT_S = 1.0
 MAX_ROWS = 300
-# Of each request: how likely each fault is. Some are rarer, for they cost a timeout or a client.
+# The probability of each fault for each request. Some are rare because they cost a timeout or a client.
 ANYWHERE = {
     Fault.status(429, retry_after=0): 0.01,
     Fault.html(502): 0.01,
@@ -50,16 +50,16 @@ ANYWHERE = {
     Fault.slow(pause_s=0.001, chunk_bytes=20_000): 0.01,
     Fault.late(TIMEOUT_S * 1.5): 0.0005,
 }
-DATA_ALONE = {Fault.status(401): 0.01, Fault.status(403): 0.003}
-LOGIN_ALONE = {Fault.status(401): 0.02}
-DOWNLOAD_ALONE = {Fault.cut(150_000): 0.15, Fault.truncated(150_000): 0.02}
+DATA_ONLY = {Fault.status(401): 0.01, Fault.status(403): 0.003}
+LOGIN_ONLY = {Fault.status(401): 0.02}
+DOWNLOAD_ONLY = {Fault.cut(150_000): 0.15, Fault.truncated(150_000): 0.02}
 DATA = ["getDatasetMetadata", "getDatasetResults", "downloadStaticDataset", "listCollections", "listCollectionDatasets"]
 COLUMNS = ["asset_id", "value_date", "metric", "value"]
 
 
 @attrs.define
 class Report:
-    """What happened."""
+    """The counts and defects of a soak."""
 
     calls: int = 0
     right: int = 0
@@ -71,28 +71,28 @@ class Report:
     wrong: list[str] = attrs.field(factory=list)
     untyped: list[str] = attrs.field(factory=list)
     leaks: list[str] = attrs.field(factory=list)
-    half_files: list[str] = attrs.field(factory=list)
+    incomplete: list[str] = attrs.field(factory=list)
 
     @property
     def is_good(self) -> bool:
-        """Whether all that must not be is not."""
-        return not (self.wrong or self.untyped or self.leaks or self.half_files)
+        """Whether there are no defects."""
+        return not (self.wrong or self.untyped or self.leaks or self.incomplete)
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in self.failures.most_common()) or "none"
-        faults = ", ".join(f"{words} {count:,}" for words, count in self.faults.most_common())
+        faults = ", ".join(f"{fault} {count:,}" for fault, count in self.faults.most_common())
         return "\n".join(
             [
                 f"{self.calls:,} calls in {self.seconds:,.0f} s, {self.requests:,} requests, {self.logins:,} logins",
-                f"faults that happened: {sum(self.faults.values()):,} ({faults})",
+                f"injected faults: {sum(self.faults.values()):,} ({faults})",
                 f"right answers: {self.right:,}",
                 f"typed failures: {sum(self.failures.values()):,} ({kinds})",
                 *(
-                    f"{what}: {len(found)} {found[:3] or ''}".rstrip()
-                    for what, found in (
+                    f"{kind}: {len(defects)} {defects[:3] or ''}".rstrip()
+                    for kind, defects in (
                         ("wrong answers", self.wrong),
                         ("failures of another type", self.untyped),
-                        ("half files", self.half_files),
+                        ("incomplete files", self.incomplete),
                         ("leaked secrets", self.leaks),
                     )
                 ),
@@ -101,29 +101,28 @@ class Report:
 
 
 def rows(dataset: Dataset, first: str = "", last: str = "~") -> pa.Table:
-    """The rows of a dataset, of its payload as Python has it, between two dates as they are written."""
-    found = [
+    """Return the rows of a dataset between two dates, read from the payload of the fake in plain Python."""
+    listed = [
         (asset["asset_id"], datetime.fromisoformat(result["value_date"]), metric["name"], metric["value"])
         for asset in dataset.payload()["assets"]
         for result in asset["results"]
         for metric in result["metrics"]
         if first <= result["value_date"] <= last
     ]
-    names, dates, metrics, values = zip(*sorted(found), strict=True)
+    names, dates, metrics, values = zip(*sorted(listed), strict=True)
     moments = pa.array(dates, pa.timestamp("us", "UTC"))
     return pa.table([names, moments, metrics, pa.array(values, pa.float64())], names=COLUMNS)
 
 
-def is_right(results: Results, truth: pa.Table) -> bool:
-    """Whether results are these rows, in this order."""
-    found = results.table.select(COLUMNS)
-    return bool(
-        pa.table(found.columns, names=COLUMNS).cast(truth.schema).combine_chunks().equals(truth.combine_chunks())
-    )
+def is_right(results: Results, expected: pa.Table) -> bool:
+    """Return whether results are the expected rows in the expected order."""
+    columns = results.table.select(COLUMNS).columns
+    table = pa.table(columns, names=COLUMNS).cast(expected.schema)
+    return bool(table.combine_chunks().equals(expected.combine_chunks()))
 
 
-class Night:
-    """A platform with data and faults, the truth about it, and the calls that can be made."""
+class Scenario:
+    """A platform with data and faults, and calls that compare their answers with that data."""
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.platform = platform = Platform(token_lifetime_s=1.5, max_rows=MAX_ROWS)
@@ -133,7 +132,7 @@ class Night:
             platform.add(file=StaticFile(random.Random(f"{seed}/{size}").randbytes(size), f"{size}.bin", ranges=ranges))
             for size, ranges in ((400_000, True), (200_000, False))
         ]
-        collection = platform.add_collection("Night", [small, large])
+        collection = platform.add_collection("Soak", [small, large])
         self.folder = folder
         self.sizes: dict[str, str] = {}
         dates = sorted({result["value_date"] for asset in large.payload()["assets"] for result in asset["results"]})
@@ -168,18 +167,18 @@ class Night:
         self.sizes[dataset.file.name] = sha256
 
         def call(kayrros: Kayrros, folder: Path) -> bool:
-            # Without sha256=, an answer that ends early and is whole as far as HTTP can tell would pass for the file.
-            return kayrros.download(dataset.id, folder, sha256=sha256).read_bytes() == content
+            # Without sha256=, a truncated response without a length would pass for the file.
+            return Path(kayrros.download(dataset.id, folder, sha256=sha256)).read_bytes() == content
 
         return call
 
     def _inject(self, seed: int) -> None:
         numbers = iter(range(1, 10_000))
         groups: list[tuple[dict[Fault, float], list[str]]] = [
-            *((DOWNLOAD_ALONE, [operation]) for operation in DATA if operation == "downloadStaticDataset"),
+            *((DOWNLOAD_ONLY, [operation]) for operation in DATA if operation == "downloadStaticDataset"),
             (ANYWHERE, ["login", *DATA]),
-            (DATA_ALONE, DATA),
-            (LOGIN_ALONE, ["login"]),
+            (DATA_ONLY, DATA),
+            (LOGIN_ONLY, ["login"]),
         ]
         for faults, operations in groups:
             for fault, probability in faults.items():
@@ -187,8 +186,8 @@ class Night:
                     number = seed * 10_000 + next(numbers)
                     self.platform.fail_at_random(fault, probability=probability, seed=number, operation=operation)
 
-    def half_files(self) -> list[str]:
-        """Files under their own names that are not whole."""
+    def incomplete_files(self) -> list[str]:
+        """Return the files under their final names with the wrong content."""
         return [
             path.name
             for path in self.folder.rglob("*")
@@ -198,16 +197,16 @@ class Night:
         ]
 
 
-class Sharing:
-    """The client that all threads share; a new one where the login was refused, as its error says."""
+class SharedClient:
+    """The client that all threads share; a new one replaces it after a refused login, as the error advises."""
 
     def __init__(self, url: str) -> None:
         self._url, self._lock = url, threading.Lock()
-        self.made: list[Kayrros] = []
+        self.all: list[Kayrros] = []
         self.current = self._make()
 
     def _make(self) -> Kayrros:
-        made = Kayrros(
+        client = Kayrros(
             email=EMAIL,
             password=PASSWORD,
             base_url=self._url,
@@ -216,18 +215,18 @@ class Sharing:
             timeout=TIMEOUT_S,
             retries=Retries(2, backoff_initial=0.002, backoff_max=0.01),
         )
-        self.made.append(made)
-        return made
+        self.all.append(client)
+        return client
 
     def replace(self, refused: Kayrros) -> None:
-        """Make a new one, unless another thread has."""
+        """Make a new client, unless another thread did."""
         with self._lock:
             if self.current is refused:
                 self.current = self._make()
 
 
-class _Watch(logging.Handler):
-    """Looks at each record, with all that it holds, and keeps none."""
+class _Scan(logging.Handler):
+    """Scan each record and its attributes for secrets."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(logging.NOTSET)
@@ -239,9 +238,9 @@ class _Watch(logging.Handler):
 
 
 @contextmanager
-def watched(report: Report) -> Iterator[None]:
-    """All that is logged, at debug level."""
-    root, handler = logging.getLogger(), _Watch(report)
+def scanned_logs(report: Report) -> Iterator[None]:
+    """Scan everything that is logged, at debug level."""
+    root, handler = logging.getLogger(), _Scan(report)
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
@@ -253,25 +252,25 @@ def watched(report: Report) -> Iterator[None]:
 
 
 @attrs.define
-class Shift:
-    """The calls of one thread after the other, each noted."""
+class Worker:
+    """Make the calls of a thread and record their outcomes."""
 
-    night: Night
+    scenario: Scenario
     seed: int
     report: Report
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
-    def work(self, number: int, clients: Sharing) -> None:
-        """The calls of a thread: each of so many."""
+    def work(self, number: int, clients: SharedClient) -> None:
+        """Make the calls of one thread, an equal share of all."""
         draw = random.Random(f"{self.seed}/{number}")
         for _ in range(number, self.report.calls, THREADS):
             kayrros = clients.current
-            [(name, _, call)] = draw.choices(self.night.calls, [weight for _, weight, _ in self.night.calls])
+            [(name, _, call)] = draw.choices(self.scenario.calls, [weight for _, weight, _ in self.scenario.calls])
             try:
-                right = call(kayrros, self.night.folder / str(draw.randrange(3)))
+                right = call(kayrros, self.scenario.folder / str(draw.randrange(3)))
             except Exception as error:
                 with self._lock:
-                    self._note(name, error)
+                    self._record(name, error)
                 if isinstance(error, LoginError) and error.status in REFUSALS:
                     clients.replace(kayrros)
             else:
@@ -279,7 +278,7 @@ class Shift:
                     self.report.right += right
                     self.report.wrong += [] if right else [name]
 
-    def _note(self, name: str, error: Exception) -> None:
+    def _record(self, name: str, error: Exception) -> None:
         if isinstance(error, KayrrosError):
             self.report.failures[type(error).__name__] += 1
         else:
@@ -289,40 +288,40 @@ class Shift:
 
 
 def soak(calls: int, seed: int, folder: Path) -> Report:
-    """Make so many calls, in several threads.
+    """Make calls in several threads.
 
     Args:
-        calls: how many.
-        seed: of faults and calls.
-        folder: for downloads; an empty one.
+        calls: number of calls.
+        seed: seed of faults and calls.
+        folder: an empty folder for downloads.
     """
-    report, night = Report(calls), Night(seed, folder)
-    shift = Shift(night, seed, report)
+    report, scenario = Report(calls), Scenario(seed, folder)
+    worker = Worker(scenario, seed, report)
     began = time.monotonic()
-    with watched(report), night.platform.serve() as url, ThreadPoolExecutor(THREADS) as pool:
-        clients = Sharing(url)
-        for done in [pool.submit(shift.work, number, clients) for number in range(THREADS)]:
-            done.result()
-        for client in clients.made:
+    with scanned_logs(report), scenario.platform.serve() as url, ThreadPoolExecutor(THREADS) as pool:
+        clients = SharedClient(url)
+        for future in [pool.submit(worker.work, number, clients) for number in range(THREADS)]:
+            future.result()
+        for client in clients.all:
             client.close()
     report.seconds = time.monotonic() - began
-    for rule in night.platform.faults:
+    for rule in scenario.platform.faults:
         report.faults[rule.fault.words] += rule.happened
-    report.faults["more than max_rows"] = sum(one.fault == "more than max_rows" for one in night.platform.requests)
-    report.requests, report.logins = len(night.platform.requests), night.platform.logins
-    report.half_files, report.leaks = night.half_files(), [*report.leaks, *files_with_secrets(folder, [])]
+    report.faults["more than max_rows"] = sum(one.fault == "more than max_rows" for one in scenario.platform.requests)
+    report.requests, report.logins = len(scenario.platform.requests), scenario.platform.logins
+    report.incomplete, report.leaks = scenario.incomplete_files(), [*report.leaks, *files_with_secrets(folder, [])]
     return report
 
 
 def main() -> int:
-    """Soak, and say what happened; exit 1 where it must not have."""
+    """Run a soak and print its report; return 1 if there is a defect."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    wanted: Any = parser.parse_args()
+    arguments: Any = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = soak(wanted.calls, wanted.seed, Path(folder))
-    print(f"seed {wanted.seed}: {report}")
+        report = soak(arguments.calls, arguments.seed, Path(folder))
+    print(f"seed {arguments.seed}: {report}")
     return 0 if report.is_good else 1
 
 

@@ -14,6 +14,7 @@ from tests.support.checkout import OPERATION, SMALL
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", MODE)
 def test_nothing_is_found(target: str, tmp_path: Path) -> None:
     """Examples, boundaries, random requests and chains along the links; the report is JUnit."""

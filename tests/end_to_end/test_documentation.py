@@ -1,9 +1,8 @@
-"""Every code block of the documentation runs, and prints what the page says."""
+"""Each code block of the documentation runs and prints the output that the page shows."""
 
 import json
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -15,9 +14,9 @@ import yaml
 
 from kayrros_ext.testing import Platform
 from tests.support.checkout import ROOT
-from tests.support.pages import PAGES, Block, blocks
+from tests.support.pages import PAGES, Block, blocks, run_python
 
-# The README runs on the mock (test_habits.py), and what is a file of tests is one (test_testing.py).
+# test_habits.py runs the README on the mock, and test_testing.py runs the blocks that are test files.
 PYTHON = [
     block
     for page in PAGES
@@ -27,8 +26,8 @@ PYTHON = [
 ]
 SHELL = [block for page in PAGES for block in blocks(page, "sh")]
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-# What a reader's shell has, and commands that come with what the block before them installs.
-KNOWN = {"export", "read", "keyring", "pip", "kayrros", "chmod", "docker"}
+# Commands of the reader's shell, and those that an earlier block installs.
+COMMANDS = {"export", "read", "keyring", "pip", "kayrros", "chmod", "docker"}
 
 
 @pytest.fixture(scope="module")
@@ -40,81 +39,66 @@ def served() -> Iterator[dict[str, str]]:
         yield platform.environment(url)
 
 
-def run_here(script: Path) -> int:
-    """As `python script` would, without the price of a new process; its exit status."""
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
-def test_the_code_runs(
+def test_python_block_runs(
     block: Block,
     served: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Each block on its own, in an empty directory, with warnings as errors."""
+    """A block runs on its own, in an empty directory, with warnings as errors, and prints what the page shows."""
     for name, value in served.items():
         monkeypatch.setenv(name, value)
-    script = tmp_path / "recipe.py"
-    script.write_text(block.code, "utf-8")
     monkeypatch.chdir(tmp_path)
-    if "__main__" in block.code:  # it starts processes, which import it
-        status = subprocess.run([sys.executable, "-W", "error", script], check=False).returncode
-    else:
-        status = run_here(script)
+    status = run_python(block.code, tmp_path)
     out, err = capfd.readouterr()
-    assert (block.status, "") == (status, err)
+    assert (status, err) == (block.status, "")
     if block.printed is not None:
-        assert block.printed == out
+        assert out == block.printed
 
 
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
-def test_the_commands_exist(block: Block) -> None:
-    """A target of make is one, and any other command is one that the reader has or has just installed."""
+def test_shell_block_names_existing_commands(block: Block) -> None:
+    """Each make target exists, and the reader has each other command or has just installed it."""
     subprocess.run(["sh", "-n"], input=block.code, text=True, check=True, capture_output=True)
     for line in block.code.replace("\\\n", " ").splitlines():
         for command in re.split(r"&&|\||;", line.partition(" #")[0]):
-            words = [word for word in command.split() if "=" not in word]
-            if words and words[0] == "make":
-                assert set(words[1:]) <= TARGETS, line
-            elif words and not line.startswith("#"):
-                assert words[0] in KNOWN or shutil.which(words[0]), line
+            parts = [part for part in command.split() if "=" not in part]
+            if parts and parts[0] == "make":
+                assert set(parts[1:]) <= TARGETS, line
+            elif parts and not line.startswith("#"):
+                assert parts[0] in COMMANDS or shutil.which(parts[0]), line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [one for one in SHELL if "\nkayrros " in one.code], ids=lambda block: block.place)
-def test_the_commands_run(block: Block, served: dict[str, str], tmp_path: Path) -> None:
-    """Those of kayrros, in a shell that stops at the first that fails. What installs it before them is done here."""
-    done = tmp_path / "done"
-    done.mkdir()
+def test_shell_block_runs(block: Block, served: dict[str, str], tmp_path: Path) -> None:
+    """The `kayrros` commands of a block all succeed in a shell; a stub replaces what installs the package."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
     for name in ("pip", *(() if shutil.which("jq") else ("jq",))):
-        (done / name).write_text(f"#!/bin/sh\n{'cat' if name == 'jq' else ':'}\n", "utf-8")
-        (done / name).chmod(0o755)
-    path = os.pathsep.join([str(done), str(Path(sys.executable).parent), os.environ["PATH"]])
+        (stubs / name).write_text(f"#!/bin/sh\n{'cat' if name == 'jq' else ':'}\n", "utf-8")
+        (stubs / name).chmod(0o755)
+    path = os.pathsep.join([str(stubs), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, **served, "PATH": path, "HOME": str(tmp_path)}
-    run = subprocess.run(
+    result = subprocess.run(
         ["sh", "-euc", block.code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert 0 == run.returncode, run.stderr
+    assert result.returncode == 0, result.stderr
     written = re.findall(r"-o (\S+)", re.sub(r" #.*", "", block.code))
-    assert written == [path.name for path in tmp_path.glob("*.parquet")]
+    assert [path.name for path in tmp_path.glob("*.parquet")] == written
 
 
-def test_every_python_block_is_one_of_these() -> None:
-    """None is passed over for the way it is written: as many fences as blocks."""
+def test_each_python_fence_is_tested() -> None:
+    """No Python block is missed because of the way its fence is written."""
     for page in PAGES:
-        text = (ROOT / page).read_text("utf-8")
-        assert len(re.findall(r"^ *(?:```|~~~) *(?:python|py)\b", text, re.MULTILINE)) == len(blocks(page, "python")), (
-            page
-        )
+        fences = re.findall(r"^ *(?:```|~~~) *(?:python|py)\b", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+        assert len(blocks(page, "python")) == len(fences), page
 
 
-def test_links_between_files_lead_somewhere() -> None:
-    """Every relative link of a page, to a file that is there. The headings are checked where the site is built."""
+def test_relative_links_point_to_existing_files() -> None:
+    """Each relative link of a page leads to a file; the site build checks the headings."""
     for page in PAGES:
         folder = (ROOT / page).parent
         for target in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8")):
@@ -122,21 +106,19 @@ def test_links_between_files_lead_somewhere() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda path: path.name)
-def test_a_notebook_runs_and_holds_no_outputs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its code from top to bottom, with no account and no network; `make test-docs` runs it in a kernel."""
+def test_notebook_runs_and_has_no_outputs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of a notebook runs from top to bottom without account and network; `make test-docs` uses a kernel."""
     cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
-    assert [(None, [])] * len(cells) == [(cell["execution_count"], cell["outputs"]) for cell in cells]
-    script = tmp_path / "notebook.py"
-    script.write_text("\n".join("".join(cell["source"]) for cell in cells), "utf-8")
+    assert [(cell["execution_count"], cell["outputs"]) for cell in cells] == [(None, [])] * len(cells)
     monkeypatch.chdir(tmp_path)
-    assert 0 == run_here(script)
+    assert run_python("\n".join("".join(cell["source"]) for cell in cells), tmp_path) == 0
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
-def test_ci_calls_targets_alone(path: Path) -> None:
-    """What it runs is a target that there is, so that anybody can run it; the Pythons are those that we name."""
+def test_workflows_run_make_targets_only(path: Path) -> None:
+    """Each command of CI is a make target that a developer can run, and the Pythons are those that we support."""
     jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
     steps = [step["run"].partition(" #")[0].strip() for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert {"make check", "make test", "make test-oldest", "make test-docs"} <= set(steps)
-    assert {f"make {target}" for target in TARGETS} >= set(steps)
-    assert ["3.11", "3.12", "3.13", "3.14"] == jobs["test"]["strategy"]["matrix"]["python"]
+    assert set(steps) >= {"make check", "make test", "make test-slow", "make test-oldest", "make test-docs"}
+    assert set(steps) <= {f"make {target}" for target in TARGETS}
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]

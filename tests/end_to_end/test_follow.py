@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.checkout import EXAMPLE, FIELD, OPERATION, PYTHON, VALUE, copy_checkout, edit, run
 
+pytestmark = pytest.mark.slow
+
 # What a user would write the next day; it runs on the copy's packages alone.
 USE = """
 import asyncio, json, pathlib, sys

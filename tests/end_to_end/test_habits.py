@@ -1,4 +1,4 @@
-"""The habits of the project: what `make` lists, the demo, the README, and what must not be in the repository."""
+"""The make targets, the demo, the README, and addresses that must not be in the repository."""
 
 import re
 import subprocess
@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kayrros_ext.testing import PrismMock
+from tests.support.checkout import ROOT
+from tests.support.pages import Block, blocks, run_python
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -17,53 +18,54 @@ def targets() -> list[str]:
     return re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_make_alone_lists_the_targets() -> None:
-    """Each with what it is for, and nothing is set up for that."""
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert targets() == re.findall(r"^  make ([a-z-]+) +\S", listed, re.MULTILINE)
-    assert {"setup", "demo", "test", "check", "generate", "mock", "dist"} <= set(targets())
-
-
 def planned(target: str) -> str:
-    """The commands of a target, as `make` would run them."""
+    """Return the commands that `make` would run for a target."""
     return subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def test_check_checks_everything() -> None:
-    """Lint, format, types, the spec by three linters, and the generated code."""
+def test_make_lists_its_targets() -> None:
+    """`make` alone prints each target with its purpose, and installs nothing."""
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"^  make ([a-z-]+) +\S", listed, re.MULTILINE) == targets()
+    assert set(targets()) >= {"setup", "demo", "test", "test-slow", "check", "generate", "mock", "dist"}
+
+
+def test_check_runs_every_linter() -> None:
+    """`make check` runs lint, format, types, import layers, the linters of the spec and a check of the generated code."""
     commands = planned("check")
-    for part in (
-        *(
-            "ruff check .",
-            "ruff format --check .",
-            "mypy",
-            "redocly lint openapi.yaml",
-            "openapi-spec-validator openapi.yaml",
-        ),
-        *("scripts/lint_spec.py", "scripts/generate.py --check"),
+    for command in (
+        *("ruff check .", "ruff format --check .", "mypy", "lint-imports", "lint_spec"),
+        *("scripts/generate.py --check", "scripts.versions", "scripts.spec_diff --check"),
     ):
-        assert part in commands
+        assert command in commands
     assert "recommended" in (ROOT / "redocly.yaml").read_text()
 
 
-def test_ci_runs_what_the_readme_says() -> None:
-    """`make check`, `make test` and `make test-docs`, and stops where one fails."""
+def test_ci_runs_every_test() -> None:
+    """CI runs the checks and all three groups of tests, and stops at the first failure."""
     script = (ROOT / ".ci" / "run").read_text()
     assert "set -euo pipefail" in script
-    assert ["make check", "make test", "make test-docs"] == re.findall(
-        r"^(?:CI=true )?(make .*)$", script, re.MULTILINE
-    )
+    commands = re.findall(r"^(?:CI=true )?(make .*)$", script, re.MULTILINE)
+    assert set(commands) >= {"make check", "make test", "make test-slow", "make test-docs"}
 
 
-def test_the_mock_listens_where_it_is_said_to() -> None:
-    """On 4010 unless PORT says otherwise."""
+def test_each_marker_that_is_deselected_has_a_target() -> None:
+    """No test is left out for good: what plain pytest leaves out, `make test-slow` and `make test-docs` run."""
+    options = (ROOT / "pyproject.toml").read_text()
+    assert '"-m", "not slow and not site"' in options
+    assert "-m slow" in planned("test-slow")
+    assert "-m site" in planned("test-docs")
+
+
+def test_mock_listens_on_4010() -> None:
+    """`make mock` uses port 4010 by default."""
     assert "--port 4010" in planned("mock")
 
 
-def test_what_is_installed_is_what_is_locked() -> None:
-    """Every pip and npm of the setup takes hashes, and no package runs code of its own at install."""
+def test_installed_packages_are_locked() -> None:
+    """Each pip and npm install of the setup checks hashes, and no package runs code when it is installed."""
     setup = (ROOT / "scripts" / "setup.py").read_text()
-    assert 3 == setup.count('"--require-hashes"') == setup.count('"--requirement"')
+    assert setup.count('"--require-hashes"') == setup.count('"--requirement"') == 3
     assert '"ci", "--include=dev", "--ignore-scripts"' in setup
     assert "ignore-scripts=true" in (ROOT / ".npmrc").read_text()
     for name in ("base", "dev", "node", "docs", "oldest", "lock"):
@@ -73,50 +75,41 @@ def test_what_is_installed_is_what_is_locked() -> None:
         assert len(pins) <= lock.count("--hash=sha256:")
 
 
-def test_the_readme_names_targets_that_exist() -> None:
-    """Every `make target` of the README is one."""
+def test_readme_names_existing_targets() -> None:
+    """Each `make target` of the README exists."""
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
     assert named
     assert named <= set(targets())
 
 
-def test_the_demo_shows_data(tmp_path: Path) -> None:
-    """Steps, metadata, a table, a chart, where the file went, and that the mock is stopped."""
+def test_demo_shows_data(tmp_path: Path) -> None:
+    """The demo prints metadata, a table, a chart and the path of a file, and stops its mock."""
     demo = subprocess.run(
         [sys.executable, ROOT / "examples" / "demo.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert "" == demo.stderr
-    for shown in (
-        "sharedOption       SHARED",
-        "(2024-01-02)",
-        "│ Cushing TK-101 │ Cushing North Terminal │ 2024-01-02 │ stored_volume_bbl │ 339318.887 │",
-        "72 rows, 6 assets",
-        "Cushing TK-101: stored_volume_bbl",
-        "demo-output/crude-terminals.csv",
-        "The mock is stopped",
-    ):
-        assert shown in demo.stdout
-    assert (tmp_path / "demo-output" / "crude-terminals.csv").is_file()
+    assert demo.stderr == ""
+    for text in ("sharedOption", "stored_volume_bbl", "demo-output/", "The mock is stopped"):
+        assert text in demo.stdout
+    assert re.search(r"\d+ rows, \d+ assets", demo.stdout)
+    assert re.search(r"│ .+ │ 2024-01-02 │ stored_volume_bbl │ [\d.]+ │", demo.stdout)
+    [file] = (tmp_path / "demo-output").iterdir()
+    assert file.stat().st_size
 
 
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
-def test_the_code_of_the_readme_runs(
-    code: str, mock: PrismMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("block", blocks("README.md", "python"), ids=lambda block: block.place)
+def test_readme_code_runs(
+    block: Block, mock: PrismMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each block on its own, in an empty directory, against the mock."""
+    """Each block runs on its own against the mock, in an empty directory."""
     for name, value in mock.settings.items():
         monkeypatch.setenv(name, value)
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert 0 == run.returncode, run.stderr
+    monkeypatch.chdir(tmp_path)
+    assert run_python(block.code, tmp_path) == 0
+    assert capfd.readouterr().err == ""
 
 
-def test_no_registry_is_named_in_any_file() -> None:
-    """Locks install from whichever index the machine is set up for."""
+def test_no_file_names_a_registry() -> None:
+    """The locks install from the index that the machine is configured for."""
     hosts = "|".join(
         re.escape(a + b) for a, b in [("pypi", ".org"), ("pythonhosted", ".org"), ("npmjs", ".org"), ("npmjs", ".com")]
     )

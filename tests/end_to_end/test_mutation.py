@@ -18,6 +18,7 @@ def test_a_damage_that_no_longer_fits_is_said() -> None:
         Damage("gone", "paths:\n", "no such words", "").apply(TEXT)
 
 
+@pytest.mark.slow
 def test_damages_are_caught() -> None:
     """A type, a status and a required flag each fail a test. That a comment fails none, `make mutate-spec` itself wants."""
     chosen = {"a type", "a status is dropped", "a field of a request is not required"}

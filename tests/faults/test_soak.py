@@ -1,4 +1,4 @@
-"""The soak, short: every kind of call and fault, in several threads, over real sockets."""
+"""A short soak: every kind of call and fault, in several threads, over real sockets. `make soak` is longer."""
 
 import json
 import re
@@ -6,22 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import pytest
+
+from tests.support.checkout import ROOT
+
+pytestmark = pytest.mark.slow
 
 
-def test_whatever_goes_wrong_no_answer_is() -> None:
-    """Each answer is the truth or a typed failure; no file is there by half, no secret shows. `make soak` is longer."""
+def test_soak_gives_right_answers_or_typed_failures() -> None:
+    """No wrong answer, no untyped error, no incomplete file and no secret in 400 calls."""
     command = [sys.executable, "-m", "tests.soak", "--calls", "400", "--seed", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (0, "") == (done.returncode, done.stderr), done.stdout
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
     right, failed = (
-        int(found[1].replace(",", ""))
-        for found in re.finditer(r"(?:right answers|typed failures): ([\d,]+)", done.stdout)
+        int(match[1].replace(",", ""))
+        for match in re.finditer(r"(?:right answers|typed failures): ([\d,]+)", result.stdout)
     )
-    assert 400 == right + failed
+    assert right + failed == 400
     assert right > 300
 
 
+# In its own process, because it replaces methods of Kayrros.
 WRONG = """
 import json, sys
 from pathlib import Path
@@ -30,19 +35,19 @@ from tests import soak
 Kayrros.collections = lambda _: []
 Kayrros.datasets = lambda *_: 1 / 0
 report = soak.soak(60, seed=1, folder=Path(sys.argv[1]))
-print(json.dumps([sorted(set(report.wrong)), report.untyped, report.half_files, report.is_good, str(report)]))
+print(json.dumps([sorted(set(report.wrong)), report.untyped, report.incomplete, report.is_good, str(report)]))
 """
 
 
-def test_the_soak_sees_what_is_wrong(tmp_path: Path) -> None:
-    """An answer that is not the truth, an error of another type, a file by half: each is counted, and no soak is good."""
+def test_soak_reports_each_kind_of_defect(tmp_path: Path) -> None:
+    """A wrong answer, an untyped error and an incomplete file are counted, and the soak fails."""
     (tmp_path / "other.bin").write_bytes(b"half")
     command = [sys.executable, "-c", WRONG, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    wrong, untyped, half_files, is_good, words = json.loads(done.stdout)
-    assert ["collections"] == wrong
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    wrong, untyped, incomplete, is_good, report = json.loads(result.stdout)
+    assert wrong == ["collections"]
     assert untyped
     assert all("ZeroDivisionError" in error for error in untyped)
-    assert ["other.bin"] == half_files
+    assert incomplete == ["other.bin"]
     assert not is_good
-    assert "half files: 1" in words
+    assert "incomplete files: 1" in report

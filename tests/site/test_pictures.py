@@ -1,4 +1,4 @@
-"""A picture as a page, in a real browser."""
+"""A picture as an HTML page in a real browser."""
 
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,22 @@ pytestmark = pytest.mark.site
 
 @pytest.mark.parametrize(("width", "letters"), [(1280, 9), (390, 9)])
 @pytest.mark.parametrize("place", [True, False])
-def test_a_picture_fits_its_screen(browser: Any, tmp_path: Path, width: int, letters: int, place: bool) -> None:
-    """Nothing to scroll sideways, letters of a size to be read, and under the pointer each asset with its value."""
+def test_picture_fits_its_screen(browser: Any, tmp_path: Path, width: int, letters: int, place: bool) -> None:
+    """The page does not scroll sideways, text is legible, and the pointer shows each asset with its value."""
     platform = Platform()
     with platform.connect() as kayrros:
         kayrros.results(platform.generate(seed=1, assets=3, dates=9).id).plot(tmp_path / "a.html", map=place)
-    complaints: list[str] = []
+    problems: list[str] = []
     with browser.new_context(viewport={"width": width, "height": 844}) as context:
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto((tmp_path / "a.html").as_uri())
-        assert width == page.evaluate("document.documentElement.scrollWidth")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
         picture = page.locator("main > svg:visible")
-        assert 1 == picture.count()
+        assert picture.count() == 1
         heights = picture.locator("text").evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
-        assert letters <= min(height for height in heights if height)
+        assert min(height for height in heights if height) >= letters
         number = page.locator("main > svg").evaluate_all("all => all.findIndex(one => one.checkVisibility())")
         x, y = page.evaluate(
             "number => { const { x, y } = data.pictures[number].places[1];"
@@ -39,4 +39,4 @@ def test_a_picture_fits_its_screen(browser: Any, tmp_path: Path, width: int, let
         name, value = page.evaluate("[data.lines[1].name, data.lines[1].value[0]]")
         assert name in page.locator("#said").inner_text()
         assert f"{value:.4g}"[:4] in page.locator("#said").inner_text()
-    assert [] == complaints
+    assert problems == []

@@ -1,4 +1,4 @@
-"""A private certificate authority, made by openssl, and a server that speaks TLS with a certificate of it."""
+"""A private certificate authority, made by openssl, and TLS servers with its certificates."""
 
 import ssl
 import subprocess
@@ -11,17 +11,17 @@ _KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
 
 @attrs.frozen
 class Authority:
-    """Signs certificates.
+    """A certificate authority.
 
     Attributes:
-        folder: where its files are; `folder / "ca.pem"` is what to trust.
+        folder: the folder of its files; clients trust `folder / "ca.pem"`.
     """
 
     folder: Path
 
     @classmethod
     def make(cls, folder: Path) -> "Authority":
-        """A new one, in an empty folder; as a folder of authorities, it is one that OpenSSL can read."""
+        """Make an authority in an empty folder, which OpenSSL can also read as a folder of authorities."""
         _openssl(f"req -x509 {_KEY} -subj /CN=Test-CA -keyout {folder}/ca.key -out {folder}/ca.pem")
         name = subprocess.run(
             ["openssl", "x509", "-hash", "-noout", "-in", folder / "ca.pem"], check=True, capture_output=True, text=True
@@ -31,11 +31,11 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """What to trust."""
+        """The certificate for clients to trust."""
         return self.folder / "ca.pem"
 
     def serves(self, host: str) -> ssl.SSLContext:
-        """The TLS of a server that is this host."""
+        """Return the TLS context of a server with this host name."""
         leaf = self.folder / host
         kind = "DNS" if host[-1].isalpha() else "IP"
         _openssl(

@@ -1,4 +1,4 @@
-"""A copy of the checkout, to edit: what git would track, with installed things linked."""
+"""Editable copies of the checkout, with the files that git tracks and links to the installed packages."""
 
 import os
 import subprocess
@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# A spec that stays as it is, so that an edit of the real one breaks no test of what follows from edits.
+# A spec for tests that edit one, so that they do not depend on the text of the real spec.
 SMALL = (ROOT / "tests" / "data" / "small.yaml").read_text("utf-8")
 FIRST = "# Changelog\n\n## 0.1.0, unreleased\n\n- All that there is.\n"
 
 
 def copy_checkout(target: Path) -> Path:
-    """The copy; its own packages come first for what `run` starts in it."""
+    """Copy the checkout; commands started by `run` import the packages of the copy."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -29,7 +29,7 @@ def copy_checkout(target: Path) -> Path:
 
 
 def small_checkout(target: Path) -> Path:
-    """A copy whose spec is the small one, at its first version; its client is still that of the real one."""
+    """Copy the checkout with the small spec at its first version; the client is still generated from the real spec."""
     copy_checkout(target)
     (target / "openapi.yaml").write_text(SMALL, "utf-8")
     (target / "CHANGELOG.md").write_text(FIRST, "utf-8")
@@ -37,7 +37,7 @@ def small_checkout(target: Path) -> Path:
 
 
 def edit(file: Path, *edits: tuple[str, str]) -> str:
-    """Replace the first of each; the text before."""
+    """Replace the first occurrence of each text; return the former content."""
     before = after = file.read_text("utf-8")
     for old, new in edits:
         assert old in after, old
@@ -47,7 +47,7 @@ def edit(file: Path, *edits: tuple[str, str]) -> str:
 
 
 def run(checkout: Path, *command: str | Path) -> "subprocess.CompletedProcess[str]":
-    """A command in the copy, with the packages of the copy."""
+    """Run a command in the copy, with the packages of the copy."""
     return subprocess.run(
         command, cwd=checkout, env=environment(checkout), capture_output=True, text=True, check=False, timeout=120
     )
@@ -60,8 +60,7 @@ def environment(checkout: Path) -> dict[str, str]:
 
 PYTHON = sys.executable
 
-# Edits that a maintainer could make, of the real spec and of the small one: a field, a value, an operation, each with
-# where it is known from.
+# Edits that a maintainer could make: a field, a value and an operation, each with its provenance.
 FIELD = (
     "        asset_count:\n",
     "        nickname:\n          type: [string, 'null']\n          x-provenance: observed\n          description: N.\n"

@@ -1,4 +1,4 @@
-"""The command `kayrros` as a user runs it: a process of its own, against the platform fake on loopback."""
+"""Run the command `kayrros` as a user does, in its own process, against the platform fake on loopback."""
 
 import fcntl
 import io
@@ -24,7 +24,7 @@ KAYRROS = Path(sys.executable).with_name("kayrros")
 
 @attrs.frozen
 class Terminal:
-    """What a terminal showed, and the exit code of what ran in it."""
+    """The output of a terminal, and the exit code of the command that ran in it."""
 
     shown: str
     code: int
@@ -32,7 +32,7 @@ class Terminal:
 
 @attrs.frozen
 class Command:
-    """The command, with an environment that points it to a platform."""
+    """The command with an environment that points to a platform."""
 
     platform: Platform
     environment: dict[str, str]
@@ -40,7 +40,7 @@ class Command:
     def __call__(
         self, *arguments: object, stdin: str | None = None, **variables: str | None
     ) -> "subprocess.CompletedProcess[str]":
-        """Run it to its end, with pipes; a variable that is None is taken out."""
+        """Run the command with pipes, until it ends; a variable that is None is removed."""
         return subprocess.run(
             [KAYRROS, *map(str, arguments)],
             env=self.variables(**variables),
@@ -52,13 +52,13 @@ class Command:
         )
 
     def json(self, *arguments: object, **variables: str | None) -> Any:
-        """What it prints with --json."""
-        done = self(*arguments, "--json", **variables)
-        assert 0 == done.returncode, done.stderr
-        return json.loads(done.stdout)
+        """Return the output with --json."""
+        result = self(*arguments, "--json", **variables)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
     def start(self, *arguments: object, **variables: str | None) -> "subprocess.Popen[str]":
-        """Start it, with pipes."""
+        """Start the command with pipes."""
         return subprocess.Popen(
             [KAYRROS, *map(str, arguments)],
             env=self.variables(**variables),
@@ -71,7 +71,7 @@ class Command:
     def in_terminal(
         self, *arguments: object, columns: int = 80, typed: str = "", stdout: int | None = None, **variables: str | None
     ) -> Terminal:
-        """Run it in a terminal of so many columns, with something typed into it; stdout may go elsewhere."""
+        """Run the command in a terminal of a given width, type something, and optionally send stdout elsewhere."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
@@ -81,27 +81,27 @@ class Command:
             stdout=slave if stdout is None else stdout,
             stderr=slave,
             start_new_session=True,
-            # Its own controlling terminal, where a password is asked for.
+            # The controlling terminal, from which a password is read.
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,  # noqa: PLW1509 - no threads of ours hold locks here
         )
         os.close(slave)
-        seen = b""
-        for piece in _pieces(master):
-            seen += piece
-            if typed and seen.rstrip().endswith(b":"):  # not before it is asked for: what is typed early is echoed
+        shown = b""
+        for chunk in _chunks(master):
+            shown += chunk
+            if typed and shown.rstrip().endswith(b":"):  # after the prompt, because earlier input is echoed
                 os.write(master, typed.encode())
                 typed = ""
         os.close(master)
-        return Terminal(seen.decode(), process.wait(60))
+        return Terminal(shown.decode(), process.wait(60))
 
     def variables(self, **variables: str | None) -> dict[str, str]:
-        """The environment, with some variables changed."""
+        """Return the environment with some variables changed."""
         changed = {**self.environment, **variables}
         return {name: value for name, value in changed.items() if value is not None}
 
 
 class Screen(io.TextIOWrapper):
-    """A stream that says it is a terminal."""
+    """A stream that reports to be a terminal."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), "utf-8", write_through=True)
@@ -110,14 +110,14 @@ class Screen(io.TextIOWrapper):
         return True
 
     def shown(self) -> str:
-        """What was written to it."""
+        """Return everything that was written."""
         self.seek(0)
         return self.read()
 
 
 @attrs.frozen
 class Inside:
-    """The command in this process, where that shows the same and takes a tenth of the time. Called as Command is."""
+    """The command in this process, which takes a tenth of the time. It is called like Command."""
 
     command: Command
     monkeypatch: pytest.MonkeyPatch
@@ -126,15 +126,15 @@ class Inside:
     def __call__(
         self, *arguments: object, stdin: str | None = None, **variables: str | None
     ) -> "subprocess.CompletedProcess[str]":
-        words = [str(argument) for argument in arguments]
+        argv = [str(argument) for argument in arguments]
         with self.monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.StringIO(stdin or ""))
-            code = self._run(patch, words, variables)
-        said = self.capsys.readouterr()
-        return subprocess.CompletedProcess(words, code, said.out, said.err)
+            code = self._run(patch, argv, variables)
+        output = self.capsys.readouterr()
+        return subprocess.CompletedProcess(argv, code, output.out, output.err)
 
     def in_terminal(self, *arguments: object, columns: int = 80, **variables: str | None) -> Terminal:
-        """Run it with streams that say they are a terminal of so many columns."""
+        """Run the command with streams that report to be a terminal of a given width."""
         with self.monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", screen := Screen())
             patch.setattr(sys, "stderr", screen)
@@ -142,27 +142,27 @@ class Inside:
             code = self._run(patch, [str(argument) for argument in arguments], {**size, **variables})
         return Terminal(screen.shown(), code)
 
-    def _run(self, patch: pytest.MonkeyPatch, words: list[str], variables: dict[str, str | None]) -> int:
+    def _run(self, patch: pytest.MonkeyPatch, argv: list[str], variables: dict[str, str | None]) -> int:
         for name in set(os.environ) - {"PYTEST_CURRENT_TEST"}:
             patch.delenv(name)
         for name, value in self.command.variables(**variables).items():
             patch.setenv(name, value)
-        return run(words)
+        return run(argv)
 
     def json(self, *arguments: object, **variables: str | None) -> Any:
-        """What it prints with --json."""
-        done = self(*arguments, "--json", **variables)
-        assert 0 == done.returncode, done.stderr
-        return json.loads(done.stdout)
+        """Return the output with --json."""
+        result = self(*arguments, "--json", **variables)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
 
-def _pieces(terminal: int) -> Iterator[bytes]:
-    """What comes out of a terminal, until nobody holds its other end: Linux says that with an error."""
+def _chunks(terminal: int) -> Iterator[bytes]:
+    """Yield the output of a terminal until its other end is closed, which Linux reports as an error."""
     while True:
         try:
-            piece = os.read(terminal, 65536)
+            chunk = os.read(terminal, 65536)
         except OSError:
             return
-        if not piece:
+        if not chunk:
             return
-        yield piece
+        yield chunk

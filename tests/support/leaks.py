@@ -1,8 +1,9 @@
-"""Known secrets, and a watch over all that the suite prints, logs and writes: where one shows, the test fails.
+"""Known secrets, and a scan that fails each test whose output, logs or files show one.
 
-Every test is watched: what pytest captured, what commands that it ran said, each log record at debug level with all that
-it holds, and the files below its tmp_path and its home. A test that writes a file with a secret in it, as a user would,
-says so: `@pytest.mark.holds_secrets("config.toml")`.
+A folder opts in by importing `no_secret_leaks` and `pytest_runtest_makereport` in its conftest.py. The scan covers captured
+output, the output of commands that the test runs, log records at debug level with all their attributes, and the files below
+tmp_path and home. A test that writes a secret to a file, as a user would, names the file:
+`@pytest.mark.holds_secrets("config.toml")`.
 """
 
 import base64
@@ -17,66 +18,66 @@ from typing import Any
 
 import pytest
 
-# Joined here, so that a copy of this file does not hold them.
+# Joined at run time, so that a copy of this file does not contain them.
 PASSWORD = "-".join(["canary", "password", "v8Qk2Zr7xT1m"])
 TOKEN = "-".join(["canary", "token", "p3Wd9Ls5yB6n"])
-# Of others' making, and the size of a small town.
-_UNREAD = {"site-packages", "node_modules", ".venv", ".git"}
+# Not scanned: large, and not written by a test.
+_SKIPPED = {"site-packages", "node_modules", ".venv", ".git"}
 
 
 def _pattern() -> "re.Pattern[bytes]":
-    """The secrets as they are, and as base64 of any text that they are in; and every token of the platform fake."""
+    """Match the secrets, base64 of any text that contains them, and every token of the platform fake."""
     forms = [rb"fake-[0-9a-f]{32}"]
     for secret in (PASSWORD, TOKEN):
         forms.append(re.escape(secret.encode()))
-        for before in range(3):
-            coded = base64.b64encode(b"x" * before + secret.encode())
-            forms.append(re.escape(coded[4 if before else 0 :][:-4]))
+        for offset in range(3):
+            encoded = base64.b64encode(b"x" * offset + secret.encode())
+            forms.append(re.escape(encoded[4 if offset else 0 :][:-4]))
     return re.compile(b"|".join(forms))
 
 
 _SECRET = _pattern()
 
 
-def shows_a_secret(said: str | bytes | None) -> bool:
-    """Whether one of the secrets is in it."""
-    return bool(_SECRET.search(said.encode("utf-8", "replace") if isinstance(said, str) else said or b""))
+def shows_a_secret(text: str | bytes | None) -> bool:
+    """Return whether the text contains one of the secrets."""
+    return bool(_SECRET.search(text.encode("utf-8", "replace") if isinstance(text, str) else text or b""))
 
 
 def ours(error: BaseException) -> str:
-    """All that an error and its causes show, and the locals of our own frames: those of others keep the bytes that came."""
+    """Return the text of an error, its causes and the locals of our own frames; frames of libraries are left out."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "kayrros_ext" in frame.f_code.co_filename]
-    held = "".join(repr(value) for frame in frames for value in frame.f_locals.values())
-    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + held
+    values = "".join(repr(value) for frame in frames for value in frame.f_locals.values())
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + values
 
 
 def files_with_secrets(folder: Path, allowed: list[str]) -> Iterator[str]:
-    """The files below a folder, in their names too, that show one where none may be."""
+    """Yield the files below a folder whose name or content shows a secret, unless a pattern allows them."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if _UNREAD & set(path.parts) or any(fnmatch.fnmatch(name, pattern) for pattern in allowed):
+        if _SKIPPED & set(path.parts) or any(fnmatch.fnmatch(name, pattern) for pattern in allowed):
             continue
         if shows_a_secret(name) or (path.is_file() and not path.is_symlink() and shows_a_secret(path.read_bytes())):
             yield name
 
 
 class _Records(logging.Handler):
-    """Notes each record: its words, its traceback, and whatever else it holds."""
+    """Keep the text of each record: message, traceback and all attributes."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
-        self.said: list[str] = []
+        self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(f"{self.format(record)} {vars(record)!r}")
+        self.texts.append(f"{self.format(record)} {vars(record)!r}")
 
 
 @pytest.fixture(autouse=True)
 def no_secret_leaks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[None]:
-    """Fail the test when it logged, ran or wrote one of the secrets."""
-    said: list[str | bytes | None] = []
-    _note_outputs(subprocess.Popen, "communicate", said, monkeypatch)
-    _note_outputs(pytest.CaptureFixture, "readouterr", said, monkeypatch)
+    """Fail the test if it logged, ran or wrote one of the secrets."""
+    outputs: list[str | bytes | None] = []
+    _record_outputs(subprocess.Popen, "communicate", outputs, monkeypatch)
+    _record_outputs(pytest.CaptureFixture, "readouterr", outputs, monkeypatch)
     records, root = _Records(), logging.getLogger()
     root.addHandler(records)
     level = root.level
@@ -87,29 +88,30 @@ def no_secret_leaks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     allowed = [pattern for mark in request.node.iter_markers("holds_secrets") for pattern in mark.args]
     folders = [home, *(folder for folder in [request.node.funcargs.get("tmp_path")] if folder)]
     leaks = [f"the file {name}" for folder in folders for name in files_with_secrets(folder, allowed)]
-    leaks += ["a log record"] * any(map(shows_a_secret, records.said)) + ["an output"] * any(map(shows_a_secret, said))
+    leaks += ["a log record"] * any(map(shows_a_secret, records.texts))
+    leaks += ["an output"] * any(map(shows_a_secret, outputs))
     if leaks:
         pytest.fail(f"A secret of the suite shows in: {', '.join(leaks)}", pytrace=False)
 
 
-def _note_outputs(kind: type, name: str, said: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def _record_outputs(kind: type, name: str, outputs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     real = getattr(kind, name)
 
-    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
-        outputs = real(self, *args, **kwargs)
-        said.extend(outputs)
-        return outputs
+    def recording(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = real(self, *args, **kwargs)
+        outputs.extend(result)
+        return result
 
-    monkeypatch.setattr(kind, name, noting)
+    monkeypatch.setattr(kind, name, recording)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail the test when it printed one of the secrets."""
+    """Fail the test if it printed one of the secrets."""
     report = yield
-    shown = [name for name, content in report.sections if shows_a_secret(content)]
-    if report.passed and shown:
+    leaky = [name for name, content in report.sections if shows_a_secret(content)]
+    if report.passed and leaky:
         report.outcome = "failed"
         report.sections = []
-        report.longrepr = f"A secret of the suite shows in: {', '.join(shown)}"
+        report.longrepr = f"A secret of the suite shows in: {', '.join(leaky)}"
     return report

@@ -1,6 +1,9 @@
-"""The code blocks of the documentation: what a reader copies, and what the page says that it prints."""
+"""The code blocks of the documentation and their expected output."""
 
 import re
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -14,14 +17,14 @@ _OUTPUT = re.compile(r"\n*```text([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 
 @attrs.frozen
 class Block:
-    """One block of a page.
+    """One code block of a page.
 
     Attributes:
-        place: page and line, as editors take it.
+        place: page and line, as editors show them.
         language: `python`, `sh` and so on.
-        code: what stands in it.
-        printed: what the block right below it says that it prints; None where there is none.
-        status: the exit status that it ends with.
+        code: the text of the block.
+        printed: the expected output, from the `text` block that follows directly; None without one.
+        status: the expected exit status.
     """
 
     place: str
@@ -32,20 +35,37 @@ class Block:
 
 
 def blocks(page: str, language: str) -> list[Block]:
-    """The blocks of a page in a language."""
+    """Return the blocks of a page in a language."""
     text = (ROOT / page).read_text("utf-8")
-    found = []
+    listed = []
     for block in _BLOCK.finditer(text):
         if block[1] == language:
             output = _OUTPUT.match(text, block.end())
             status = re.search(r"exit status (\d+)", output[1]) if output else None
-            found.append(
+            line = text.count("\n", 0, block.start()) + 1
+            listed.append(
                 Block(
-                    f"{Path(page).name}:{text.count(chr(10), 0, block.start()) + 1}",
+                    f"{Path(page).name}:{line}",
                     language,
                     block[3],
                     output[2] if output else None,
                     int(status[1]) if status else 0,
                 )
             )
-    return found
+    return listed
+
+
+def run_python(code: str, folder: Path) -> int:
+    """Run code as `python script` would; return its exit status.
+
+    It runs in this process, which saves a start, unless it starts processes itself: these import it as a file.
+    """
+    script = folder / "script.py"
+    script.write_text(code, "utf-8")
+    if "__main__" in code:
+        return subprocess.run([sys.executable, "-W", "error", script], check=False).returncode
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0

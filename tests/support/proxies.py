@@ -15,8 +15,8 @@ class Proxy:
 
     Attributes:
         address: where it listens.
-        account: `user:password` that it asks for; None for no account.
-        heads: the head of each request that it has had.
+        account: the required `user:password`; None if no account is required.
+        heads: the head of each request received.
     """
 
     address: str
@@ -25,13 +25,13 @@ class Proxy:
 
     @property
     def targets(self) -> list[str]:
-        """What it was asked to connect to."""
+        """Return the targets of the requests."""
         return [head.split()[1] for head in self.heads]
 
 
 @contextlib.contextmanager
 def proxy(account: str | None = None) -> Iterator[Proxy]:
-    """A proxy that connects any host of any name to this machine, at the port that is asked for."""
+    """Run a proxy that connects every host name to this machine, at the requested port."""
 
     def answer(client: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError), client:
@@ -47,9 +47,9 @@ def proxy(account: str | None = None) -> Iterator[Proxy]:
                 return
             with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2]))) as server:
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
+                back = threading.Thread(target=_forward, args=(server, client), daemon=True)
                 back.start()
-                _pass_on(client, server)
+                _forward(client, server)
                 back.join()
 
     def accept() -> None:
@@ -68,9 +68,9 @@ def proxy(account: str | None = None) -> Iterator[Proxy]:
             thread.join()
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def _forward(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while piece := source.recv(65536):
-            sink.sendall(piece)
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

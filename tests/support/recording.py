@@ -1,9 +1,10 @@
-"""A plugin of the suite: every exchange with the platform fake, and every request of the client, held to openapi.yaml.
+"""Record the traffic of a test, and fail the test if a request of the client or a response of the fake breaks openapi.yaml.
 
-What is recorded is what leaves httpx and what is read from it again, in process and on loopback, in threads and in tasks;
-and of other processes, such as the command, what reaches a fake that this one serves, and what it answers.
-A test in which either side breaks the contract fails. One that breaks it on purpose says why:
-`@pytest.mark.off_contract("the gateway's own page")`. An answer that a fault has spoiled needs no such word.
+A folder opts in by importing `traffic` and `pytest_pyfunc_call` in its conftest.py. The record holds the requests that leave
+httpx and the responses read from it, in process and on loopback, in threads and in tasks. For other processes, such as the
+command, it holds the requests that reach a fake served by this one, and its responses. A test that breaks the contract on
+purpose gives the reason: `@pytest.mark.off_contract("the gateway's own page")`. A response spoiled by an injected fault
+needs no mark.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from kayrros_ext.testing.messages import Answer, Request
 from kayrros_ext.testing.transport import Transport
 from tests.support.traffic import LARGEST_BODY, Exchange
 
-# Tells the fake which exchange it answers, so that its fault is that of the exchange. Neither client nor fake sees it.
+# A header that tells the fake which exchange it answers, so that a fault is noted there. Client and fake do not see it.
 NUMBER = "x-exchange"
 TRAFFIC = pytest.StashKey["Traffic"]()
 
@@ -36,12 +37,12 @@ class Traffic:
         self._judged = 0
 
     def judge(self) -> list[str]:
-        """The violations since the last time."""
+        """Return the violations of the exchanges since the last call."""
         new, self._judged = self.exchanges[self._judged :], len(self.exchanges)
-        return [words for exchange in new for words in exchange.violations()]
+        return [violation for exchange in new for violation in exchange.violations()]
 
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Record all that goes through the fake's transport and through those of httpx."""
+        """Record everything that passes the transports of the fake and of httpx."""
         for kind in (Transport, httpx.HTTPTransport):
             monkeypatch.setattr(kind, "handle_request", self._sync(kind.handle_request))
         for async_kind in (Transport, httpx.AsyncHTTPTransport):
@@ -52,14 +53,14 @@ class Traffic:
     def _sync(self, send: Callable[[Any, httpx.Request], httpx.Response]) -> Callable[..., httpx.Response]:
         def sent(transport: Any, request: httpx.Request) -> httpx.Response:
             with self._exchange(transport, request) as exchange:
-                return _noted(exchange, send(transport, request))
+                return _record_body(exchange, send(transport, request))
 
         return sent
 
     def _async(self, send: Callable[[Any, httpx.Request], Any]) -> Callable[..., Any]:
         async def sent(transport: Any, request: httpx.Request) -> httpx.Response:
             with self._exchange(transport, request) as exchange:
-                return _noted(exchange, await send(transport, request))
+                return _record_body(exchange, await send(transport, request))
 
         return sent
 
@@ -95,62 +96,62 @@ class Traffic:
             if exchange:
                 exchange.fault = request.fault
                 return answer
-            return self._noted_here(request, answer)
+            return self._record_served(request, answer)
 
         return handled
 
-    def _noted_here(self, request: Request, answer: Answer) -> Answer:
-        """An exchange with another process, or with a bare socket of a test: what the fake sees of it."""
+    def _record_served(self, request: Request, answer: Answer) -> Answer:
+        """Record an exchange with another process, or with a bare socket of a test, as the fake sees it."""
         host = f"https://{request.host}" if request.host else "http://127.0.0.1"
         try:
             sent = httpx.Request(request.method, host + request.path, headers=request.headers, content=request.body)
-        except httpx.InvalidURL:  # no client of ours writes such a path
+        except httpx.InvalidURL:  # our client never sends such a path
             return answer
         headers = httpx.Headers(answer.headers)
         status = None if answer.dropped else answer.status
         exchange = Exchange(sent, by_fake=True, fault=request.fault, status=status, headers=headers)
         self.exchanges.append(exchange)
         return attrs.evolve(
-            answer, body=_Noting([answer.body] if isinstance(answer.body, bytes) else answer.body, exchange)
+            answer, body=_RecordedBody([answer.body] if isinstance(answer.body, bytes) else answer.body, exchange)
         )
 
 
-def _noted(exchange: Exchange, response: httpx.Response) -> httpx.Response:
-    """The response, whose body goes into the exchange as it is read."""
+def _record_body(exchange: Exchange, response: httpx.Response) -> httpx.Response:
+    """Return the response; its body is copied to the exchange as it is read."""
     exchange.status, exchange.headers = response.status_code, response.headers
-    response.stream = _Noting(response.stream, exchange)
+    response.stream = _RecordedBody(response.stream, exchange)
     return response
 
 
-class _Noting(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that is kept while it is read, as long as it is no larger than what is validated."""
+class _RecordedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that is copied while it is read, up to the size that is validated."""
 
     def __init__(self, inner: Any, exchange: Exchange) -> None:
         self._inner = inner
         self._exchange = exchange
-        self._kept = bytearray()
+        self._content = bytearray()
         self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._inner:
-            self._keep(chunk)
+            self._copy(chunk)
             yield chunk
         self._end()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
-            self._keep(chunk)
+            self._copy(chunk)
             yield chunk
         self._end()
 
-    def _keep(self, chunk: bytes) -> None:
+    def _copy(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size <= LARGEST_BODY:
-            self._kept += chunk
+            self._content += chunk
 
     def _end(self) -> None:
         if self._size <= LARGEST_BODY:
-            self._exchange.body = bytes(self._kept)
+            self._exchange.body = bytes(self._content)
 
     def close(self) -> None:
         self._inner.close()
@@ -160,33 +161,33 @@ class _Noting(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "off_contract(reason): what is sent or answered is not what openapi.yaml says")
+    config.addinivalue_line("markers", "off_contract(reason): the traffic breaks openapi.yaml on purpose")
 
 
 @pytest.fixture(autouse=True)
 def traffic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
-    """All that is exchanged while the test runs, from its fixtures' beginning to their end."""
+    """Record the traffic of the test, from the setup of its fixtures to their teardown."""
     recorded = request.node.stash[TRAFFIC] = Traffic()
     recorded.watch(monkeypatch)
     yield recorded
-    if (found := recorded.judge()) and not _reason(request.node):
-        pytest.fail("\n".join(found), pytrace=False)
+    if (violations := recorded.judge()) and not _reason(request.node):
+        pytest.fail("\n".join(violations), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Judge the traffic as a part of the test, so that it is the test that fails."""
-    done = yield
-    found = pyfuncitem.stash[TRAFFIC].judge()
+    """Judge the traffic as part of the call, so that the test fails rather than its teardown."""
+    result = yield
+    violations = pyfuncitem.stash[TRAFFIC].judge()
     if _reason(pyfuncitem):
-        found = [] if found else ["all that was sent and answered is the contract: take the mark off_contract away"]
-    if found:
-        pytest.fail("\n".join(found), pytrace=False)
-    return done
+        violations = [] if violations else ["no traffic breaks the contract: take the mark off_contract away"]
+    if violations:
+        pytest.fail("\n".join(violations), pytrace=False)
+    return result
 
 
 def _reason(item: pytest.Item) -> str | None:
-    """Why a test is off the contract, in words; None where it is not."""
+    """Return why a test may break the contract; None without the mark."""
     mark = item.get_closest_marker("off_contract")
     if mark is None:
         return None

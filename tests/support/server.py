@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback, whose answers are what a callable of the test says: real sockets, any bytes."""
+"""A small HTTP server on loopback that sends whatever a callable of the test returns: real sockets, any bytes."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ DOWNLOAD = f"/v1/collection/dataset/download/{DATASET}"
 
 @attrs.frozen
 class Request:
-    """What arrived."""
+    """A request as it arrived."""
 
     method: str
     path: str
@@ -38,8 +38,8 @@ class Request:
 
 
 @attrs.frozen
-class Answer:
-    """What goes back. `cut` sends only so many bytes of the body, then breaks the connection."""
+class StubResponse:
+    """A response to send. `cut` sends only that number of bytes of the body, then breaks the connection."""
 
     status: int = 200
     body: bytes = b""
@@ -47,16 +47,16 @@ class Answer:
     cut: int | None = None
 
 
-def as_json(value: object, status: int = 200) -> Answer:
-    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+def as_json(value: object, status: int = 200) -> StubResponse:
+    return StubResponse(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
-Answering = Callable[[Request], Answer]
+Responder = Callable[[Request], StubResponse]
 
 
 @attrs.define
 class Server:
-    """A running server, and the requests that it has had."""
+    """A running server and the requests it received."""
 
     url: str
     requests: list[Request]
@@ -66,8 +66,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Serve what `answer` says, each request in a thread of its own; over TLS, if there is such a context."""
+def serve(respond: Responder, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve the responses of a callable, each connection in its own thread; over TLS if a context is passed."""
     requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -77,34 +77,34 @@ def serve(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[Serv
             with contextlib.suppress(ConnectionError):
                 super().handle_one_request()
 
-        def respond(self) -> None:
+        def _respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.command, self.path, headers, body)
             requests.append(request)
-            reply = answer(request)
-            self.send_response_only(reply.status, "Said")
-            for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+            response = respond(request)
+            self.send_response_only(response.status, "Stub")
+            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body[: reply.cut])
-            if reply.cut is not None:
+            self.wfile.write(response.body[: response.cut])
+            if response.cut is not None:
                 self.close_connection = True
 
-        do_GET = do_POST = respond  # noqa: N815 - names that http.server calls
+        do_GET = do_POST = _respond  # noqa: N815 - http.server calls these names
 
         def log_message(self, *_: object) -> None:
             pass
 
     class Listener(ThreadingHTTPServer):
-        request_queue_size = 128  # as many as the tests have threads
+        request_queue_size = 128  # the number of threads in the tests
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            if not tls:  # there, a client that does not trust us goes away
+            if not tls:  # with TLS, a client that does not trust the certificate hangs up
                 super().handle_error(request, client_address)
 
     server = Listener(("127.0.0.1", 0), Handler)
-    if tls:  # each shakes hands in its own thread
+    if tls:  # the handshake runs in the thread of the connection
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -116,34 +116,43 @@ def serve(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[Serv
         server.server_close()
 
 
-class Platform:
-    """A Kayrros of a page: real logins, one dataset, tokens that can be made to expire. A callable for `serve`."""
+class StubServer:
+    """A minimal stub of the platform: logins, one dataset, tokens that expire on demand. A callable for `serve`.
+
+    `kayrros_ext.testing.Platform` is the full fake that users get; this one is for tests that choose each response.
+    """
 
     def __init__(self) -> None:
         self.logins = 0
         self.valid: set[str] = set()
-        self.answers: dict[str, Answer] = {
+        self.answers: dict[str, StubResponse] = {
             METADATA: as_json({"id": DATASET, "name": "Tanks"}),
             RESULTS: as_json({"assets": []}),
         }
-        self.refuse_logins_with: Answer | None = None
+        self.refuse_logins_with: StubResponse | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> StubResponse:
         if request.path == LOGIN:
             return self._log_in()
         if request.token not in self.valid:
             return as_json({"code": "WRONG_CREDENTIALS", "message": "The token is not valid"}, 401)
         return self.answers[request.path]
 
-    def _log_in(self) -> Answer:
+    def _log_in(self) -> StubResponse:
         with self._lock:
             self.logins += 1
             if self.refuse_logins_with:
                 return self.refuse_logins_with
             token = f"{TOKEN}-{self.logins}"
             self.valid.add(token)
-        return as_json({"token": token, "expires": "who knows"})
+        return as_json({"token": token, "expires": "unknown"})
 
     def expire_tokens(self) -> None:
         self.valid.clear()
+
+
+# The former names, until every test uses the new ones.
+Platform = StubServer
+Answer = StubResponse
+Answering = Responder

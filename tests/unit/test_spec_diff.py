@@ -328,6 +328,7 @@ def test_a_public_name_asks_for_a_version(was: str, low: str, level: Level, vers
     assert not judge(Comparison(f"v{was}", was, version, [], public, []))
 
 
+@pytest.mark.slow
 def test_public_names_that_no_list_names(tmp_path: Path) -> None:
     """Fixtures, extras and entry points that go break; those that come, members and arguments among them, are new.
 
@@ -391,6 +392,7 @@ def check(checkout: Path, *arguments: str, ci: str = "") -> "subprocess.Complete
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_against_the_last_release(tmp_path: Path) -> None:
     """Without a tag there is nothing to compare; with one, version, names and changelog are asked for, then all is well."""
     checkout = small_checkout(tmp_path / "checkout")
@@ -459,6 +461,7 @@ def test_a_version_that_disagrees_is_seen(name: str, old: str, new: str, tmp_pat
     assert 1 == seen.stdout.count(": 0.1.1")
 
 
+@pytest.mark.slow
 def test_a_release_that_is_not_here_fails_in_ci(tmp_path: Path) -> None:
     """A clone without its tag can't be compared: said everywhere, and no pass in CI. The release itself has no tag yet."""
     origin = small_checkout(tmp_path / "origin")
@@ -492,6 +495,7 @@ def test_a_release_that_is_not_here_fails_in_ci(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_release_is_compared_with_the_one_before(tmp_path: Path) -> None:
     """With itself it would pass, whatever it breaks; a later edit is compared with the release."""
     checkout = small_checkout(tmp_path / "checkout")

@@ -1,0 +1,138 @@
+"""How small and how plain the package is: upper bounds on files, lines, layers and filler words."""
+
+import io
+import re
+import subprocess
+import sys
+import threading
+import tokenize
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import kayrros_ext
+from kayrros_ext import Kayrros
+from kayrros_ext.testing import Platform
+
+PACKAGE = Path(kayrros_ext.__file__).parent
+ROOT = PACKAGE.parent
+ADDONS = ("cli", "plots", "testing")
+# These name the grammatical role of a value, not what it is.
+FILLER_NAMES = {"found", "known", "given", "wanted", "said", "words", "about"}
+# Joined at run time, so that this file does not contain them.
+FORBIDDEN_PHRASES = [
+    " ".join(phrase)
+    for phrase in [
+        ("could", "not", "be", "had"),
+        ("can't", "be", "had"),
+        ("gone", "on", "from"),
+        ("is", "none"),
+        ("so", "many"),
+        ("for", "want", "of"),
+        ("no", "whole", "answer"),
+    ]
+]
+
+
+def lines(folder: Path, *, without: tuple[str, ...] = ()) -> int:
+    """Return the number of lines of the Python files in a folder, without some of its sub-folders."""
+    files = [path for path in folder.rglob("*.py") if path.relative_to(folder).parts[0] not in without]
+    return sum(len(path.read_text("utf-8").splitlines()) for path in files)
+
+
+def filler_names(code: str) -> int:
+    """Return how many identifiers in some code are filler words."""
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    return sum(token.type == tokenize.NAME and token.string in FILLER_NAMES for token in tokens)
+
+
+def forbidden_phrases(text: str) -> list[str]:
+    """Return the forbidden phrases of a text, across line breaks and comment signs as well; `is None` is Python."""
+    prose = re.sub(r"\s+(?:(?:#+|//|>)\s+)?", " ", text.replace("is None", ""))
+    return [phrase for phrase in FORBIDDEN_PHRASES if re.search(rf"\b{re.escape(phrase)}\b", prose, re.IGNORECASE)]
+
+
+def files_crossed(call: Callable[[], object]) -> set[str]:
+    """Return the files of kayrros_ext, without the fake, whose functions a call enters, in any thread."""
+    files = set()
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            files.add(frame.f_code.co_filename)
+
+    before = sys.getprofile()
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+    ours = {Path(file).relative_to(PACKAGE).as_posix() for file in files if file.startswith(f"{PACKAGE}/")}
+    return {file for file in ours if not file.startswith("testing/")}
+
+
+@pytest.mark.parametrize(
+    ("call", "limit"),
+    [
+        pytest.param(lambda kayrros, dataset: kayrros.metadata(dataset), 3, id="metadata"),
+        pytest.param(lambda kayrros, dataset: kayrros.results(dataset), 5, id="results"),
+    ],
+)
+def test_a_call_crosses_few_files(call: Callable[[Kayrros, str], object], limit: int) -> None:
+    """A reader who follows a warm call from the method to the wire opens few of our files."""
+    platform = Platform()
+    dataset = platform.generate(seed=1, assets=2, dates=3)
+    with platform.connect() as kayrros:
+        call(kayrros, dataset.id)
+        files = files_crossed(lambda: call(kayrros, dataset.id))
+    assert "client.py" in files
+    assert len(files) <= limit, sorted(files)
+
+
+def test_the_core_is_small() -> None:
+    """The package without its add-ons has at most 4,800 lines."""
+    assert lines(PACKAGE, without=ADDONS) <= 4_800
+
+
+def test_the_fake_is_small() -> None:
+    """kayrros_ext.testing has at most 1,700 lines."""
+    assert lines(PACKAGE / "testing") <= 1_700
+
+
+def test_the_core_has_few_layers() -> None:
+    """The contract of import-linter, which `make check` enforces, has at most eight layers below the add-ons."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    [contract] = [contract for contract in config["contracts"] if contract["type"] == "layers"]
+    layers = [re.split(r" [|:] ", layer) for layer in contract["layers"]]
+    core = [layer for layer in layers if not set(layer) & set(ADDONS)]
+    assert {name for layer in layers for name in layer} >= {*ADDONS, "client", "_http"}
+    assert contract["exhaustive"]
+    assert len(core) <= 8
+
+
+def test_names_say_what_a_value_is() -> None:
+    """At most 60 identifiers of the package are filler words."""
+    assert filler_names("found = known.given(wanted)  # said") == 4
+    counts = {path: filler_names(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+    most = sorted(((count, path.name) for path, count in counts.items()), reverse=True)
+    assert sum(counts.values()) <= 60, most[:10]
+
+
+def test_no_text_contains_a_forbidden_phrase() -> None:
+    """No tracked text file contains a phrase that readers stumble over."""
+    assert forbidden_phrases("# There are so\n    # many.") == [FORBIDDEN_PHRASES[4]]
+    assert not forbidden_phrases("value is None")
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
+    texts = {path: path.read_bytes().decode("utf-8", "replace") for path in files if not is_binary(path)}
+    phrases = {path.relative_to(ROOT).as_posix(): forbidden_phrases(text) for path, text in texts.items()}
+    assert not {name: phrase for name, phrase in phrases.items() if phrase}
+
+
+def is_binary(path: Path) -> bool:
+    """Return whether a file is not text; git decides in the same way."""
+    return b"\0" in path.read_bytes()[:8000]
