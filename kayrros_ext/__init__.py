@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from kayrros_ext._config.credentials import Identity
     from kayrros_ext._config.retries import Retries
     from kayrros_ext._download.transfer import Download
-    from kayrros_ext._metadata import Metadata
     from kayrros_ext._progress import Progress
     from kayrros_ext._results.model import Gap, Results
-    from kayrros_ext.client import Kayrros
+    from kayrros_ext.client import Kayrros, Metadata
     from kayrros_ext.errors import (
         AccessDeniedError,
         APIError,
@@ -66,7 +65,7 @@ _MODULES = {
     "Gap": "_results.model",
     "Identity": "_config.credentials",
     "Kayrros": "client",
-    "Metadata": "_metadata",
+    "Metadata": "client",
     "Progress": "_progress",
     "Results": "_results.model",
     "Retries": "_config.retries",

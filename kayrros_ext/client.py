@@ -18,7 +18,6 @@ from kayrros_ext._download.transfer import Download, DownloadOptions, download
 from kayrros_ext._http.client import RequestPolicy, closed_error
 from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.transport import Verify, build_client, connection_options
-from kayrros_ext._metadata import Metadata
 from kayrros_ext._results.fetch import ResultsFetcher
 from kayrros_ext._results.model import Results
 from kayrros_ext._secret import Secret
@@ -43,6 +42,18 @@ _NO_CREDENTIALS = (
     "The token is not valid any more, and there are no credentials to get another. Pass a new token, or email and password "
     "(KAYRROS_EMAIL, KAYRROS_PASSWORD)."
 )
+
+
+class Metadata(DatasetMetadata):
+    """The metadata of a dataset: the generated model, which a notebook shows as a table.
+
+    `start_date` and `stop_date` are epoch milliseconds (UTC). Any field may be UNSET or None.
+    """
+
+    def _repr_html_(self) -> str:
+        from kayrros_ext._results.html import metadata_html
+
+        return metadata_html(self)
 
 
 class Kayrros:
