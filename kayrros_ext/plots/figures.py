@@ -1,4 +1,4 @@
-"""A matplotlib figure with room for a title, a legend and a line of notes, none of them over the data."""
+"""A matplotlib figure with room for a title, a legend and notes that never cover the data."""
 
 import contextlib
 import logging
@@ -19,53 +19,57 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import ScalarFormatter
 
+from kayrros_ext.plots.labels import MAX_NAME_LENGTH, shorten
 from kayrros_ext.plots.themes import Theme
-from kayrros_ext.plots.words import LONGEST, short
 
-# Where a name has letters that the first has not: those of them that are installed are tried.
+# Fallbacks, where installed, for letters that the first font lacks.
 FONTS = (
     *("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Droid Sans Fallback", "PingFang SC"),
     *("Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Noto Sans Arabic", "Arial Unicode MS"),
 )
 DPI = 144
-# Inches: what a letter of 9 points is wide at most, on average, and how high a line of them is.
-LETTER, LINE, EDGE = 0.082, 0.175, 0.12
-# Inches of height that are left to the axes at least: the picture grows where title, legend and notes would take them.
-LEAST = 1.6
+# Inches: average width of a letter of 9 points, rounded up; height of a line of them; margin of the picture.
+LETTER_WIDTH, LINE_HEIGHT, MARGIN = 0.082, 0.175, 0.12
+# Inches. The picture grows if title, legend and notes would leave less height than this to the axes.
+MIN_HEIGHT = 1.6
 SUPERSCRIPTS = str.maketrans("0123456789-\N{MINUS SIGN}", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
+# SVG metadata that would make the same figure give different bytes.
+VARIABLE_METADATA = {"png": {"Software": None}, "svg": dict.fromkeys(["Date", "Creator", "Format", "Type"])}
 
 _log = logging.getLogger("kayrros_ext")
 
 
-class Picture(Figure):
-    """A matplotlib Figure that a notebook shows by itself."""
+class NotebookFigure(Figure):
+    """A matplotlib Figure that a notebook shows even if pyplot was never imported."""
 
     def _repr_png_(self) -> bytes:
-        return save(self, "png")
+        return render(self, "png")
 
 
 @attrs.frozen
-class Point:
-    """What is said of a place on the picture when a pointer is near.
+class HoverData:
+    """The values that an HTML page shows near the pointer, of one line or one asset on a map.
 
     Attributes:
-        axes: number of the axes it is on.
+        axes: index of the axes.
         name: of the asset.
-        x, y: of each point, in the axes' data.
-        said: of each point, the date as epoch milliseconds (None on a map of means), and the value.
-        colour: number of the line's colour; None on a map.
+        x, y: of each point, in data coordinates.
+        dates_ms: epoch milliseconds of each point; None for a mean.
+        values: of each point.
+        colour: index of the line's colour; None on a map.
     """
 
     axes: int
     name: str
     x: list[float]
     y: list[float]
-    said: list[tuple[int | None, float]]
+    dates_ms: Sequence[int | None]
+    values: list[float]
     colour: int | None = None
 
 
-def settings() -> Any:
-    """Of matplotlib, whatever the user's own are: the same data make the same picture."""
+def rc_params() -> Any:
+    """Return fixed matplotlib settings, so that the same data make the same picture whatever the user's own are."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return {
         **mpl.rcParamsDefault,
@@ -78,45 +82,59 @@ def settings() -> Any:
     }
 
 
-def begin(size: tuple[float, float], theme: Theme) -> Picture:
-    """A figure of so many inches. What is drawn on it is drawn within `frame`."""
-    return Picture(figsize=size, dpi=DPI, facecolor=theme.paper)
+def new_figure(size: tuple[float, float], theme: Theme) -> NotebookFigure:
+    """Return an empty figure of a size in inches."""
+    return NotebookFigure(figsize=size, dpi=DPI, facecolor=theme.paper)
 
 
-def frame(
+def add_title_and_legend(
     figure: Figure,
     theme: Theme,
     *,
     title: str,
     notes: str,
     keys: Sequence[tuple[Line2D | Patch, str]],
-    least: float = LEAST,
+    min_height: float = MIN_HEIGHT,
 ) -> None:
-    """Write title, legend and notes at the edges, and leave what is between to the axes: so many inches at least."""
+    """Add title, legend and notes at the edges, and leave the rest to the axes: at least `min_height` inches."""
     width, height = figure.get_size_inches()
-    room = width - 2 * EDGE
-    titles = textwrap.wrap(title, int(room / LETTER / 1.3)) or [""]
-    noted = textwrap.wrap(notes, int(room / LETTER * 1.3))
-    names = [short(name, min(LONGEST, int((room - 0.4) / LETTER))) for _, name in keys]
-    columns = max(1, min(len(keys), int(room / (0.5 + LETTER * max(map(len, names), default=0)))))
-    under_title = EDGE + LINE * 1.35 * len(titles)
-    top = under_title + (LINE * -(-len(keys) // columns) + 0.1 if keys else 0)
-    bottom = EDGE + LINE * 0.85 * len(noted)
-    height = max(height, top + least + bottom)
+    text_width = width - 2 * MARGIN
+    title_lines = textwrap.wrap(title, int(text_width / LETTER_WIDTH / 1.3)) or [""]
+    note_lines = textwrap.wrap(notes, int(text_width / LETTER_WIDTH * 1.3))
+    names = [shorten(name, min(MAX_NAME_LENGTH, int((text_width - 0.4) / LETTER_WIDTH))) for _, name in keys]
+    columns = max(1, min(len(keys), int(text_width / (0.5 + LETTER_WIDTH * max(map(len, names), default=0)))))
+    below_title = MARGIN + LINE_HEIGHT * 1.35 * len(title_lines)
+    top = below_title + (LINE_HEIGHT * -(-len(keys) // columns) + 0.1 if keys else 0)
+    bottom = MARGIN + LINE_HEIGHT * 0.85 * len(note_lines)
+    height = max(height, top + min_height + bottom)
     figure.set_size_inches(width, height)
-    edge = EDGE / width
-    for number, line in enumerate(titles):
-        at = 1 - (EDGE + LINE * 1.35 * number) / height
-        figure.text(edge, at, line, size=12, weight="bold", color=theme.ink, va="top", parse_math=False)
-    for number, line in enumerate(reversed(noted)):
-        at = (EDGE + LINE * 0.85 * number) / height
-        figure.text(edge, at, line, size=7.5, color=theme.muted, va="bottom", parse_math=False)
+    left = MARGIN / width
+    for index, line in enumerate(title_lines):
+        y = 1 - (MARGIN + LINE_HEIGHT * 1.35 * index) / height
+        figure.text(left, y, line, size=12, weight="bold", color=theme.ink, va="top", parse_math=False)
+    for index, line in enumerate(reversed(note_lines)):
+        y = (MARGIN + LINE_HEIGHT * 0.85 * index) / height
+        figure.text(left, y, line, size=7.5, color=theme.muted, va="bottom", parse_math=False)
     if keys:
-        handles = [handle for handle, _ in keys]
-        _legend(figure, handles, names, theme, columns=columns, at=(edge, 1 - (under_title + 0.02) / height))
+        legend = figure.legend(
+            [handle for handle, _ in keys],
+            ["name"] * len(names),  # a placeholder, because matplotlib omits labels that begin with _
+            loc="upper left",
+            bbox_to_anchor=(left, 1 - (below_title + 0.02) / height),
+            ncols=columns,
+            frameon=False,
+            fontsize=9,
+            borderpad=0,
+            borderaxespad=0,
+            labelspacing=0.3,
+            handlelength=1.6,
+            columnspacing=1.5,
+        )
+        for text, name in zip(legend.get_texts(), names, strict=True):
+            set_text(text, name, theme.ink)
     figure.set_layout_engine(
         "constrained",
-        rect=(edge, bottom / height, 1 - 2 * edge, 1 - (top + bottom) / height),
+        rect=(left, bottom / height, 1 - 2 * left, 1 - (top + bottom) / height),
         h_pad=0.05,
         w_pad=0.05,
         hspace=0.02,
@@ -124,42 +142,15 @@ def frame(
     )
 
 
-def _legend(
-    figure: Figure,
-    handles: list[Line2D | Patch],
-    names: list[str],
-    theme: Theme,
-    *,
-    columns: int,
-    at: tuple[float, float],
-) -> None:
-    legend = figure.legend(
-        handles,
-        ["name"] * len(names),  # what begins with _ would be left out
-        loc="upper left",
-        bbox_to_anchor=at,
-        ncols=columns,
-        frameon=False,
-        fontsize=9,
-        borderpad=0,
-        borderaxespad=0,
-        labelspacing=0.3,
-        handlelength=1.6,
-        columnspacing=1.5,
-    )
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        write(text, name, theme.ink)
-
-
-def write(text: Text, words: str, colour: str) -> None:
-    """Words as they are: a name may hold dollar signs, which else begin a formula."""
+def set_text(text: Text, content: str, colour: str) -> None:
+    """Set a text literally: matplotlib would parse dollar signs in a name as a formula."""
     text.set_parse_math(False)
-    text.set_text(words)
+    text.set_text(content)
     text.set_color(colour)
 
 
-def dress(axes: Axes, theme: Theme) -> None:
-    """Axes in the colours of the theme, with a thin grid behind the data."""
+def style_axes(axes: Axes, theme: Theme) -> None:
+    """Apply the colours of the theme and a thin grid behind the data."""
     axes.set_facecolor(theme.paper)
     axes.set_axisbelow(True)
     axes.grid(visible=True, color=theme.grid, linewidth=0.7)
@@ -168,8 +159,14 @@ def dress(axes: Axes, theme: Theme) -> None:
     axes.spines[["left", "bottom"]].set_color(theme.muted)
 
 
-class Thousands(ScalarFormatter):
-    """1,250,000, and a power of ten over the axis from 1e9 on."""
+def join_notes(notes: list[str]) -> str:
+    """Join notes into one text that begins with a capital letter."""
+    text = "; ".join(notes)
+    return text[:1].upper() + text[1:]
+
+
+class ThousandsFormatter(ScalarFormatter):
+    """Format 1250000 as 1,250,000; from 1e9 on, with a power of ten at the end of the axis."""
 
     def __init__(self) -> None:
         super().__init__(useOffset=False, useMathText=False)
@@ -183,34 +180,33 @@ class Thousands(ScalarFormatter):
         return power and "\N{MULTIPLICATION SIGN}10" + power.translate(SUPERSCRIPTS)
 
 
-def save(figure: Figure, form: str, ids: str = "k") -> bytes:
-    """The figure as PNG or SVG, whose ids begin with `ids`; the same figure gives the same bytes."""
+def render(figure: Figure, file_format: str, id_prefix: str = "k") -> bytes:
+    """Render as "png" or "svg" (whose ids begin with `id_prefix`). The same figure gives the same bytes."""
     buffer = BytesIO()
-    nothing = {"png": {"Software": None}, "svg": dict.fromkeys(["Date", "Creator", "Format", "Type"])}[form]
-    with mpl.rc_context(settings()), without_glyph_warnings() as missing:
-        figure.savefig(buffer, format=form, metadata=nothing)
-    if form == "png" and missing:
+    with mpl.rc_context(rc_params()), catch_missing_glyphs() as missing:
+        figure.savefig(buffer, format=file_format, metadata=VARIABLE_METADATA[file_format])
+    if file_format == "png" and missing:
         _log.warning(
-            "No font of this machine has %d of the letters in the names, which are boxes in the picture. Install one that "
-            "has them, such as Noto Sans CJK, or write .svg or .html, which take the fonts of their reader.",
+            "No installed font has %d of the letters in the names, so the picture shows boxes instead. Install a font "
+            "such as Noto Sans CJK, or write .svg or .html, which use the fonts of their reader.",
             len(missing),
         )
-    return _numbered(buffer.getvalue(), ids.encode()) if form == "svg" else buffer.getvalue()
+    return _number_ids(buffer.getvalue(), id_prefix.encode()) if file_format == "svg" else buffer.getvalue()
 
 
-def _numbered(svg: bytes, begin: bytes) -> bytes:
-    """With ids that count up: those that matplotlib gives to clip paths come from addresses in memory."""
+def _number_ids(svg: bytes, prefix: bytes) -> bytes:
+    """Number the ids, because matplotlib derives those of clip paths from memory addresses."""
     ids = list(dict.fromkeys(re.findall(rb'\bid="([A-Za-z][0-9a-f]{10})"', svg)))
     return re.sub(
         rb"(?<=[\"#])[A-Za-z][0-9a-f]{10}(?=[\")])",
-        lambda found: b"%b%d" % (begin, ids.index(found[0])) if found[0] in ids else found[0],
+        lambda match: b"%b%d" % (prefix, ids.index(match[0])) if match[0] in ids else match[0],
         svg,
     )
 
 
 @contextlib.contextmanager
-def without_glyph_warnings() -> Iterator[set[str]]:
-    """What is drawn inside warns of no letter that the fonts lack; they are in the set, one message for each."""
+def catch_missing_glyphs() -> Iterator[set[str]]:
+    """Suppress the warnings for letters that no font has, and collect them in the set, one message each."""
     missing: set[str] = set()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

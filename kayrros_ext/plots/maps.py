@@ -10,218 +10,236 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, PathPatch
+from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.figures import LETTER, Point, Thousands, begin, dress, frame
-from kayrros_ext.plots.land import Points, about, around, within
-from kayrros_ext.plots.series import Selection, Series
-from kayrros_ext.plots.sheets import LEAST, Sheet, narrowing, pole_of, sheet_for
+from kayrros_ext.plots.coastline import Points, land_within, polar_land, project_polar
+from kayrros_ext.plots.figures import (
+    LETTER_WIDTH,
+    HoverData,
+    ThousandsFormatter,
+    add_title_and_legend,
+    join_notes,
+    new_figure,
+    style_axes,
+)
+from kayrros_ext.plots.labels import axis_label, invalid_choice, shorten, split_unit
+from kayrros_ext.plots.map_layout import MIN_LATITUDE_SPAN, MapLayout, layout_map, longitude_scale, surrounded_pole
+from kayrros_ext.plots.series import ChartData, Series
 from kayrros_ext.plots.themes import Theme
-from kayrros_ext.plots.words import label, refuse, short, unit
 
 Statistic = Literal["latest", "mean"]
-# Inches of the scale of colours, across.
-THICK = 0.13
-# Points of a coast in an inch: more are not seen, and make a file large.
-GRAIN = 130
-# Points of area of the smallest and the largest mark.
-SMALLEST, LARGEST = 22.0, 170.0
+# Inches.
+COLORBAR_WIDTH = 0.13
+# Points of a coast per inch. More make a file large, and nobody sees them.
+SIMPLIFY_STEPS = 130
+# Square points.
+MIN_MARKER_SIZE, MAX_MARKER_SIZE = 22.0, 170.0
 
 
 @attrs.frozen(eq=False)
-class Place:
+class MapPoint:
     """An asset on the map.
 
     Attributes:
         name: of the asset.
         x, y: longitude and latitude.
-        value: what colours it; NaN where there is none.
-        when: epoch milliseconds of the value, None of a mean.
+        value: the value that colours it, or NaN.
+        date_ms: epoch milliseconds of the value; None for a mean.
     """
 
     name: str
     x: float
     y: float
     value: float
-    when: int | None
+    date_ms: int | None
 
 
 def draw(
-    chosen: Selection,
+    data: ChartData,
     theme: Theme,
     *,
     statistic: Statistic = "latest",
     title: str | None = None,
     size: tuple[float, float] | None = None,
-) -> tuple[Figure, list[Point]]:
-    """The figure, and what is said of its points.
+) -> tuple[Figure, list[HoverData]]:
+    """Draw assets on a map; return the figure and its hover data.
 
     Raises:
-        UsageError: no asset has a centroid, or the statistic is none of those there are.
+        UsageError: no asset has a centroid, or the statistic does not exist.
     """
     if statistic not in get_args(Statistic):
-        raise refuse("statistic", statistic, list(get_args(Statistic)))
-    places = [_place(one, statistic) for one in chosen.series if one.place]
-    if not places:
-        raise UsageError("No asset has a centroid, and so none has a place on a map. Leave out map=True.")
-    # The large ones below the small ones.
-    places.sort(key=lambda place: (not np.isnan(place.value), -abs(place.value)))
-    x, y = (np.array([getattr(place, axis) for place in places]) for axis in "xy")
-    pole = pole_of(x, y)
-    sheet = sheet_for(x, y, pole, size)
-    figure = begin(sheet.size, theme)
+        raise invalid_choice("statistic", statistic, list(get_args(Statistic)))
+    points = [_map_point(one, *one.centroid, statistic) for one in data.series if one.centroid]
+    if not points:
+        raise UsageError(
+            "No asset has a centroid, so a map would be empty.", hint="Omit map=True.", hint_cli="Omit --map."
+        )
+    # Draw large markers first, so that small ones stay visible.
+    points.sort(key=lambda point: (not np.isnan(point.value), -abs(point.value)))
+    x, y, values = (np.array([getattr(point, name) for point in points]) for name in ("x", "y", "value"))
+    pole = surrounded_pole(x, y)
+    layout = layout_map(x, y, pole, size)
+    figure = new_figure(layout.size, theme)
     axes = figure.subplots()
-    axes.set_anchor("E" if sheet.is_wide else "S")  # next to the scale of colours
-    at = _polar(axes, pole, x, y, theme, width=sheet.map[0]) if pole else _flat(axes, sheet, x, y, theme)
-    values = np.array([place.value for place in places])
-    there = np.isfinite(values)
-    _marks(axes, at, values, metric=chosen.metric, sheet=sheet, theme=theme)
-    keys = [] if there.all() else [(_hollow(theme), "no value")]
-    words = label(chosen.metric)
-    what = f"{words[:1].upper()}{words[1:]}, {'latest value' if statistic == 'latest' else 'mean'} of each asset"
-    notes = _notes(chosen, len(places))
-    frame(
-        figure, theme, title=title or what, notes=notes, keys=keys, least=sheet.map[1] + (0.4 if sheet.is_wide else 1.1)
+    axes.set_anchor("E" if layout.has_side_colorbar else "S")  # next to the colorbar
+    if pole:
+        positions = _draw_polar(axes, pole, x, y, theme=theme, width=layout.map_size[0])
+    else:
+        positions = _draw_flat(axes, layout, x, y, theme)
+    _draw_markers(axes, positions, values, theme)
+    if np.isfinite(values).any():
+        _draw_colorbar(axes, values, metric=data.metric, layout=layout, theme=theme)
+    label = axis_label(data.metric)
+    add_title_and_legend(
+        figure,
+        theme,
+        title=title
+        or f"{label[:1].upper()}{label[1:]}, {'latest' if statistic == 'latest' else 'mean'} value per asset",
+        notes=_notes(data, len(points)),
+        keys=[(_hollow_marker(theme), "no value")] if np.isnan(values).any() else [],
+        min_height=layout.map_size[1] + (0.4 if layout.has_side_colorbar else 1.1),
     )
-    points = [
-        Point(0, place.name, [float(px)], [float(py)], [(place.when, place.value)])
-        for place, (px, py) in zip(places, at, strict=True)
+    hover = [
+        HoverData(0, point.name, [float(px)], [float(py)], [point.date_ms], [point.value])
+        for point, (px, py) in zip(points, positions, strict=True)
     ]
-    return figure, points
+    return figure, hover
 
 
-def _place(one: Series, statistic: Statistic) -> Place:
-    x, y = one.place or (np.nan, np.nan)
-    there = np.flatnonzero(np.isfinite(one.values))
-    if not len(there):
-        return Place(one.name, x, y, np.nan, None)
+def _map_point(series: Series, x: float, y: float, statistic: Statistic) -> MapPoint:
+    valid = np.flatnonzero(np.isfinite(series.values))
+    if not len(valid):
+        return MapPoint(series.label, x, y, np.nan, None)
     if statistic == "latest":
-        when = int(one.dates[there[-1]].astype("datetime64[ms]").astype(int))
-        return Place(one.name, x, y, float(one.values[there[-1]]), when)
-    return Place(one.name, x, y, float(np.sum(one.values[there] / len(there))), None)
+        date_ms = int(series.dates[valid[-1]].astype("datetime64[ms]").astype(int))
+        return MapPoint(series.label, x, y, float(series.values[valid[-1]]), date_ms)
+    return MapPoint(series.label, x, y, float(np.sum(series.values[valid] / len(valid))), None)
 
 
-def _flat(axes: Axes, sheet: Sheet, x: Points, y: Points, theme: Theme) -> Points:
-    """Longitude across and latitude up, true in the middle of the map."""
-    west, south, east, north = extent = sheet.extent
-    dress(axes, theme)
+def _draw_flat(axes: Axes, layout: MapLayout, x: Points, y: Points, theme: Theme) -> Points:
+    """Draw an equirectangular map, true to scale in its middle; return the positions of the assets."""
+    west, south, east, north = layout.extent
+    style_axes(axes, theme)
     axes.set_facecolor(theme.sea)
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set_color(theme.coast)
-    if outline := within(extent, (east - west) / sheet.map[0] / GRAIN):
-        axes.add_patch(_ground(outline, theme))
+    if outline := land_within(layout.extent, (east - west) / layout.map_size[0] / SIMPLIFY_STEPS):
+        axes.add_patch(_land_patch(outline, theme))
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
-    axes.set_aspect(1 / narrowing(south, north))
-    most = max(2, min(int(sheet.map[0] / 0.75), 8))
-    axes.xaxis.set_major_locator(MaxNLocator(most, steps=_steps(east - west)))
-    axes.yaxis.set_major_locator(MaxNLocator(min(most, 6), steps=_steps(north - south)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda degrees, _: _degrees((degrees + 180) % 360 - 180, "E", "W")))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda degrees, _: _degrees(degrees, "N", "S")))
+    axes.set_aspect(1 / longitude_scale(south, north))
+    max_ticks = max(2, min(int(layout.map_size[0] / 0.75), 8))
+    axes.xaxis.set_major_locator(MaxNLocator(max_ticks, steps=_grid_steps(east - west)))
+    axes.yaxis.set_major_locator(MaxNLocator(min(max_ticks, 6), steps=_grid_steps(north - south)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees((value + 180) % 360 - 180, "E", "W")))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees(value, "N", "S")))
     return np.column_stack([west + np.mod(x - west, 360.0), y])
 
 
-def _steps(degrees: float) -> list[float]:
-    """Of a grid: parts of 360 where much of it is there."""
+def _grid_steps(degrees: float) -> list[float]:
+    """Return steps of a grid; those of a large map divide 360."""
     return [1, 1.5, 3, 6, 10] if degrees > 60 else [1, 2, 5, 10]
 
 
-def _polar(axes: Axes, pole: int, x: Points, y: Points, theme: Theme, *, width: float) -> Points:
-    """Around a pole, true along the meridians."""
-    reach = max(float(90 - (y * pole).min()) * 1.2, LEAST)
+def _draw_polar(axes: Axes, pole: int, x: Points, y: Points, *, theme: Theme, width: float) -> Points:
+    """Draw a map around a pole, true to scale along the meridians; return the positions of the assets."""
+    radius = max(float(90 - (y * pole).min()) * 1.2, MIN_LATITUDE_SPAN)
     axes.set_facecolor(theme.sea)
     axes.set_aspect("equal")
-    axes.add_patch(_ground(around(pole, 2 * reach / width / GRAIN), theme))
-    axes.set_xlim(-reach, reach)
-    axes.set_ylim(-reach, reach)
+    axes.add_patch(_land_patch(polar_land(pole, 2 * radius / width / SIMPLIFY_STEPS), theme))
+    axes.set_xlim(-radius, radius)
+    axes.set_ylim(-radius, radius)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(theme.coast)
-    circle = np.linspace(-180, 180, 181)
-    for radius in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, reach)[1:]:
-        latitude = np.full_like(circle, (90 - radius) * pole)
-        axes.plot(*about(pole, circle, latitude).T, color=theme.coast, alpha=0.5, linewidth=0.7, zorder=1.5)
-        if radius < reach:
-            at = about(pole, np.array([45.0]), np.array([(90 - radius) * pole]))[0]
-            axes.annotate(_degrees((90 - radius) * pole, "N", "S"), at, size=8, color=theme.muted, zorder=1.6)
+    line_style: dict[str, Any] = {"color": theme.coast, "alpha": 0.5, "linewidth": 0.7, "zorder": 1.5}
+    label_style: dict[str, Any] = {"size": 8, "color": theme.muted, "zorder": 1.6}
+    longitudes = np.linspace(-180, 180, 181)
+    for distance in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, radius)[1:]:
+        latitude = (90 - distance) * pole
+        axes.plot(*project_polar(pole, longitudes, np.full_like(longitudes, latitude)).T, **line_style)
+        if distance < radius:
+            [position] = project_polar(pole, np.array([45.0]), np.array([latitude]))
+            axes.annotate(_degrees(latitude, "N", "S"), position, **label_style)
     for longitude in range(-180, 180, 45):
-        line = about(pole, np.full(2, float(longitude)), np.array([90.0, 0.0]) * pole)
-        axes.plot(*line.T, color=theme.coast, alpha=0.5, linewidth=0.7, zorder=1.5)
-        edge = line[1] / np.abs(line[1]).max() * reach * 0.93
-        axes.annotate(
-            _degrees(longitude, "E", "W"), edge, size=8, color=theme.muted, ha="center", va="center", zorder=1.6
-        )
-    return about(pole, x, y)
+        meridian = project_polar(pole, np.full(2, float(longitude)), np.array([90.0, 0.0]) * pole)
+        axes.plot(*meridian.T, **line_style)
+        edge = meridian[1] / np.abs(meridian[1]).max() * radius * 0.93
+        axes.annotate(_degrees(longitude, "E", "W"), edge, ha="center", va="center", **label_style)
+    return project_polar(pole, x, y)
 
 
-def _ground(outline: Outline, theme: Theme) -> PathPatch:
+def _land_patch(outline: Outline, theme: Theme) -> PathPatch:
     return PathPatch(outline, facecolor=theme.land, edgecolor=theme.coast, linewidth=0.6, zorder=0.5)
 
 
-def _marks(axes: Axes, at: Points, values: Points, *, metric: str, sheet: Sheet, theme: Theme) -> None:
-    there = np.isfinite(values)
-    empty: dict[str, Any] = {"facecolors": "none", "edgecolors": theme.muted, "linewidths": 1.0, "zorder": 3}
-    axes.scatter(at[~there, 0], at[~there, 1], s=SMALLEST, **empty)
-    if not there.any():
-        return
-    low, high = float(values[there].min()), float(values[there].max())
+def _colour_scale(values: Points) -> ScalarMappable:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     norm = Normalize(low, high) if high > low else Normalize(low - 1, high + 1)
-    # Both ends of the colour map would vanish on one of the papers.
-    colours = LinearSegmentedColormap.from_list("kayrros", colormaps["viridis"](np.linspace(0.12, 0.97, 64)))
-    largest = np.abs(values[there]).max() or 1.0
-    sizes = SMALLEST + (LARGEST - SMALLEST) * np.abs(values[there]) / largest
-    edge: dict[str, Any] = {"edgecolors": theme.muted, "linewidths": 0.5, "alpha": 0.9, "zorder": 4}
-    axes.scatter(at[there, 0], at[there, 1], s=sizes, c=colours(norm(values[there])), **edge)
-    _scale(
-        axes, ScalarMappable(norm, colours), metric=metric, sheet=sheet, theme=theme, only=low if low == high else None
-    )
+    # Without its ends, which are invisible on a light or a dark background.
+    colours = colormaps["viridis"](np.linspace(0.12, 0.97, 64))
+    return ScalarMappable(norm, LinearSegmentedColormap.from_list("kayrros", colours))
 
 
-def _scale(axes: Axes, colours: ScalarMappable, *, metric: str, sheet: Sheet, theme: Theme, only: float | None) -> None:
-    """What the colours mean."""
-    length, beside = sheet.map[::-1] if sheet.is_wide else sheet.map
-    bar = axes.figure.colorbar(
-        colours,
+def _draw_markers(axes: Axes, positions: Points, values: Points, theme: Theme) -> None:
+    valid = np.isfinite(values)
+    x, y = positions[~valid].T
+    axes.scatter(x, y, s=MIN_MARKER_SIZE, facecolors="none", edgecolors=theme.muted, linewidths=1.0, zorder=3)
+    if not valid.any():
+        return
+    x, y = positions[valid].T
+    magnitudes = np.abs(values[valid]) / (np.abs(values[valid]).max() or 1.0)
+    sizes = MIN_MARKER_SIZE + (MAX_MARKER_SIZE - MIN_MARKER_SIZE) * magnitudes
+    colours = _colour_scale(values).to_rgba(values[valid])
+    axes.scatter(x, y, s=sizes, c=colours, edgecolors=theme.muted, linewidths=0.5, alpha=0.9, zorder=4)
+
+
+def _draw_colorbar(axes: Axes, values: Points, *, metric: str, layout: MapLayout, theme: Theme) -> None:
+    side = layout.has_side_colorbar
+    length, across = layout.map_size[::-1] if side else layout.map_size
+    colorbar = axes.figure.colorbar(
+        _colour_scale(values),
         ax=axes,
-        location="right" if sheet.is_wide else "bottom",
-        shrink=sheet.scale,
-        aspect=length * 0.9 / THICK,
-        fraction=THICK / beside,  # of the map: by itself, it takes room for several
+        location="right" if side else "bottom",
+        shrink=layout.colorbar_shrink,
+        aspect=length * 0.9 / COLORBAR_WIDTH,
+        fraction=COLORBAR_WIDTH / across,  # matplotlib's default takes several times the room
         pad=0.02,
-        format=Thousands(),
+        format=ThousandsFormatter(),
     )
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=8, length=3)
-    bar.long_axis.get_offset_text().set(color=theme.muted, size=8)
-    bar.locator = MaxNLocator(max(2, min(int(length / (0.6 if sheet.is_wide else 0.9)), 7)), steps=[1, 2, 2.5, 5, 10])
-    if only is not None:
-        bar.set_ticks([only])
-    bar.set_label(label(metric, max(int(length / LETTER), 20)), size=9, color=theme.ink, parse_math=False)
+    colorbar.outline.set_visible(False)
+    colorbar.ax.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=8, length=3)
+    colorbar.long_axis.get_offset_text().set(color=theme.muted, size=8)
+    max_ticks = max(2, min(int(length / (0.6 if side else 0.9)), 7))
+    colorbar.locator = MaxNLocator(max_ticks, steps=[1, 2, 2.5, 5, 10])
+    if np.nanmin(values) == np.nanmax(values):
+        colorbar.set_ticks([float(np.nanmin(values))])
+    label = axis_label(metric, max(int(length / LETTER_WIDTH), 20))
+    colorbar.set_label(label, size=9, color=theme.ink, parse_math=False)
 
 
-def _hollow(theme: Theme) -> Line2D | Patch:
+def _hollow_marker(theme: Theme) -> Line2D:
     return Line2D(
         [], [], linestyle="none", marker="o", markersize=5, markerfacecolor="none", markeredgecolor=theme.muted
     )
 
 
-def _degrees(degrees: float, above: str, below: str) -> str:
+def _degrees(degrees: float, positive: str, negative: str) -> str:
     size = round(abs(degrees), 4)
-    return f"{size:g}°{'' if size in {0, 180} else above if degrees > 0 else below}"
+    return f"{size:g}°{'' if size in {0, 180} else positive if degrees > 0 else negative}"
 
 
-def _notes(chosen: Selection, placed: int) -> str:
+def _notes(data: ChartData, drawn: int) -> str:
     notes = []
-    if chosen.is_cut:
-        notes.append(f"{len(chosen.series)} of {chosen.total:,} assets: the largest by mean absolute value")
-    if missing := len(chosen.series) - placed:
-        notes.append(f"{missing:,} of {len(chosen.series):,} assets have no centroid, and no place here")
-    notes.append("colour and size: the value")
-    if unit(chosen.metric)[1]:
-        notes.append(f"the unit is read off the metric's name, {short(chosen.metric, 60)}")
+    if data.is_truncated:
+        notes.append(f"{len(data.series)} of {data.total_assets:,} assets: the largest by mean absolute value")
+    if missing := len(data.series) - drawn:
+        notes.append(f"{missing:,} of {len(data.series):,} assets have no centroid and are not shown")
+    notes.append("colour and size show the value")
+    if split_unit(data.metric)[1]:
+        notes.append(f"unit derived from the metric name, {shorten(data.metric, 60)}")
     notes.append("coast: Natural Earth")
-    text = "; ".join(notes)
-    return text[:1].upper() + text[1:]
+    return join_notes(notes)

@@ -1,4 +1,4 @@
-"""A picture as one HTML file that needs nothing else: matplotlib's own SVG, with the values under the pointer."""
+"""A picture as one self-contained HTML file: matplotlib's SVG with the values under the pointer."""
 
 import html
 import json
@@ -9,90 +9,92 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kayrros_ext.plots.figures import Point, save, without_glyph_warnings
+from kayrros_ext.plots.figures import HoverData, catch_missing_glyphs, render
+from kayrros_ext.plots.labels import single_line, split_unit
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme
-from kayrros_ext.plots.words import clean, unit
 
-# What a pixel of the SVG is: so many to an inch.
-POINTS = 72
-# Inches of the picture that narrow screens get: the other one's letters would be too small to read there.
-PHONE = (4.6, 4.4)
+# Units of the SVG per inch.
+SVG_DPI = 72
+# Inches of the second picture, for narrow screens, where the text of the first would be too small to read.
+PHONE_SIZE = (4.6, 4.4)
 
 
-def page(pictures: Sequence[tuple[Figure, Sequence[Point]]], *, title: str, metric: str, theme: str) -> bytes:
-    """The file.
+def render_page(
+    pictures: Sequence[tuple[Figure, Sequence[HoverData]]], *, title: str, metric: str, theme: str
+) -> bytes:
+    """Return the HTML file.
 
     Args:
-        pictures: of the same data, drawn in the colours of LIGHT, which the page replaces by those of the reader, and what
-            is said under the pointer; a second one is for narrow screens.
+        pictures: the figure, drawn in LIGHT, with its hover data; a second one is for narrow screens. The page replaces
+            the colours by those of the theme.
         title: of the page.
-        metric: whose unit follows a value.
-        theme: "light" or "dark"; "auto" for what the reader's system says.
+        metric: the unit after each value is that of this metric.
+        theme: "light", "dark", or "auto" to follow the reader's system.
     """
     for figure, _ in pictures:
-        figure.set_dpi(POINTS)
-        with without_glyph_warnings():
+        figure.set_dpi(SVG_DPI)
+        with catch_missing_glyphs():
             figure.draw_without_rendering()
     data = {
-        "unit": unit(metric)[1] or "",
-        "lines": [_line(point) for point in pictures[0][1]],
+        "unit": split_unit(metric)[1] or "",
+        "lines": [_line(hover) for hover in pictures[0][1]],
         "pictures": [
-            {"axes": _axes(figure), "places": [_places(figure, point) for point in points]}
-            for figure, points in pictures
+            {"axes": _axes_boxes(figure), "points": [_pixels(figure, one) for one in hover]}
+            for figure, hover in pictures
         ],
     }
-    # Neither the end of a script nor a comment can stand in it.
-    encoded = json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
     parts = {
-        "TITLE": html.escape(clean(title)),
-        "COLOURS": _colours(theme),
-        "SVG": "".join(_svg(figure, title, number) for number, (figure, _) in enumerate(pictures)),
-        "DATA": encoded,
+        "TITLE": html.escape(single_line(title)),
+        "COLOURS": _stylesheet(theme),
+        "SVG": "".join(_inline_svg(figure, title, index) for index, (figure, _) in enumerate(pictures)),
+        # Escaped, so that it can hold neither the end of the script nor a comment.
+        "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c"),
     }
     template = Path(__file__).with_name("page.html").read_text("utf-8")
-    # In one go: what is put in is not looked at again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template).encode()
+    # In one pass, so that a placeholder inside a name is not replaced.
+    return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: parts[placeholder[1]], template).encode()
 
 
-def _axes(figure: Figure) -> list[list[float]]:
-    """Left, top, right and bottom of each, in the SVG."""
-    height = figure.get_figheight() * POINTS
+def _axes_boxes(figure: Figure) -> list[list[float]]:
+    """Return left, top, right and bottom of each axes in the SVG."""
+    height = figure.get_figheight() * SVG_DPI
     boxes = [axes.get_window_extent() for axes in figure.axes]
     return [[round(value, 1) for value in (box.x0, height - box.y1, box.x1, height - box.y0)] for box in boxes]
 
 
-def _places(figure: Figure, point: Point) -> dict[str, list[float]]:
-    axes = figure.axes[point.axes]
-    places: Any = axes.transData.transform(list(zip(point.x, point.y, strict=True))) if point.x else []
-    height = figure.get_figheight() * POINTS
-    return {"x": [round(float(x), 1) for x, _ in places], "y": [round(height - float(y), 1) for _, y in places]}
+def _pixels(figure: Figure, hover: HoverData) -> dict[str, list[float]]:
+    axes = figure.axes[hover.axes]
+    pixels: Any = axes.transData.transform(list(zip(hover.x, hover.y, strict=True))) if hover.x else []
+    height = figure.get_figheight() * SVG_DPI
+    return {"x": [round(float(x), 1) for x, _ in pixels], "y": [round(height - float(y), 1) for _, y in pixels]}
 
 
-def _line(point: Point) -> dict[str, Any]:
+def _line(hover: HoverData) -> dict[str, Any]:
     return {
-        "axes": point.axes,
-        "name": point.name,
-        "colour": f"var(--{'ink' if point.colour is None else f'line{point.colour}'})",
-        "when": [when for when, _ in point.said],
-        "value": [None if value != value else value for _, value in point.said],  # noqa: PLR0124 - NaN is not JSON
+        "axes": hover.axes,
+        "name": hover.name,
+        "colour": f"var(--{'ink' if hover.colour is None else f'line{hover.colour}'})",
+        "dates": hover.dates_ms,
+        "values": [None if value != value else value for value in hover.values],  # noqa: PLR0124 - NaN is not JSON
     }
 
 
-def _svg(figure: Figure, title: str, number: int) -> str:
-    """The picture without what only a file of its own needs, its colours by name, its ids its own."""
-    text = save(figure, "svg", f"p{number}k").decode()
-    text = re.sub(r'<g id="\w+">', "<g>", text)  # nothing refers to them
+def _inline_svg(figure: Figure, title: str, index: int) -> str:
+    """Return the SVG for use inside a page: unique ids, colours by role, without the parts of a standalone file."""
+    text = render(figure, "svg", f"p{index}k").decode()
+    text = re.sub(r'<g id="\w+">', "<g>", text)  # unused ids
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for role, colour in LIGHT.by_role().items():
-        # Where colours stand, in a style or an attribute: a name may hold such a word too.
+        # Only in a style or an attribute, because a name may contain the same text.
         text = re.sub(rf"((?:fill|stroke): ?){colour}\b", rf"\1var(--{role})", text)
     text = re.sub(r"'DejaVu Sans'", "system-ui, 'DejaVu Sans'", text)
-    # Its natural size on a screen, 120 pixels to an inch, is the largest.
-    own = f'role="img" aria-label="{html.escape(clean(title))}" style="max-width:{figure.get_figwidth() * 120:.0f}px"'
-    return text.replace("<svg ", f"<svg {own} ", 1)
+    # At most the natural size on a screen, which has 120 pixels per inch.
+    width = figure.get_figwidth() * 120
+    attributes = f'role="img" aria-label="{html.escape(single_line(title))}" style="max-width:{width:.0f}px"'
+    return text.replace("<svg ", f"<svg {attributes} ", 1)
 
 
-def _colours(theme: str) -> str:
+def _stylesheet(theme: str) -> str:
     if theme == "auto":
         return f":root{{{_css(LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{_css(DARK)}}}}}"
     return f":root{{{_css(DARK if theme == 'dark' else LIGHT)}}}"

@@ -2,19 +2,16 @@
 
 import attrs
 
-# What a reader chooses; "auto" is light, and in HTML what the reader's system says.
-THEMES = ("auto", "light", "dark")
-
 
 @attrs.frozen
 class Theme:
-    """Colours by what they are for. No two are the same: a page replaces them by name.
+    """Colours by role. No two are equal, because an HTML page replaces them by role.
 
     Attributes:
-        paper, ink, muted, grid: ground, text, lesser text, thin lines.
+        paper, ink, muted, grid: background, text, secondary text, thin lines.
         sea, land, coast: of a map.
-        gap: where data could not be had.
-        lines: of series, searched for so that people with any colour vision tell them apart, and from the paper.
+        gap: periods whose data are unavailable.
+        lines: of series, chosen so that people with any colour vision tell them apart, and from the paper.
     """
 
     paper: str
@@ -28,9 +25,9 @@ class Theme:
     lines: tuple[str, ...]
 
     def by_role(self) -> dict[str, str]:
-        """Each colour under the name of its role; lines are line0 and so on."""
+        """Return each colour under the name of its role; lines are line0, line1 and so on."""
         roles = attrs.asdict(self)
-        return {**{f"line{place}": colour for place, colour in enumerate(roles.pop("lines"))}, **roles}
+        return {**{f"line{index}": colour for index, colour in enumerate(roles.pop("lines"))}, **roles}
 
 
 LIGHT = Theme(

@@ -11,12 +11,12 @@ pytestmark = pytest.mark.site
 
 
 @pytest.mark.parametrize(("width", "letters"), [(1280, 9), (390, 9)])
-@pytest.mark.parametrize("place", [True, False])
-def test_picture_fits_its_screen(browser: Any, tmp_path: Path, width: int, letters: int, place: bool) -> None:
+@pytest.mark.parametrize("as_map", [True, False])
+def test_picture_fits_its_screen(browser: Any, tmp_path: Path, width: int, letters: int, as_map: bool) -> None:
     """The page does not scroll sideways, text is legible, and the pointer shows each asset with its value."""
     platform = Platform()
     with platform.connect() as kayrros:
-        kayrros.results(platform.generate(seed=1, assets=3, dates=9).id).plot(tmp_path / "a.html", map=place)
+        kayrros.results(platform.generate(seed=1, assets=3, dates=9).id).plot(tmp_path / "a.html", map=as_map)
     problems: list[str] = []
     with browser.new_context(viewport={"width": width, "height": 844}) as context:
         page = context.new_page()
@@ -30,13 +30,13 @@ def test_picture_fits_its_screen(browser: Any, tmp_path: Path, width: int, lette
         assert min(height for height in heights if height) >= letters
         number = page.locator("main > svg").evaluate_all("all => all.findIndex(one => one.checkVisibility())")
         x, y = page.evaluate(
-            "number => { const { x, y } = data.pictures[number].places[1];"
+            "number => { const { x, y } = data.pictures[number].points[1];"
             " const at = new DOMPoint(x[0], y[0]).matrixTransform("
             "document.querySelectorAll('main > svg')[number].getScreenCTM()); return [at.x, at.y]; }",
             number,
         )
         page.mouse.move(x, y)
-        name, value = page.evaluate("[data.lines[1].name, data.lines[1].value[0]]")
-        assert name in page.locator("#said").inner_text()
-        assert f"{value:.4g}"[:4] in page.locator("#said").inner_text()
+        name, value = page.evaluate("[data.lines[1].name, data.lines[1].values[0]]")
+        assert name in page.locator("#tooltip").inner_text()
+        assert f"{value:.4g}"[:4] in page.locator("#tooltip").inner_text()
     assert problems == []

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what there is, gaps are gaps, and a file needs nothing but itself."""
+"""Pictures show the data as they are, leave gaps open, and each file is self-contained."""
 
 import itertools
 import json
@@ -9,7 +9,6 @@ import xml.etree.ElementTree as ET
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -18,15 +17,15 @@ import numpy.typing as npt
 import pytest
 from matplotlib.dates import date2num, num2date
 from matplotlib.figure import Figure
+from matplotlib.path import Path as Outline
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
-from kayrros_ext._results import html as notebook
-from kayrros_ext.plots import land, plot, terminal_chart
-from kayrros_ext.plots.figures import Picture
-from kayrros_ext.plots.series import select
-from kayrros_ext.plots.sheets import extent_of
+from kayrros_ext.plots import coastline, plot, terminal_chart
+from kayrros_ext.plots.figures import NotebookFigure
+from kayrros_ext.plots.labels import axis_label, shorten, single_line
+from kayrros_ext.plots.map_layout import map_extent
+from kayrros_ext.plots.series import chart_data
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme
-from kayrros_ext.plots.words import clean, label, short
 from kayrros_ext.testing import Platform
 
 FLOATS = npt.NDArray[np.float64]
@@ -38,23 +37,23 @@ def results_of(
     assets: dict[str, list[float | None] | dict[int, float | None]],
     *,
     metric: str = "emission_rate_t_h",
-    every: int = 1,
-    places: list[tuple[float, float]] | None = None,
+    step_days: int = 1,
+    centroids: list[tuple[float, float] | None] | None = None,
 ) -> Results:
-    """Values by asset, as a list or by number of the date; places are longitude and latitude."""
-    answer: list[dict[str, Any]] = []
+    """Values by asset, as a list or by index of the date; centroids are longitude and latitude."""
+    body: list[dict[str, Any]] = []
     for number, (name, values) in enumerate(assets.items()):
-        place = places[number] if places else (number, 50)
+        centroid = centroids[number] if centroids else (number, 50)
         dated = values.items() if isinstance(values, dict) else enumerate(values)
         results = [
-            {"value_date": str(FIRST + timedelta(days=day * every)), "metrics": [{"name": metric, "value": value}]}
+            {"value_date": str(FIRST + timedelta(days=day * step_days)), "metrics": [{"name": metric, "value": value}]}
             for day, value in dated
         ]
         asset: dict[str, Any] = {"asset_id": f"id{number}", "asset_name": name, "results": results}
-        if place:
-            asset |= {"asset_centroid_longitude": place[0], "asset_centroid_latitude": place[1]}
-        answer.append(asset)
-    return Results.from_json(json.dumps({"assets": answer}).encode())
+        if centroid:
+            asset |= {"asset_centroid_longitude": centroid[0], "asset_centroid_latitude": centroid[1]}
+        body.append(asset)
+    return Results.from_json(json.dumps({"assets": body}).encode())
 
 
 def generated(**options: Any) -> Results:
@@ -63,13 +62,13 @@ def generated(**options: Any) -> Results:
         return kayrros.results(platform.generate(**{"seed": 1, **options}).id)
 
 
-def runs(figure: Figure, line: int = 0) -> list[int]:
-    """How many values each unbroken part of a line has."""
+def run_lengths(figure: Figure, line: int = 0) -> list[int]:
+    """The number of values in each unbroken part of a line."""
     values = np.asarray(figure.axes[0].lines[line].get_ydata(), float)
-    return [len(list(group)) for there, group in itertools.groupby(values, np.isfinite) if there]
+    return [len(list(group)) for valid, group in itertools.groupby(values, np.isfinite) if valid]
 
 
-def words(figure: Figure) -> str:
+def texts(figure: Figure) -> str:
     return "\n".join(
         text.get_text() for text in [*figure.texts, *(t for box in figure.legends for t in box.get_texts())]
     )
@@ -78,37 +77,37 @@ def words(figure: Figure) -> str:
 # Over time.
 
 
-def test_the_six_largest_are_drawn_and_the_picture_says_so() -> None:
-    """Without assets: the largest by mean absolute value, so that what is far below zero is large too."""
+def test_six_largest_assets_are_the_default() -> None:
+    """By mean absolute value, so that large negative values count; a note says so."""
     results = results_of({f"asset {size}": [float(size), -float(size)] for size in range(8)})
     figure = results.plot()
     assert [f"asset {size}" for size in (7, 6, 5, 4, 3, 2)] == [
         text.get_text() for text in figure.legends[0].get_texts()
     ]
-    assert "6 of 8 assets: the largest by mean absolute value" in words(figure)
-    assert 6 == len(figure.axes[0].lines)
+    assert "6 of 8 assets: the largest by mean absolute value" in texts(figure)
+    assert len(figure.axes[0].lines) == 6
 
 
 @pytest.mark.parametrize(("count", "panels"), [(1, 1), (6, 1), (7, 7), (13, 13)])
-def test_more_than_six_assets_get_a_chart_each(count: int, panels: int) -> None:
-    """Small multiples, with the same axes, and each under its name."""
+def test_more_than_six_assets_get_small_charts(count: int, panels: int) -> None:
+    """All have the same axes, and each its asset as title."""
     figure = generated(assets=count, dates=5).plot(assets="all")
-    seen = [axes for axes in figure.axes if axes.get_visible()]
-    assert panels == len(seen)
-    assert 1 == len({axes.get_ylim() for axes in seen})
+    visible = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(visible) == panels
+    assert len({axes.get_ylim() for axes in visible}) == 1
     if panels > 1:
-        assert panels == len({axes.get_title(loc="left") for axes in seen})
+        assert len({axes.get_title(loc="left") for axes in visible}) == panels
 
 
-@pytest.mark.parametrize("place", [True, False])
+@pytest.mark.parametrize("as_map", [True, False])
 @pytest.mark.parametrize("size", [(2, 2), (4.6, 4.4)])
-def test_words_and_charts_have_room_at_every_size(size: tuple[float, float], place: bool) -> None:
-    """A small picture grows in height: no text lies on another or runs off the paper, and the axes stay to be read."""
+def test_small_pictures_grow_to_fit_their_texts(size: tuple[float, float], as_map: bool) -> None:
+    """No text overlaps another or runs off the picture, and the axes stay legible."""
     name = "The long official name of the terminal in the north of the bay, number "
     results = results_of(
         {name + str(i): [1.0, i] for i in range(6)}, metric="a_metric_with_a_name_too_long_for_an_axis_bbl"
     )
-    figure = results.plot(size=size, map=place)
+    figure = results.plot(size=size, map=as_map)
     paper = figure.bbox
     boxes = [text.get_window_extent() for text in [*figure.texts, *figure.legends] if text.get_visible()]
     for box in [*boxes, *(axes.yaxis.label.get_window_extent() for axes in figure.axes)]:
@@ -121,7 +120,7 @@ def test_words_and_charts_have_room_at_every_size(size: tuple[float, float], pla
 
 @pytest.mark.parametrize(("days", "count"), [(20, 1), (45, 7), (200, 1), (420, 7), (700, 7)])
 def test_dates_are_readable_over_any_range(days: int, count: int) -> None:
-    """A few of them, wherever the range ends, and matplotlib has nothing to warn of."""
+    """Two to nine ticks for any range, and no warning of matplotlib."""
     results = results_of({str(number): {0: 1.0, days: 2.0} for number in range(count)})
     figure = results.plot(assets="all", size=(8, 4))
     first, last = figure.axes[0].get_xlim()
@@ -130,99 +129,103 @@ def test_dates_are_readable_over_any_range(days: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("ends", [(date.min, FIRST), (FIRST, date.max), (date.min, date.max), (date.max, date.max)])
-def test_the_ends_of_the_calendar_are_dates(ends: tuple[date, date]) -> None:
-    """Some write 9999 for never, and matplotlib knows no margin beyond."""
+def test_first_and_last_date_of_the_calendar_can_be_drawn(ends: tuple[date, date]) -> None:
+    """Some datasets use 9999 for "never", and matplotlib accepts no margin beyond it."""
     axes = results_of({"a": {(day - FIRST).days: 1.0 for day in ends}}).plot().axes[0]
     first, last = axes.get_xlim()
     assert first <= date2num(ends[0]) <= date2num(ends[1]) <= last
 
 
-def test_one_date_is_told_in_full() -> None:
-    """In a picture and in a terminal: it has no others to be read by."""
+def test_single_date_has_a_full_label() -> None:
+    """In a picture and in a terminal."""
     results = results_of({"a": [5.0], "b": [7.0]})
-    assert ["2024-01-01"] == [text.get_text() for text in results.plot().axes[0].get_xticklabels()]
+    assert [text.get_text() for text in results.plot().axes[0].get_xticklabels()] == ["2024-01-01"]
     chart = terminal_chart(results, colour=False)
-    assert ["2024-01-01"] == re.findall(r"[\d-]+", chart.split("\n")[-3])
+    assert re.findall(r"[\d-]+", chart.split("\n")[-3]) == ["2024-01-01"]
 
 
-def test_a_hundred_charts_are_the_most() -> None:
-    """And the error says what else there is."""
+def test_more_than_a_hundred_charts_are_refused() -> None:
+    """The hint names the alternatives."""
     results = results_of({f"a{number}": [1.0] for number in range(101)})
-    with pytest.raises(UsageError, match=r"101 assets are too many.*has room for 100.*draw a map"):
+    with pytest.raises(UsageError, match=r"101 assets are too many.*has room for 100.*or map=True"):
         results.plot(assets="all")
 
 
-def test_assets_are_named_by_id_or_by_name() -> None:
-    """Those and no others; two of one name are told apart by their ids."""
+def test_assets_are_selected_by_id_or_name() -> None:
+    """Labels of assets that share a name include their ids."""
     results = results_of({"North": [1.0], "South": [2.0], "East": [3.0]})
-    assert ["North", "East"] == [one.name for one in select(results, None, ["id2", "North"], None).series]
-    assert ["East", "South"] == [one.name for one in select(results, None, 2, None).series]
+    assert [one.label for one in chart_data(results, None, ["id2", "North"], None).series] == ["North", "East"]
+    assert [one.label for one in chart_data(results, None, 2, None).series] == ["East", "South"]
     body = {"assets": [{"asset_id": i, "asset_name": "T", "results": [{"value_date": "2024-01-01", "metrics": [
         {"name": "m", "value": 1}]}]} for i in ("a", "b")]}  # fmt: skip
-    assert ["T (a)", "T (b)"] == [
-        one.name for one in select(Results.from_json(json.dumps(body).encode()), None, None, None).series
+    assert [one.label for one in chart_data(Results.from_json(json.dumps(body).encode()), None, None, None).series] == [
+        "T (a)",
+        "T (b)",
     ]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"metric": "volume"}, r"No row has the metric 'volume'. There are: 'emission_rate_t_h'\."),
-        ({"assets": ["West"]}, r"is of the asset 'West'. There are: 'North', 'South'\."),
+        ({"metric": "volume"}, r"No row has the metric 'volume'. Available metrics: 'emission_rate_t_h'\."),
+        ({"assets": ["West"]}, r"belongs to the asset 'West'. Available assets: 'North', 'South'\."),
         ({"assets": []}, r"assets is \[\]"),
         ({"assets": 0}, "assets is 0"),
         ({"assets": True}, "assets is True"),
-        ({"theme": "blue"}, "theme is 'blue'. Give one of 'auto', 'light', 'dark'"),
-        ({"statistic": "median", "map": True}, "statistic is 'median'. Give one of 'latest', 'mean'"),
-        ({"size": (0, 5)}, "size is .0, 5.. Give width and height in inches"),
-        ({"path": "chart.pdf"}, "ending says no format. Give it one of these: .png, .svg, .html"),
-        ({"path": "."}, "ending says no format"),
+        ({"theme": "blue"}, "theme is 'blue'. Use one of 'auto', 'light', 'dark'"),
+        ({"statistic": "median", "map": True}, "statistic is 'median'. Use one of 'latest', 'mean'"),
+        ({"size": (0, 5)}, "size is .0, 5.. Pass width and height in inches"),
+        (
+            {"path": "chart.pdf"},
+            "'chart.pdf' does not end in the suffix of a picture format. Use one of .png, .svg, .html",
+        ),
+        ({"path": "."}, "does not end in the suffix"),
     ],
 )
-def test_what_can_not_be_drawn_is_refused(options: dict[str, Any], said: str) -> None:
-    """In words that name what there is."""
-    with pytest.raises(UsageError, match=said):
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
+    """The hint lists the valid values."""
+    with pytest.raises(UsageError, match=message):
         results_of({"North": [1.0], "South": [2.0]}).plot(**options)
 
 
 @pytest.mark.parametrize("draw", [plot, terminal_chart])
 def test_results_without_rows_are_refused(draw: Any) -> None:
-    """There is no empty picture to be taken for one of no emissions."""
+    """An empty picture could be mistaken for zero emissions."""
     with pytest.raises(UsageError, match="nothing to draw"):
         draw(Results.from_json(b"{}"))
 
 
-def test_a_line_breaks_where_dates_are_missing() -> None:
-    """One date missing of a weekly series is enough; a null is no value, and not zero."""
+def test_line_breaks_at_missing_dates_and_nulls() -> None:
+    """A single missing date of a weekly series is enough."""
     days = [0, 1, 2, 4, 5, 6, 7, 9]
-    figure = results_of({"a": {**dict.fromkeys(days, 1.0), 5: None}}, every=7).plot()
-    assert [3, 1, 2, 1] == runs(figure)
-    assert "the usual step is 7 days" in words(figure)
+    figure = results_of({"a": {**dict.fromkeys(days, 1.0), 5: None}}, step_days=7).plot()
+    assert run_lengths(figure) == [3, 1, 2, 1]
+    assert "the median step is 7 days" in texts(figure)
 
 
-def test_a_month_is_a_step_whatever_its_length() -> None:
-    """Steps of 28 to 31 days are no gaps."""
+def test_monthly_series_has_no_breaks() -> None:
+    """Although its steps vary from 28 to 31 days."""
     months = {(date(2023 + month // 12, month % 12 + 1, 1) - FIRST).days: 1.0 for month in range(24)}
-    assert [24] == runs(results_of({"a": {**months}}).plot())
+    assert run_lengths(results_of({"a": {**months}}).plot()) == [24]
 
 
-def test_what_could_not_be_had_is_a_break_and_shaded() -> None:
-    """`Results.gaps`, of all assets or of some, also where the dates around it are as far apart as usual."""
-    results = results_of({"a": [1.0] * 10, "b": [2.0] * 10}, every=10)
+def test_gaps_of_results_break_lines_and_are_shaded() -> None:
+    """A gap breaks the lines of its assets only, even between two dates at the median step."""
+    results = results_of({"a": [1.0] * 10, "b": [2.0] * 10}, step_days=10)
     start, stop = (datetime(2024, 2, day, tzinfo=UTC) for day in (1, 5))
     figure = attrs.evolve(results, gaps=(Gap(start, stop, ("id0",)),)).plot(assets=["a", "b"])
-    assert ([4, 6], [10]) == (runs(figure, 0), runs(figure, 1))
+    assert ([4, 6], [10]) == (run_lengths(figure, 0), run_lengths(figure, 1))
     [span] = figure.axes[0].patches
     box = span.get_extents().transformed(figure.axes[0].transData.inverted())
-    assert [start.date(), stop.date()] == [num2date(x).date() for x in (box.x0, box.x1)]
-    assert "could not be had" in words(figure)
+    assert [num2date(x).date() for x in (box.x0, box.x1)] == [start.date(), stop.date()]
+    assert "unavailable" in texts(figure)
 
 
-def test_a_value_alone_is_seen() -> None:
-    """Between two breaks there is no line: it has a mark."""
+def test_isolated_value_has_a_mark() -> None:
+    """Between two breaks no line would show it."""
     figure = results_of({"a": {**dict.fromkeys(range(100), 1.0), 50: None, 52: None}}).plot()
     [line] = figure.axes[0].lines
-    assert [51] == line.get_markevery()
+    assert line.get_markevery() == [51]
     assert line.get_marker() not in {"", "None"}
 
 
@@ -244,27 +247,27 @@ def test_a_value_alone_is_seen() -> None:
         ("", ""),
     ],
 )
-def test_the_unit_is_what_the_end_of_the_name_says(metric: str, axis: str) -> None:
-    """And nothing where it says nothing, or two things."""
-    assert axis == label(metric)
+def test_unit_is_derived_from_the_metric_name(metric: str, axis: str) -> None:
+    """Unknown and ambiguous endings give no unit."""
+    assert axis == axis_label(metric)
 
 
-def test_the_axes_say_what_they_are() -> None:
-    """The metric with its unit, dates that are readable, and where the unit is from."""
+def test_axes_are_labelled() -> None:
+    """With metric, unit and legible dates; a note says where the unit comes from."""
     figure = generated(assets=2, dates=60).plot(metric="stored_volume_bbl")
     [axes] = figure.axes
-    assert "stored volume [bbl]" == axes.get_ylabel()
+    assert axes.get_ylabel() == "stored volume [bbl]"
     dates = [tick.get_text() for tick in axes.get_xticklabels()]
     assert "2025" in dates
     assert 4 <= len(dates) <= 10
     assert any("," in tick.get_text() for tick in axes.get_yticklabels())
-    assert "read off the metric's name, stored_volume_bbl" in words(figure)
+    assert "Unit derived from the metric name, stored_volume_bbl" in texts(figure)
 
 
 @pytest.mark.parametrize("count", [1, 6, 7])
 @pytest.mark.parametrize("size", [(4, 3), (10, 5.2)])
-def test_nothing_lies_over_the_data(count: int, size: tuple[float, float]) -> None:
-    """Neither legend nor words reach into the axes, nor out of the picture."""
+def test_nothing_covers_the_data(count: int, size: tuple[float, float]) -> None:
+    """Legend and texts stay outside of the axes and inside the picture."""
     names: dict[str, Any] = {
         f"An asset with a long name, at a terminal with one, {n}": [1.0, 2.0] for n in range(count)
     }
@@ -283,20 +286,20 @@ def test_nothing_lies_over_the_data(count: int, size: tuple[float, float]) -> No
 
 
 @pytest.mark.parametrize("values", [[5.0], [0.0, 0.0], [1e290, -1e290], [1e-12, 2e-12], [None]])
-@pytest.mark.parametrize("place", [True, False])
-def test_any_number_is_drawn(tmp_path: Path, values: list[float | None], place: bool) -> None:
-    """One date, no spread, huge, tiny, none."""
-    results_of({"a": values, "b": [1.0]}).plot(tmp_path / "a.png", map=place)
+@pytest.mark.parametrize("as_map", [True, False])
+def test_any_number_is_drawn(tmp_path: Path, values: list[float | None], as_map: bool) -> None:
+    """One date, equal values, huge, tiny, none."""
+    results_of({"a": values, "b": [1.0]}).plot(tmp_path / "a.png", map=as_map)
 
 
-def test_a_number_too_large_is_refused() -> None:
-    """What matplotlib would drown in warnings."""
+def test_values_beyond_1e300_are_refused() -> None:
+    """Because matplotlib would overflow."""
     with pytest.raises(UsageError, match="values beyond 1e\\+300"):
         results_of({"a": [1.7e308, -1.7e308]}).plot()
 
 
 def simulated(colour: str, vision: list[list[float]]) -> FLOATS:
-    """A colour as L*a*b*, seen with a vision of Machado, Oliveira and Fernandes (2009), severity 1."""
+    """A colour in L*a*b* as seen with a colour vision deficiency (Machado, Oliveira and Fernandes 2009, severity 1)."""
     rgb = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
     linear = np.array(vision) @ np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -316,13 +319,13 @@ VISIONS: dict[str, list[list[float]]] = {
 @pytest.mark.parametrize("vision", VISIONS)
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_colours_are_told_apart_with_any_colour_vision(theme: Theme, vision: str) -> None:
-    """Lines from each other, and from the paper: 2.3 is the least difference that is seen; it is nine times that."""
-    seen = [simulated(colour, VISIONS[vision]) for colour in (*theme.lines, theme.paper)]
-    assert min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(seen, 2)) > 20
+    """Lines and background differ by 20, nine times the smallest visible difference of 2.3."""
+    colours = [simulated(colour, VISIONS[vision]) for colour in (*theme.lines, theme.paper)]
+    assert min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(colours, 2)) > 20
 
 
-def test_no_two_colours_of_a_theme_are_the_same() -> None:
-    """A page replaces them by name."""
+def test_colours_of_a_theme_are_distinct() -> None:
+    """A page replaces them by role."""
     for theme in (LIGHT, DARK):
         assert len(theme.by_role()) == len(set(theme.by_role().values()))
 
@@ -330,28 +333,28 @@ def test_no_two_colours_of_a_theme_are_the_same() -> None:
 # Maps.
 
 
-def test_a_map_has_every_asset_at_its_centroid() -> None:
-    """Coloured by its latest value; one without a value is hollow, one without a centroid is counted."""
-    places: Any = [(-96.7, 35.9), (56.4, 25.2), (4.1, 52.0), None]
-    results = results_of({"a": [1.0, 9.0], "b": [2.0], "c": [None], "d": [1.0]}, places=places)
+def test_map_shows_each_asset_at_its_centroid() -> None:
+    """Coloured by value, hollow without a value; a note counts the assets without a centroid."""
+    centroids = [(-96.7, 35.9), (56.4, 25.2), (4.1, 52.0), None]
+    results = results_of({"a": [1.0, 9.0], "b": [2.0], "c": [None], "d": [1.0]}, centroids=centroids)
     figure = results.plot(map=True)
     hollow, full = figure.axes[0].collections
-    assert [[4.1, 52.0]] == np.asarray(hollow.get_offsets()).round(1).tolist()
-    assert {(-96.7, 35.9), (56.4, 25.2)} == {tuple(at) for at in np.asarray(full.get_offsets()).round(1).tolist()}
-    assert "1 of 4 assets have no centroid" in words(figure)
-    assert "no value" in words(figure)
-    assert (2.0, 9.0) == tuple(figure.axes[1].get_ylim())
-    assert (2.0, 5.0) == tuple(results.plot(map=True, statistic="mean").axes[1].get_ylim())
+    assert np.asarray(hollow.get_offsets()).round(1).tolist() == [[4.1, 52.0]]
+    assert {tuple(at) for at in np.asarray(full.get_offsets()).round(1).tolist()} == {(-96.7, 35.9), (56.4, 25.2)}
+    assert "1 of 4 assets have no centroid" in texts(figure)
+    assert "no value" in texts(figure)
+    assert tuple(figure.axes[1].get_ylim()) == (2.0, 9.0)
+    assert tuple(results.plot(map=True, statistic="mean").axes[1].get_ylim()) == (2.0, 5.0)
 
 
-def test_a_map_without_centroids_is_refused() -> None:
-    """There is no place for anything."""
+def test_map_without_centroids_is_refused() -> None:
+    """It would be empty."""
     with pytest.raises(UsageError, match="No asset has a centroid"):
-        results_of({"a": [1.0]}, places=[None]).plot(map=True)  # type: ignore[list-item]
+        results_of({"a": [1.0]}, centroids=[None]).plot(map=True)
 
 
 @pytest.mark.parametrize(
-    "places",
+    "centroids",
     [
         [(4.1, 52.0)],
         [(178.0, -17.0), (-178.0, -18.0)],
@@ -362,10 +365,10 @@ def test_a_map_without_centroids_is_refused() -> None:
         [(540.0, 10.0)],
     ],
 )
-def test_the_extent_holds_all_assets_with_room_around(places: list[tuple[float, float]]) -> None:
-    """Across the antimeridian too, and never the wrong way around the world."""
-    x, y = np.array(places).T
-    west, south, east, north = extent_of(x, y, shape=1.5)
+def test_map_extent_contains_all_assets(centroids: list[tuple[float, float]]) -> None:
+    """Also across the antimeridian, and never the long way around the world."""
+    x, y = np.array(centroids).T
+    west, south, east, north = map_extent(x, y, aspect=1.5)
     assert all(0 <= (one - west) % 360 <= east - west for one in x)
     assert south <= y.min() <= y.max() <= north
     assert 12 <= north - south <= 180
@@ -376,12 +379,12 @@ def test_the_extent_holds_all_assets_with_room_around(places: list[tuple[float, 
 
 @pytest.mark.parametrize("pole", [1, -1])
 def test_assets_around_a_pole_are_drawn_around_it(pole: int) -> None:
-    """In a circle, each in its direction, instead of along the edge of a map."""
+    """In a polar projection, instead of along the edge of a map."""
     figure = results_of(
-        {"a": [1.0], "b": [2.0], "c": [3.0]}, places=[(0.0, 75.0 * pole), (90.0, 75.0 * pole), (180.0, 75.0 * pole)]
+        {"a": [1.0], "b": [2.0], "c": [3.0]}, centroids=[(0.0, 75.0 * pole), (90.0, 75.0 * pole), (180.0, 75.0 * pole)]
     ).plot(map=True)
     at = np.asarray(figure.axes[0].collections[-1].get_offsets()).round(6)
-    assert {(0.0, -15.0 * pole), (15.0, 0.0), (0.0, 15.0 * pole)} == {(x + 0.0, y + 0.0) for x, y in at.tolist()}
+    assert {(x + 0.0, y + 0.0) for x, y in at.tolist()} == {(0.0, -15.0 * pole), (15.0, 0.0), (0.0, 15.0 * pole)}
 
 
 @pytest.mark.parametrize(
@@ -398,46 +401,41 @@ def test_assets_around_a_pole_are_drawn_around_it(pole: int) -> None:
         (175.0, -55.0, False),
     ],
 )
-def test_the_coast_is_where_it_is(x: float, y: float, is_land: bool) -> None:
-    """Land is land, with its lakes, on either side of the antimeridian and around the South Pole."""
-    outline = land.within((x - 20, max(y - 15, -90), x + 20, min(y + 15, 90)), 0.02)
-    inside = outline is not None and sum(part.contains_point((x, y)) for part in _parts(outline))
-    assert is_land == bool(inside and inside % 2)
+def test_coast_separates_land_from_sea(x: float, y: float, is_land: bool) -> None:
+    """Also on both sides of the antimeridian, around the South Pole, and for lakes that are seas."""
+    outline = coastline.land_within((x - 20, max(y - 15, -90), x + 20, min(y + 15, 90)), 0.02)
+    polygons = [Outline(polygon) for polygon in outline.to_polygons()] if outline else []
+    assert is_land == bool(sum(polygon.contains_point((x, y)) for polygon in polygons) % 2)
 
 
-def _parts(outline: Any) -> list[Any]:
-    path = type(outline)
-    return [path(polygon) for polygon in outline.to_polygons()]
-
-
-def test_the_coast_is_small() -> None:
-    """It ships with the package."""
-    assert (Path(land.__file__).parent / "coastline.npz").stat().st_size < 100_000
+def test_coastline_file_is_small() -> None:
+    """Below 100 kB, because it ships with the package."""
+    assert (Path(coastline.__file__).parent / "coastline.npz").stat().st_size < 100_000
 
 
 # Files.
 
 
 @pytest.mark.parametrize(
-    ("ending", "begins"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("html", b"<!doctype html>")]
+    ("suffix", "magic"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("html", b"<!doctype html>")]
 )
-@pytest.mark.parametrize("place", [True, False])
-def test_a_file_is_what_its_ending_says(tmp_path: Path, ending: str, begins: bytes, place: bool) -> None:
-    """In a directory that is made, whole, and the same bytes for the same data."""
+@pytest.mark.parametrize("as_map", [True, False])
+def test_suffix_selects_the_format(tmp_path: Path, suffix: str, magic: bytes, as_map: bool) -> None:
+    """The directory is created, no temporary file stays, and the same data give the same bytes."""
     results = generated(assets=8, dates=20)
-    paths = [tmp_path / "new" / f"{name}.{ending}" for name in "ab"]
+    paths = [tmp_path / "new" / f"{name}.{suffix}" for name in "ab"]
     for path in paths:
-        results.plot(path, map=place)
+        results.plot(path, map=as_map)
     first, second = (path.read_bytes() for path in paths)
-    assert first.startswith(begins)
+    assert first.startswith(magic)
     assert first == second
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
-    if ending == "svg":
-        assert "{http://www.w3.org/2000/svg}svg" == ET.fromstring(first).tag  # noqa: S314 - our own
+    if suffix == "svg":
+        assert ET.fromstring(first).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - our own
 
 
-def test_a_file_that_can_not_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
-    """With the path, and what to do."""
+def test_unwritable_file_is_an_export_error(tmp_path: Path) -> None:
+    """With its path; a directory is a UsageError."""
     (tmp_path / "file").touch()
     with pytest.raises(ExportError, match=r"a\.png could not be written") as caught:
         results_of({"a": [1.0]}).plot(tmp_path / "file" / "a.png")
@@ -448,7 +446,7 @@ def test_a_file_that_can_not_be_written_is_an_error_of_ours(tmp_path: Path) -> N
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page."""
+    """The tags and scripts of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -464,58 +462,58 @@ class Page(HTMLParser):
             self.scripts.append(data)
 
 
-@pytest.mark.parametrize("place", [True, False])
-def test_a_page_loads_nothing(tmp_path: Path, place: bool) -> None:
-    """No address is fetched, and its policy forbids it."""
-    generated(assets=3, dates=5).plot(tmp_path / "a.html", map=place)
+@pytest.mark.parametrize("as_map", [True, False])
+def test_page_is_self_contained(tmp_path: Path, as_map: bool) -> None:
+    """It refers to no address, and its content security policy forbids any."""
+    generated(assets=3, dates=5).plot(tmp_path / "a.html", map=as_map)
     text = (tmp_path / "a.html").read_text("utf-8")
     page = Page(text)
-    for _, given in page.tags:
+    for _, attributes in page.tags:
         for name in ("src", "href", "xlink:href", "data", "action"):
-            assert (given.get(name) or "#").startswith(("#", "data:")), given
+            assert (attributes.get(name) or "#").startswith(("#", "data:")), attributes
     assert not re.search(r"(?:url\(|@import|src=|fetch|import)\s*[\"']?\s*(?:https?:)?//", text)
     assert "default-src 'none'" in str(page.tags)
-    # Names of XML, which nobody loads, are all the addresses there are.
+    # XML namespaces are never loaded.
     assert {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"} >= set(re.findall(r"https?://[^\"' ]+", text))
 
 
-@pytest.mark.parametrize("place", [True, False])
-def test_a_page_knows_each_value(tmp_path: Path, place: bool) -> None:
-    """Asset, date and value, each at its point inside the axes; the unit beside them."""
-    results_of({"a": [1.0, 2.5], "b": [3.0, None]}).plot(tmp_path / "a.html", map=place)
+@pytest.mark.parametrize("as_map", [True, False])
+def test_page_holds_each_value(tmp_path: Path, as_map: bool) -> None:
+    """With asset, date and unit, at a point inside the axes."""
+    results_of({"a": [1.0, 2.5], "b": [3.0, None]}).plot(tmp_path / "a.html", map=as_map)
     data = json.loads(Page((tmp_path / "a.html").read_text("utf-8")).scripts[0])
     first = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
     expected = {"a": [(first, 1.0), (first + 86_400_000, 2.5)], "b": [(first, 3.0)]}
-    assert (expected if not place else {name: said[-1:] for name, said in expected.items()}) == {
-        line["name"]: list(zip(line["when"], line["value"], strict=True)) for line in data["lines"]
+    assert (expected if not as_map else {name: values[-1:] for name, values in expected.items()}) == {
+        line["name"]: list(zip(line["dates"], line["values"], strict=True)) for line in data["lines"]
     }
-    assert "t/h" == data["unit"]
-    assert 2 == len(data["pictures"])  # the other for narrow screens
+    assert data["unit"] == "t/h"
+    assert len(data["pictures"]) == 2  # the second is for narrow screens
     for picture in data["pictures"]:
         left, top, right, bottom = picture["axes"][0]
-        for line, at in zip(data["lines"], picture["places"], strict=True):
-            assert len(line["value"]) == len(at["x"])
-            assert all(left <= x <= right and top <= y <= bottom for x, y in zip(at["x"], at["y"], strict=True))
+        for line, points in zip(data["lines"], picture["points"], strict=True):
+            assert len(line["values"]) == len(points["x"])
+            assert all(left <= x <= right and top <= y <= bottom for x, y in zip(points["x"], points["y"], strict=True))
 
 
-@pytest.mark.parametrize("place", [True, False])
-def test_a_name_is_never_markup(tmp_path: Path, place: bool) -> None:
-    """In a page: no script but our own two, no picture, no handler."""
+@pytest.mark.parametrize("as_map", [True, False])
+def test_names_are_never_markup(tmp_path: Path, as_map: bool) -> None:
+    """A page has our two scripts and no others, no image, and no event handler."""
     results = results_of({EVIL: [1.0, 2.0], "$x_": [2.0], "a{{DATA}}": [2.0]}, metric=EVIL)
-    results.plot(tmp_path / "a.html", map=place, title=EVIL)
+    results.plot(tmp_path / "a.html", map=as_map, title=EVIL)
     page = Page((tmp_path / "a.html").read_text("utf-8"))
-    assert 2 == len([tag for tag, _ in page.tags if tag == "script"])
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 2
     assert not [tag for tag, _ in page.tags if tag == "img"]
-    assert not [given for _, given in page.tags if any(name.startswith("on") for name in given)]
-    assert {EVIL, "$x_", "a{{DATA}}"} == {line["name"] for line in json.loads(page.scripts[0])["lines"]}
-    results.plot(tmp_path / "a.svg", map=place, title=EVIL)
+    assert not [attributes for _, attributes in page.tags if any(name.startswith("on") for name in attributes)]
+    assert {line["name"] for line in json.loads(page.scripts[0])["lines"]} == {EVIL, "$x_", "a{{DATA}}"}
+    results.plot(tmp_path / "a.svg", map=as_map, title=EVIL)
     tree = ET.fromstring((tmp_path / "a.svg").read_bytes())  # noqa: S314 - our own
     assert not [one for one in tree.iter() if one.tag.endswith(("script", "}img"))]
 
 
 @pytest.mark.parametrize(("theme", "schemes"), [("auto", ["light", "dark"]), ("light", ["light"]), ("dark", ["dark"])])
-def test_a_page_is_light_or_dark(tmp_path: Path, theme: Any, schemes: list[str]) -> None:
-    """As its reader's system is, unless asked; its colours stand under their names alone."""
+def test_page_follows_the_theme(tmp_path: Path, theme: Any, schemes: list[str]) -> None:
+    """Or the reader's system; the SVG refers to colours by role only."""
     results_of({"a": [1.0, 2.0]}).plot(tmp_path / "a.html", theme=theme)
     text = (tmp_path / "a.html").read_text("utf-8")
     assert schemes == re.findall(r"color-scheme:(\w+);", text)
@@ -525,15 +523,15 @@ def test_a_page_is_light_or_dark(tmp_path: Path, theme: Any, schemes: list[str])
     assert "var(--line0)" in svg
 
 
-def test_letters_that_no_font_has_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Once, and where the picture has boxes: SVG and HTML take the fonts of their reader."""
+def test_missing_glyphs_are_logged_once_for_png(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Only for PNG, because SVG and HTML use the fonts of their reader."""
     results = results_of({"\U00013080": [1.0], "b": [1.0]})  # a hieroglyph
     with caplog.at_level(logging.WARNING):
         results.plot(tmp_path / "a.svg")
         assert not caplog.messages
         results.plot(tmp_path / "a.png")
     assert "1 of the letters" in caplog.messages[0]
-    assert 1 == len(caplog.messages)
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize(
@@ -546,66 +544,66 @@ def test_letters_that_no_font_has_are_told(tmp_path: Path, caplog: pytest.LogCap
         ("東京湾", "東京湾"),
     ],
 )
-def test_a_name_is_one_line_that_steers_nothing(name: str, shown: str) -> None:
-    """What turns a terminal or the direction of writing is left out."""
-    assert shown == clean(name)
+def test_names_lose_control_characters(name: str, shown: str) -> None:
+    """Including those that change the direction of writing."""
+    assert shown == single_line(name)
     assert "\x1b[31" not in terminal_chart(results_of({name or "-": [1.0, 2.0]}), colour=False)
 
 
-def test_a_long_name_is_cut_in_the_middle() -> None:
-    """Its end is often what tells it from others."""
-    assert "Tank of th…ber 12" == short("Tank of the terminal, number 12", 17)
-    assert 17 == len(short("x" * 80, 17))
+def test_long_name_is_truncated_in_its_middle() -> None:
+    """Because names often differ at the end."""
+    assert shorten("Tank of the terminal, number 12", 17) == "Tank of th…ber 12"
+    assert len(shorten("x" * 80, 17)) == 17
 
 
 # Without a file.
 
 
-def test_a_notebook_shows_the_figure() -> None:
-    """By itself, also where pyplot was never imported."""
+def test_notebook_shows_the_figure() -> None:
+    """Even if pyplot was never imported."""
     figure = results_of({"a": [1.0, 2.0]}).plot()
-    assert isinstance(figure, Picture)
+    assert isinstance(figure, NotebookFigure)
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-def test_the_users_own_settings_of_matplotlib_stay(tmp_path: Path) -> None:
-    """And change nothing of ours."""
+def test_matplotlib_settings_of_the_user_stay_and_have_no_effect(tmp_path: Path) -> None:
+    """The same data give the same picture."""
     import matplotlib as mpl
 
     results = results_of({"a": [1.0, 2.0]})
     results.plot(tmp_path / "a.svg")
     with mpl.rc_context({"font.size": 40, "axes.facecolor": "red"}):
         results.plot(tmp_path / "b.svg")
-        assert 40 == mpl.rcParams["font.size"]
+        assert mpl.rcParams["font.size"] == 40
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 @pytest.mark.parametrize("colour", [True, False])
 @pytest.mark.parametrize(("width", "height"), [(40, 12), (80, 20), (140, 40)])
 def test_a_chart_fits_the_terminal(width: int, height: int, colour: bool) -> None:
-    """With its metric on top and its assets below; without colour there is no escape sequence."""
+    """With the metric above and the assets below; without colour it has no escape sequences."""
     text = terminal_chart(generated(assets=9, dates=40), width=width, height=height, colour=colour)
     plain = re.sub(r"\x1b\[[\d;]*m", "", text).split("\n")
     assert max(map(len, plain)) <= width
     assert len(plain) <= max(height, 12)
     assert plain[0].startswith("Fill level [%]; 6 of 9 assets"[: width - 15])
     assert colour == ("\x1b" in text)
-    assert 6 == sum("Tank" in line for line in plain)
+    assert sum("Tank" in line for line in plain) == 6
 
 
-def test_a_chart_in_a_terminal_has_gaps() -> None:
-    """No line over what is missing."""
-    whole, broken = (
+def test_terminal_chart_breaks_lines_at_gaps() -> None:
+    """No line is drawn across missing dates."""
+    complete, broken = (
         terminal_chart(results_of({"a": dict.fromkeys(days, 1.0)}), colour=False)
         for days in (range(100), [*range(40), *range(60, 100)])
     )
-    most = max(whole.split("\n"), key=lambda line: line.count("•"))
+    most = max(complete.split("\n"), key=lambda line: line.count("•"))
     least = max(broken.split("\n"), key=lambda line: line.count("•"))
     assert most.count("•") * 0.9 > least.count("•") > most.count("•") * 0.7
 
 
-def test_a_terminal_has_room_for_six() -> None:
-    """More can't be told apart."""
+def test_terminal_chart_has_room_for_six_assets() -> None:
+    """More lines can't be told apart."""
     with pytest.raises(UsageError, match=r"7 assets are too many for a terminal"):
         terminal_chart(generated(assets=7), assets="all")
 
@@ -613,51 +611,9 @@ def test_a_terminal_has_room_for_six() -> None:
 @pytest.mark.parametrize(
     ("missing", "draw"), [("matplotlib", plot), ("matplotlib", terminal_chart), ("plotext", terminal_chart)]
 )
-def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch, missing: str, draw: Any) -> None:
-    """Instead of somebody else's ImportError."""
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str, draw: Any) -> None:
+    """The error says what to install."""
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtraError, match=re.escape('pip install "kayrros-ext[plots]"')) as caught:
         draw(results_of({"a": [1.0]}))
-    assert "plots" == caught.value.extra
-
-
-# Views in notebooks.
-
-
-def test_results_have_a_view() -> None:
-    """How much, each metric with range and dates, the first rows, and what is missing."""
-    results = generated(assets=3, dates=4)
-    start = datetime(2024, 2, 1, tzinfo=UTC)
-    view = attrs.evolve(results, gaps=(Gap(start, start),))._repr_html_()
-    for part in ("24 rows", "3 assets", "fill_level_pct", "stored_volume_bbl", "2024-01-02", "Tank 000000, Cushing"):
-        assert part in view
-    assert "Could not be had" in view
-    assert "The first 5 of 24 rows" in view
-    assert "0 rows" in Results.from_json(b"{}")._repr_html_()
-
-
-def test_a_view_holds_no_markup_of_others() -> None:
-    """Names of assets and metrics, and texts of metadata."""
-    platform = Platform()
-    dataset = platform.generate(name=EVIL)
-    with platform.connect() as kayrros:
-        metadata = notebook.metadata_html(kayrros.metadata(dataset.id))
-    for view in (results_of({EVIL: [1.0]}, metric=EVIL)._repr_html_(), metadata):
-        assert not {"script", "img"} & {tag for tag, _ in Page(view).tags}
-        assert "&lt;script&gt;" in view
-
-
-def test_metadata_have_a_view_once_they_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """IPython shows them by ours, from the first call on; the generated class is left as it is."""
-    from IPython.core.formatters import DisplayFormatter
-
-    platform = Platform()
-    dataset = platform.generate()
-    shell = SimpleNamespace(display_formatter=DisplayFormatter())
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    with platform.connect() as kayrros:
-        metadata = kayrros.metadata(dataset.id)
-    shown, _ = shell.display_formatter.format(metadata)
-    assert "Crude oil storage" in shown["text/html"]
-    assert re.search(r"start_date</td><td[^>]*>2024-01-02<", shown["text/html"])
-    assert not hasattr(type(metadata), "_repr_html_")
+    assert caught.value.extra == "plots"

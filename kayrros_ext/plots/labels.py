@@ -1,0 +1,84 @@
+"""Text on pictures: metric names with their units, and names made safe to show."""
+
+from kayrros_ext.errors import UsageError
+
+# The API gives no units, so they are read off the end of a metric's name. Ambiguous endings are left out
+# (`_m` is metres, minutes or months; `_mt` megatonnes or tonnes).
+UNITS = {
+    "bbl": "bbl",
+    "kbbl": "kbbl",
+    "mbbl": "Mbbl",
+    "pct": "%",
+    "percent": "%",
+    "ppb": "ppb",
+    "ppm": "ppm",
+    "m2": "m²",
+    "km2": "km²",
+    "ha": "ha",
+    "m3": "m³",
+    "mcm": "mcm",
+    "bcm": "bcm",
+    "km": "km",
+    "kg": "kg",
+    "t": "t",
+    "tonnes": "t",
+    "kt": "kt",
+    "w": "W",
+    "kw": "kW",
+    "mw": "MW",
+    "gw": "GW",
+    "kwh": "kWh",
+    "mwh": "MWh",
+    "gwh": "GWh",
+    "k": "K",
+    "usd": "USD",
+    "eur": "EUR",
+    "days": "days",
+    "hours": "h",
+}
+PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
+RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
+MAX_NAME_LENGTH = 44
+
+
+def split_unit(metric: str) -> tuple[str, str | None]:
+    """Split a metric into a readable name and its unit: stored_volume_bbl gives "stored volume" and "bbl"."""
+    *head, last = single_line(metric).split("_")
+    if head and last.lower() in RATES:
+        return " ".join(head), RATES[last.lower()]
+    if head and last.lower() in UNITS:
+        return " ".join(head), UNITS[last.lower()]
+    *name, numerator = (head[:-1] if head and head[-1].lower() == "per" else head) or [""]
+    if name and last.lower() in PER and numerator.lower() in UNITS:
+        return " ".join(name), f"{UNITS[numerator.lower()]}/{PER[last.lower()]}"
+    return " ".join([*head, last]), None
+
+
+def axis_label(metric: str, max_length: int | None = None) -> str:
+    """Return the label of an axis, such as "stored volume [bbl]". A long name is shortened, its unit is kept."""
+    name, unit = split_unit(metric)
+    suffix = f" [{unit}]" if unit else ""
+    return f"{name if max_length is None else shorten(name, max(max_length - len(suffix), 8))}{suffix}"
+
+
+def single_line(text: str) -> str:
+    """Return text in one line, without characters that control a terminal or are invalid in XML."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def shorten(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Truncate a name in its middle, because names often differ at the end."""
+    if len(name) <= max_length:
+        return name
+    head = (max_length - 1) * 2 // 3
+    return f"{name[:head].rstrip()}…{name[len(name) - (max_length - 1 - head) :].lstrip()}"
+
+
+def list_names(names: list[str], limit: int = 20) -> str:
+    """Return the first names of a list, quoted, for an error message."""
+    return (", ".join(repr(single_line(name)) for name in names[:limit]) or "none") + ", …" * (len(names) > limit)
+
+
+def invalid_choice(argument: str, value: object, choices: list[str]) -> UsageError:
+    """Return the error for a value that is not one of the choices."""
+    return UsageError(f"{argument} is {value!r}.", hint=f"Use one of {', '.join(map(repr, choices))}.")
