@@ -1,37 +1,37 @@
-"""The command `kayrros`, an add-on: the extra `cli` brings what it stands on. docs/cli.md says what it does."""
+"""The command `kayrros`. The extra `cli` installs what it needs; docs/cli.md describes it."""
 
 import signal
 import sys
 
-# What the extra brings, by the name it is imported by.
-_NEEDED = {"typer", "rich"}
+# Packages of the extra, by import name.
+_REQUIRED = {"typer", "rich"}
 
 
 def main() -> int:
-    """Run the command on the arguments of the process; its exit code."""
-    _clean_up_when_told_to_end()
+    """Run the command with the arguments of the process; return its exit code."""
+    _exit_on_termination()
     try:
-        import rich  # noqa: F401 - what needs it imports it later, and would fail then
+        import rich  # noqa: F401 - imported later where it is used; checked here to fail early
 
         from kayrros_ext.cli.app import run
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _NEEDED:
+        if (error.name or "").partition(".")[0] not in _REQUIRED:
             raise
         sys.stderr.write('The command kayrros needs an extra. Run: pip install "kayrros-ext[cli]"\n')
         return 1
-    except KeyboardInterrupt:  # while the modules are read, which takes a while on a cold disk
+    except KeyboardInterrupt:  # imports take a while on a cold disk
         sys.stderr.write("\nkayrros: interrupted\n")
         return 130
     return run(sys.argv[1:])
 
 
-def _clean_up_when_told_to_end() -> None:
-    """What `timeout`, a scheduler or a closed terminal sends would else leave half a file behind."""
+def _exit_on_termination() -> None:
+    """Turn SIGTERM and SIGHUP (`timeout`, a scheduler, a closed terminal) into SystemExit, so that clean-up runs."""
 
-    def end(number: int, _: object) -> None:
+    def terminate(number: int, _: object) -> None:
         sys.exit(128 + number)
 
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(number, end)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, terminate)

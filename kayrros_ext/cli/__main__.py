@@ -1,4 +1,4 @@
-"""`python -m kayrros_ext.cli`."""
+"""Support `python -m kayrros_ext.cli`."""
 
 import sys
 

@@ -1,22 +1,22 @@
-"""What goes to stdout: tables that fit the terminal, and JSON."""
+"""Data on stdout: tables that fit the terminal, and JSON."""
 
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
-# A column gets no narrower than this, whatever the terminal.
-_NARROWEST = 6
-_GAP = "  "
+_MIN_COLUMN_WIDTH = 6
+_SEPARATOR = "  "
 
 
 def write_json(value: object) -> None:
-    """A value as JSON, indented; what JSON does not know (ids, dates, paths) as text."""
+    """Write a value as indented JSON; ids, dates and paths become strings."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that stdout is; None where it is none."""
+    """Return the width of the terminal that stdout is, None where stdout is not a terminal."""
     if not sys.stdout.isatty():
         return None
     import shutil
@@ -24,78 +24,89 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def visible(value: object) -> str:
-    """A value as one line that a terminal can take: names are the server's, and may hold what steers a terminal."""
-    text = "" if value is None else str(value)
-    return text if text.isprintable() else " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def has_colour() -> bool:
+    """Return whether stdout is a terminal and its user allows colour (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def printable(value: object) -> str:
+    """Return a value as one line without control characters, because a server may send some in a name."""
+    from kayrros_ext.plots.labels import single_line
+
+    return "" if value is None else single_line(str(value))
+
+
+def from_epoch_ms(milliseconds: int) -> datetime:
+    """Return a datetime in UTC.
+
+    Raises:
+        OverflowError: the year is not between 1 and 9999.
+    """
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 class Table:
-    """Rows in columns. The first rows that are written say how wide each column is.
+    """Rows in columns whose widths follow from the first rows written.
 
     Args:
         columns: their names.
-        right: names of those whose values stand at the right.
-        whole: names of those that are not cut short as long as another can be.
-        spare: name of the one that is left out of a terminal that is too narrow for all, before another is cut short.
+        right: names of the right-aligned columns.
+        keep: names of the columns to truncate last in a narrow terminal.
+        drop: name of a column to omit, before others are truncated, if the terminal is too narrow.
     """
 
     def __init__(
-        self, *columns: str, right: Iterable[str] = (), whole: Iterable[str] = (), spare: str | None = None
+        self, *columns: str, right: Iterable[str] = (), keep: Iterable[str] = (), drop: str | None = None
     ) -> None:
-        self._columns, self._right, self._whole, self._spare = columns, set(right), set(whole), spare
-        self._width = terminal_width()
+        self._columns, self._right, self._keep, self._drop = columns, set(right), set(keep), drop
+        self._terminal_width = terminal_width()
         self._widths: list[int] = []
 
     def write(self, rows: Sequence[Sequence[object]]) -> None:
-        """Write rows, and before the first of them the head."""
-        cells = [[visible(value) for value in row] for row in rows]
+        """Write rows, the first time after a header."""
+        cells = [[printable(value) for value in row] for row in rows]
         if not self._widths:
             self._widths = self._fit(cells)
-            head = self._line(self._columns)
-            sys.stdout.write(f"\x1b[1m{head}\x1b[0m\n" if has_colour() else f"{head}\n")
+            header = self._line(self._columns)
+            sys.stdout.write(f"\x1b[1m{header}\x1b[0m\n" if has_colour() else f"{header}\n")
         sys.stdout.writelines(f"{self._line(row)}\n" for row in cells)
 
     def _fit(self, rows: list[list[str]]) -> list[int]:
+        """Return the width of each column; 0 for the one to omit."""
         from rich.cells import cell_len
 
         widths = [max(map(cell_len, column)) for column in zip(self._columns, *rows, strict=True)]
-        if self._width is None:
+        if self._terminal_width is None:
             return widths
-        room = self._width - len(_GAP) * (len(widths) - 1)
-        if self._spare and sum(widths) > room:
-            widths[self._columns.index(self._spare)] = 0
-            room += len(_GAP)
-        for names in ([name for name in self._columns if name not in self._whole], self._columns):
-            places = [self._columns.index(name) for name in names]
-            while sum(widths) > room and places:
-                widest = max(places, key=widths.__getitem__)
-                if widths[widest] <= _NARROWEST:
+        available = self._terminal_width - len(_SEPARATOR) * (len(widths) - 1)
+        if self._drop and sum(widths) > available:
+            widths[self._columns.index(self._drop)] = 0
+            available += len(_SEPARATOR)
+        for names in ([name for name in self._columns if name not in self._keep], self._columns):
+            indices = [self._columns.index(name) for name in names]
+            while sum(widths) > available and indices:
+                widest = max(indices, key=widths.__getitem__)
+                if widths[widest] <= _MIN_COLUMN_WIDTH:
                     break
                 widths[widest] -= 1
         return widths
 
     def _line(self, cells: Sequence[str]) -> str:
-        placed = [self._cell(*cell) for cell in zip(self._columns, cells, self._widths, strict=True) if cell[-1]]
-        return _GAP.join(placed).rstrip()
+        padded = [self._pad(*cell) for cell in zip(self._columns, cells, self._widths, strict=True) if cell[-1]]
+        return _SEPARATOR.join(padded).rstrip()
 
-    def _cell(self, column: str, text: str, width: int) -> str:
+    def _pad(self, column: str, text: str, width: int) -> str:
         from rich.cells import cell_len
 
-        missing = width - cell_len(text)
-        if missing < 0:
-            return text if self._width is None else _shortened(text, width)
-        return " " * missing + text if column in self._right else text + " " * missing
+        padding = width - cell_len(text)
+        if padding < 0:
+            return text if self._terminal_width is None else _truncate(text, width)
+        return " " * padding + text if column in self._right else text + " " * padding
 
 
-def _shortened(text: str, width: int) -> str:
-    """Its beginning and its end: ids, paths and names often differ in the latter."""
+def _truncate(text: str, width: int) -> str:
+    """Truncate in the middle, because ids, paths and names often differ at the end."""
     from rich.cells import set_cell_size
 
-    end = (width - 1) // 2
-    return f"{set_cell_size(text, width - 1 - end)}…{set_cell_size(text[::-1], end)[::-1]}"
-
-
-def has_colour() -> bool:
-    """Whether stdout is a terminal whose user has nothing against colour (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    tail = (width - 1) // 2
+    return f"{set_cell_size(text, width - 1 - tail)}…{set_cell_size(text[::-1], tail)[::-1]}"

@@ -1,4 +1,4 @@
-"""The reference of the command as Markdown, from its own help: `python -m kayrros_ext.cli.reference`."""
+"""The reference of the commands as Markdown, made of their help: `python -m kayrros_ext.cli.reference`."""
 
 import os
 import sys
@@ -9,12 +9,12 @@ import typer
 
 from kayrros_ext.cli.app import app
 
-# As wide as the help is on a page, whatever terminal it is made in.
+# Columns of the help texts on the page, whatever the terminal.
 _WIDTH = 100
 
 
 def reference() -> str:
-    """All commands, a section each, with their help as the command prints it."""
+    """Return a section for each command, with its help."""
     return "\n".join(_sections(typer.main.get_command(app)))
 
 
@@ -22,15 +22,15 @@ def _sections(root: Any) -> Iterator[str]:
     size = {"terminal_width": _WIDTH, "max_content_width": _WIDTH}
     yield "# kayrros\n"
     with root.make_context("kayrros", [], resilient_parsing=True, **size) as context:
-        yield _block(root.get_help(context))
+        yield _code_block(root.get_help(context))
         for name in root.list_commands(context):
             command = root.get_command(context, name)
             with command.make_context(name, [], parent=context, resilient_parsing=True, **size) as inner:
                 yield f"## kayrros {name}\n"
-                yield _block(command.get_help(inner))
+                yield _code_block(command.get_help(inner))
 
 
-def _block(text: str) -> str:
+def _code_block(text: str) -> str:
     return f"```text\n{text}\n```\n"
 
 

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, for whoever waits there."""
+"""Progress bars on stderr."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,27 +12,26 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def results_bar(*, shown: bool) -> Iterator["Callable[[Progress], None]"]:
-    """Rows, requests, and the time that is left; what to call with each Progress."""
+    """Show rows, requests and the remaining time; yield the callback for each Progress."""
     if not shown:
         yield lambda _: None
         return
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    with _bars(
-        BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn(compact=True)
-    ) as bars:
-        task = bars.add_task("results", total=None, said="waiting for the first answer")
+    columns = BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[counts]}"), TimeRemainingColumn(compact=True)
+    with _bars(*columns) as bars:
+        task = bars.add_task("results", total=None, counts="waiting for the first response")
 
         def show(progress: "Progress") -> None:
-            said = f"{progress.rows:,} rows, {progress.requests:,} request{'s' * (progress.requests != 1)}"
-            bars.update(task, total=1, completed=progress.fraction, said=said)
+            counts = f"{progress.rows:,} rows, {progress.requests:,} request{'s' * (progress.requests != 1)}"
+            bars.update(task, total=1, completed=progress.fraction, counts=counts)
 
         yield show
 
 
 @contextlib.contextmanager
 def download_bar(*, shown: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """Bytes, and the time that is left; what to call with the bytes that are there and those of the whole."""
+    """Show bytes and the remaining time; yield the callback for the bytes downloaded and their total."""
     if not shown:
         yield lambda _, __: None
         return

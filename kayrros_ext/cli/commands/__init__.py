@@ -1,0 +1,1 @@
+"""The commands: each parses its arguments, calls the package and writes what it returns."""

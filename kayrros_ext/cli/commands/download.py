@@ -1,0 +1,56 @@
+"""`kayrros download`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kayrros_ext.cli.commands.list import DATASET
+from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.name_cache import resolve
+from kayrros_ext.cli.output import write_json
+from kayrros_ext.cli.progress_bars import download_bar
+from kayrros_ext.errors import UsageError
+
+
+@command(
+    "kayrros download 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
+    "kayrros download 7d3c data/ --skip-existing",
+    "kayrros download 7d3c data/ --overwrite --json | jq -r .sha256",
+)
+def download(
+    context: Context,
+    dataset: Annotated[str, DATASET],
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Created if it does not exist.")] = Path(),
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Skip the download if the file already exists.")
+    ] = False,
+    sha256: Annotated[
+        str | None,
+        typer.Option(metavar="DIGEST", help="Fail unless the file has this SHA-256 digest.", show_default=False),
+    ] = None,
+) -> None:
+    """Download the file of a static dataset.
+
+    The API names the file, and its path is printed. The file appears only when complete and verified. Interrupted downloads
+    resume. Existing files are never overwritten unless you pass --overwrite.
+    """
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite can't be combined with --skip-existing.", hint="Give one of them.")
+    with context.connect() as kayrros, download_bar(shown=context.shows_progress) as progress:
+        file = kayrros.download(
+            resolve(context.account(), "datasets", dataset),
+            directory,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            sha256=sha256,
+            details=True,
+            progress=progress,
+        )
+    if context.json:
+        write_json({"path": file.path, "size": file.size, "sha256": file.sha256, "new": file.new})
+    else:
+        print(file.path)
+        context.info(f"{file.size:,} bytes, sha256 {file.sha256}{'' if file.new else ', existed already'}")

@@ -1,0 +1,112 @@
+"""`kayrros collections`, `kayrros datasets` and `kayrros metadata`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.name_cache import Kind, complete_collections, complete_datasets, resolve, save_names
+from kayrros_ext.cli.output import Table, from_epoch_ms, printable, terminal_width, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kayrros_ext.cli.accounts import Account
+    from kayrros_openapi.models import Collection, CollectionDataset
+
+# Width of the names of metadata fields, with the separator.
+_FIELD_WIDTH = 17
+
+DATASET = typer.Argument(
+    metavar="ID",
+    help="Id of a dataset. If `kayrros datasets` has listed it, its name or the beginning of its id or name is enough.",
+    autocompletion=complete_datasets,
+    show_default=False,
+)
+
+
+@command("kayrros collections", "kayrros collections --json | jq -r '.[].id'")
+def collections(context: Context) -> None:
+    """List the collections that the account can access."""
+    with context.connect() as kayrros:
+        listed = kayrros.collections()
+    _write_list(context, "collections", listed)
+
+
+@command('kayrros datasets "Oil storage"', "kayrros datasets 5f2d8c34 --json | jq -r '.[].name'")
+def datasets(
+    context: Context,
+    collection: Annotated[
+        str,
+        typer.Argument(
+            metavar="COLLECTION",
+            help="Id or name of a collection, or the beginning of either.",
+            autocompletion=complete_collections,
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """List the datasets of a collection. Afterwards, the other commands accept their names."""
+    with context.connect() as kayrros:
+        account = context.account()
+
+        def fetch() -> dict[str, str]:
+            return _save_names(account, "collections", kayrros.collections())
+
+        listed = kayrros.datasets(resolve(account, "collections", collection, fetch=fetch))
+    _write_list(context, "datasets", listed)
+
+
+@command("kayrros metadata 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4", "kayrros metadata 7d3c --json | jq .name")
+def metadata(context: Context, dataset: Annotated[str, DATASET]) -> None:
+    """Show the metadata of a dataset. Dates are in UTC; with --json, they are epoch milliseconds as in the API."""
+    with context.connect() as kayrros:
+        account = context.account()
+        fields = kayrros.metadata(resolve(account, "datasets", dataset)).to_dict()
+    if fields.get("id") and fields.get("name"):
+        save_names(account, "datasets", {str(fields["id"]): str(fields["name"])})
+    if context.json:
+        write_json(fields)
+        return
+    width = terminal_width()
+    rows = ((name, _format_date(value) if name.endswith("_date") else value) for name, value in fields.items())
+    Table("field", "value", keep=["field"]).write([line for row in rows for line in _wrap(*row, width)])
+
+
+def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
+    """Return the rows of a field: one for each line of its value in a terminal, none without a value."""
+    import textwrap
+
+    if value is None:
+        return []
+    text = printable(value)
+    lines = textwrap.wrap(text, max(width - _FIELD_WIDTH, _FIELD_WIDTH)) if width else [text]
+    return [(name if index == 0 else "", line) for index, line in enumerate(lines or [""])]
+
+
+def _write_list(context: Context, kind: Kind, listed: "Sequence[Collection | CollectionDataset]") -> None:
+    _save_names(context.account(), kind, listed)
+    rows: list[dict[str, Any]] = [item.to_dict() for item in listed]
+    if context.json:
+        write_json(rows)
+        return
+    Table("id", "name", keep=["id"]).write([(row.get("id"), row.get("name")) for row in rows])
+    context.info(f"{len(rows):,} {kind if len(rows) != 1 else kind[:-1]}")
+
+
+def _save_names(account: "Account", kind: Kind, listed: "Sequence[Collection | CollectionDataset]") -> dict[str, str]:
+    """Cache the names by id, of items that have both, and return them."""
+    rows: list[dict[str, Any]] = [item.to_dict() for item in listed]
+    names = {str(row["id"]): str(row["name"]) for row in rows if row.get("id") and row.get("name")}
+    save_names(account, kind, names)
+    return names
+
+
+def _format_date(value: object) -> object:
+    """Format epoch milliseconds as a date, with the time unless it is midnight; return other values as they are."""
+    if not isinstance(value, int):
+        return value
+    try:
+        return f"{from_epoch_ms(value):%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    except OverflowError:
+        return value

@@ -1,0 +1,224 @@
+"""`kayrros login`, `kayrros logout`, `kayrros whoami` and `kayrros config`."""
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.output import Table, write_json
+from kayrros_ext.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from kayrros_ext._secret import Secret
+    from kayrros_ext.cli.accounts import Account
+
+
+@command(
+    "kayrros login",
+    "kayrros login --email analyst@example.com --password-stdin < password.txt",
+    "kayrros login --profile staging --base-url https://data.example.com --auth-url https://auth.example.com",
+    prints_data=False,
+)
+def login(
+    context: Context,
+    *,
+    email: Annotated[
+        str | None,
+        typer.Option("--email", metavar="EMAIL", help="Account. [default: KAYRROS_EMAIL, the profile, or a prompt]"),
+    ] = None,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", metavar="URL", help="Data host to save in the profile.")
+    ] = None,
+    auth_url: Annotated[
+        str | None, typer.Option("--auth-url", metavar="URL", help="Login host to save in the profile.")
+    ] = None,
+) -> None:
+    """Log in, and save the login for later commands.
+
+    The password comes from a prompt without echo, KAYRROS_PASSWORD or stdin; it is never an argument. It is saved only in
+    the system's keyring (extra `keyring`). Without a keyring, only the token is saved: log in again when it expires. The
+    email and any hosts you pass are saved in the profile.
+    """
+    from kayrros_ext import Kayrros
+    from kayrros_ext._config.keyring import Keyring
+    from kayrros_ext.cli.accounts import find_account
+
+    account = find_account(context.profile, new=True)
+    email = email or account.email or _prompt_for_email()
+    _check_profile(account, email)
+    password = _read_password(from_stdin=password_stdin)
+    hosts = {"base_url": base_url or account.base_url, "auth_url": auth_url or account.auth_url}
+    with Kayrros(email=email, password=password, **hosts) as kayrros:  # type: ignore[arg-type]
+        identity = kayrros.login()
+    if Keyring().keep_account(email, password):
+        saved = "The password is saved in the keyring."
+    elif identity.token_cache == "off":  # noqa: S105 - no password  # nosec B105
+        saved = "Nothing was saved: tokens for localhost are cached only with KAYRROS_TOKEN_CACHE=on."
+    else:
+        saved = "The token is saved, but not the password, because there is no keyring. Log in again when it expires."
+    values = {"email": email, "base_url": base_url, "auth_url": auth_url}
+    _save_profile(context, account, {name: value for name, value in values.items() if value})
+    context.info(f"Logged in at {identity.auth_url} as {email}. {saved}")
+    if account.settings["token"].value:
+        context.info("KAYRROS_TOKEN is set and overrides this login: unset it.")
+
+
+@command("kayrros logout", "kayrros logout --profile staging", prints_data=False)
+def logout(context: Context) -> None:
+    """Delete the saved token, and the password in the keyring.
+
+    Credentials in the environment, the config file or netrc are yours, and stay.
+    """
+    from kayrros_ext._config.keyring import Keyring
+    from kayrros_ext.cli.accounts import kept_token
+
+    account = context.account()
+    if account.email is None:
+        context.info("Nobody is logged in: neither the environment nor the config file has an email.")
+        return
+    token, cache = kept_token(account), account.store()
+    if token and cache:
+        cache.discard(token)
+    had_password = Keyring().forget_account(account.email)
+    deleted = ["token"] * bool(token) + ["password"] * had_password
+    if deleted:
+        context.info(f"Deleted the {' and the '.join(deleted)} of {account.email}.")
+    else:
+        context.info("There was nothing to delete.")
+    if left := [setting.source for key in ("password", "token") if (setting := account.settings[key]).value]:
+        context.info(f"Still set: {', '.join(map(str, left))}.")
+
+
+@command("kayrros whoami", "kayrros whoami --json | jq -r .email")
+def whoami(context: Context) -> None:
+    """Show the account and the source of its credentials. Sends no request."""
+    with context.connect() as kayrros:
+        identity = kayrros.whoami()
+    account = context.account()
+    uses_saved_token = identity.source == "arguments"  # connect passes nothing else as an argument
+    fields = {
+        "email": identity.email or (account.email if uses_saved_token else None),
+        "source": "login" if uses_saved_token else identity.source,
+        "profile": identity.profile,
+        "base_url": identity.base_url,
+        "auth_url": identity.auth_url,
+        "has_token": identity.token_held,
+        "token_expires": identity.token_expires and identity.token_expires.isoformat(),
+    }
+    if context.json:
+        write_json(fields)
+        return
+    fields["has_token"] = "yes" if identity.token_held else "no"
+    Table("field", "value", keep=["field"]).write([row for row in fields.items() if row[1] is not None])
+
+
+@command("kayrros config", "kayrros config --profile staging --json")
+def config(context: Context) -> None:
+    """Show each setting and its source.
+
+    Secrets are masked. Sends no request.
+    """
+    account = context.account()
+    rows = [("profile", account.profile, "--profile" if context.profile else _variable_or_default("KAYRROS_PROFILE"))]
+    for key, (value, source) in account.settings.items():
+        if value:
+            rows.append((key, _mask_url(str(value)) if key.endswith("_url") else str(value), str(source)))
+    rows += [*_saved_credentials(account), *_places(account)]
+    if context.json:
+        write_json([{"setting": name, "value": value, "source": source} for name, value, source in rows])
+    else:
+        Table("setting", "value", "source", keep=["setting"]).write(rows)
+
+
+def _saved_credentials(account: "Account") -> list[tuple[str, str, str]]:
+    import httpx
+
+    from kayrros_ext._config.credentials import from_netrc
+    from kayrros_ext._config.keyring import Keyring
+    from kayrros_ext.cli.accounts import kept_token
+
+    rows = []
+    if account.email and (stored := Keyring().account(account.email)):
+        rows.append(("password", str(stored[1]), "keyring"))
+    if (entry := from_netrc(httpx.URL(account.auth_url).host)) and account.email in {None, entry[0]}:
+        rows.append(("password", str(entry[1]), f"netrc, of {entry[0]}"))
+    if token := kept_token(account):
+        rows.append(("token", str(token), "saved by a login"))
+    return rows
+
+
+def _places(account: "Account") -> list[tuple[str, str, str]]:
+    import httpx
+
+    from kayrros_ext._auth.token_cache import user_cache
+    from kayrros_ext._config.profiles import config_path
+    from kayrros_ext._config.settings import is_loopback
+
+    # The rule of Settings: tokens for this machine are cached only on request.
+    is_local = any(is_loopback(httpx.URL(url)) for url in (account.base_url, account.auth_url))
+    token_cache = os.environ.get("KAYRROS_TOKEN_CACHE") or ("off" if is_local else "on")
+    return [
+        ("config file", str(config_path() or ""), _variable_or_default("KAYRROS_CONFIG")),
+        ("cache", str(user_cache() or ""), _variable_or_default("KAYRROS_CACHE_DIR")),
+        ("token cache", token_cache, _variable_or_default("KAYRROS_TOKEN_CACHE")),
+    ]
+
+
+def _mask_url(url: str) -> str:
+    """Mask a password or query in a URL, which the other commands refuse."""
+    return re.sub(r"(?<=[?#]).+", "**********", re.sub(r"^(\w+://)?.*@", r"\1**********@", url))
+
+
+def _variable_or_default(variable: str) -> str:
+    return variable if os.environ.get(variable) else "default"
+
+
+def _prompt_for_email() -> str:
+    if not sys.stdin.isatty():
+        raise UsageError("There is no email.", hint="Give --email, or set KAYRROS_EMAIL.")
+    return str(typer.prompt("Email", err=True))
+
+
+def _read_password(*, from_stdin: bool) -> "Secret":
+    from kayrros_ext._secret import Secret
+
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif not (password := os.environ.get("KAYRROS_PASSWORD", "")):
+        if not sys.stdin.isatty():
+            raise UsageError("There is no password.", hint="Set KAYRROS_PASSWORD, or pipe it to --password-stdin.")
+        import getpass
+
+        password = getpass.getpass("Password: ", sys.stderr)
+    if not password:
+        raise UsageError("The password is empty.", hint="Give it again.")
+    return Secret(password)
+
+
+def _check_profile(account: "Account", email: str) -> None:
+    """Refuse a profile whose own password or token would take precedence over the login."""
+    own, settings = f"profile {account.profile}", account.settings
+    if settings["token"].source == own or (settings["password"].source == own and settings["email"].value != email):
+        raise UsageError(
+            f"The {own} has its own credentials, which would override this login.",
+            hint="Remove them, or choose another name with --profile.",
+        )
+
+
+def _save_profile(context: Context, account: "Account", values: dict[str, str]) -> None:
+    from kayrros_ext._config.profiles import config_path
+    from kayrros_ext.cli.exit_codes import format_error
+    from kayrros_ext.cli.profile_file import write_profile
+
+    path = config_path()
+    if path is None:
+        context.info("There is no directory for a config file. Set KAYRROS_EMAIL, or KAYRROS_CONFIG.")
+        return
+    try:
+        write_profile(path, account.profile, values)
+    except ConfigurationError as error:  # the login itself succeeded
+        context.info(format_error(error))

@@ -1,0 +1,142 @@
+"""`kayrros mock`: a fake platform on this machine, to try things out."""
+
+import contextlib
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.output import write_json
+from kayrros_ext.errors import UsageError
+
+if TYPE_CHECKING:
+    from kayrros_ext.testing import Fault, Platform
+
+_FAULTS = "html, cut, dropped, truncated, bad_gzip"
+
+
+@command(
+    "kayrros mock",
+    "kayrros mock --latency 0.5 --fault 503:0.1 --fault cut:0.05",
+    "kayrros mock --prism --port 4011",
+)
+def mock(
+    context: Context,
+    *,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 for any free one.")
+    ] = 4010,
+    prism: Annotated[
+        bool, typer.Option("--prism", help="Serve openapi.yaml with Prism instead; only in a checkout.")
+    ] = False,
+    latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Delay of each response.")] = 0,
+    max_rows: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Answer 504 to requests for more rows of results.", show_default=False),
+    ] = None,
+    token_lifetime: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Let tokens expire after this time.", show_default=False),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:SHARE]",
+            help=f"Inject a fault into all responses, or a share of them: a status, or {_FAULTS}.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Serve a fake Kayrros platform on this machine until Ctrl-C.
+
+    It has the datasets of the documentation. The command prints the variables to export in another terminal; with -v, it
+    logs each request.
+    """
+    if prism:
+        if latency or max_rows or token_lifetime or fault:
+            raise UsageError(
+                "--prism serves fixed examples, and can't be combined with --latency, --max-rows, --token-lifetime or "
+                "--fault.",
+                hint="Omit --prism, or the others.",
+            )
+        server = _serve_prism(port)
+    else:
+        server = _serve_fake(port, latency, max_rows, token_lifetime, fault or [])
+    stopped = threading.Event()
+    # SIGINT too, because a shell ignores it in background processes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with server as variables:
+        if context.json:
+            write_json(variables)
+        else:
+            print("\n".join(f"export {name}={value}" for name, value in variables.items()))
+        sys.stdout.flush()
+        context.info("Export these variables in another terminal. Ctrl-C stops the mock.")
+        stopped.wait()
+
+
+@contextlib.contextmanager
+def _serve_prism(port: int) -> Iterator[dict[str, str]]:
+    from kayrros_ext.testing import prism_mock
+
+    with prism_mock(port=port) as running:
+        yield running.settings
+
+
+@contextlib.contextmanager
+def _serve_fake(
+    port: int, latency: float, max_rows: int | None, token_lifetime: float | None, faults: list[str]
+) -> Iterator[dict[str, str]]:
+    import logging
+
+    from kayrros_ext.testing import Answer, Platform, Request
+
+    log = logging.getLogger("kayrros_ext.mock")
+
+    class _LoggingPlatform(Platform):
+        """Logs each request."""
+
+        def handle(self, request: Request) -> Answer:
+            response = super().handle(request)
+            log.info("%s %s %s %s", request.method, request.path, response.status, request.fault or "")
+            self.requests.clear()  # the list would grow for as long as the mock runs
+            return response
+
+    platform = _LoggingPlatform(latency_s=latency, max_rows=max_rows, token_lifetime_s=token_lifetime)
+    platform.add_examples()
+    for seed, text in enumerate(faults):
+        _add_fault(platform, text, seed)
+    with platform.serve(port=port) as url:
+        yield platform.environment(url)
+
+
+def _add_fault(platform: "Platform", text: str, seed: int) -> None:
+    name, _, share = text.partition(":")
+    try:
+        probability = float(share or 1)
+    except ValueError:
+        probability = -1
+    fault = _parse_fault(name)
+    if fault is None or not 0 <= probability <= 1:
+        raise UsageError(
+            f"--fault {text!r} is invalid.",
+            hint=f"Give a status from 300 to 599 or one of {_FAULTS}, and a share from 0 to 1: 503:0.1",
+        )
+    platform.fail_at_random(fault, probability=probability, seed=seed)
+
+
+def _parse_fault(name: str) -> "Fault | None":
+    from kayrros_ext.testing import Fault
+
+    if re.fullmatch(r"[345]\d\d", name):
+        return Fault.status(int(name))
+    if name == "html":
+        return Fault.html(502)
+    factories = {"cut": Fault.cut, "dropped": Fault.dropped, "truncated": Fault.truncated, "bad_gzip": Fault.bad_gzip}
+    return factories[name]() if name in factories else None

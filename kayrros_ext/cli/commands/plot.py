@@ -1,0 +1,96 @@
+"""`kayrros plot`."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kayrros_ext.cli.commands.list import DATASET
+from kayrros_ext.cli.commands.results import Assets, From, Gaps, OnGap, Tally, To
+from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.name_cache import resolve
+from kayrros_ext.cli.output import has_colour, terminal_width
+from kayrros_ext.cli.progress_bars import results_bar
+from kayrros_ext.errors import UsageError
+
+if TYPE_CHECKING:
+    from kayrros_ext import Results
+
+# Lines of a chart in a terminal. A higher one is no easier to read.
+_MAX_HEIGHT = 32
+
+
+@command(
+    "kayrros plot 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
+    "kayrros plot 7d3c --metric fill_level_pct -o chart.svg",
+    "kayrros plot 7d3c --map -o map.html",
+    prints_data=False,
+)
+def plot(
+    context: Context,
+    dataset: Annotated[str, DATASET],
+    *,
+    start: From = None,
+    stop: To = None,
+    asset: Assets = None,
+    all_assets: Annotated[
+        bool, typer.Option("--all", help="Draw all assets, not only the six largest; a small chart each beyond six.")
+    ] = False,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Metric to draw. [default: the first of the dataset]", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            *("--output", "-o"),
+            metavar="FILE",
+            help="Write a picture: .png, .svg or .html. [default: draw in the terminal]",
+            show_default=False,
+        ),
+    ] = None,
+    as_map: Annotated[bool, typer.Option("--map", help="Draw the assets at their centroids on a map.")] = False,
+    on_gap: Gaps = OnGap.RAISE,
+) -> None:
+    """Draw the results of a dataset, over time or on a map.
+
+    An existing file is replaced. This command needs the extra `plots`.
+    """
+    from kayrros_ext.plots import parse_target, require
+
+    if all_assets and asset:
+        raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
+    if as_map and not output:
+        raise UsageError("A map can't be drawn in the terminal.", hint="Add --output map.html, .png or .svg.")
+    if output:
+        parse_target(output)
+    require(*(["matplotlib"] if output else ["matplotlib", "plotext"]))  # before anything is sent
+    with context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
+        dataset_id = resolve(context.account(), "datasets", dataset)
+        received = kayrros.results(
+            dataset_id, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress
+        )
+    tally = Tally()
+    tally.add(received)
+    _draw(received, output, metric, "all" if all_assets else asset, as_map=as_map)
+    if output:
+        context.info(str(tally))
+    tally.exit_if_partial(context)
+
+
+def _draw(
+    received: "Results", output: Path | None, metric: str | None, assets: "str | list[str] | None", *, as_map: bool
+) -> None:
+    from kayrros_ext import plots
+
+    if output:
+        plots.plot(received, output, metric=metric, assets=assets, map=as_map)
+        print(output)
+        return
+    width = terminal_width()
+    height = min(shutil.get_terminal_size().lines - 2, _MAX_HEIGHT) if width else 20
+    chart = plots.terminal_chart(
+        received, metric=metric, assets=assets, width=width or 80, height=height, colour=has_colour()
+    )
+    print(chart)

@@ -1,0 +1,202 @@
+"""`kayrros results`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from kayrros_ext.cli.commands.list import DATASET
+from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.exit_codes import PARTIAL
+from kayrros_ext.cli.name_cache import resolve
+from kayrros_ext.cli.output import from_epoch_ms
+from kayrros_ext.cli.progress_bars import results_bar
+from kayrros_ext.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kayrros_ext import Gap, Results
+
+
+class Format(StrEnum):
+    """The format of results on stdout."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+class OnGap(StrEnum):
+    """The reaction to an unavailable part of the results."""
+
+    RAISE = "raise"
+    WARN = "warn"
+
+
+From = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="First date, in ISO 8601.", show_default=False)
+]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date, in ISO 8601.", show_default=False)]
+Assets = Annotated[
+    list[str] | None,
+    typer.Option("--asset", metavar="ID", help="Id of an asset; repeat for several.", show_default=False),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", metavar="NAME", help="Name of a metric; repeat for several.", show_default=False),
+]
+Gaps = Annotated[
+    OnGap,
+    typer.Option(
+        help="What to do when part of the data is unavailable: fail, or warn, continue and exit with status 5."
+    ),
+]
+
+
+class Tally:
+    """Counts the rows, requests and gaps of results."""
+
+    def __init__(self) -> None:
+        self.rows = self.requests = 0
+        self.gaps: list[Gap] = []
+
+    def add(self, part: "Results") -> "Results":
+        """Count a part and return it."""
+        self.rows += part.table.num_rows
+        self.requests += part.requests
+        self.gaps += part.gaps
+        return part
+
+    def __str__(self) -> str:
+        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        return f"{rows}, in {self.requests:,} request{'s' * (self.requests != 1)}"
+
+    def exit_if_partial(self, context: Context) -> None:
+        """Exit with PARTIAL if there are gaps, and name them."""
+        if self.gaps:
+            context.info(f"Unavailable: {'; '.join(map(str, self.gaps))}")
+            raise typer.Exit(PARTIAL)
+
+
+@command(
+    "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-07-01",
+    "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
+    "kayrros results 7d3c --asset tank-1 --asset tank-2 | head",
+)
+def results(
+    context: Context,
+    dataset: Annotated[str, DATASET],
+    *,
+    start: From = None,
+    stop: To = None,
+    asset: Assets = None,
+    metric: Metrics = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write a file, in the format of its suffix.", show_default=False
+        ),
+    ] = None,
+    file_format: Annotated[
+        Format | None,
+        typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
+    ] = None,
+    on_gap: Gaps = OnGap.RAISE,
+) -> None:
+    """Get the results of a dataset of any size.
+
+    Rows are written to stdout or a file as they arrive, so memory use stays small. A table shows only the columns that
+    differ from row to row; the other formats and files have all columns.
+
+    File suffixes: .parquet, .geoparquet, .csv, .json, .ndjson, .geojson; the text formats also with .gz. An existing file
+    is replaced once the new one is complete.
+    """
+    from kayrros_ext._export import parse_target
+
+    if output and (file_format or context.json):
+        raise UsageError(
+            "--output can't be combined with --format or --json.", hint="The suffix of the file selects the format."
+        )
+    if file_format and context.json and file_format is not Format.JSON:
+        raise UsageError(f"--json can't be combined with --format {file_format.value}.", hint="Give one of them.")
+    file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
+    target = parse_target(output) if output else None
+    tally = Tally()
+    with context.connect() as kayrros:
+        dataset_id = resolve(context.account(), "datasets", dataset)
+        # No bar in a terminal that shows the rows.
+        has_bar = context.shows_progress and (target is not None or not sys.stdout.isatty())
+        with results_bar(shown=has_bar) as progress:
+            received = kayrros.iter_results(
+                dataset_id, start=start, stop=stop, assets=asset or None, on_gap=on_gap.value, progress=progress
+            )
+            parts = map(tally.add, _filter_metrics(received, metric) if metric else received)
+            if target:
+                _write_file(target, parts, dataset_id, tally, _request_metadata(metric or [], start, stop))
+            else:
+                _write_stdout(parts, file_format)
+    context.info(str(tally))
+    if target:
+        print(target)
+    tally.exit_if_partial(context)
+
+
+def _write_stdout(parts: "Iterator[Results]", file_format: Format) -> None:
+    from kayrros_ext.cli.format_rows import write_table, write_text
+
+    if file_format is Format.TABLE:
+        write_table(parts)
+    else:
+        write_text(parts, file_format.value)
+
+
+def _write_file(
+    path: Path, parts: "Iterator[Results]", dataset_id: str, tally: Tally, metadata: dict[str, str]
+) -> None:
+    from kayrros_ext._export import write
+
+    def parts_then_counts() -> "Iterator[Results]":
+        yield from parts
+        metadata.update(requests=str(tally.requests), gaps="; ".join(map(str, tally.gaps)))
+
+    write(path, parts_then_counts(), dataset_id=UUID(dataset_id), about=metadata)
+
+
+def _request_metadata(metrics: list[str], start: str | None, stop: str | None) -> dict[str, str]:
+    """Return the metrics and the range that were asked for, for the metadata of a file."""
+    from kayrros_ext._inputs import parse_filter
+
+    metadata = {"metrics": ", ".join(metrics)} if metrics else {}
+    time_range = (query := parse_filter(start, stop, None)) and query.time_range
+    if time_range:
+        for name, epoch_ms in (("start", time_range.start_date), ("stop", time_range.stop_date)):
+            metadata[name] = from_epoch_ms(epoch_ms).isoformat()
+    return metadata
+
+
+def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator[Results]":
+    """Yield the rows of some metrics, because the API can't filter them.
+
+    Raises:
+        UsageError: no row has one of the metrics; after the last part.
+    """
+    import attrs
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    available: set[str] = set()
+    for part in parts:
+        names = part.table["metric"].cast(pa.string())
+        available.update(name for name in pc.unique(names).to_pylist() if name is not None)
+        yield attrs.evolve(part, table=part.table.filter(pc.is_in(names, pa.array(metrics, pa.string()))))
+    missing = [name for name in metrics if name not in available]
+    if missing and available:
+        raise UsageError(
+            f"No row has the metric {', '.join(missing)}.",
+            hint=f"Available metrics (exact names): {', '.join(sorted(available))}.",
+        )

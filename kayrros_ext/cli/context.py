@@ -1,0 +1,133 @@
+"""The context of a command: its common options, its client and its messages, which go to stderr."""
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kayrros_ext.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from kayrros_ext import Kayrros
+    from kayrros_ext.cli.accounts import Account
+
+
+class Context:
+    """The common options of one run of a command, and what follows from them."""
+
+    def __init__(self, *, json: bool, profile: str | None, quiet: bool, verbose: int) -> None:
+        self.json, self.profile, self._quiet = json, profile, quiet
+        self.shows_progress = not quiet and sys.stderr.isatty()
+        if verbose or quiet:
+            _log_to_stderr(verbose, quiet=quiet)
+
+    def info(self, message: str) -> None:
+        """Print a message to stderr, except with --quiet."""
+        if not self._quiet:
+            with contextlib.suppress(OSError):  # stderr may be closed while stdout is still read
+                print(message, file=sys.stderr)
+
+    def connect(self) -> "Kayrros":
+        """Return a client. Without a password or token, it uses the token that `kayrros login` saved.
+
+        Raises:
+            ConfigurationError: a setting is invalid, or there are no credentials at all.
+        """
+        from kayrros_ext import Kayrros
+        from kayrros_ext.cli.accounts import kept_token
+
+        try:
+            return Kayrros(profile=self.profile)
+        except ConfigurationError as error:
+            account = self.account()
+            token = kept_token(account) if error.needs_login else None
+            if token is None:
+                raise
+            return Kayrros(token=token, base_url=account.base_url, auth_url=account.auth_url)
+
+    def account(self) -> "Account":
+        """Return the account of the settings, without sending anything."""
+        from kayrros_ext.cli.accounts import find_account
+
+        return find_account(self.profile)
+
+
+class ClosedPipeError(Exception):
+    """The reader of stdout is gone. Not an OSError, because typer reports those as failures."""
+
+
+_COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "json": (Annotated[bool, typer.Option("--json", help="Print JSON.")], False),
+    "profile": (
+        Annotated[str | None, typer.Option("--profile", metavar="NAME", help="Profile of the config file.")],
+        None,
+    ),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print no messages except errors.")], False),
+    "verbose": (
+        Annotated[
+            int,
+            typer.Option(
+                "--verbose", "-v", count=True, show_default=False, help="Log to stderr; -vv logs requests too."
+            ),
+        ],
+        0,
+    ),
+    # app.run reads this one from the arguments.
+    "debug": (Annotated[bool, typer.Option("--debug", help="Show a traceback if the command fails.")], False),
+}
+
+
+def command(*examples: str, prints_data: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command for typer of a function whose first parameter is a Context, by adding the common options.
+
+    Args:
+        examples: command lines that the help shows.
+        prints_data: whether the command has --json.
+    """
+    common = {name: option for name, option in _COMMON_OPTIONS.items() if name != "json" or prints_data}
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(**arguments: Any) -> None:
+            options = {name: arguments.pop(name, default) for name, (_, default) in _COMMON_OPTIONS.items()}
+            del options["debug"]
+            try:
+                function(Context(**options), **arguments)
+            except BrokenPipeError as error:
+                raise ClosedPipeError from error
+
+        own = list(inspect.signature(function).parameters.values())[1:]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in common.items()
+        ]
+        run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]  # typer reads it
+        # \b stops typer from rewrapping the lines.
+        run.__doc__ = f"{inspect.getdoc(function)}\n\n\b\nExamples:\n" + "\n".join(f"  $ {line}" for line in examples)
+        return run
+
+    return decorate
+
+
+def _log_to_stderr(verbose: int, *, quiet: bool) -> None:
+    """Show our log, and with -vv the one of httpx. The log of httpcore is never shown, because it holds credentials."""
+    import logging
+    import re
+
+    class QueryFilter(logging.Formatter):
+        """Omits the query of each URL, because it may be a signature that allows the download."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", super().format(record))
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(QueryFilter("%(levelname)s %(name)s: %(message)s"))
+    level = logging.ERROR if quiet else {1: logging.INFO}.get(verbose, logging.DEBUG)
+    for name in ["kayrros_ext", *["httpx"] * (verbose > 1)]:
+        logger = logging.getLogger(name)
+        logger.setLevel(level)
+        logger.addHandler(handler)

@@ -1,0 +1,61 @@
+"""Exit codes, and the line that a failed command prints. Errors become either only here."""
+
+import errno
+
+from kayrros_ext.cli.output import printable
+from kayrros_ext.errors import (
+    ConfigurationError,
+    KayrrosError,
+    LoginError,
+    NotFoundError,
+    UnauthorizedError,
+    UsageError,
+)
+
+DONE, FAILED, USAGE, LOGIN, NOT_FOUND, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+MEANINGS = {
+    DONE: "done",
+    FAILED: "failed",
+    USAGE: "invalid argument or setting",
+    LOGIN: "no login: credentials are missing or were refused",
+    NOT_FOUND: "no such dataset or collection",
+    PARTIAL: "part of the results is unavailable, the rest was written (--on-gap warn)",
+    INTERRUPTED: "interrupted",
+}
+
+# Errors of writing to stdout that are not a bug.
+_OUTPUT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+# Statuses by which the login host refuses credentials; any other is a failure of the host.
+_REFUSED_STATUSES = {400, 401, 403, 422, 423}
+
+
+class NotListedError(KayrrosError):
+    """The platform lists no collection of this name."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, LoginError):
+        return LOGIN if error.status in _REFUSED_STATUSES else FAILED
+    if isinstance(error, UnauthorizedError) or getattr(error, "needs_login", False):
+        return LOGIN
+    if isinstance(error, NotFoundError | NotListedError):
+        return NOT_FOUND
+    return USAGE if isinstance(error, UsageError | ConfigurationError) else FAILED
+
+
+def format_error(error: BaseException) -> str:
+    """Return one line: what happened, and what to do about it."""
+    if isinstance(error, KayrrosError):
+        message, hint = str(error.args[0]), error.hint if error.hint_cli is None else error.hint_cli
+    elif isinstance(error, OSError) and error.errno in _OUTPUT_ERRNOS:
+        message, hint = f"The output could not be written ({error.strerror}).", "Free some space, or write elsewhere."
+    else:
+        message, hint = (
+            f"{type(error).__name__}: {error}.",
+            "This is a bug: please report it with the output of --debug.",
+        )
+    return printable(f"{message} {hint}")

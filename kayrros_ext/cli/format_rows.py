@@ -1,0 +1,56 @@
+"""Rows of results on stdout, part by part."""
+
+import itertools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextSink
+from kayrros_ext.cli.output import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kayrros_ext import Results
+
+_DIALECTS: dict[str, Dialect] = {"csv": CSV, "json": JSON, "ndjson": NDJSON}
+# The columns that differ from row to row. The other formats have those that describe the asset, too.
+_COLUMNS = ("asset_id", "asset_name", "value_date", "metric", "value")
+_BATCH_ROWS = 1000
+
+
+def write_text(parts: "Iterator[Results]", file_format: str) -> None:
+    """Write all columns as CSV, JSON or NDJSON."""
+    sys.stdout.flush()
+    # No header before the first row, so that an early failure, such as an unknown metric, writes nothing.
+    parts = (part for part in parts if part.table.num_rows)
+    first = next(parts, None)
+    writer = TextSink(sys.stdout.buffer, _DIALECTS[file_format])
+    for part in itertools.chain([first] if first else [], parts):
+        writer.write(part.table)
+        sys.stdout.buffer.flush()
+    writer.end({})
+    sys.stdout.buffer.flush()
+
+
+def write_table(parts: "Iterator[Results]") -> None:
+    """Write the columns that differ from row to row as a table, as wide as its first thousand rows need."""
+    table = Table(*_COLUMNS, right=["value"], keep=["value_date", "metric", "value"], drop="asset_name")
+    is_empty = True
+    for part in parts:
+        for batch in part.table.select(list(_COLUMNS)).to_batches(max_chunksize=_BATCH_ROWS):
+            if batch.num_rows:
+                table.write([_format_row(row) for row in batch.to_pylist()])
+                is_empty = False
+    if is_empty:
+        table.write([])
+
+
+def _format_row(row: dict[str, Any]) -> list[object]:
+    date, value = row["value_date"], row["value"]
+    day = None if date is None else f"{date:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
+    return [row["asset_id"], row["asset_name"], day, row["metric"], None if value is None else _format_number(value)]
+
+
+def _format_number(value: float) -> str:
+    """Format a number with six digits, without an exponent where that is readable."""
+    return f"{value:,.1f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"

@@ -1,0 +1,40 @@
+"""Methods of Kayrros that the command line relies on."""
+
+from pathlib import Path
+
+import pytest
+
+from kayrros_ext import ConfigurationError, LoginError
+from kayrros_ext.testing import Platform, StaticFile
+
+
+def test_login_gets_a_new_token() -> None:
+    """Each call logs in once, and the next request needs no login."""
+    platform = Platform()
+    dataset = platform.generate()
+    with platform.connect() as kayrros:
+        assert kayrros.login().token_held
+        assert kayrros.login().token_held
+        assert platform.logins == 2
+        kayrros.metadata(dataset.id)
+    assert platform.logins == 2
+
+
+def test_login_without_valid_credentials_is_an_error() -> None:
+    """With a wrong password, or only a token."""
+    platform = Platform()
+    with platform.connect(email="a@example.com", password="wrong") as kayrros, pytest.raises(LoginError):
+        kayrros.login()
+    with platform.connect(token=platform.give_token()) as kayrros, pytest.raises(ConfigurationError):
+        kayrros.login()
+
+
+def test_download_reports_progress(tmp_path: Path) -> None:
+    """In bytes downloaded and their total."""
+    platform = Platform()
+    dataset = platform.generate(file=StaticFile(b"x" * 3_000_000, "x.bin"))
+    reports: list[tuple[int, int | None]] = []
+    with platform.connect() as kayrros:
+        kayrros.download(dataset.id, tmp_path, progress=lambda size, total: reports.append((size, total)))
+    assert reports[-1] == (3_000_000, 3_000_000)
+    assert reports == sorted(reports)
