@@ -203,7 +203,7 @@ def test_gap_is_5_with_on_gap_warn(inside: Inside) -> None:
 
     def includes_first_date(request: Request) -> bool:
         time_range = request.json.get("time_range") if request.body else None
-        return bool(time_range) and time_range["start_date"] <= FIRST_MS <= time_range["stop_date"]
+        return time_range is not None and time_range["start_date"] <= FIRST_MS <= time_range["stop_date"]
 
     inside.command.platform.max_rows = 6
     inside.command.platform.fail_when(includes_first_date, 500, operation="getDatasetResults")

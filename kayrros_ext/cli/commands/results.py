@@ -189,6 +189,8 @@ def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from kayrros_ext.plots.labels import list_names
+
     available: set[str] = set()
     for part in parts:
         names = part.table["metric"].cast(pa.string())
@@ -197,6 +199,5 @@ def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator
     missing = [name for name in metrics if name not in available]
     if missing and available:
         raise UsageError(
-            f"No row has the metric {', '.join(missing)}.",
-            hint=f"Available metrics (exact names): {', '.join(sorted(available))}.",
+            f"No row has the metric {list_names(missing)}.", hint=f"Available metrics: {list_names(sorted(available))}."
         )
