@@ -38,22 +38,21 @@ class Context:
             ConfigurationError: a setting is invalid, or there are no credentials at all.
         """
         from kayrros_ext import Kayrros
-        from kayrros_ext.cli.accounts import kept_token
 
         try:
             return Kayrros(profile=self.profile)
         except ConfigurationError as error:
             account = self.account()
-            token = kept_token(account) if error.needs_login else None
+            token = account.cached_token() if error.needs_login else None
             if token is None:
                 raise
             return Kayrros(token=token, base_url=account.base_url, auth_url=account.auth_url)
 
     def account(self) -> "Account":
         """Return the account of the settings, without sending anything."""
-        from kayrros_ext.cli.accounts import find_account
+        from kayrros_ext.cli.accounts import Account
 
-        return find_account(self.profile)
+        return Account(self.profile)
 
 
 class ClosedPipeError(Exception):

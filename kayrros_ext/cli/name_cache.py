@@ -113,9 +113,9 @@ def _matching_ids(text: str, names: dict[str, str]) -> list[str]:
 
 
 def _cache_folder() -> Path | None:
-    from kayrros_ext._auth.token_cache import user_cache
+    from kayrros_ext._auth.token_cache import user_cache_dir
 
-    folder = user_cache()
+    folder = user_cache_dir()
     return folder / "names" if folder else None
 
 

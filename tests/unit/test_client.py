@@ -13,8 +13,8 @@ def test_login_gets_a_new_token() -> None:
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:
-        assert kayrros.login().token_held
-        assert kayrros.login().token_held
+        assert kayrros.login().has_token
+        assert kayrros.login().has_token
         assert platform.logins == 2
         kayrros.metadata(dataset.id)
     assert platform.logins == 2

@@ -4,14 +4,12 @@ import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import attrs
-import pytest
 
 from kayrros_ext import Gap, Results
-from kayrros_ext._results import html
 from kayrros_ext.testing import Platform
+from kayrros_openapi.models import DatasetMetadata
 
 MARKUP = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -47,7 +45,7 @@ def test_views_escape_markup() -> None:
     platform = Platform()
     dataset = platform.generate(name=MARKUP)
     with platform.connect() as kayrros:
-        metadata = html.metadata_html(kayrros.metadata(dataset.id))
+        metadata = kayrros.metadata(dataset.id)._repr_html_()
     result = {"value_date": "2024-01-01", "metrics": [{"name": MARKUP, "value": 1.0}]}
     body = json.dumps({"assets": [{"asset_id": "a", "asset_name": MARKUP, "results": [result]}]})
     for view in (Results.from_json(body.encode())._repr_html_(), metadata):
@@ -55,17 +53,12 @@ def test_views_escape_markup() -> None:
         assert "&lt;script&gt;" in view
 
 
-def test_metadata_has_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    """IPython uses it from the first call on; the generated class stays as it is."""
-    from IPython.core.formatters import DisplayFormatter
-
+def test_metadata_has_a_view() -> None:
+    """With readable dates; the generated class stays as it is."""
     platform = Platform()
     dataset = platform.generate()
-    shell = SimpleNamespace(display_formatter=DisplayFormatter())
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
     with platform.connect() as kayrros:
-        metadata = kayrros.metadata(dataset.id)
-    shown, _ = shell.display_formatter.format(metadata)
-    assert "Crude oil storage" in shown["text/html"]
-    assert re.search(r"start_date</td><td[^>]*>2024-01-02<", shown["text/html"])
-    assert not hasattr(type(metadata), "_repr_html_")
+        view = kayrros.metadata(dataset.id)._repr_html_()
+    assert "Crude oil storage" in view
+    assert re.search(r"start_date</td><td[^>]*>2024-01-02<", view)
+    assert not hasattr(DatasetMetadata, "_repr_html_")

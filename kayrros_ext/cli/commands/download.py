@@ -46,7 +46,6 @@ def download(
             overwrite=overwrite,
             skip_existing=skip_existing,
             sha256=sha256,
-            details=True,
             progress=progress,
         )
     if context.json:

@@ -44,17 +44,17 @@ def login(
     email and any hosts you pass are saved in the profile.
     """
     from kayrros_ext import Kayrros
-    from kayrros_ext._config.keyring import Keyring
-    from kayrros_ext.cli.accounts import find_account
+    from kayrros_ext._config.keyring import save_password
+    from kayrros_ext.cli.accounts import Account
 
-    account = find_account(context.profile, new=True)
+    account = Account(context.profile, new=True)
     email = email or account.email or _prompt_for_email()
     _check_profile(account, email)
     password = _read_password(from_stdin=password_stdin)
     hosts = {"base_url": base_url or account.base_url, "auth_url": auth_url or account.auth_url}
     with Kayrros(email=email, password=password, **hosts) as kayrros:  # type: ignore[arg-type]
         identity = kayrros.login()
-    if Keyring().keep_account(email, password):
+    if save_password(email, password):
         saved = "The password is saved in the keyring."
     elif identity.token_cache == "off":  # noqa: S105 - no password  # nosec B105
         saved = "Nothing was saved: tokens for localhost are cached only with KAYRROS_TOKEN_CACHE=on."
@@ -73,17 +73,16 @@ def logout(context: Context) -> None:
 
     Credentials in the environment, the config file or netrc are yours, and stay.
     """
-    from kayrros_ext._config.keyring import Keyring
-    from kayrros_ext.cli.accounts import kept_token
+    from kayrros_ext._config.keyring import delete_password
 
     account = context.account()
     if account.email is None:
         context.info("Nobody is logged in: neither the environment nor the config file has an email.")
         return
-    token, cache = kept_token(account), account.store()
+    token, cache = account.cached_token(), account.token_cache()
     if token and cache:
         cache.discard(token)
-    had_password = Keyring().forget_account(account.email)
+    had_password = delete_password(account.email)
     deleted = ["token"] * bool(token) + ["password"] * had_password
     if deleted:
         context.info(f"Deleted the {' and the '.join(deleted)} of {account.email}.")
@@ -106,13 +105,13 @@ def whoami(context: Context) -> None:
         "profile": identity.profile,
         "base_url": identity.base_url,
         "auth_url": identity.auth_url,
-        "has_token": identity.token_held,
+        "has_token": identity.has_token,
         "token_expires": identity.token_expires and identity.token_expires.isoformat(),
     }
     if context.json:
         write_json(fields)
         return
-    fields["has_token"] = "yes" if identity.token_held else "no"
+    fields["has_token"] = "yes" if identity.has_token else "no"
     Table("field", "value", keep=["field"]).write([row for row in fields.items() if row[1] is not None])
 
 
@@ -137,16 +136,15 @@ def config(context: Context) -> None:
 def _saved_credentials(account: "Account") -> list[tuple[str, str, str]]:
     import httpx
 
-    from kayrros_ext._config.credentials import from_netrc
-    from kayrros_ext._config.keyring import Keyring
-    from kayrros_ext.cli.accounts import kept_token
+    from kayrros_ext._config.credentials import load_netrc
+    from kayrros_ext._config.keyring import load_password
 
     rows = []
-    if account.email and (stored := Keyring().account(account.email)):
+    if account.email and (stored := load_password(account.email)):
         rows.append(("password", str(stored[1]), "keyring"))
-    if (entry := from_netrc(httpx.URL(account.auth_url).host)) and account.email in {None, entry[0]}:
+    if (entry := load_netrc(httpx.URL(account.auth_url).host)) and account.email in {None, entry[0]}:
         rows.append(("password", str(entry[1]), f"netrc, of {entry[0]}"))
-    if token := kept_token(account):
+    if token := account.cached_token():
         rows.append(("token", str(token), "saved by a login"))
     return rows
 
@@ -154,16 +152,14 @@ def _saved_credentials(account: "Account") -> list[tuple[str, str, str]]:
 def _places(account: "Account") -> list[tuple[str, str, str]]:
     import httpx
 
-    from kayrros_ext._auth.token_cache import user_cache
+    from kayrros_ext._auth.token_cache import user_cache_dir
     from kayrros_ext._config.profiles import config_path
-    from kayrros_ext._config.settings import is_loopback
+    from kayrros_ext._config.settings import use_token_cache
 
-    # The rule of Settings: tokens for this machine are cached only on request.
-    is_local = any(is_loopback(httpx.URL(url)) for url in (account.base_url, account.auth_url))
-    token_cache = os.environ.get("KAYRROS_TOKEN_CACHE") or ("off" if is_local else "on")
+    token_cache = "on" if use_token_cache(httpx.URL(account.base_url), httpx.URL(account.auth_url)) else "off"
     return [
         ("config file", str(config_path() or ""), _variable_or_default("KAYRROS_CONFIG")),
-        ("cache", str(user_cache() or ""), _variable_or_default("KAYRROS_CACHE_DIR")),
+        ("cache", str(user_cache_dir() or ""), _variable_or_default("KAYRROS_CACHE_DIR")),
         ("token cache", token_cache, _variable_or_default("KAYRROS_TOKEN_CACHE")),
     ]
 
