@@ -327,7 +327,7 @@ def _login_error(error: APIError, host: str) -> LoginError:
     hint_cli = None
     if error.status in REFUSALS:
         hint = "Check your email and password, then create a new client; this one won't retry, to avoid locking the account."
-        hint_cli = "Check your email and password."
+        hint_cli = "Check your email and password, then run `kayrros login`."
     elif 300 <= error.status < 500 and error.status not in {408, 425, 429}:
         hint = "Check KAYRROS_AUTH_URL."
     else:

@@ -40,13 +40,19 @@ _CLASS_HINTS = {
     4: "Check the arguments of the call.",
     5: "The platform failed. Try again later.",
 }
+# What differs on the command line.
+_CLI_HINTS = {
+    401: "Run `kayrros login`. If KAYRROS_TOKEN is set, replace or unset it.",
+    504: "The response is too large for the gateway. Ask for less, with --from and --to or with --asset.",
+}
 _UNTRUSTED = (
     "Certificate verification failed. If it is signed by a private CA, pass that CA's certificate with verify= or "
     "SSL_CERT_FILE."
 )
-_UNREACHABLE = (
-    "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, raise timeout."
+_UNTRUSTED_CLI = (
+    "Certificate verification failed. If it is signed by a private CA, name that CA's certificate with SSL_CERT_FILE."
 )
+_UNREACHABLE = "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, "
 _TOO_LARGE = "Ask for less, or raise max_body."
 _NOT_THE_API = "Check KAYRROS_BASE_URL and the proxy. If both are right, the API has changed: please report it."
 
@@ -94,6 +100,7 @@ class ErrorMapper:
         return _CLASSES.get(status, APIError)(
             f"{operation}: {response.request.url.host} answered {status} ({explanation}){after}.{waits}",
             hint=hint,
+            hint_cli=_CLI_HINTS.get(status),
             status=status,
             operation=operation,
             code=explanation.code,
@@ -111,7 +118,8 @@ class ErrorMapper:
         reason = type(error).__name__
         mapped = TransportError(
             f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}.",
-            hint=_UNTRUSTED if is_certificate_error(error) else _UNREACHABLE,
+            hint=_UNTRUSTED if is_certificate_error(error) else f"{_UNREACHABLE}raise timeout.",
+            hint_cli=_UNTRUSTED_CLI if is_certificate_error(error) else f"{_UNREACHABLE}try again later.",
             operation=operation,
             reason=reason,
             attempts=attempts,
