@@ -430,7 +430,7 @@ def parse_dataset_id(value: UUID | str) -> UUID:
     if isinstance(value, str) and _UUID.fullmatch(value.strip()):
         return UUID(value.strip())
     raise UsageError(
-        f"dataset_id is {value!r}, which is not a UUID.",
+        f"{value!r} is not a dataset id, which is a UUID.",
         hint="Copy the id from the Collection Dashboard in Kayrros Studio; it looks like "
         "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4.",
     )
@@ -446,7 +446,11 @@ def parse_collection_id(value: UUID | str) -> str:
         return str(value)
     if isinstance(value, str) and re.fullmatch(r"[!-~]+", value.strip()):
         return value.strip()
-    raise UsageError(f"collection_id is {value!r}.", hint="Pass the id of one of kayrros.collections().")
+    raise UsageError(
+        f"{value!r} is not the id of a collection.",
+        hint="Pass the id of one of kayrros.collections().",
+        hint_cli="`kayrros collections` lists the ids.",
+    )
 
 
 def _parsed(response: Response[_T | Error]) -> _T:

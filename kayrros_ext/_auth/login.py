@@ -282,7 +282,10 @@ class LoginAuth(httpx.Auth):
         account, settings = self._settings.credentials, self._settings
         if account is None:
             raise ConfigurationError(
-                "There are no credentials to log in with.", hint="Pass email and password.", needs_login=True
+                "There are no credentials to log in with.",
+                hint="Pass email and password.",
+                hint_cli="Run `kayrros login`.",
+                needs_login=True,
             )
         host = settings.auth_url.host
         policy = RequestPolicy(
