@@ -169,7 +169,7 @@ class Kayrros:
         """
         if self._client.get_httpx_client().is_closed:
             raise closed_error()
-        self._auth.tokens.get(new=True)
+        self._auth.tokens.renew()
         return self.whoami()
 
     def collections(self) -> list[Collection]:

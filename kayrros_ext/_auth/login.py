@@ -39,20 +39,15 @@ REFUSALS = {400, 401, 403, 422, 423}
 LOCK_TIMEOUT_S = 15.0
 # A token that expires within a minute is not used: the call may take longer, and clocks differ.
 EXPIRY_LEEWAY_S = 60
+# Enough for any login reply.
+MAX_REPLY_BYTES = 1024**2
 
 _LOGIN_PATH = next(operation.path for operation in OPERATIONS if operation.id == "login")
 
 
 @attrs.frozen(eq=False)
 class Token:
-    """A token.
-
-    Attributes:
-        value: the token.
-        obtained_at: epoch seconds of its login; minus infinity where unknown.
-        expires_at: epoch seconds, from a JWT; None where unknown.
-        cached: whether it comes from the cache.
-    """
+    """A token; epoch seconds of its login (minus infinity: unknown) and expiry; whether it comes from the cache."""
 
     value: Secret
     obtained_at: float = -math.inf
@@ -64,72 +59,60 @@ class TokenSource:
     """The token of an account. One login at a time, whoever asks; blocking, and safe to share between threads.
 
     Args:
-        settings: hosts and credentials.
-        log_in: logs in and returns the token.
+        token: a token to begin with.
+        log_in: logs in and returns the token; None where there are no credentials.
         cache: keeps the token for other processes.
         now: epoch seconds.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        log_in: Callable[[], Secret],
+        token: Secret | None,
+        log_in: Callable[[], Secret] | None,
         cache: TokenCache | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.settings, self.cache = settings, cache
-        self._log_in, self._now = log_in, now
+        self._log_in, self.cache, self._now = log_in, cache, now
         self._lock, self._process = threading.Lock(), os.getpid()
-        self._failures = 0
-        self._last_failure: KayrrosError | None = None
-        self._token: Token | None = None
-        self.secrets: set[Secret] = set()
-        if settings.credentials:
-            self.secrets.add(settings.credentials.password)
-        if settings.token:
-            self._keep(Token(settings.token, expires_at=jwt_expiry(settings.token)))
-
-    @property
-    def can_log_in(self) -> bool:
-        """Whether there are credentials."""
-        return self.settings.credentials is not None
+        self._failures, self._last_failure = 0, LoginError("")
+        self._token = Token(token, expires_at=jwt_expiry(token)) if token else None
+        self.secrets = {token} if token else set()
 
     def peek(self) -> Token | None:
         """Return the token at hand or in the cache, without a request."""
         return self._token or self._load_cached(None)
 
-    def get(self, rejected: Token | None = None, *, use_cache: bool = True, new: bool = False) -> Token:
+    def get(self, rejected: Token | None = None, *, use_cache: bool = True) -> Token:
         """Return a token other than the rejected one: the one at hand, a cached one, or that of a login.
-
-        Args:
-            rejected: a token that the data host rejects.
-            use_cache: whether the token of another process will do.
-            new: whether to log in even though there is a token.
 
         Raises:
             LoginError: the login failed. A refusal is remembered, so that no account gets locked.
             TransportError: the login host did not answer.
-            ConfigurationError: there are no credentials.
         """
         token, failures = self._token, self._failures
-        if not new and token and self._is_usable(token, rejected):
+        if token and self._is_usable(token, rejected):
             return token
-        with self._locked():
-            if not new and self._token and self._is_usable(self._token, rejected):
+        with self._lock_of_process():
+            if self._token and self._is_usable(self._token, rejected):
                 return self._token
             self._raise_last_failure(failures)
-            return self._keep(
-                self._new_token(rejected or (self._token if new else None), use_cache=use_cache and not new)
-            )
+            return self._renew(rejected, use_cache=use_cache)
 
-    def _locked(self) -> threading.Lock:
+    def renew(self) -> Token:
+        """Log in even though there is a token. It raises what `get` raises, and ConfigurationError without credentials."""
+        failures = self._failures
+        with self._lock_of_process():
+            self._raise_last_failure(failures)
+            return self._renew(self._token, use_cache=False)
+
+    def _lock_of_process(self) -> threading.Lock:
         """Return the lock of this process: after a fork, no thread of the child would release the parent's."""
         if self._process != os.getpid():
             self._lock, self._process = threading.Lock(), os.getpid()
         return self._lock
 
     def _is_usable(self, token: Token, rejected: Token | None) -> bool:
-        return token is not rejected and not (self.can_log_in and self._is_expired(token))
+        return token is not rejected and not (self._log_in and self._is_expired(token))
 
     def _is_expired(self, token: Token) -> bool:
         return token.expires_at is not None and self._now() > token.expires_at - EXPIRY_LEEWAY_S
@@ -137,8 +120,13 @@ class TokenSource:
     def _raise_last_failure(self, failures: int) -> None:
         """Raise the error of a login that failed while we waited for it, or was refused before."""
         error = self._last_failure
-        if error and (self._failures > failures or getattr(error, "status", None) in REFUSALS):
+        if self._failures > failures or (self._failures and getattr(error, "status", None) in REFUSALS):
             raise copy.copy(error)  # each caller gets a traceback of its own
+
+    def _renew(self, rejected: Token | None, *, use_cache: bool) -> Token:
+        self._token = self._new_token(rejected, use_cache=use_cache)
+        self.secrets.add(self._token.value)
+        return self._token
 
     def _new_token(self, rejected: Token | None, *, use_cache: bool) -> Token:
         if self.cache is None:
@@ -156,6 +144,13 @@ class TokenSource:
             return token
 
     def _logged_in(self) -> Token:
+        if self._log_in is None:
+            raise ConfigurationError(
+                "There are no credentials to log in with.",
+                hint="Pass email and password.",
+                hint_cli="Run `kayrros login`.",
+                needs_login=True,
+            )
         try:
             secret = self._log_in()
         except KayrrosError as error:
@@ -171,11 +166,6 @@ class TokenSource:
             return None
         token = Token(cached.token, cached.obtained_at, jwt_expiry(cached.token), cached=True)
         return None if self._is_expired(token) else token
-
-    def _keep(self, token: Token) -> Token:
-        self._token = token
-        self.secrets.add(token.value)
-        return token
 
 
 class LoginAuth(httpx.Auth):
@@ -196,7 +186,9 @@ class LoginAuth(httpx.Auth):
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._connections, self._now = settings, connections, now
-        self.tokens = TokenSource(settings, self._log_in, cache, now)
+        self.tokens = TokenSource(settings.token, self._log_in if settings.credentials else None, cache, now)
+        if settings.credentials:
+            self.tokens.secrets.add(settings.credentials.password)
 
     def redact(self, text: str) -> str:
         """Return the text without any secret that we hold or have held."""
@@ -205,7 +197,6 @@ class LoginAuth(httpx.Auth):
     def identity(self) -> Identity:
         """Return whose account this is. Nothing is sent."""
         settings, token = self._settings, self.tokens.peek()
-        expires = datetime.fromtimestamp(token.expires_at, UTC) if token and token.expires_at else None
         return Identity(
             source=settings.source,
             email=settings.credentials.email if settings.credentials else None,
@@ -214,7 +205,7 @@ class LoginAuth(httpx.Auth):
             profile=settings.profile if settings.source == "profile" else None,
             token_cache="file" if self.tokens.cache else "off",
             has_token=token is not None,
-            token_expires=expires,
+            token_expires=datetime.fromtimestamp(token.expires_at, UTC) if token and token.expires_at else None,
         )
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -227,28 +218,27 @@ class LoginAuth(httpx.Auth):
             response = yield self._signed(request, token)
             if not self._may_renew(response, token, renewal):
                 return
-            token = self.tokens.get(rejected=token, use_cache=renewal == 0)
+            token = self.tokens.get(token, use_cache=renewal == 0)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same under httpx.AsyncClient: the login runs in a worker thread."""
+        import anyio.to_thread  # httpx loads it for async clients only
+
+        async def get(rejected: Token | None, *, use_cache: bool) -> Token:
+            # A cancelled task does not wait for the login, whose token serves the next call.
+            return await anyio.to_thread.run_sync(
+                lambda: self.tokens.get(rejected, use_cache=use_cache), abandon_on_cancel=True
+            )
+
         if not self._is_for_data_host(request):
             yield request
             return
-        token = await self._in_thread(None, use_cache=True)
+        token = await get(None, use_cache=True)
         for renewal in range(MAX_TOKEN_RENEWALS + 1):
             response = yield self._signed(request, token)
             if not self._may_renew(response, token, renewal):
                 return
-            token = await self._in_thread(token, use_cache=renewal == 0)
-
-    async def _in_thread(self, rejected: Token | None, *, use_cache: bool) -> Token:
-        import anyio.to_thread  # httpx loads it for async clients only
-
-        def get() -> Token:
-            return self.tokens.get(rejected, use_cache=use_cache)
-
-        # A cancelled task does not wait for the login, whose token serves the next call.
-        return await anyio.to_thread.run_sync(get, abandon_on_cancel=True)
+            token = await get(token, use_cache=renewal == 0)
 
     def _is_for_data_host(self, request: httpx.Request) -> bool:
         """Return whether to sign a request; a generated login call is sent to the login host instead."""
@@ -269,7 +259,8 @@ class LoginAuth(httpx.Auth):
         is_rejected = response.status_code == 401 or (response.status_code == 403 and is_old)
         # The token of a new login is rejected too, and so would be another.
         is_pointless = renewal > 0 and not token.cached
-        return is_rejected and self.tokens.can_log_in and renewal < MAX_TOKEN_RENEWALS and not is_pointless
+        can_log_in = self._settings.credentials is not None
+        return is_rejected and can_log_in and renewal < MAX_TOKEN_RENEWALS and not is_pointless
 
     def _log_in(self) -> Secret:
         """Log in by the generated operation, over a client of its own.
@@ -277,26 +268,14 @@ class LoginAuth(httpx.Auth):
         Raises:
             LoginError: the login host gave no token.
             TransportError: it did not answer.
-            ConfigurationError: there are no credentials.
         """
-        account, settings = self._settings.credentials, self._settings
-        if account is None:
-            raise ConfigurationError(
-                "There are no credentials to log in with.",
-                hint="Pass email and password.",
-                hint_cli="Run `kayrros login`.",
-                needs_login=True,
-            )
-        host = settings.auth_url.host
+        settings, account, host = self._settings, self._settings.credentials, self._settings.auth_url.host
+        assert account is not None  # noqa: S101 - for mypy  # nosec B101
+        errors = ErrorMapper(host, self.redact)
         policy = RequestPolicy(
-            ErrorMapper(host, self.redact),
-            settings.retries,
-            settings.total_timeout_s,
-            max_body=1024**2,
-            retry_statuses=LOGIN_RETRY_STATUSES,
+            errors, settings.retries, settings.total_timeout_s, MAX_REPLY_BYTES, LOGIN_RETRY_STATUSES
         )
-        status = 200
-        client = build_client(settings, settings.auth_url, policy, self._connections)
+        client, status = build_client(settings, settings.auth_url, policy, self._connections), 200
         try:
             # No local variable holds the password or the token, because a traceback with locals would show it.
             return _token_of(
