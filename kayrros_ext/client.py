@@ -275,15 +275,11 @@ class Kayrros:
         on_gap: "OnGap" = "raise",
         progress: "ProgressCallback | bool | None" = None,
     ) -> Iterator[Results]:
-        """Return an iterator over the results of a dataset, part by part, in bounded memory. Arguments as for `results`.
+        """Yield the results of a dataset, part by part, in bounded memory. Arguments and errors are those of `results`.
 
-        Yields:
-            Results of one time window after the other, each row in one of them, ordered by asset, date and metric. A part
-            with a gap has no rows. A response larger than 16 MiB is not read to its end, but requested in parts.
-
-        Raises:
-            KayrrosError: as `results`; UsageError at once, the others when a part is requested. A GapError holds no
-                results, because they were yielded.
+        Each part holds one time window, ordered by asset, date and metric; a part with a gap has no rows. A response larger
+        than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
+        requested; a GapError holds no results, because they were yielded.
         """
         fetcher = self._fetcher(
             dataset_id, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, bounded_memory=True
@@ -301,13 +297,13 @@ class Kayrros:
         on_gap: "OnGap" = "raise",
         progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
-        """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
+        """Write the results of a dataset to a file, in bounded memory. It appears only when it is complete.
 
-        The file appears only when it is complete.
+        Other arguments, and errors, are those of `results`.
 
         Args:
             dataset_id: a UUID or its string.
-            path: its ending is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
+            path: its suffix is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
                 them all. Its directory is created; an existing file is replaced.
             start: as for `results`.
             stop: as for `results`.
@@ -316,9 +312,11 @@ class Kayrros:
                 format has any, and in the log.
             progress: as for `results`.
 
+        Returns:
+            The path.
+
         Raises:
-            KayrrosError: as `results`; UsageError also for a path whose ending is no format.
-            ExportError: the file can't be written.
+            ExportError: the file can't be written. UsageError: also for a path whose suffix is no format.
         """
         from kayrros_ext._export import parse_target, write
 
@@ -420,15 +418,11 @@ class Kayrros:
 
 
 def parse_dataset_id(value: UUID | str) -> UUID:
-    """Return a dataset id as a UUID.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if isinstance(value, UUID):
-        return value
+    """Return a dataset id as a UUID, or raise UsageError."""
     if isinstance(value, str) and _UUID.fullmatch(value.strip()):
         return UUID(value.strip())
+    if isinstance(value, UUID):
+        return value
     raise UsageError(
         f"{value!r} is not a dataset id, which is a UUID.",
         hint="Copy the id from the Collection Dashboard in Kayrros Studio; it looks like "
@@ -437,15 +431,9 @@ def parse_dataset_id(value: UUID | str) -> UUID:
 
 
 def parse_collection_id(value: UUID | str) -> str:
-    """Return a collection id as the API takes it. Its form is unknown, so any word without blanks is one.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, str) and re.fullmatch(r"[!-~]+", value.strip()):
-        return value.strip()
+    """Return a collection id, or raise UsageError. Its form is unknown, so any word without blanks is one."""
+    if isinstance(value, UUID | str) and re.fullmatch(r"[!-~]+", str(value).strip()):
+        return str(value).strip()
     raise UsageError(
         f"{value!r} is not the id of a collection.",
         hint="Pass the id of one of kayrros.collections().",
