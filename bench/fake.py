@@ -1,4 +1,4 @@
-"""The platform fake: what a user's test of a first request takes."""
+"""The platform fake: how long a user's test with a first request takes."""
 
 import json
 import statistics
@@ -11,12 +11,12 @@ from bench.reports import Claim, Report
 
 TRIES = 7
 WORDS = f"""\
-In a process of its own, {TRIES} times: the imports, which a run of tests pays for once; then what each test does that takes
-the fixtures: a fresh fake with a dataset, a client, its login and a first request; then a second test."""
+In a fresh process, {TRIES} times: the imports, which a run of tests pays for once; then what each test with the fixtures
+does: a fresh fake with a dataset, a client, its login and a first request; then a second test."""
 
 
 def run() -> Report:
-    """The median of some processes."""
+    """Return the medians of some processes."""
     command = [sys.executable, "-m", "bench.fake"]
     runs = [
         json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
@@ -30,20 +30,20 @@ def run() -> Report:
 
 
 def main() -> None:
-    """One measurement, printed as JSON."""
+    """Measure once and print the seconds as JSON."""
     begin = time.perf_counter()
     from kayrros_ext.testing import Platform
 
     Platform().connect().close()
-    found = {"imports": time.perf_counter() - begin}
+    seconds = {"imports": time.perf_counter() - begin}
     for name in ("first test, metadata", "second test, metadata", "first test, results"):
         begin = time.perf_counter()
         platform = Platform()
         dataset = platform.generate(seed=1)
         with platform.connect() as kayrros:
             kayrros.metadata(dataset.id) if "metadata" in name else kayrros.results(dataset.id)
-        found[name] = time.perf_counter() - begin
-    print(json.dumps(found))
+        seconds[name] = time.perf_counter() - begin
+    print(json.dumps(seconds))
 
 
 if __name__ == "__main__":

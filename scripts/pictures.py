@@ -17,7 +17,7 @@ def main() -> None:
     platform = Platform()
     with platform.connect() as kayrros:
         tanks = kayrros.results(platform.generate(seed=4, assets=40, dates=52).id)
-        spots = kayrros.results(platform.generate(seed=2, assets=60, dates=8, profile="methane-hotspots").id)
+        spots = kayrros.results(platform.generate(seed=2, assets=60, dates=8, template="methane-hotspots").id)
     gap = Gap(datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 9, 9, tzinfo=UTC))
     dates = tanks.table["value_date"].to_numpy()
     outside = (dates < gap.start.replace(tzinfo=None)) | (dates > gap.stop.replace(tzinfo=None))

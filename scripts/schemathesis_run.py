@@ -62,10 +62,10 @@ def unknown(target: str, text: str | None = None) -> dict[str, str]:
     if target != "fake":
         return {}
     spec = yaml.safe_load(text or (ROOT / "openapi.yaml").read_text("utf-8"))
-    known = {operation.name: operation.takes for operation in OPERATIONS}
+    known = {operation.id: operation.request_fields for operation in OPERATIONS}
     found = {}
     for name in operations(spec):
-        more = set(_names(complete(spec, name)[0][2])) - known.get(name, frozenset())
+        more = set(_names(complete(spec, name)[0][2])) - set(known.get(name, ()))
         if name not in known or more:
             found[name] = ", ".join(sorted(more)) if name in known else "it"
     return found

@@ -306,7 +306,7 @@ def soak(calls: int, seed: int, folder: Path) -> Report:
             client.close()
     report.seconds = time.monotonic() - began
     for rule in scenario.platform.faults:
-        report.faults[rule.fault.words] += rule.happened
+        report.faults[rule.fault.description] += rule.count
     report.faults["more than max_rows"] = sum(one.fault == "more than max_rows" for one in scenario.platform.requests)
     report.requests, report.logins = len(scenario.platform.requests), scenario.platform.logins
     report.incomplete, report.leaks = scenario.incomplete_files(), [*report.leaks, *files_with_secrets(folder, [])]

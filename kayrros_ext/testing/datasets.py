@@ -1,82 +1,77 @@
-"""Datasets of the platform fake: metadata, results that were put in, files."""
+"""Datasets of the platform fake: metadata, results that a test put in, files."""
 
 import functools
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from email.utils import quote as quoted
-from typing import Any, Protocol
+from email.utils import quote as quote_string
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import attrs
 
-from kayrros_ext.testing.checks import Window
+if TYPE_CHECKING:
+    from kayrros_ext.testing.generation import GeneratedResults
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-# A prime, so that a reader who loses or repeats a round number of bytes gets others than it should.
-_FILE_BLOCK = 1_000_003
 _FILE_CHUNK = 256 * 1024
+# A prime, so that a reader that loses or repeats a round number of bytes gets a different file.
+_FILE_BLOCK = 1_000_003
 
 
-class Source(Protocol):
-    """Where the results of a dataset come from."""
+@attrs.frozen
+class ResultsFilter:
+    """Which results a request asks for."""
 
-    def metadata(self) -> dict[str, Any]:
-        """What the results say of themselves: asset_count, start_date, stop_date, processing_id, source_id."""
+    asset_ids: frozenset[str] | None = None  # None for all
+    bounds_us: tuple[int, int] | None = None  # first and last epoch microsecond; None without a time range
 
-    def rows(self, window: Window) -> int:
-        """How many metrics a window holds: a row each, in the client's table."""
 
-    def body(self, window: Window) -> bytes | Iterator[bytes]:
-        """The results of a window as JSON, whole or in chunks."""
+EVERYTHING = ResultsFilter()
 
 
 @attrs.frozen(eq=False)
-class Payload:
-    """Results that were put in, as the API would send them: a ProcessingResultTimeSeries, whatever it holds."""
+class StoredResults:
+    """Results as the API sends them, a ProcessingResultTimeSeries, whatever it holds."""
 
-    answer: Mapping[str, Any]
+    payload: Mapping[str, Any]
 
     def metadata(self) -> dict[str, Any]:
-        """Counts the assets and finds the first and the last date that is one."""
-        moments = [
-            moment
-            for asset in self._assets()
-            for result in asset.get("results") or ()
-            if (moment := moment_us(result.get("value_date"))) is not None
-        ]
-        return {
-            "asset_count": len(self._assets()),
-            "start_date": min(moments) // 1000 if moments else None,
-            "stop_date": max(moments) // 1000 if moments else None,
-            "processing_id": self.answer.get("processing_id"),
-            "source_id": self.answer.get("source_id"),
-        }
+        """Return the metadata that follows from the results: number of assets, first and last valid date."""
+        assets = self._assets(EVERYTHING)
+        dates = [parse_date(result.get("value_date")) for asset in assets for result in asset.get("results") or ()]
+        times_ms = [moment // 1000 for moment in dates if moment is not None]
+        start, stop = min(times_ms, default=None), max(times_ms, default=None)
+        ids = {name: self.payload.get(name) for name in ("processing_id", "source_id")}
+        return {"asset_count": len(assets), "start_date": start, "stop_date": stop, **ids}
 
-    def rows(self, window: Window) -> int:
-        """Counts them."""
-        results = (result for asset in self._wanted(window) for result in asset.get("results") or ())
+    def rows(self, only: ResultsFilter) -> int:
+        """Count the metrics that a filter lets through, each a row in the client's table."""
+        results = (result for asset in self._assets(only) for result in asset.get("results") or ())
         return sum(len(result.get("metrics") or ()) for result in results)
 
-    def body(self, window: Window) -> bytes:
-        """The answer, filtered."""
-        answer = self.answer if window == Window() else {**self.answer, "assets": self._wanted(window)}
-        return json.dumps(answer, separators=(",", ":")).encode()
+    def body(self, only: ResultsFilter) -> Iterator[bytes]:
+        """Yield the results that a filter lets through, as JSON."""
+        payload = self.payload if only == EVERYTHING else {**self.payload, "assets": self._assets(only)}
+        yield json.dumps(payload, separators=(",", ":")).encode()
 
-    def _assets(self) -> list[Any]:
-        return self.answer.get("assets") or []
+    def _assets(self, only: ResultsFilter) -> list[Any]:
+        assets = self.payload.get("assets") or []
+        if only.asset_ids is not None:
+            assets = [asset for asset in assets if asset.get("asset_id") in only.asset_ids]
+        if only.bounds_us is None:
+            return list(assets)
+        first, last = only.bounds_us
 
-    def _wanted(self, window: Window) -> list[Any]:
-        assets = [asset for asset in self._assets() if window.wants(asset.get("asset_id"))]
-        if window.bounds is None:
-            return assets
+        def in_range(result: Mapping[str, Any]) -> bool:
+            moment = parse_date(result.get("value_date"))
+            return moment is not None and first <= moment <= last
+
         # An asset without a date in the range stays, without results (assumed).
         return [
-            {**asset, "results": [r for r in asset["results"] if window.holds(moment_us(r.get("value_date")))]}
-            if asset.get("results")
-            else asset
+            {**asset, "results": list(filter(in_range, asset["results"]))} if asset.get("results") else asset
             for asset in assets
         ]
 
@@ -86,54 +81,46 @@ class StaticFile:
     """The file of a static dataset.
 
     Attributes:
-        content: its bytes; or how many it has: then they are made up, the same ones for the same seed, while they are
-            sent.
+        content: its bytes; or how many it has, which are then generated while they are sent, the same every time.
         name: file name for Content-Disposition.
         content_type: for Content-Type.
         ranges: whether Range is honoured, with an ETag and If-Range. Unknown of the real API.
-        seed: of bytes that are made up.
     """
 
-    content: bytes | int = attrs.field(repr=lambda content: f"<{_size(content)} bytes>")
+    content: bytes | int = attrs.field(repr=False)
     name: str = "dataset.bin"
     content_type: str = "application/octet-stream"
     ranges: bool = False
-    seed: int = 0
 
     @property
     def size(self) -> int:
         """Its length in bytes."""
-        return _size(self.content)
+        return self.content if isinstance(self.content, int) else len(self.content)
 
     @property
     def etag(self) -> str:
-        """A strong validator: other bytes have another one."""
+        """A strong validator, which differs for different bytes."""
         if isinstance(self.content, int):
-            return f'"{self.content}-{self.seed}"'
+            return f'"{self.content}"'
         import hashlib
 
         return f'"{hashlib.blake2b(self.content, digest_size=8).hexdigest()}"'
 
     @property
     def disposition(self) -> str:
-        """The Content-Disposition header, with `filename*` where the name is not ASCII (RFC 6266)."""
+        """The Content-Disposition header, with `filename*` if the name is not ASCII (RFC 6266)."""
         if self.name.isascii():
-            return f'attachment; filename="{quoted(self.name)}"'
+            return f'attachment; filename="{quote_string(self.name)}"'
         return f"attachment; filename*=UTF-8''{quote(self.name, safe='')}"
 
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Its bytes from `start` to before `stop`, in chunks; memory does not grow with the size."""
-        stop = self.size if stop is None else min(stop, self.size)
-        while start < stop:
-            chunk = self._at(start, min(stop - start, _FILE_CHUNK))
-            yield chunk
-            start += len(chunk)
-
-    def _at(self, start: int, count: int) -> bytes:
-        if isinstance(self.content, bytes):
-            return self.content[start : start + count]
-        place = start % _FILE_BLOCK
-        return _made_up(self.seed)[place : place + count]
+        """Yield its bytes from `start` to before `stop`; memory does not grow with the size."""
+        stop = self.size if stop is None else stop
+        for begin in range(start, stop, _FILE_CHUNK):
+            count = min(stop - begin, _FILE_CHUNK)
+            place = begin if isinstance(self.content, bytes) else begin % _FILE_BLOCK
+            source = self.content if isinstance(self.content, bytes) else _random_block()
+            yield source[place : place + count]
 
 
 @attrs.define(eq=False)
@@ -142,27 +129,30 @@ class Dataset:
 
     Attributes:
         id: its UUID, in lower case.
-        metadata: its DatasetMetadata, as it is sent. May be changed.
-        source: its results; None for one that has a file alone.
-        file: its file; None for one that is not static.
+        metadata: its DatasetMetadata, as it is sent. You may change it.
+        source: its results; None if it has only a file.
+        file: its file; None if it is not static.
         shared_with: emails of the accounts that may see it; None for all of them.
     """
 
     id: str
     metadata: dict[str, Any] = attrs.field(repr=False)
-    source: Source | None = attrs.field(default=None, repr=False)
+    source: "StoredResults | GeneratedResults | None" = attrs.field(default=None, repr=False)
     file: StaticFile | None = None
     shared_with: frozenset[str] | None = None
 
     @property
     def row_count(self) -> int:
-        """How many metrics its results hold: the rows of the client's table."""
-        return self.source.rows(Window()) if self.source else 0
+        """Number of metrics in its results, which are the rows of the client's table."""
+        return self.source.rows(EVERYTHING) if self.source else 0
+
+    def is_visible_to(self, email: str) -> bool:
+        """Return whether an account may see it."""
+        return self.shared_with is None or email in self.shared_with
 
     def payload(self) -> Any:
-        """Its results as Python objects, to look at, or to change and put in again."""
-        body = self.source.body(Window()) if self.source else b"null"
-        return json.loads(body if isinstance(body, bytes) else b"".join(body))
+        """Return its results as Python objects, to look at, or to change and add again."""
+        return json.loads(b"".join(self.source.body(EVERYTHING))) if self.source else None
 
 
 @attrs.frozen
@@ -174,58 +164,41 @@ class Collection:
     dataset_ids: tuple[str, ...]
 
 
-def nested(values: Mapping[str, Mapping[Any, Mapping[str, float]]]) -> dict[str, Any]:
-    """Results of a plain structure: asset id, to date, to metric, to value."""
+def payload_from_values(values: Mapping[str, Mapping[Any, Mapping[str, float]]]) -> dict[str, Any]:
+    """Return results as the API sends them, from asset id to date to metric to value."""
     return {
         "assets": [
-            {
-                "asset_id": asset,
-                "asset_name": asset,
-                "results": [
-                    {
-                        "value_date": iso(day),
-                        "metrics": [{"name": name, "value": value} for name, value in found.items()],
-                    }
-                    for day, found in dates.items()
-                ],
-            }
+            {"asset_id": asset, "asset_name": asset, "results": [_result(*item) for item in dates.items()]}
             for asset, dates in values.items()
         ]
     }
 
 
-def iso(value: str | date) -> str:
-    """A date as the API is thought to write it: ISO 8601, UTC where it says nothing; a string as it is."""
-    return value if isinstance(value, str) else utc(value).isoformat().replace("+00:00", "Z")
+def _result(day: str | date, metrics: Mapping[str, float]) -> dict[str, Any]:
+    value_date = day if isinstance(day, str) else format_us(to_us(day))
+    return {"value_date": value_date, "metrics": [{"name": name, "value": value} for name, value in metrics.items()]}
 
 
-def utc(day: date) -> datetime:
-    """A date as a moment: its first one; UTC where it says nothing."""
+def to_us(day: date) -> int:
+    """Return epoch microseconds of a date's first moment; in UTC, if it has no time zone."""
     moment = day if isinstance(day, datetime) else datetime(day.year, day.month, day.day)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
 
 
-def moment_us(value: object) -> int | None:
-    """Epoch microseconds of a value_date; None where it is not a date."""
+def format_us(moment_us: int) -> str:
+    """Return a date as the API writes it: ISO 8601 in UTC."""
+    return f"{(EPOCH + moment_us * MICROSECOND).isoformat()[:-6]}Z"
+
+
+def parse_date(value: object) -> int | None:
+    """Return epoch microseconds of a value_date; None if it is not a date."""
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return to_us(datetime.fromisoformat(value)) if isinstance(value, str) else None
     except ValueError:
         return None
-    if moment is None:
-        return None
-    return ((moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - EPOCH) // MICROSECOND
 
 
-def _size(content: bytes | int) -> int:
-    return content if isinstance(content, int) else len(content)
-
-
-@functools.lru_cache(maxsize=4)
-def _made_up(seed: int) -> bytes:
-    block = random.Random(seed).randbytes(_FILE_BLOCK)  # noqa: S311 - repeatable is the point  # nosec B311
+@functools.cache
+def _random_block() -> bytes:
+    block = random.Random(0).randbytes(_FILE_BLOCK)  # noqa: S311 - repeatable is the point  # nosec B311
     return block + block[:_FILE_CHUNK]  # so that a chunk may begin anywhere
-
-
-def emails(shared_with: Iterable[str] | None) -> frozenset[str] | None:
-    """Whom a dataset is shared with."""
-    return None if shared_with is None else frozenset([shared_with] if isinstance(shared_with, str) else shared_with)

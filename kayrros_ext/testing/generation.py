@@ -1,8 +1,8 @@
-"""Results by seed: the same parameters give the same bytes, as many rows as are asked for, made while they are sent.
+"""Generated results: the same parameters give the same bytes, as many rows as you ask for, made while they are sent.
 
-No object is held for a row. Each metric has, for each size of asset, a long series of numbers that are already written
-as JSON; an asset's values are a stretch of it, and its bytes are joined from slices. So a filter changes what is sent,
-never a value, and 100 MB take a fraction of a second.
+No object is held for a row. For each metric and size of asset there is a long series of numbers, already written as JSON.
+The values of an asset are a slice of it, and its bytes are joined from slices. So a filter changes which values are sent,
+never a value itself, and 100 MB take a fraction of a second.
 """
 
 import bisect
@@ -12,228 +12,214 @@ import json
 import random
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import attrs
+import msgspec
 
-from kayrros_ext.testing.checks import Window
-from kayrros_ext.testing.datasets import EPOCH, MICROSECOND
-from kayrros_ext.testing.profiles import SIZES, Metric, Profile
+from kayrros_ext.testing.datasets import (
+    EVERYTHING,
+    Collection,
+    Dataset,
+    ResultsFilter,
+    StaticFile,
+    StoredResults,
+    format_us,
+    parse_date,
+)
 
-# Dates that are written at once, for one asset.
-_BLOCK = 4096
-# Assets whose description is kept: windows of a dataset ask for the same ones again and again.
-_REMEMBERED = 1024
-# Bytes of a chunk, about: enough that sending costs more than asking for the next one.
-_CHUNK = 256 * 1024
-# Numbers of a series. Many assets want a long one, so that no two of them get the same stretch; few rows want a short
-# one, since it is written first.
-_LONG, _SHORT, _FEW_ROWS = 8191, 251, 10_000
+# Sizes of assets, relative to the usual one, because industry builds in standard sizes.
+_SIZES = [round(0.4 * 6 ** (step / 15), 3) for step in range(16)]
+# Numbers in a series. A long one gives different values to many assets. A short one is written faster, for few rows.
+_LONG_SERIES, _SHORT_SERIES, _FEW_ROWS = 8191, 251, 10_000
+# Rows in a chunk of the body, of about 100 bytes each.
+_CHUNK_ROWS = 2500
+
+# Fields of the assets in examples.json.
+_FIELDS = ["asset_id", "asset_name", "asset_version", "asset_categories"]
+_FIELDS += ["asset_centroid_latitude", "asset_centroid_longitude", "asset_surface_area_m2"]
+_FIELDS += ["parent_asset_id", "parent_asset_name", "parent_asset_version"]
+_TERMINALS = b"""\
+terminal_id,terminal_name,country,latitude,longitude,tank_count,capacity_bbl
+terminal-cushing-north,Cushing North Terminal,US,35.9406,-96.7433,3,1470000
+terminal-fujairah-east,Fujairah East Terminal,AE,25.1940,56.3582,3,2000000
+"""
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A metric of generated results."""
+
+    name: str
+    scale: float = 100.0  # value of an asset of the usual size at level 1; levels lie between 0 and 1
+    digits: int = 3  # decimal places
+    sized: bool = False  # whether it grows with the size of the asset
+    lag: int = 0  # how many dates it follows behind the other metrics
+
+
+class Template(msgspec.Struct, frozen=True, eq=False):
+    """What a generated dataset is made of. All values are invented."""
+
+    metadata: dict[str, Any]  # the DatasetMetadata that does not depend on the results
+    prefix: str  # start of the ids of its assets
+    title: str  # start of the names of its assets
+    categories: list[str]  # of each asset
+    area_m2: float  # surface of an asset of the usual size
+    parents: bool  # whether assets have a parent; else its fields are missing
+    places: list[tuple[str, float, float]]  # name, latitude and longitude of where assets stand, eight together
+    every_days: int  # days between two dates
+    metrics: tuple[Metric, ...]  # of each date
+
+
+TEMPLATES = msgspec.json.decode(Path(__file__).with_name("templates.json").read_bytes(), type=dict[str, Template])
 
 
 @attrs.frozen(eq=False)
-class Dates:
-    """The dates of generated results, in order: at equal steps from a start, or as they were given.
-
-    Attributes:
-        count: how many.
-        start_us: the first, in epoch microseconds.
-        every_us: microseconds from one to the next.
-        given_us: all of them, where they were given.
-    """
-
-    count: int
-    start_us: int = 0
-    every_us: int = 0
-    given_us: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, moments: Sequence[datetime]) -> "Dates":
-        """These dates, sorted."""
-        given = tuple(sorted((moment - EPOCH) // MICROSECOND for moment in moments))
-        return cls(len(given), given_us=given)
-
-    @classmethod
-    def steps(cls, count: int, start: datetime, every: timedelta) -> "Dates":
-        """A number of dates at equal steps."""
-        return cls(count, (start - EPOCH) // MICROSECOND, every // MICROSECOND)
-
-    def at(self, index: int) -> int:
-        """One of them, in epoch microseconds."""
-        return self.given_us[index] if self.given_us else self.start_us + index * self.every_us
-
-    def within(self, window: Window) -> range:
-        """Indices of those that lie in a window."""
-        if window.bounds is None:
-            return range(self.count)
-        first, last = window.bounds
-        everything = range(self.count)
-        return range(
-            bisect.bisect_left(everything, first, key=self.at), bisect.bisect_right(everything, last, key=self.at)
-        )
-
-
-@attrs.frozen(eq=False)
-class Generated:
-    """Results by seed; a Source of datasets.
-
-    Attributes:
-        seed: what the values follow from, with the other attributes.
-        profile: what they are about.
-        assets: how many.
-        dates: of every asset.
-        metrics: of every date.
-    """
+class GeneratedResults:
+    """Results by seed, with the methods of StoredResults."""
 
     seed: int
-    profile: Profile
-    assets: int
-    dates: Dates
-    metrics: tuple[Metric, ...]
+    template: Template
+    assets: int  # how many
+    dates: range | tuple[int, ...]  # of every asset, in order, in epoch microseconds
+    metrics: tuple[Metric, ...]  # of every date
     _series: dict[tuple[int, int], list[str]] = attrs.field(factory=dict, init=False, repr=False)
-    _openings: dict[int, tuple[str, int, int]] = attrs.field(factory=dict, init=False, repr=False)
 
     def metadata(self) -> dict[str, Any]:
-        """What the results say of themselves."""
-        return {
-            "asset_count": self.assets,
-            "start_date": self.dates.at(0) // 1000,
-            "stop_date": self.dates.at(self.dates.count - 1) // 1000,
-            "processing_id": self.profile.processing[0],
-            "source_id": self.profile.source[0],
-        }
+        """Return the template's metadata, the number of assets, the first and the last date."""
+        start, stop = self.dates[0] // 1000, self.dates[-1] // 1000
+        return {**self.template.metadata, "asset_count": self.assets, "start_date": start, "stop_date": stop}
 
-    def rows(self, window: Window) -> int:
-        """Assets times dates times metrics."""
-        return len(self._wanted(window)) * len(self.dates.within(window)) * len(self.metrics)
+    def rows(self, only: ResultsFilter) -> int:
+        """Multiply assets, dates and metrics."""
+        return len(self._asset_indices(only)) * len(self._date_indices(only)) * len(self.metrics)
 
-    def body(self, window: Window) -> Iterator[bytes]:
-        """The JSON of a window, in chunks."""
-        top = {"processing_id": self.profile.processing[0], "source_id": self.profile.source[0]}
-        waiting, size = [json.dumps(top)[:-1] + ',"assets":['], 0
-        for asset in self._wanted(window):
-            for text in self._asset(asset, self.dates.within(window)):
-                waiting.append(text)
-                size += len(text)
-                if size > _CHUNK:
-                    yield "".join(waiting).encode()
-                    waiting, size = [], 0
-            waiting.append(",")
-        if waiting[-1:] == [","]:
-            waiting.pop()
-        yield "".join([*waiting, "]}"]).encode()
+    def body(self, only: ResultsFilter) -> Iterator[bytes]:
+        """Yield the JSON in chunks of whole assets."""
+        indices, dates = self._asset_indices(only), self._date_indices(only)
+        ids = {name: self.template.metadata[name] for name in ("processing_id", "source_id")}
+        yield (json.dumps(ids)[:-1] + ',"assets":[').encode()
+        step = 1 + _CHUNK_ROWS // (1 + len(dates))
+        for first in range(0, len(indices), step):
+            chunk = ",".join([self._asset(index, dates) for index in indices[first : first + step]])
+            yield ("," + chunk if first else chunk).encode()
+        yield b"]}"
 
     def uuid(self) -> UUID:
-        """One that follows from all that the results follow from."""
-        dates = self.dates
-        known = (self.seed, self.profile.name, self.assets, self.metrics, dates.count, dates.start_us, dates.every_us)
-        digest = hashlib.blake2b(repr((known, dates.given_us)).encode(), digest_size=16).digest()
-        return UUID(bytes=digest, version=4)
+        """Return an id that follows from everything that the results follow from."""
+        names = [metric.name for metric in self.metrics]
+        parameters = (self.seed, self.template.prefix, self.assets, self.dates, names)
+        return UUID(bytes=hashlib.blake2b(repr(parameters).encode(), digest_size=16).digest(), version=4)
 
-    def about(self, index: int) -> dict[str, Any]:
-        """All of an AssetResult but its results."""
-        profile, draws = self.profile, self._draws(index)
-        group = index // profile.per_place
-        place, latitude, longitude = profile.places[group % len(profile.places)]
-        asset = {
-            "asset_id": f"{profile.prefix}-{index:06d}",
-            "asset_name": f"{profile.title} {index:06d}, {place}",
-            "asset_version": 1 + group % 4,
-            "asset_categories": list(profile.categories),
-            "asset_centroid_latitude": round(latitude + (draws[2] - 0.5) / 50, 4),
-            "asset_centroid_longitude": round(longitude + (draws[3] - 0.5) / 50, 4),
-            "asset_surface_area_m2": round(profile.area_m2 * SIZES[self._size(draws)], 1),
-        }
-        if profile.parents:
-            name = f"{place} terminal {1 + group // len(profile.places)}"
-            parent = {"parent_asset_id": name.lower().replace(" ", "-"), "parent_asset_name": name}
-            asset |= {**parent, "parent_asset_version": asset["asset_version"]}
-        return asset
-
-    def _wanted(self, window: Window) -> range | list[int]:
-        if window.mo_ids is None:
+    def _asset_indices(self, only: ResultsFilter) -> Sequence[int]:
+        if only.asset_ids is None:
             return range(self.assets)
-        # No list of all ids is made for this: an id tells which asset it is of.
-        found = (re.fullmatch(rf"{self.profile.prefix}-(\d{{6,}})", name, re.ASCII) for name in window.mo_ids)
-        indices = (int(match[1]) for match in found if match and (len(match[1]) == 6 or match[1][0] != "0"))
+        # An id holds the index, so that no list of all ids is needed.
+        matches = (re.fullmatch(rf"{self.template.prefix}-(\d{{6,}})", name, re.ASCII) for name in only.asset_ids)
+        indices = (int(match[1]) for match in matches if match and (len(match[1]) == 6 or match[1][0] != "0"))
         return sorted(index for index in indices if index < self.assets)
 
-    def _asset(self, index: int, dates: range) -> Iterator[str]:
-        opening, size, offset = self._opening(index)
-        yield opening
-        # Blocks lie at fixed places, so that requests share them.
-        for first in range(dates.start - dates.start % _BLOCK, dates.stop if dates else 0, _BLOCK):
-            start, stop = max(first, dates.start), min(first + _BLOCK, dates.stop)
-            if start > dates.start:
-                yield ","
-            yield self._results(start, stop, size, offset)
-        yield "]}"
+    def _date_indices(self, only: ResultsFilter) -> range:
+        if only.bounds_us is None:
+            return range(len(self.dates))
+        first, last = only.bounds_us
+        return range(bisect.bisect_left(self.dates, first), bisect.bisect_right(self.dates, last))
 
-    def _opening(self, index: int) -> tuple[str, int, int]:
-        """What stands before the results of an asset, its size, and where in the series it begins."""
-        known = self._openings.get(index)
-        if known is None:
-            draws = self._draws(index)
-            text = json.dumps(self.about(index), separators=(",", ":"))[:-1] + ',"results":['
-            known = text, self._size(draws), int(draws[1] * self._length)
-            if len(self._openings) < _REMEMBERED:
-                self._openings[index] = known
-        return known
-
-    def _results(self, start: int, stop: int, size: int, offset: int) -> str:
-        """The results of an asset between two indices of dates: what is the same for all, and the values between."""
-        fixed = _fixed(self.dates, tuple(metric.name for metric in self.metrics), start, stop)
+    def _asset(self, index: int, dates: range) -> str:
+        """Return the JSON of an asset: fixed text, and the values in between."""
+        opening, size, level = _opening(self.template, self.seed, index)
+        if not dates:
+            return opening + "]}"
+        fixed = _fixed_text(self.dates, tuple(metric.name for metric in self.metrics), dates.start, dates.stop)
         parts = [""] * (2 * len(fixed) - 1)
         parts[0::2] = fixed
         for place, metric in enumerate(self.metrics):
-            begin = (offset + start + metric.shift) % self._length
-            parts[2 * place + 1 :: 2 * len(self.metrics)] = self._numbers(place, size)[begin : begin + stop - start]
-        return "".join(parts)
+            series = self._numbers(place, size)
+            length = self._series_length
+            begin = (int(level * length) + dates.start + metric.lag) % length
+            parts[2 * place + 1 :: 2 * len(self.metrics)] = series[begin : begin + len(dates)]
+        return opening + "".join(parts) + "]}"
 
     def _numbers(self, place: int, size: int) -> list[str]:
-        """The series of a metric for a size of asset, written as JSON; longer than a round by what a block may need."""
-        series = self._series.get((place, size))
-        if series is None:
-            metric = self.metrics[place]
-            factor = metric.scale * (SIZES[size] if metric.sized else 1)
-            written = [f"{factor * level:.{metric.digits}f}" for level in _levels(self.seed, self._length)]
-            rounds = 1 + min(_BLOCK, self.dates.count) // self._length + 1
-            series = self._series[place, size] = written * rounds
-        return series
+        """Return the series of a metric for a size of asset, as JSON, repeated so that a slice may begin anywhere."""
+        if (place, size) not in self._series:
+            metric, length = self.metrics[place], self._series_length
+            factor = metric.scale * (_SIZES[size] if metric.sized else 1)
+            written = [f"{factor * level:.{metric.digits}f}" for level in _levels(self.seed, length)]
+            self._series[place, size] = written * (2 + len(self.dates) // length)
+        return self._series[place, size]
 
     @property
-    def _length(self) -> int:
-        return _SHORT if self.assets * self.dates.count * len(self.metrics) <= _FEW_ROWS else _LONG
-
-    def _draws(self, index: int) -> list[float]:
-        """Four numbers from 0 to 1 that follow from the seed and an asset's index, whichever assets came before."""
-        digest = hashlib.blake2b(f"{self.seed}/{index}".encode(), digest_size=32).digest()
-        return [int.from_bytes(digest[start : start + 8]) / 2**64 for start in range(0, 32, 8)]
-
-    @staticmethod
-    def _size(draws: list[float]) -> int:
-        return int(draws[0] * len(SIZES))
+    def _series_length(self) -> int:
+        few = self.assets * len(self.dates) * len(self.metrics) <= _FEW_ROWS
+        return _SHORT_SERIES if few else _LONG_SERIES
 
 
-@functools.lru_cache(maxsize=64)
-def _fixed(dates: Dates, names: tuple[str, ...], start: int, stop: int) -> list[str]:
-    """What stands before, between and after the values."""
+def load_examples() -> tuple[list[Dataset], list[Collection]]:
+    """Return the datasets and collections that openapi.yaml shows: same ids, assets and special cases, other values.
+
+    So a script that works with `make mock` works with the fake too, and the other way round.
+    """
+    document = json.loads(Path(__file__).with_name("examples.json").read_bytes())
+    tanks, hotspots, sites = (_dataset(seed, example) for seed, example in enumerate(document["datasets"], 1))
+    tanks.file = StaticFile(_TERMINALS, "crude-terminals.csv", "text/csv")
+    hotspots.source.payload["assets"][1]["results"][2]["metrics"] = []  # a pass without a value
+    sites.source.payload["assets"][3]["results"] = []
+    collections = [Collection(one["id"], one["name"], tuple(one["dataset_ids"])) for one in document["collections"]]
+    return [tanks, hotspots, sites], collections
+
+
+def _dataset(seed: int, example: dict[str, Any]) -> Any:
+    """Return a dataset of generated results under the names of the example's assets."""
+    template, dates = TEMPLATES[example["template"]], tuple(parse_date(day) or 0 for day in example["dates"])
+    results = GeneratedResults(seed, template, len(example["assets"]), dates, template.metrics)
+    payload = json.loads(b"".join(results.body(EVERYTHING)))
+    for asset, values in zip(payload["assets"], example["assets"], strict=True):
+        asset.update(zip(_FIELDS, values, strict=False))
+    metadata = {**results.metadata(), **example["metadata"]}
+    return Dataset(metadata["id"], metadata, StoredResults(payload))
+
+
+@functools.lru_cache(maxsize=1024)  # windows of a dataset ask for the same assets again and again
+def _opening(template: Template, seed: int, index: int) -> tuple[str, int, float]:
+    """Return the JSON before the results of an asset, its size, and where in a series it begins, from 0 to 1."""
+    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=32).digest()
+    draws = [int.from_bytes(digest[start : start + 8]) / 2**64 for start in range(0, 32, 8)]
+    size, group = int(draws[0] * len(_SIZES)), index // 8
+    place, latitude, longitude = template.places[group % len(template.places)]
+    asset = {
+        "asset_id": f"{template.prefix}-{index:06d}",
+        "asset_name": f"{template.title} {index:06d}, {place}",
+        "asset_version": 1 + group % 4,
+        "asset_categories": template.categories,
+        "asset_centroid_latitude": round(latitude + (draws[2] - 0.5) / 50, 4),
+        "asset_centroid_longitude": round(longitude + (draws[3] - 0.5) / 50, 4),
+        "asset_surface_area_m2": round(template.area_m2 * _SIZES[size], 1),
+    }
+    if template.parents:
+        name = f"{place} terminal {1 + group // len(template.places)}"
+        asset |= {"parent_asset_id": name.lower().replace(" ", "-"), "parent_asset_name": name}
+        asset["parent_asset_version"] = asset["asset_version"]
+    return json.dumps(asset, separators=(",", ":"))[:-1] + ',"results":[', size, draws[1]
+
+
+@functools.lru_cache(maxsize=16)
+def _fixed_text(dates: Sequence[int], names: tuple[str, ...], start: int, stop: int) -> list[str]:
+    """Return the JSON before, between and after the values."""
     between = [f'}},{{"name":{json.dumps(name)},"value":' for name in names[1:]]
     opening = f'","metrics":[{{"name":{json.dumps(names[0])},"value":'
     parts = []
     for index in range(start, stop):
-        moment = EPOCH + dates.at(index) * MICROSECOND
         before = "}]}," if index > start else ""
-        parts.append(f'{before}{{"value_date":"{moment.isoformat()[:-6]}Z{opening}')
+        parts.append(f'{before}{{"value_date":"{format_us(dates[index])}{opening}')
         parts += between
     return [*parts, "}]}"]
 
 
 @functools.lru_cache(maxsize=16)
 def _levels(seed: int, length: int) -> list[float]:
-    """A walk between 0.05 and 0.95 that is drawn to the middle and ends where it began, so that it can go round."""
+    """Return a random walk between 0.05 and 0.95 that ends where it began, so that it can be repeated."""
     draw = random.Random(seed)  # noqa: S311 - repeatable is the point  # nosec B311
     level, walk = 0.6, []
     for _ in range(length):

@@ -1,6 +1,6 @@
-"""A Node that Prism runs on: the machine's, where it is new enough, else the one that setup put into the environment.
+"""A Node that Prism runs on: the machine's if it is new enough, else the one that setup installed into the environment.
 
-Standard library alone: setup and the linter of the spec read this file by itself, whatever state the package is in.
+Uses the standard library only, because setup and the linter of the spec read this file by itself.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-# What Prism 5.16 asks for in its package.json (engines.node).
+# From the package.json of Prism 5.16 (engines.node).
 OLDEST = (24, 18)
 
 
@@ -19,8 +19,8 @@ class Node(NamedTuple):
     """A Node with npm.
 
     Attributes:
-        executable: the program itself. What the PATH has may be a script that starts it, and does not stop with it.
-        folder: where `node` and `npm` were found.
+        executable: the program itself. The one on the PATH may be a script that starts it, and does not stop with it.
+        folder: where `node` and `npm` are.
     """
 
     executable: Path
@@ -28,23 +28,20 @@ class Node(NamedTuple):
 
 
 def find_node() -> Node | None:
-    """The first Node that is new enough and has npm beside it: on the PATH, then in the running virtual environment."""
-    scripts = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin")
-    for path in (None, str(scripts)):
-        found = shutil.which("node", path=path)
-        if found and shutil.which("npm", path=str(Path(found).parent)):
-            version, executable = _ask(found)
-            if version >= OLDEST:
-                return Node(executable, Path(found).parent)
+    """Return the first Node that is new enough and has npm next to it, on the PATH or in the virtual environment."""
+    for path in (None, str(Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin"))):
+        node = shutil.which("node", path=path)
+        if node and shutil.which("npm", path=str(Path(node).parent)) and (executable := _new_enough(node)):
+            return Node(executable, Path(node).parent)
     return None
 
 
-def _ask(node: str) -> tuple[tuple[int, ...], Path]:
-    """Version and path of the program behind a `node`."""
+def _new_enough(node: str) -> Path | None:
+    """Return the program behind a `node`; None if it is too old or does not run."""
     command = [node, "-p", "process.version + ' ' + process.execPath"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - a node
+        run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - a node
     except (OSError, subprocess.TimeoutExpired):
-        return (0,), Path(node)
-    said = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S* (.+)", answer.stdout.strip())
-    return (tuple(map(int, said.groups()[:2])), Path(said[3])) if said else ((0,), Path(node))
+        return None
+    match = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S* (.+)", run.stdout.strip())
+    return Path(match[3]) if match and (int(match[1]), int(match[2])) >= OLDEST else None

@@ -1,71 +1,41 @@
-"""The operations of the platform fake: a request in, an answer out, as openapi.yaml says."""
+"""The operations of the platform fake: a request in, a response out, as openapi.yaml says."""
 
-import contextlib
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import attrs
 import httpx
 
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
-from kayrros_ext.testing.accounts import Account, Tokens
-from kayrros_ext.testing.checks import (
-    Inclusive,
-    InvalidError,
-    read_collection_id,
-    read_credentials,
-    read_dataset_id,
-    read_inclusive,
-    read_window,
-)
-from kayrros_ext.testing.datasets import Collection, Dataset, StaticFile
-from kayrros_ext.testing.messages import Answer, Request, as_json, failure, page
+from kayrros_ext.testing.datasets import Dataset, StaticFile
+from kayrros_ext.testing.http import RefusedError, Request, Response, error_response, html_response, json_response
+from kayrros_ext.testing.validation import read_collection_id, read_dataset_id, read_filter, read_login
+from kayrros_openapi import contract
+
+if TYPE_CHECKING:
+    from kayrros_ext.testing.platform import Platform
 
 LOGIN_HOST, DATA_HOST = httpx.URL(AUTH_URL).host, httpx.URL(BASE_URL).host
-
-
-class _RefusedError(Exception):
-    """The request gets this answer instead of what it asked for."""
-
-    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.answer = failure(status, code, message, **headers)
-
-
-class State:
-    """What the fake knows, and how it is set; Platform says what each is."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.accounts: dict[str, Account] = {}
-        self.tokens = Tokens(clock)
-        self.datasets: dict[str, Dataset] = {}
-        self.collections: dict[str, Collection] = {}
-        self.inclusive: Inclusive = "both"
-        self.token_lifetime_s: float | None = None
-        self.expired_status = 401
-        self.max_rows: int | None = None
-        self.logins = 0
-        self.lock = threading.Lock()
+_Run = Callable[["Platform", Request, str], Response]
 
 
 @attrs.frozen
 class Operation:
-    """An operation: its operationId, where it is, what does it, and the parameters and fields of a request that it knows."""
+    """An operation that the fake can carry out."""
 
-    name: str
-    method: str
-    path: re.Pattern[str]
-    run: Callable[[State, Request, str], Answer]
-    takes: frozenset[str]
-    host: str = DATA_HOST
+    id: str  # operationId, as in openapi.yaml
+    method: str  # in capitals
+    host: str
+    path: re.Pattern[str]  # its group, if it has one, is the dataset id
+    run: _Run
+    request_fields: tuple[str, ...]  # parameters and fields of its requests that the fake takes into account
 
 
-def find(request: Request) -> list[Operation]:
-    """The operations at a path of a host, whatever the method."""
+def operations_at(request: Request) -> list[Operation]:
+    """Return the operations at the path of a request, whatever its method."""
     path = request.path.partition("?")[0]
     return [
         operation
@@ -74,153 +44,137 @@ def find(request: Request) -> list[Operation]:
     ]
 
 
-def answer_to(state: State, request: Request) -> Answer:
-    """The answer to a request."""
+def respond(platform: "Platform", request: Request) -> Response:
+    """Return the response to a request, without faults."""
+    operations = operations_at(request)
+    if not operations:
+        return error_response(404, "NOT_FOUND", "Nothing is at this path")
+    operation = next((operation for operation in operations if operation.method == request.method), None)
+    if operation is None:
+        allowed = ", ".join(operation.method for operation in operations)
+        return error_response(405, "METHOD_NOT_ALLOWED", "This path does not take this method", Allow=allowed)
+    match = operation.path.fullmatch(request.path.partition("?")[0])
     try:
-        return _run(state, request, find(request))
-    except InvalidError as error:
-        return failure(400, "VALIDATION_EXCEPTION", f"The request breaks a rule: {error}")
-    except _RefusedError as refused:
-        return refused.answer
+        return operation.run(platform, request, unquote("".join(match.groups())) if match else "")
+    except RefusedError as error:
+        return error.response
 
 
-def _run(state: State, request: Request, at_this_path: list[Operation]) -> Answer:
-    if not at_this_path:
-        raise _RefusedError(404, "NOT_FOUND", "Nothing is at this path")
-    for operation in at_this_path:
-        if operation.method == request.method:
-            match = operation.path.fullmatch(request.path.partition("?")[0])
-            return operation.run(state, request, unquote(match[1]) if match and match.re.groups else "")
-    allowed = ", ".join(operation.method for operation in at_this_path)
-    raise _RefusedError(405, "METHOD_NOT_ALLOWED", "This path does not take this method", Allow=allowed)
-
-
-def _log_in(state: State, request: Request, _: str) -> Answer:
-    email, password = read_credentials(request)
-    account = state.accounts.get(email)
+def _log_in(platform: "Platform", request: Request, _: str) -> Response:
+    email, password = read_login(request)
+    account = platform.accounts.get(email)
     if account is None or account.password != password:
-        raise _RefusedError(401, "WRONG_CREDENTIALS", "The credentials are not valid")
-    with state.lock:
-        state.logins += 1
-        token = state.tokens.give(email)
-    # The reference says that there is more than the token, and not what: these are made up.
-    return as_json({"token": token, "email": email, "issued_at": int(time.time() * 1000)})
+        raise RefusedError(401, "WRONG_CREDENTIALS", "The credentials are not valid")
+    with platform.lock:
+        platform.logins += 1
+    # The reference says that there is more than the token, but not what, so these fields are made up.
+    token = platform.give_token(email)
+    return json_response({"token": token, "email": email, "issued_at": int(time.time() * 1000)})
 
 
-def _metadata(state: State, request: Request, name: str) -> Answer:
-    return as_json(_dataset(state, request, name).metadata)
+def _metadata(platform: "Platform", request: Request, dataset_id: str) -> Response:
+    return json_response(_dataset(platform, request, dataset_id).metadata)
 
 
-def _results(state: State, request: Request, name: str) -> Answer:
-    dataset = _dataset(state, request, name)
-    window = read_window(request, read_inclusive(state.inclusive))
-    if dataset.source is None:  # what the platform says to this is unknown
-        raise _RefusedError(404, "NOT_FOUND", "The dataset is static and has no results")
-    if state.max_rows is not None and dataset.source.rows(window) > state.max_rows:
-        return page(504, "Gateway Time-out")  # observed: the gateway's own, and so HTML (assumed)
-    return Answer.of(200, dataset.source.body(window), "application/json")
+def _results(platform: "Platform", request: Request, dataset_id: str) -> Response:
+    source = _dataset(platform, request, dataset_id).source
+    only = read_filter(request, platform.inclusive)
+    if source is None:  # the real response is unknown
+        raise RefusedError(404, "NOT_FOUND", "The dataset is static and has no results")
+    if platform.max_rows is not None and source.rows(only) > platform.max_rows:
+        request.fault = "more than max_rows"
+        return html_response(504, "Gateway Time-out")  # observed; it is the gateway's own, and so HTML (assumed)
+    return Response(200, {"Content-Type": "application/json"}, source.body(only))
 
 
-def _download(state: State, request: Request, name: str) -> Answer:
-    file = _dataset(state, request, name).file
-    if file is None:  # what the platform says to this is unknown
-        raise _RefusedError(404, "NOT_FOUND", "The dataset is not static and has no file")
+def _download(platform: "Platform", request: Request, dataset_id: str) -> Response:
+    file = _dataset(platform, request, dataset_id).file
+    if file is None:  # the real response is unknown
+        raise RefusedError(404, "NOT_FOUND", "The dataset is not static and has no file")
     headers = {"Content-Type": file.content_type, "Content-Disposition": file.disposition}
     if not file.ranges:
-        return Answer(200, headers, _Stretch(file, 0, file.size), file.size)
+        return Response(200, headers, file.chunks(), file.size)
     headers |= {"ETag": file.etag, "Accept-Ranges": "bytes"}
-    status, start, stop = _range(request.headers, file)
-    if status == 416:
-        return Answer(416, {**headers, "Content-Range": f"bytes */{file.size}"}, b"", 0)
-    if status == 206:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
-    return Answer(status, headers, _Stretch(file, start, stop), stop - start)
+    part = _requested_range(request.headers, file)
+    if part is None:
+        return Response(200, headers, file.chunks(), file.size)
+    if not part:
+        return Response(416, {**headers, "Content-Range": f"bytes */{file.size}"}, (), 0)
+    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{file.size}"
+    return Response(206, headers, file.chunks(part.start, part.stop), len(part))
 
 
-def _collections(state: State, request: Request, _: str) -> Answer:
-    _account(state, request)
-    return as_json([{"id": found.id, "name": found.name} for found in state.collections.values()])
+def _requested_range(headers: Mapping[str, str], file: StaticFile) -> range | None:
+    """Return the bytes that a Range header asks for, as RFC 9110 has it; None for all of them.
+
+    A range that starts beyond the file is empty. Several ranges, and what is not a range, are ignored.
+    """
+    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", headers.get("range", "").strip(), re.ASCII)
+    if not match or not any(match.groups()) or headers.get("if-range", file.etag) != file.etag:
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(file.size - int(last), 0), file.size)
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(int(last) + 1, file.size) if last else file.size)
 
 
-def _collection_datasets(state: State, request: Request, _: str) -> Answer:
-    email = _account(state, request)
-    collection = state.collections.get(read_collection_id(request))
+def _collections(platform: "Platform", request: Request, _: str) -> Response:
+    _authenticate(platform, request)
+    collections = platform.collections.values()
+    return json_response([{"id": collection.id, "name": collection.name} for collection in collections])
+
+
+def _collection_datasets(platform: "Platform", request: Request, _: str) -> Response:
+    email = _authenticate(platform, request)
+    collection = platform.collections.get(read_collection_id(request))
     if collection is None:
-        raise _RefusedError(404, "NOT_FOUND", "No collection has this id")
+        raise RefusedError(404, "NOT_FOUND", "No collection has this id")
+    datasets = filter(None, map(platform.datasets.get, collection.dataset_ids))
     # Those that the account may not see are left out (assumed).
-    found = (state.datasets.get(name) for name in collection.dataset_ids)
-    return as_json(
-        [{"id": one.id, "name": one.metadata.get("name")} for one in found if one and _may_see(one, email)],
-    )
+    visible = [dataset for dataset in datasets if dataset.is_visible_to(email)]
+    return json_response([{"id": dataset.id, "name": dataset.metadata.get("name")} for dataset in visible])
 
 
-def _account(state: State, request: Request) -> str:
-    """Email of the account that asks."""
-    email = state.tokens.owner(request.token, state.token_lifetime_s)
-    if email is None:
-        if state.tokens.is_known(request.token) and state.expired_status != 401:
-            raise _RefusedError(state.expired_status, "UNAUTHORIZED", "The token has expired")
-        raise _RefusedError(401, "WRONG_CREDENTIALS", "The token is not valid")
-    return email
+def _authenticate(platform: "Platform", request: Request) -> str:
+    """Return the email of the account whose token the request carries."""
+    token = platform.tokens.get(request.token or "")
+    if token is None:
+        raise RefusedError(401, "WRONG_CREDENTIALS", "The token is not valid")
+    age_s = platform.clock() - token.issued_at_s
+    if token.is_revoked or (platform.token_lifetime_s is not None and age_s >= platform.token_lifetime_s):
+        code = "WRONG_CREDENTIALS" if platform.expired_status == 401 else "UNAUTHORIZED"
+        raise RefusedError(platform.expired_status, code, "The token has expired")
+    return token.email
 
 
-def _dataset(state: State, request: Request, name: str) -> Dataset:
-    email = _account(state, request)
-    dataset = state.datasets.get(read_dataset_id(name))
+def _dataset(platform: "Platform", request: Request, dataset_id: str) -> Dataset:
+    email = _authenticate(platform, request)
+    dataset = platform.datasets.get(read_dataset_id(dataset_id))
     if dataset is None:
-        raise _RefusedError(404, "NOT_FOUND", "No dataset has this id")
-    if not _may_see(dataset, email):
-        raise _RefusedError(403, "ACCESS_DENIED", "The dataset is not shared with this account")
+        raise RefusedError(404, "NOT_FOUND", "No dataset has this id")
+    if not dataset.is_visible_to(email):
+        raise RefusedError(403, "ACCESS_DENIED", "The dataset is not shared with this account")
     return dataset
 
 
-def _may_see(dataset: Dataset, email: str) -> bool:
-    return dataset.shared_with is None or email in dataset.shared_with
+_RUN: dict[str, tuple[_Run, tuple[str, ...]]] = {
+    "login": (_log_in, ("email", "password")),
+    "getDatasetMetadata": (_metadata, ("datasetId",)),
+    "getDatasetResults": (_results, ("datasetId", "mo_ids", "time_range", "start_date", "stop_date")),
+    "downloadStaticDataset": (_download, ("datasetId",)),
+    "listCollections": (_collections, ()),
+    "listCollectionDatasets": (_collection_datasets, ("collection_id",)),
+}
 
 
-@attrs.frozen
-class _Stretch:
-    """Part of a file, its bytes made while they are sent."""
-
-    file: StaticFile
-    start: int
-    stop: int
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self.file.chunks(self.start, self.stop)
+def _operation(operation: contract.Operation) -> Operation:
+    run, request_fields = _RUN[operation.id]
+    path = "([^/]+)".join(map(re.escape, re.split(r"\{[^}]*\}", operation.path)))
+    host = LOGIN_HOST if operation.id == "login" else DATA_HOST
+    return Operation(operation.id, operation.method, host, re.compile(path), run, request_fields)
 
 
-def _range(headers: Mapping[str, str], file: StaticFile) -> tuple[int, int, int]:
-    """Status, start and stop for a Range header, as RFC 9110 has it; one range, and others are ignored."""
-    whole = (200, 0, file.size)
-    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", headers.get("range", "").strip(), re.ASCII)
-    if not asked or not any(asked.groups()) or headers.get("if-range", file.etag) != file.etag:
-        return whole
-    if not asked[1]:
-        count = min(int(asked[2]), file.size)
-        return (206, file.size - count, file.size) if count else (416, 0, 0)
-    start, stop = int(asked[1]), file.size
-    with contextlib.suppress(ValueError):
-        stop = min(int(asked[2]) + 1, file.size)
-    if asked[2] and int(asked[2]) < start:
-        return whole
-    return (206, start, stop) if start < file.size else (416, 0, 0)
-
-
-def _operation(name: str, method: str, path: str, run: Callable[..., Any], takes: str, **host: str) -> Operation:
-    pattern = re.compile(path.replace("{datasetId}", "([^/]+)"))
-    return Operation(name, method, pattern, run, frozenset(takes.split()), **host)
-
-
-_FILTER = "datasetId mo_ids time_range start_date stop_date"
-# The last two are observed of a public client; their operationIds are ours.
-OPERATIONS = [
-    _operation("login", "POST", "/v3/login", _log_in, "email password", host=LOGIN_HOST),
-    _operation("getDatasetMetadata", "GET", "/v1/collection/dataset/summary/{datasetId}", _metadata, "datasetId"),
-    _operation("getDatasetResults", "POST", "/v1/processingresult/dataset/{datasetId}", _results, _FILTER),
-    _operation("downloadStaticDataset", "GET", "/v1/collection/dataset/download/{datasetId}", _download, "datasetId"),
-    _operation("listCollections", "GET", "/v1/processing/collection/list", _collections, ""),
-    _operation(
-        "listCollectionDatasets", "POST", "/v1/processing/collection/datasets", _collection_datasets, "collection_id"
-    ),
-]
+# An operation that is new to openapi.yaml is not here until somebody writes it.
+OPERATIONS = [_operation(operation) for operation in contract.OPERATIONS if operation.id in _RUN]

@@ -1,9 +1,14 @@
 """The platform fake: a small stateful Kayrros, in process or on loopback."""
 
+import random
+import secrets
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID, uuid4
 
 import attrs
 
@@ -11,143 +16,284 @@ from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
 from kayrros_ext.client import Kayrros
 from kayrros_ext.errors import UsageError
-from kayrros_ext.testing.accounts import EMAIL, PASSWORD
-from kayrros_ext.testing.checks import Inclusive, read_inclusive
-from kayrros_ext.testing.faults import Fault, Rule, at_random
-from kayrros_ext.testing.holdings import Holdings
-from kayrros_ext.testing.messages import Answer, Request
-from kayrros_ext.testing.operations import OPERATIONS, answer_to, find
+from kayrros_ext.testing.datasets import (
+    MICROSECOND,
+    Collection,
+    Dataset,
+    StaticFile,
+    StoredResults,
+    payload_from_values,
+    to_us,
+)
+from kayrros_ext.testing.faults import Fault, Rule
+from kayrros_ext.testing.generation import TEMPLATES, GeneratedResults, Metric, load_examples
+from kayrros_ext.testing.http import RefusedError, Request, Response
+from kayrros_ext.testing.operations import OPERATIONS, operations_at, respond
 from kayrros_ext.testing.server import serve_on_loopback
 from kayrros_ext.testing.transport import Transport
+from kayrros_ext.testing.validation import INCLUSIVE, read_dataset_id
+
+# The account of the example in openapi.yaml, so that its example request logs in.
+EMAIL = "analyst@example.com"
+PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - made up, and opens nothing  # nosec B105
+_START = datetime(2024, 1, 2, tzinfo=UTC)
 
 
-class Platform(Holdings):
-    """A small Kayrros: logins, tokens, datasets and faults as you put them in. It starts with one account and no data.
+@attrs.frozen
+class Account:
+    """An account that may log in to the fake."""
 
-    It answers as openapi.yaml says; where that only assumes, so does the fake: see docs/testing.md.
+    email: str
+    password: str = attrs.field(repr=False)
 
-    Args:
-        token_lifetime_s: seconds that a token lives; None for ever. How long a real one does is unknown.
-        inclusive: which ends of a time range belong to it: "both", "left" (the start), "right" or "neither". Unknown of
-            the real API.
-        max_rows: most rows (assets times dates times metrics) that a results answer may have; more end in a 504.
-        latency_s: seconds before each answer.
-        clock: seconds that only grow; what tokens age by.
-        sleep: waits so many seconds, in threads. Tasks wait with anyio.
+
+@attrs.define(eq=False)
+class Token:
+    """A token that the fake issued: for which account, and when by the fake's clock."""
+
+    email: str
+    issued_at_s: float
+    is_revoked: bool = False
+
+
+@attrs.define(eq=False, repr=False, slots=False, kw_only=True)
+class Platform:
+    """A small Kayrros with the logins, tokens, datasets and faults that you give it. It starts with one account, no data.
+
+    It answers as openapi.yaml says. Where that only assumes, so does the fake: see docs/testing.md.
 
     Attributes:
-        accounts: by email.
-        datasets: by id, in lower case.
-        collections: by id.
-        requests: all that came, with the status that they got and the fault that they met.
-        logins: how many logins gave a token.
-        faults: the rules of what goes wrong, in the order they are tried; the first that fits a request happens.
-        token_lifetime_s, inclusive, max_rows, latency_s: may be set at any time.
-        expired_status: what an expired token gets, 401 unless set; 403 is possible too. Unknown of the real API.
+        token_lifetime_s: seconds until a token expires; None for never. The real lifetime is unknown.
+        inclusive: which ends of a time range belong to it: both, the start ("left"), the stop ("right") or neither.
+            Unknown of the real API.
+        max_rows: most rows (assets times dates times metrics) of a results response; more of them get a 504.
+        latency_s: seconds before each response.
+        clock: a monotonic clock in seconds, for the age of tokens.
+        sleep: waits a number of seconds, in threads. Tasks wait with anyio.
+        expired_status: status for an expired token, 401 or 403. Unknown of the real API.
+        account: the account that it starts with.
+        accounts, datasets, collections: by email, by id in lower case, by id.
+        requests: all that came, each with its status and fault.
+        logins: how many logins issued a token.
+        faults: the rules of what goes wrong; the first that matches a request applies.
     """
 
-    def __init__(
-        self,
-        *,
-        token_lifetime_s: float | None = None,
-        inclusive: Inclusive = "both",
-        max_rows: int | None = None,
-        latency_s: float = 0,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
-    ) -> None:
-        super().__init__(clock)
-        self.token_lifetime_s, self.max_rows = token_lifetime_s, max_rows
-        self.inclusive = read_inclusive(inclusive)
-        self._sleep = sleep
-        self.latency_s = latency_s
-        self.requests: list[Request] = []
-        self.faults: list[Rule] = []
+    token_lifetime_s: float | None = None
+    inclusive: Literal["both", "left", "right", "neither"] = attrs.field(default="both")
+    max_rows: int | None = None
+    latency_s: float = 0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
+    expired_status: int = 401
+    account: Account = attrs.field(init=False)
+    accounts: dict[str, Account] = attrs.field(factory=dict, init=False)
+    datasets: dict[str, Dataset] = attrs.field(factory=dict, init=False)
+    collections: dict[str, Collection] = attrs.field(factory=dict, init=False)
+    requests: list[Request] = attrs.field(factory=list, init=False)
+    logins: int = attrs.field(default=0, init=False)
+    faults: list[Rule] = attrs.field(factory=list, init=False)
+    tokens: dict[str, Token] = attrs.field(factory=dict, init=False)
+    lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
         self.account = self.add_account(EMAIL, PASSWORD)
 
-    # What happens.
+    @inclusive.validator
+    def _check_inclusive(self, _: object, value: str) -> None:
+        if value not in INCLUSIVE:
+            raise UsageError(f"inclusive is {value!r}.", hint=f"Pass one of {', '.join(INCLUSIVE)}.")
 
-    def expire_tokens(self) -> None:
-        """All tokens given so far expire now."""
-        self.tokens.expire()
+    def add_account(self, email: str, password: str) -> Account:
+        """Add an account that may log in. It replaces one with the same email."""
+        account = self.accounts[email] = Account(email, password)
+        return account
+
+    def add(
+        self,
+        results: Mapping[str, Any] | GeneratedResults | None = None,
+        *,
+        id: UUID | str | None = None,  # noqa: A002 - the API's own name
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        file: StaticFile | bytes | None = None,
+        shared_with: Iterable[str] | None = None,
+    ) -> Dataset:
+        """Add a dataset. It replaces one with the same id.
+
+        Args:
+            results: what the API would send, an object with `assets`; or a plain structure, asset id to date to metric to
+                value: {"tank-1": {"2024-01-02": {"fill_level_pct": 61.5}}}. None for a dataset that has only a file.
+            id: a UUID; random by default.
+            name: its name.
+            metadata: members of its DatasetMetadata; the others follow from the results.
+            file: what a download gets; bytes alone get a default name and type.
+            shared_with: emails of the accounts that may see it, while others get a 403; everyone by default.
+
+        Raises:
+            UsageError: `id` is not a UUID.
+        """
+        source: StoredResults | GeneratedResults | None
+        if results is None or isinstance(results, GeneratedResults):
+            source = results
+        else:
+            is_payload = isinstance(results.get("assets"), list)
+            source = StoredResults(results if is_payload else payload_from_values(results))
+        key = _parse_id(id or uuid4())
+        complete = {"id": key, "name": "A dataset", "sharedOption": "SHARED", **(source.metadata() if source else {})}
+        complete |= {**(metadata or {}), **({"name": name} if name else {})}
+        content = StaticFile(file) if isinstance(file, bytes) else file
+        readers = [shared_with] if isinstance(shared_with, str) else shared_with
+        emails = None if readers is None else frozenset(readers)
+        dataset = self.datasets[key] = Dataset(key, complete, source, content, emails)
+        return dataset
+
+    def generate(
+        self,
+        *,
+        seed: int = 0,
+        assets: int = 6,
+        dates: int | Sequence[date] = 12,
+        metrics: int | Sequence[str] | None = None,
+        template: str = "crude-tanks",
+        start: date = _START,
+        every: timedelta | None = None,
+        id: UUID | str | None = None,  # noqa: A002 - the API's own name
+        name: str | None = None,
+        file: StaticFile | bytes | None = None,
+        shared_with: Iterable[str] | None = None,
+    ) -> Dataset:
+        """Add a dataset with results by seed: the same arguments give the same bytes, and the same id.
+
+        Rows are generated while they are sent, so there may be millions.
+
+        Args:
+            seed: of the values.
+            assets: how many.
+            dates: how many, or which; a date is its first moment in UTC.
+            metrics: names, or how many; those of the template by default. Values of an unknown metric are between 0 and
+                100.
+            template: what the dataset looks like: "crude-tanks", "methane-hotspots" or "industrial-activity".
+            start: first date, if `dates` is a number.
+            every: time from one date to the next; the template's by default.
+            id: a UUID; by default one that follows from the other arguments.
+            name: its name; the template's by default.
+            file: as for `add`.
+            shared_with: as for `add`.
+
+        Raises:
+            UsageError: there are no assets, dates or metrics, or no such template, or `id` is not a UUID.
+        """
+        if template not in TEMPLATES:
+            raise UsageError(f"template is {template!r}.", hint=f"Pass one of {', '.join(TEMPLATES)}.")
+        model = TEMPLATES[template]
+        moments: range | tuple[int, ...]
+        if isinstance(dates, int):
+            first, step = to_us(start), (every or timedelta(days=model.every_days)) // MICROSECOND
+            moments = range(first, first + dates * step, step)
+        else:
+            moments = tuple(sorted(to_us(day) for day in dates))
+        if metrics is None:
+            chosen = model.metrics
+        else:
+            if isinstance(metrics, int):
+                metrics = [f"metric_{number:02d}" for number in range(1, metrics + 1)]
+            by_name = {metric.name: metric for metric in model.metrics}
+            chosen = tuple(by_name.get(name, Metric(name)) for name in metrics)
+        if assets < 1 or not moments or not chosen:
+            raise UsageError("There is nothing to generate.", hint="Pass at least one asset, one date and one metric.")
+        source = GeneratedResults(seed, model, assets, moments, chosen)
+        return self.add(source, id=id or source.uuid(), name=name, file=file, shared_with=shared_with)
+
+    def add_examples(self) -> list[Dataset]:
+        """Add what openapi.yaml shows: crude oil tanks (with a file), methane hot spots, industrial sites, collections."""
+        datasets, collections = load_examples()
+        self.datasets.update({dataset.id: dataset for dataset in datasets})
+        self.collections.update({collection.id: collection for collection in collections})
+        return datasets
+
+    def add_collection(
+        self,
+        name: str,
+        datasets: Iterable[Dataset | UUID | str],
+        *,
+        id: str | None = None,  # noqa: A002 - the API's own name
+    ) -> Collection:
+        """Add a collection. Its id may be any string (assumed); a random UUID by default."""
+        ids = tuple(dataset.id if isinstance(dataset, Dataset) else _parse_id(dataset) for dataset in datasets)
+        collection = Collection(id or str(uuid4()), name, ids)
+        self.collections[collection.id] = collection
+        return collection
 
     def give_token(self, email: str = EMAIL) -> str:
-        """A token of an account without a login, for clients that are given one."""
-        return self.tokens.give(email)
+        """Issue a token of an account without a login. Tokens are opaque, and no JWTs (assumed)."""
+        token = f"fake-{secrets.token_hex(16)}"
+        self.tokens[token] = Token(email, self.clock())
+        return token
+
+    def expire_tokens(self) -> None:
+        """Let all tokens issued so far expire now."""
+        for token in list(self.tokens.values()):
+            token.is_revoked = True
 
     def fail_next(
         self, fault: Fault | int, *, times: int | None = 1, operation: str | None = None, skip: int = 0
     ) -> Rule:
-        """Something goes wrong with the next requests.
+        """Let the next requests fail.
 
         Args:
-            fault: what, or an error status.
+            fault: what goes wrong, or an error status.
             times: how many requests it happens to; None for all.
-            operation: operationId, such as "getDatasetResults"; any operation unless given.
-            skip: how many of them go well before.
+            operation: operationId, such as "getDatasetResults"; any operation by default.
+            skip: how many requests it spares first.
 
         Raises:
             UsageError: there is no such operation.
         """
-        return self.fail_when(lambda _: True, fault, times=times, operation=operation, skip=skip)
+        return self._add_rule(fault, lambda _: True, operation, times, skip)
 
     def fail_when(
-        self,
-        matches: Callable[[Request], bool],
-        fault: Fault | int,
-        *,
-        times: int | None = None,
-        operation: str | None = None,
-        skip: int = 0,
+        self, matches: Callable[[Request], bool], fault: Fault | int, *, operation: str | None = None
     ) -> Rule:
-        """Something goes wrong with the requests that a predicate holds for; else as `fail_next`."""
-        if operation is not None and operation not in (names := [known.name for known in OPERATIONS]):
-            raise UsageError(f"operation is {operation!r}. Give one of {', '.join(names)}.")
-        rule = Rule(
-            Fault.status(fault) if isinstance(fault, int) else fault,
-            lambda request: operation in {None, request.operation} and matches(request),
-            times,
-            skip,
-        )
-        self.faults.append(rule)
-        return rule
+        """Let the requests fail for which a predicate is true; otherwise like `fail_next`."""
+        return self._add_rule(fault, matches, operation)
 
     def fail_at_random(
         self, fault: Fault | int, *, probability: float, seed: int, operation: str | None = None
     ) -> Rule:
-        """Something goes wrong with a share of the requests, with the same ones for the same seed; else as `fail_next`."""
-        return self.fail_when(at_random(probability, seed), fault, operation=operation)
+        """Let a share of the requests fail, the same ones for the same seed; otherwise like `fail_next`."""
+        draw = random.Random(seed).random  # noqa: S311 - repeatable is the point  # nosec B311
+        return self._add_rule(fault, lambda _: draw() < probability, operation)
 
-    # How to reach it.
+    def _add_rule(self, fault: Fault | int, matches: Callable[[Request], bool], *options: Any) -> Rule:
+        rule = Rule(Fault.status(fault) if isinstance(fault, int) else fault, matches, *options)
+        ids = [operation.id for operation in OPERATIONS]
+        if rule.operation not in {None, *ids}:
+            raise UsageError(f"operation is {rule.operation!r}.", hint=f"Pass one of {', '.join(ids)}.")
+        self.faults.append(rule)
+        return rule
 
     def transport(self) -> Transport:
-        """An httpx transport to it, for sync and async clients, without a socket: `Kayrros(transport=...)`.
-
-        It answers for the two hosts of Kayrros, and for no other.
-        """
-        return Transport(self.handle, sleep=self._sleep)
+        """Return an httpx transport to it, for sync and async clients. It has the two hosts of Kayrros and no other."""
+        return Transport(self.handle, sleep=self.sleep)
 
     def serve(self, *, port: int = 0) -> AbstractContextManager[str]:
-        """Serve it on 127.0.0.1 while a `with` block runs, which is given the URL of both hosts.
-
-        Args:
-            port: a free one unless given.
+        """Serve it on 127.0.0.1 during a `with` block, which gets the URL of both hosts. The port is free by default.
 
         Raises:
-            MockError: on entering the block, where the port is taken.
+            MockError: the port is taken. Raised on entering the block.
         """
-        return serve_on_loopback(self.handle, port=port, sleep=self._sleep)
+        return serve_on_loopback(self.handle, port=port, sleep=self.sleep)
 
     def connect(self, **settings: Any) -> Kayrros:
-        """A client of it, in process, with its account; close it, or use it in a `with` block.
+        """Return a client of it, in process, with its account. Close it, or use it in a `with` block.
 
         Args:
-            settings: of Kayrros, in place of the account, say `token=`. With base_url, that of `serve`, it goes there.
-                What is tried again is tried at once, unless `retries` is Retries.
+            settings: of Kayrros, such as `token=` in place of the account. With base_url, the URL of `serve`, the client
+                goes there. It retries without a wait, unless `retries` is a Retries.
         """
         retries = settings.get("retries", DEFAULT_MAX_RETRIES)
         if not isinstance(retries, Retries):
-            settings["retries"] = attrs.evolve(Retries.parse(retries), backoff_initial=0, sleep=self._sleep)
+            settings["retries"] = attrs.evolve(Retries.parse(retries), backoff_initial=0, sleep=self.sleep)
         if not {"email", "password", "token"} & set(settings):
             settings |= {"email": self.account.email, "password": self.account.password}
         if "base_url" in settings:
@@ -155,7 +301,7 @@ class Platform(Holdings):
         return Kayrros(**{"base_url": BASE_URL, "auth_url": AUTH_URL, "transport": self.transport(), **settings})
 
     def environment(self, url: str) -> dict[str, str]:
-        """Environment variables that point Kayrros to the URL that `serve` gave, with the account."""
+        """Return environment variables that point Kayrros to the URL of `serve`, with the account."""
         return {
             "KAYRROS_BASE_URL": url,
             "KAYRROS_AUTH_URL": url,
@@ -163,15 +309,23 @@ class Platform(Holdings):
             "KAYRROS_PASSWORD": self.account.password,
         }
 
-    def handle(self, request: Request) -> Answer:
-        """The answer to a request, which is noted; what transport and server call."""
-        found = [known.name for known in find(request) if known.method == request.method]
-        request.operation = found[0] if found else None
+    def handle(self, request: Request) -> Response:
+        """Record a request and return the response to it. Transport and server call this."""
+        operations = operations_at(request)
+        request.operation = next((one.id for one in operations if one.method == request.method), None)
         self.requests.append(request)
         with self.lock:
-            rule = next((rule for rule in list(self.faults) if rule.takes(request)), None)
-        healthy = Answer(200, {}) if rule and rule.fault.instead else answer_to(self, request)
-        request.fault = rule.fault.words if rule else "more than max_rows" if healthy.status == 504 else None
-        answer = rule.fault.damage(healthy) if rule else healthy
-        request.status = None if answer.dropped else answer.status
-        return attrs.evolve(answer, delay_s=answer.delay_s + self.latency_s) if self.latency_s else answer
+            rule = next((rule for rule in list(self.faults) if rule.applies_to(request)), None)
+        response = Response(200, {}) if rule and rule.fault.replaces_response else respond(self, request)
+        if rule:
+            request.fault = rule.fault.description
+            response = rule.fault.damage(response)
+        request.status = None if response.dropped else response.status
+        return attrs.evolve(response, delay_s=response.delay_s + self.latency_s)
+
+
+def _parse_id(value: UUID | str) -> str:
+    try:
+        return read_dataset_id(str(value))
+    except RefusedError:
+        raise UsageError(f"{value!r} is not a UUID.", hint="Pass one, or leave it out.") from None

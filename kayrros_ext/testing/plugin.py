@@ -1,18 +1,18 @@
-"""The pytest plugin: fixtures `kayrros_platform` and `kayrros`. Pytest finds it by itself where the package is installed.
+"""The pytest plugin: fixtures `kayrros_platform` and `kayrros`. Pytest finds it if the package is installed.
 
-It is loaded into every run of pytest on the machine, so it imports nothing until a fixture is used.
+Every run of pytest on the machine loads it, so it imports nothing until a fixture is used.
 """
 
 from typing import TYPE_CHECKING
 
 try:
     import pytest
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        'The fixtures need pytest. Install the extra: pip install "kayrros-ext[testing]". The fake itself, '
-        "kayrros_ext.testing.Platform, needs no extra.",
-        name=missing.name,
-    ) from missing
+        'The fixtures need pytest. Install the extra with pip install "kayrros-ext[testing]", or use '
+        "kayrros_ext.testing.Platform, which needs no extra.",
+        name=error.name,
+    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,11 +1,12 @@
-"""The fake beside the mock and the spec: what it holds is what openapi.yaml shows, and what it refuses it refuses as said.
+"""The fake against the mock and the spec: its examples are those of openapi.yaml, and so are its errors.
 
-That each status is as the spec says is tested with the mock's, in test_servers.
+test_servers.py tests each status of the fake together with the mock's.
 """
 
+import contextlib
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +14,13 @@ import attrs
 import httpx
 import pytest
 
-from kayrros_ext import Kayrros
 from kayrros_ext.testing import Platform, PrismMock
 from kayrros_ext.testing.operations import OPERATIONS
 from tests.contract.test_spec import METHODS, SPEC, named, operations, resolve
 from tests.support.calls import arguments, modules
 from tests.support.recording import Traffic
 from tests.support.reference import SCHEMAS
-from tests.support.servers import KNOWN, connect_to, examples_of_the_spec, host, prefer
+from tests.support.servers import KNOWN, examples_of_the_spec, host
 from tests.support.traffic import response_problems
 
 IDS = {name: example["id"] for name, example in named("getDatasetMetadata").items()}
@@ -32,16 +32,26 @@ def platform() -> Platform:
     return examples_of_the_spec()
 
 
+@contextlib.contextmanager
+def client_of(platform: Platform, name: str, *, served: bool = False) -> Iterator[httpx.Client]:
+    """A plain client with a token, at the host of an operation: ours raises errors, and sends nothing invalid."""
+    headers = {"Authorization": f"Bearer {platform.give_token()}"}
+    with contextlib.ExitStack() as stack:
+        if served:
+            url = stack.enter_context(platform.serve())
+            yield stack.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False))
+        else:
+            transport = platform.transport()
+            yield stack.enter_context(httpx.Client(base_url=host(name), headers=headers, transport=transport))
+
+
 @pytest.fixture(params=["in process", "loopback"])
 def send(request: pytest.FixtureRequest, platform: Platform) -> Callable[..., httpx.Response]:
     """Sends the request of an operation, changed as a test wants it."""
 
     def send(name: str, **changes: Any) -> httpx.Response:
-        with connect_to(platform, name, served=request.param == "loopback") as kayrros:
-            # Not as our client, which sends nothing of the kind.
-            headers = {"User-Agent": "a test", **changes.pop("headers", {})}
-            sent = {**modules()[name]._get_kwargs(**arguments(name)), "headers": headers, **changes}
-            return kayrros.client.get_httpx_client().request(**sent)
+        with client_of(platform, name, served=request.param == "loopback") as client:
+            return client.request(**{**modules()[name]._get_kwargs(**arguments(name)), **changes})
 
     return send
 
@@ -63,28 +73,28 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "status", "change"), REFUSED)
-def test_what_is_no_request_is_refused_as_the_spec_says(
+def test_invalid_requests_get_the_errors_of_the_spec(
     name: str, status: str, change: dict[str, Any], send: Callable[..., httpx.Response], traffic: Traffic
 ) -> None:
-    """Each operation with an id or a body that can't be, and with another method."""
-    assert int(status) == send(name, **change).status_code
+    """An invalid id, body or method gets the status and body that the spec documents."""
+    assert send(name, **change).status_code == int(status)
     [exchange] = traffic.exchanges
     # As the answer to a request that the spec does know: to it, another method is another operation.
     kwargs = modules()[name]._get_kwargs(**arguments(name))
     asked = httpx.Request(kwargs["method"], httpx.URL(host(name)).join(kwargs["url"]))
-    assert [] == response_problems(attrs.evolve(exchange, request=asked))
+    assert response_problems(attrs.evolve(exchange, request=asked)) == []
 
 
-def test_the_operations_are_where_the_spec_has_them() -> None:
-    """Method and path of each that the fake knows; one that is new to the spec is not in it yet."""
-    known = {operation.name: operation for operation in OPERATIONS}
-    assert set(known) <= set(operations())
+def test_operations_have_the_paths_of_the_spec() -> None:
+    """Each operation of the fake has the method, path and host of the spec. A new operation is not in the fake yet."""
+    implemented = {operation.id: operation for operation in OPERATIONS}
+    assert set(implemented) <= set(operations())
     for path, item in SPEC["paths"].items():
         for method, operation in item.items():
-            if method in METHODS and operation["operationId"] in known:
-                ours = known[operation["operationId"]]
-                assert (method.upper(), True) == (ours.method, bool(ours.path.fullmatch(path)))
-                assert host(ours.name) == f"https://{ours.host}"
+            if method in METHODS and operation["operationId"] in implemented:
+                ours = implemented[operation["operationId"]]
+                assert (ours.method, bool(ours.path.fullmatch(path))) == (method.upper(), True)
+                assert host(ours.id) == f"https://{ours.host}"
 
 
 def shape(value: Any, where: str = "") -> set[tuple[str, str]]:
@@ -105,8 +115,8 @@ def request_for(name: str, example: str) -> dict[str, Any]:
     return given
 
 
-def call(kayrros: Kayrros, name: str, given: dict[str, Any]) -> httpx.Response:
-    return kayrros.client.get_httpx_client().request(**modules()[name]._get_kwargs(**given))
+def call(client: httpx.Client, name: str, given: dict[str, Any]) -> httpx.Response:
+    return client.request(**modules()[name]._get_kwargs(**given))
 
 
 EXAMPLES = [
@@ -118,14 +128,15 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
-def test_an_example_request_gets_what_the_mock_gives_in_shape(
+def test_example_responses_have_the_shape_of_the_mock(
     name: str, example: str, platform: Platform, mock: PrismMock
 ) -> None:
-    """The same fields, types and nulls, for the request that an example of the spec is the answer to."""
-    with prefer(mock, f"code=200, example={example}") as kayrros:
-        theirs = call(kayrros, name, request_for(name, example))
-    with connect_to(platform, name) as kayrros:
-        ours = call(kayrros, name, request_for(name, example))
+    """An example request gets the same fields, types and nulls from the fake as from the mock."""
+    headers = {"Authorization": "Bearer t", "Prefer": f"code=200, example={example}"}
+    with httpx.Client(base_url=mock.url, headers=headers, trust_env=False) as client:
+        theirs = call(client, name, request_for(name, example))
+    with client_of(platform, name) as client:
+        ours = call(client, name, request_for(name, example))
     assert 200 == theirs.status_code == ours.status_code
     if theirs.headers["content-type"] != "application/json":
         assert theirs.content == ours.content
@@ -139,11 +150,11 @@ def test_an_example_request_gets_what_the_mock_gives_in_shape(
 
 
 @pytest.mark.parametrize("example", IDS)
-def test_the_examples_are_those_of_the_spec(example: str, platform: Platform) -> None:
-    """Their metadata, the same assets, as many dates and metrics."""
-    with connect_to(platform, "getDatasetMetadata") as kayrros:
+def test_examples_are_those_of_the_spec(example: str, platform: Platform) -> None:
+    """The examples have the metadata, assets, dates and metrics of the spec."""
+    with client_of(platform, "getDatasetMetadata") as client:
         metadata, ours = (
-            call(kayrros, name, request_for(name, example)).json()
+            call(client, name, request_for(name, example)).json()
             for name in ("getDatasetMetadata", "getDatasetResults")
         )
     for field in ("id", "name", "asset_count", "start_date", "stop_date", "sharedOption", "processing_id", "source_id"):
@@ -159,16 +170,16 @@ def test_the_examples_are_those_of_the_spec(example: str, platform: Platform) ->
 
 
 @pytest.mark.skipif("getDatasetResults" not in KNOWN, reason="a filter has more than the fake knows yet")
-def test_the_filter_of_the_spec_filters(send: Callable[..., httpx.Response]) -> None:
-    """Two tanks in January; Prism would not look at it."""
+def test_example_filter_filters(send: Callable[..., httpx.Response]) -> None:
+    """The fake applies the example filter, two tanks in January, which Prism ignores."""
     answer = send("getDatasetResults").json()
     assert FILTER["value"]["mo_ids"] == [asset["asset_id"] for asset in answer["assets"]]
-    assert [5, 5] == [len(asset["results"]) for asset in answer["assets"]]
+    assert [len(asset["results"]) for asset in answer["assets"]] == [5, 5]
     assert shape(named("getDatasetResults")["crude-tanks"]) == shape(answer)
 
 
-def test_what_is_sent_is_the_payload(send: Callable[..., httpx.Response], platform: Platform) -> None:
-    """Of generated results, and of those that were put in as a plain structure."""
+def test_payload_is_what_is_sent(send: Callable[..., httpx.Response], platform: Platform) -> None:
+    """Dataset.payload() equals the response, for generated and added results."""
     platform.generate(assets=30, dates=20, metrics=3)
     platform.add({"a": {"2024-01-01": {"m": 1.5}}})
     for dataset in platform.datasets.values():
@@ -176,7 +187,7 @@ def test_what_is_sent_is_the_payload(send: Callable[..., httpx.Response], platfo
         assert dataset.payload() == json.loads(answer.content)
 
 
-def test_the_file_has_the_name_of_the_spec(send: Callable[..., httpx.Response]) -> None:
-    """In its header."""
+def test_file_has_the_name_of_the_spec(send: Callable[..., httpx.Response]) -> None:
+    """Content-Disposition is the example of the spec."""
     declared = operations()["downloadStaticDataset"]["responses"]["200"]["headers"]
     assert declared["Content-Disposition"]["example"] == send("downloadStaticDataset").headers["content-disposition"]

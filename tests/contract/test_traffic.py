@@ -57,7 +57,7 @@ def test_all_that_a_user_does_is_recorded(platform: Platform, traffic: Traffic, 
     with platform.connect() as kayrros:
         use(kayrros, platform, tmp_path)
     assert {200, 401, 403, 404} == {seen.status for seen in traffic.exchanges}
-    assert {known.name for known in OPERATIONS} == {request.operation for request in platform.requests}
+    assert {operation.id for operation in OPERATIONS} == {request.operation for request in platform.requests}
     with platform.serve() as url, platform.connect(base_url=url) as kayrros:
         use(kayrros, platform, tmp_path)
     assert [seen.status for seen in platform.requests] == [seen.status for seen in traffic.exchanges]

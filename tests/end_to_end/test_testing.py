@@ -1,4 +1,4 @@
-"""The pytest plugin and its documentation: what a user sees who tests code of their own with it."""
+"""The pytest plugin and its documentation, as a user sees them who tests their own code."""
 
 import inspect
 import os
@@ -39,40 +39,40 @@ def pytest_(folder: Path, *options: str, **files: str) -> subprocess.CompletedPr
     return run(folder, "-m", "pytest", *options)
 
 
-def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
-    """As a user has it: in an empty directory, with no network, no settings and no conftest."""
+def test_documented_example_passes(tmp_path: Path) -> None:
+    """In an empty directory, without network, settings or conftest."""
     done = pytest_(tmp_path, tanks=EXAMPLE)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_the_example_can_fail(tmp_path: Path) -> None:
-    """Each of its tests does, when what it expects is wrong, and no other."""
+def test_documented_example_can_fail(tmp_path: Path) -> None:
+    """Each of its tests fails if its expectation is wrong, and no other does."""
     edits = {
         "id": ('== "tank-2"', '== "tank-1"'),
         "logins": ("logins == 2", "logins == 1"),
-        "table": ("== before\n\n\ndef", "!= before\n\n\ndef"),
+        "table": ("== before\n\n\ndef test_fails", "!= before\n\n\ndef test_fails"),
     }
-    assert {1} == {EXAMPLE.count(right) for right, _ in edits.values()}
+    assert {EXAMPLE.count(right) for right, _ in edits.values()} == {1}
     said = pytest_(tmp_path, **{name: EXAMPLE.replace(*edit) for name, edit in edits.items()}).stdout
     assert sorted(edits) == sorted(re.findall(r"^FAILED test_(\w+)\.py", said, re.MULTILINE)), said
     assert "3 failed, 9 passed" in said
 
 
 @pytest.mark.parametrize("code", OTHERS)
-def test_the_other_code_of_the_documentation_runs(code: str, tmp_path: Path) -> None:
-    """Each block on its own."""
+def test_documented_code_runs(code: str, tmp_path: Path) -> None:
+    """Each block runs on its own."""
     done = run(tmp_path, "-W", "error", "-c", code)
-    assert 0 == done.returncode, done.stderr
+    assert done.returncode == 0, done.stderr
 
 
-def test_the_documentation_names_what_there_is() -> None:
-    """Every public name of the fake has its place there."""
+def test_documentation_mentions_all_methods() -> None:
+    """Every public method of the fake is mentioned; `handle` is for transports of other kinds."""
     from kayrros_ext.testing import Fault, Platform
 
-    names = {name for kind in Platform.__mro__[:2] for name, value in vars(kind).items() if inspect.isfunction(value)}
+    names = {name for name, value in vars(Platform).items() if inspect.isfunction(value)}
     names |= {name for name, value in vars(Fault).items() if isinstance(value, classmethod)}
     # `handle` is for transports of other kinds.
-    assert {"handle"} == {name for name in names if not name.startswith("_") and f"{name}(" not in DOCS}
+    assert {name for name in names if not name.startswith("_") and f"{name}(" not in DOCS} == {"handle"}
 
 
 ISOLATED = """
@@ -112,21 +112,21 @@ def test_own(kayrros): assert kayrros == 1
 """
 
 
-def test_the_fixtures_are_fresh_and_closed_and_those_of_a_project_win(tmp_path: Path) -> None:
-    """For each test; ours stand back where a file has its own."""
+def test_fixtures_are_fresh_closed_and_overridable(tmp_path: Path) -> None:
+    """Each test gets a fresh platform and a client that is closed; a project's own fixtures win."""
     done = pytest_(tmp_path, "-p", "no:randomly", isolated=ISOLATED, own=OWN)
     assert "5 passed" in done.stdout, done.stdout
 
 
-def test_the_plugin_can_be_turned_off(tmp_path: Path) -> None:
-    """Then its fixtures are not there."""
+def test_plugin_can_be_turned_off(tmp_path: Path) -> None:
+    """With -p no:kayrros its fixtures do not exist."""
     off = pytest_(tmp_path, "-p", "no:kayrros", off="def test(kayrros_platform): ...\n")
     assert "fixture 'kayrros_platform' not found" in off.stdout
 
 
-def test_without_pytest_the_fixtures_say_what_to_install(tmp_path: Path) -> None:
-    """And the fake itself works."""
+def test_plugin_without_pytest_says_what_to_install(tmp_path: Path) -> None:
+    """The fake itself works without pytest."""
     code = "import sys; sys.modules['pytest'] = None\n"
     done = run(tmp_path, "-c", code + "import kayrros_ext.testing.plugin")
     assert 'pip install "kayrros-ext[testing]"' in done.stderr
-    assert 0 == run(tmp_path, "-c", code + "from kayrros_ext.testing import Platform; Platform().generate()").returncode
+    assert run(tmp_path, "-c", code + "from kayrros_ext.testing import Platform; Platform().generate()").returncode == 0

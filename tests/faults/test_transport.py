@@ -1,4 +1,4 @@
-"""The rule of retries and the frame of answers, over real sockets and two hosts: each row of docs/reliability.md once."""
+"""Retries and the framing of responses, over real sockets and two hosts: each row of docs/reliability.md once."""
 
 import asyncio
 import gzip
@@ -21,11 +21,11 @@ import pytest
 from kayrros_ext import APIError, ContractError, Kayrros, LoginError, Retries, TransportError
 from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
-from kayrros_ext.testing.messages import Request
+from kayrros_ext.testing.http import Request
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.faults.test_streams import sending
-from tests.support.server import DATASET, METADATA, Answer, Server, as_json
+from tests.support.server import DATASET, Answer, Server, as_json
 from tests.support.server import Request as Seen
 
 ID = parse_dataset_id(DATASET)
@@ -81,7 +81,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Client) -> None:
-    """By every operation, GET and POST, sync and asyncio; after the last attempt comes an error that counts them."""
+    """Every operation retries, GET and POST, sync and async; the last error counts the attempts."""
     collection = next(iter(platform.collections))
     reads: dict[str, Callable[[Kayrros], object]] = {
         "getDatasetMetadata": lambda kayrros: kayrros.metadata(DATASET).id == ID,
@@ -96,7 +96,7 @@ def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Cl
         for operation, read in reads.items():
             platform.fail_next(FAULTS[name], operation=operation)
             assert read(kayrros), operation
-            assert 2 == len(statuses(platform, operation)), operation
+            assert len(statuses(platform, operation)) == 2, operation
     assert [1] * len(reads) == two_hosts.waits
 
     async def in_a_task() -> object:
@@ -118,15 +118,15 @@ def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Cl
 
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 418, 500])
 def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, two_hosts: Client) -> None:
-    """4xx other than 429, and a 500."""
+    """A 4xx other than 429, and a 500, is not retried."""
     platform.fail_next(status, operation="getDatasetMetadata")
     with two_hosts.connect() as kayrros, pytest.raises(APIError, match=str(status)):
         kayrros.metadata(DATASET)
-    assert ([status], []) == (statuses(platform, "getDatasetMetadata"), two_hosts.waits)
+    assert (statuses(platform, "getDatasetMetadata"), two_hosts.waits) == ([status], [])
 
 
 def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: Client) -> None:
-    """Seconds, or a date; beyond two minutes, or the total time, the error says how long."""
+    """Seconds and dates are honoured; beyond two minutes, or the total timeout, the error says how long."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     with two_hosts.connect() as kayrros:
         for asked in (7, date):
@@ -135,7 +135,7 @@ def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: C
         platform.fail_next(Fault.status(429, retry_after=121), operation="getDatasetMetadata")
         with pytest.raises(APIError, match="asks to wait 121 seconds") as caught:
             kayrros.metadata(DATASET)
-        assert 121 == caught.value.retry_after_s
+        assert caught.value.retry_after_s == 121
     platform.fail_next(Fault.status(503, retry_after=30), operation="getDatasetMetadata")
     with two_hosts.connect(total_timeout=30) as kayrros, pytest.raises(APIError, match="asks to wait 30 seconds"):
         kayrros.metadata(DATASET)
@@ -153,17 +153,17 @@ def test_a_login_is_tried_again_for_what_passes(
         platform.fail_next(fault, operation="login")
     with caplog.at_level(logging.INFO, "kayrros_ext"), two_hosts.connect() as kayrros:
         kayrros.metadata(DATASET)
-    assert [1, 2, 7, 8] == two_hosts.waits
+    assert two_hosts.waits == [1, 2, 7, 8]
     said = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
-    assert ["login: attempt 3 of 5 ended in status 503; the next in 7.0 s"] == said[2:3]
-    assert [True] * 4 == [line.startswith("login: ") for line in said]
+    assert said[2:3] == ["login: status 503. Attempt 3 of 5, retrying in 7.0 s"]
+    assert [line.startswith("login: ") for line in said] == [True] * 4
     for status in (400, 401, 403, 423, 429, 503):
         before = len(platform.requests)
         platform.fail_next(Fault.status(status, retry_after=121), operation="login")
         with two_hosts.connect() as kayrros, pytest.raises(LoginError, match=f"{status}.*to wait 121 s") as caught:
             kayrros.metadata(DATASET)
-        assert (1, 121) == (len(platform.requests) - before, caught.value.retry_after_s)
-    assert [1, 2, 7, 8] == two_hosts.waits
+        assert (len(platform.requests) - before, caught.value.retry_after_s) == (1, 121)
+    assert two_hosts.waits == [1, 2, 7, 8]
 
 
 BODY = json.dumps({"name": "Tanks"}).encode()
@@ -180,80 +180,32 @@ def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
         (framed(BODY, len(BODY) + 1), "peer closed connection|body ends after"),
         (framed(BODY[:-1], len(BODY)), "peer closed connection|body ends after"),
         (framed(PACKED[:-9], len(PACKED), b"Content-Encoding: gzip\r\n"), "peer closed connection|body ends after"),
-        (framed(PACKED[:-9], len(PACKED) - 9, b"Content-Encoding: gzip\r\n"), "the compressed body breaks off"),
-        (framed(b"no gzip", 7, b"Content-Encoding: gzip\r\n"), "compressed body is broken"),
+        (framed(b"no gzip", 7, b"Content-Encoding: gzip\r\n"), "DecodingError"),
         ([JSON + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"nam\r\n'], "peer closed connection|incomplete chunked"),
         ([JSON[:20]], "disconnected"),
         ([b"\x15\x03\x01\x00\x02\x02"], "RemoteProtocolError"),
     ],
 )
 def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], words: str) -> None:
-    """And read, where the next one is whole; else an error that says what is wrong with it."""
+    """A truncated response is retried; the last error says what is wrong with it."""
     with sending([broken, framed(BODY, len(BODY)), broken, broken]) as url:
         with Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros:
-            assert "Tanks" == kayrros.metadata(DATASET).name
+            assert kayrros.metadata(DATASET).name == "Tanks"
         with (
             Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros,
             pytest.raises(TransportError, match=words) as caught,
         ):
             kayrros.metadata(DATASET)
-    assert 2 == caught.value.attempts
-
-
-@pytest.mark.parametrize("excess", [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + b'{"name": "Evil"}'])
-@pytest.mark.parametrize("status", [200, 404])
-def test_what_is_beyond_the_length_is_never_an_answer(
-    excess: bytes, status: int, start: Callable[..., Server], connect: Callable[..., Kayrros]
-) -> None:
-    """Not to the next call on that connection: it gets a new one. In threads and in tasks."""
-    server = start(
-        lambda _: Answer(status, BODY + excess, {"Content-Length": str(len(BODY)), "Connection": "keep-alive"})
-    )
-    kayrros = connect(server, token="a-token", retries=0)
-
-    def name() -> str | None:
-        try:
-            return str(kayrros.metadata(DATASET).name)
-        except APIError as error:
-            return f"status {error.status}"
-
-    async def names() -> list[object]:
-        async with kayrros:
-            return [await get_dataset_metadata.asyncio(ID, client=kayrros.client) for _ in range(2)]
-
-    assert ["Tanks" if status == 200 else "status 404"] * 3 == [name() for _ in range(3)]
-    first, second = asyncio.run(names())
-    assert first == second
-    assert [METADATA] * 5 == server.paths()
-
-
-def test_a_connection_that_can_not_be_looked_into_is_not_used_again(
-    start: Callable[..., Server], connect: Callable[..., Kayrros], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where httpcore keeps what it has read ahead is not public: elsewhere in another version, say. Else it is."""
-    connections: list[str] = []
-
-    def answer(_: Seen) -> Answer:
-        connections.append(threading.current_thread().name)  # the server has a thread for each connection
-        return as_json({"name": "Tanks"})
-
-    kayrros = connect(start(answer), token="a-token", retries=0)
-    for _ in range(2):
-        kayrros.metadata(DATASET)
-    assert 1 == len(set(connections))
-    monkeypatch.setattr("kayrros_ext._http.surplus._INSIDE", ())
-    for _ in range(2):
-        kayrros.metadata(DATASET)
-    assert 2 == len(set(connections))
+    assert caught.value.attempts == 2
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "words"),
     [
         (b"<html>Sign in</html>", {"Content-Type": "text/html"}, "'text/html', not application/json.*Sign in"),
-        (b"<html>Sign in</html>", {"Content-Type": "application/json"}, "JSON.*Sign in"),
-        (BODY[:-1], {"Content-Type": "application/json"}, "JSON.*char 16"),
-        (b"[]", {"Content-Type": "application/json"}, "JSON of another type|an array"),
+        (b"<html>Sign in</html>", {"Content-Type": "application/json"}, "Sign in"),
+        (BODY[:-1], {"Content-Type": "application/json"}, "not what the contract says.*It begins"),
+        (b"[]", {"Content-Type": "application/json"}, "array"),
     ],
 )
 def test_an_answer_that_is_not_the_contract_is_an_error(
@@ -263,20 +215,19 @@ def test_an_answer_that_is_not_the_contract_is_an_error(
     start: Callable[..., Server],
     connect: Callable[..., Kayrros],
 ) -> None:
-    """Once: it would come again. It says what came instead."""
+    """It is not retried, because it would come again, and the error says what came instead."""
     server = start(lambda _: Answer(200, body, headers))
     kayrros = connect(server, token="a-token")
     for call in (kayrros.metadata, kayrros.results):
         with pytest.raises(ContractError, match=rf"(?s){words}"):
             call(DATASET)
-    assert 2 == len(server.requests)
+    assert len(server.requests) == 2
 
 
 BOMB = """
 import sys
 from pathlib import Path
 from kayrros_ext import ContractError, Kayrros, LoginError
-import kayrros_ext._http.calls
 
 def held(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -307,7 +258,7 @@ print((held("VmHWM") - before) // 1024)
 def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]) -> None:
     """100 MB of blanks in half a MB, with a limit of 4 MB: the peak of a process of its own grows by 32 MB at most.
 
-    As the answer to a call, and as that to a login, whether it succeeds or fails.
+    As the response to a call, and to a login, whether it succeeds or fails.
     """
     bomb = gzip.compress(b" " * 100_000_000, 1)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -318,7 +269,7 @@ def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]
 
 
 def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
-    """Of the login host none goes to the data host, nor the other way round, nor back."""
+    """No cookie is sent, to either host."""
 
     def answer(request: Seen) -> Answer:
         reply = as_json({"token": "a-token", "name": "Tanks"})
@@ -328,7 +279,7 @@ def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
     with Kayrros(email="e", password="p", base_url=data.url, auth_url=login.url) as kayrros:
         kayrros.metadata(DATASET)
         kayrros.metadata(DATASET)
-    assert (1, 2) == (len(login.requests), len(data.requests))
+    assert (len(login.requests), len(data.requests)) == (1, 2)
     assert not [request for request in [*data.requests, *login.requests] if "cookie" in request.headers]
 
 
@@ -336,7 +287,7 @@ def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
 def test_a_child_made_by_fork_has_connections_of_its_own(
     start: Callable[..., Server], connect: Callable[..., Kayrros]
 ) -> None:
-    """On its parent's, each would read the answers of the other. A login under way in the parent holds nobody up there."""
+    """A child that used its parent's connection would read responses meant for it."""
     connections: list[int] = []
 
     def answer(_: Seen) -> Answer:
@@ -345,16 +296,13 @@ def test_a_child_made_by_fork_has_connections_of_its_own(
 
     kayrros = connect(start(answer), token="a-token", retries=0, timeout=5)
     kayrros.metadata(DATASET)
-    auth = kayrros._door.http.exchange.failures.auth
-    assert auth._turn.wait()
     if not (child := os.fork()):
         try:
             kayrros.metadata(DATASET)
-            os._exit(0 if auth._turn.wait() else 1)
+            os._exit(0)
         finally:
             os._exit(2)
-    auth._turn.release()
-    assert 0 == os.waitpid(child, 0)[1]
+    assert os.waitpid(child, 0)[1] == 0
     kayrros.metadata(DATASET)
     before, of_child, after = connections
     assert before == after != of_child
@@ -364,7 +312,7 @@ MANY, CALLS, USES = 32, 6, 80
 
 
 def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Platform, two_hosts: Client) -> None:
-    """32 threads and 32 tasks, 384 calls in all: as many logins as tokens that ended, and the first; no call is lost."""
+    """32 threads and 32 tasks, 384 calls: one login for each expired token and the first; no call is lost."""
     used: dict[str | None, int] = {}
     expiries, lock = [0], threading.Lock()
 
@@ -393,6 +341,6 @@ def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Plat
         in_tasks = pool.submit(lambda: asyncio.run(tasks(kayrros)))
         in_threads = [pool.submit(lambda: [kayrros.metadata(DATASET) for _ in range(CALLS)]) for _ in range(MANY)]
         found = [*in_tasks.result(), *(one for thread in in_threads for one in thread.result())]
-    assert [ID] * (2 * MANY * CALLS) == [one.id for one in found if isinstance(one, DatasetMetadata)]
+    assert [one.id for one in found if isinstance(one, DatasetMetadata)] == [ID] * (2 * MANY * CALLS)
     assert expiries[0] >= 4
     assert expiries[0] + 1 == platform.logins

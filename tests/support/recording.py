@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from kayrros_ext.testing import Platform
-from kayrros_ext.testing.messages import Answer, Request
+from kayrros_ext.testing.http import Request, Response
 from kayrros_ext.testing.transport import Transport
 from tests.support.traffic import LARGEST_BODY, Exchange
 
@@ -89,31 +89,29 @@ class Traffic:
 
         return served
 
-    def _handle(self, handle: Callable[[Platform, Request], Answer]) -> Callable[[Platform, Request], Answer]:
-        def handled(platform: Platform, request: Request) -> Answer:
+    def _handle(self, handle: Callable[[Platform, Request], Response]) -> Callable[[Platform, Request], Response]:
+        def handled(platform: Platform, request: Request) -> Response:
             exchange = self._numbered.get(request.headers.pop(NUMBER, ""))
-            answer = handle(platform, request)
+            response = handle(platform, request)
             if exchange:
                 exchange.fault = request.fault
-                return answer
-            return self._record_served(request, answer)
+                return response
+            return self._record_served(request, response)
 
         return handled
 
-    def _record_served(self, request: Request, answer: Answer) -> Answer:
+    def _record_served(self, request: Request, response: Response) -> Response:
         """Record an exchange with another process, or with a bare socket of a test, as the fake sees it."""
         host = f"https://{request.host}" if request.host else "http://127.0.0.1"
         try:
             sent = httpx.Request(request.method, host + request.path, headers=request.headers, content=request.body)
         except httpx.InvalidURL:  # our client never sends such a path
-            return answer
-        headers = httpx.Headers(answer.headers)
-        status = None if answer.dropped else answer.status
+            return response
+        headers = httpx.Headers(response.headers)
+        status = None if response.dropped else response.status
         exchange = Exchange(sent, by_fake=True, fault=request.fault, status=status, headers=headers)
         self.exchanges.append(exchange)
-        return attrs.evolve(
-            answer, body=_RecordedBody([answer.body] if isinstance(answer.body, bytes) else answer.body, exchange)
-        )
+        return attrs.evolve(response, body=_RecordedBody(response.body, exchange))
 
 
 def _record_body(exchange: Exchange, response: httpx.Response) -> httpx.Response:

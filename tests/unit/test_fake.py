@@ -1,4 +1,4 @@
-"""The platform fake: it keeps what it is given, and answers as the spec says."""
+"""The platform fake: it holds its state, and responds as the spec says."""
 
 import itertools
 import json
@@ -22,8 +22,8 @@ from kayrros_ext import (
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
 from kayrros_ext._inputs import parse_dataset_id
 from kayrros_ext.testing import Platform, StaticFile
-from kayrros_ext.testing.checks import Window
-from kayrros_ext.testing.messages import Request
+from kayrros_ext.testing.datasets import EVERYTHING, ResultsFilter
+from kayrros_ext.testing.http import Request
 from kayrros_openapi.api.datasets import get_dataset_results
 from tests.support.server import DATASET, LOGIN
 
@@ -43,52 +43,50 @@ def log_in(platform: Platform, **body: str) -> httpx.Response:
         return client.post(LOGIN, json=body)
 
 
-def test_a_login_gives_a_token_that_opens() -> None:
-    """Counted, noted with its status, and more than a token in the answer."""
+def test_login_issues_a_token() -> None:
+    """A login is counted, recorded with its status, and its response holds more than the token."""
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:
         kayrros.metadata(dataset.id)
         kayrros.metadata(dataset.id)
-    assert 1 == platform.logins
-    assert ["login", "getDatasetMetadata", "getDatasetMetadata"] == [seen.operation for seen in platform.requests]
-    assert [200, 200, 200] == [seen.status for seen in platform.requests]
+    assert platform.logins == 1
+    assert [seen.operation for seen in platform.requests] == ["login", "getDatasetMetadata", "getDatasetMetadata"]
+    assert [seen.status for seen in platform.requests] == [200, 200, 200]
     assert {"email": platform.account.email, "password": platform.account.password} == platform.requests[0].json
     assert platform.requests[1].token
     assert len(log_in(platform, email=platform.account.email, password=platform.account.password).json()) > 1
 
 
 def test_wrong_credentials_get_a_401() -> None:
-    """A wrong password, an unknown account; neither counts as a login."""
+    """A wrong password or an unknown account gets a 401, and counts as no login."""
     platform = Platform()
     platform.add_account("second@example.com", "other")
     for email, password in [("second@example.com", "wrong"), ("nobody@example.com", "other")]:
         with platform.connect(email=email, password=password) as kayrros, pytest.raises(LoginError) as caught:
             kayrros.metadata(DATASET)
-        assert (401, "WRONG_CREDENTIALS") == (caught.value.status, caught.value.code)
-    assert 0 == platform.logins
-    assert 200 == log_in(platform, email="second@example.com", password="other").status_code
+        assert (caught.value.status, caught.value.code) == (401, "WRONG_CREDENTIALS")
+    assert platform.logins == 0
+    assert log_in(platform, email="second@example.com", password="other").status_code == 200
 
 
-def test_an_unknown_token_gets_a_401() -> None:
-    """So does none, or one of another fake."""
+def test_unknown_token_gets_a_401() -> None:
+    """A made-up token, a token of another fake, or no token gets a 401."""
     platform = Platform()
     dataset = platform.generate()
     for token in ("made-up", Platform().give_token()):
         with platform.connect(token=token) as kayrros, pytest.raises(UnauthorizedError):
             kayrros.metadata(dataset.id)
     assert (
-        401
-        == ask(
-            platform, "GET", f"/v1/collection/dataset/summary/{dataset.id}", headers={"Authorization": ""}
-        ).status_code
+        ask(platform, "GET", f"/v1/collection/dataset/summary/{dataset.id}", headers={"Authorization": ""}).status_code
+        == 401
     )
     with platform.connect(token=platform.give_token()) as kayrros:
         assert kayrros.metadata(dataset.id)
 
 
-def test_tokens_expire_by_the_clock_and_on_command() -> None:
-    """The clock is a parameter; a token is good until its lifetime is over."""
+def test_tokens_expire_by_clock_and_on_command() -> None:
+    """A token expires when its lifetime is over by the fake's clock, or with expire_tokens()."""
     now = 100.0
     platform = Platform(token_lifetime_s=60, clock=lambda: now)
     dataset = platform.generate()
@@ -99,18 +97,18 @@ def test_tokens_expire_by_the_clock_and_on_command() -> None:
             assert logins == platform.logins
         platform.expire_tokens()
         kayrros.metadata(dataset.id)
-        assert 4 == platform.logins
+        assert platform.logins == 4
 
 
-def test_an_expired_token_may_get_a_403() -> None:
-    """Which of the two is unknown: a setting. An unknown token stays a 401."""
+def test_expired_token_can_get_a_403() -> None:
+    """expired_status sets the status of an expired token; an unknown token stays a 401."""
     platform = Platform()
     platform.expired_status = 403
     token = platform.give_token()
     platform.expire_tokens()
     path = f"/v1/collection/dataset/summary/{DATASET}"
     for sent, status in [(token, 403), ("unknown", 401)]:
-        assert status == ask(platform, "GET", path, headers={"Authorization": f"Bearer {sent}"}).status_code
+        assert ask(platform, "GET", path, headers={"Authorization": f"Bearer {sent}"}).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -118,8 +116,8 @@ def test_an_expired_token_may_get_a_403() -> None:
     [("both", DAYS), ("left", DAYS[:2]), ("right", DAYS[1:]), ("neither", DAYS[1:2])],
 )
 @pytest.mark.parametrize("generated", [True, False])
-def test_filters_filter(inclusive: Any, dates: list[str], generated: bool) -> None:
-    """By asset and by date; whether the ends belong to a range is a setting. Unknown assets are passed over."""
+def test_results_are_filtered(inclusive: Any, dates: list[str], generated: bool) -> None:
+    """Results are filtered by asset and date; `inclusive` decides about the ends; unknown assets are ignored."""
     platform = Platform(inclusive=inclusive)
     if generated:
         every = [date.fromisoformat(day) for day in DAYS]
@@ -137,28 +135,28 @@ def test_filters_filter(inclusive: Any, dates: list[str], generated: bool) -> No
         assert (0, len(ids)) == (nothing.table.num_rows, nothing.assets.num_rows)
 
 
-def test_a_filter_changes_what_is_sent_and_no_value() -> None:
-    """Each window of generated results is a part of the whole, also beyond the length of a block and of a series."""
+def test_filter_changes_no_value() -> None:
+    """Filtered results are a part of all results, also beyond the length of a series."""
     source = Platform().generate(seed=5, assets=3, dates=9000, every=timedelta(hours=6)).source
     assert source
 
-    def rows(window: Window) -> list[tuple[str, str, Any]]:
-        answer = json.loads(b"".join(source.body(window)))  # type: ignore[arg-type]
-        return [(a["asset_id"], r["value_date"], r["metrics"]) for a in answer["assets"] for r in a["results"]]
+    def rows(only: ResultsFilter) -> list[tuple[str, str, Any]]:
+        payload = json.loads(b"".join(source.body(only)))
+        return [(a["asset_id"], r["value_date"], r["metrics"]) for a in payload["assets"] for r in a["results"]]
 
-    whole = rows(Window())
-    assert 27_000 == len(whole)
-    assert sorted({day for _, day, _ in whole}) == [day for _, day, _ in whole[:9000]]
+    whole = rows(EVERYTHING)
+    assert len(whole) == 27_000
+    assert [day for _, day, _ in whole[:9000]] == sorted({day for _, day, _ in whole})
     step = 6 * 3600 * 1_000_000
     begin = int(datetime(2024, 1, 2, tzinfo=UTC).timestamp()) * 1_000_000
     for first, last in [(0, 0), (4095, 4096), (4000, 8999), (8190, 8192), (17, 16)]:
-        window = Window(mo_ids=frozenset({"tank-000001"}), start_us=begin + first * step, stop_us=begin + last * step)
-        assert whole[9000 + first : 9000 + last + 1] == rows(window)
-        assert source.rows(window) == 2 * max(0, last - first + 1)
+        only = ResultsFilter(frozenset({"tank-000001"}), (begin + first * step, begin + last * step))
+        assert rows(only) == whole[9000 + first : 9000 + last + 1]
+        assert source.rows(only) == 2 * max(0, last - first + 1)
 
 
-def test_the_same_seed_gives_the_same_bytes() -> None:
-    """And the same id; another seed gives others. Values lie where they are believable."""
+def test_same_seed_gives_same_bytes() -> None:
+    """The same seed gives the same bytes and id, another seed other ones; values are believable."""
     first, again, other = (Platform().generate(seed=seed, assets=50, dates=100) for seed in (1, 1, 2))
     assert (first.id, first.payload()) == (again.id, again.payload())
     assert first.id != other.id
@@ -172,16 +170,15 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
         assert max(abs(a - b) for a, b in itertools.pairwise(levels)) < 25
         seen.add(tuple(levels))
     assert 40 < len(seen)
-    assert 50 == len({asset["asset_id"] for asset in first.payload()["assets"]})
+    assert len({asset["asset_id"] for asset in first.payload()["assets"]}) == 50
 
 
-def test_a_large_dataset_costs_no_memory() -> None:
-    """50 million rows are there at once, and a window of them is made without an object for each row."""
+def test_large_dataset_costs_no_memory() -> None:
+    """A dataset of 50 million rows takes no time to generate, and sending part of it little memory."""
     dataset = Platform().generate(assets=5000, dates=5000, every=timedelta(days=1))
-    assert 50_000_000 == dataset.row_count
-    source, wanted = dataset.source, frozenset(f"tank-{index:06d}" for index in range(100))
-    assert source
-    chunks: Any = source.body(Window(mo_ids=wanted))
+    assert dataset.row_count == 50_000_000
+    assert dataset.source
+    chunks = dataset.source.body(ResultsFilter(frozenset(f"tank-{index:06d}" for index in range(100))))
     tracemalloc.start()
     try:
         size = sum(len(chunk) for chunk in chunks)
@@ -192,49 +189,52 @@ def test_a_large_dataset_costs_no_memory() -> None:
     assert peak < 30_000_000  # the series that all assets share, and a chunk
 
 
-def test_metrics_are_named_or_counted() -> None:
-    """Those of the profile, some of them, others, or a number of them."""
+def test_metrics_by_name_or_number() -> None:
+    """Metrics are those of the template, named ones, or a number of them."""
     platform = Platform()
 
     def names(**settings: Any) -> list[str]:
         [asset] = platform.generate(assets=1, dates=1, **settings).payload()["assets"]
         return [metric["name"] for metric in asset["results"][0]["metrics"]]
 
-    assert ["stored_volume_bbl", "fill_level_pct"] == names()
-    assert ["emission_rate_kg_per_h", "x"] == names(profile="methane-hotspots", metrics=["emission_rate_kg_per_h", "x"])
-    assert ["metric_01", "metric_02", "metric_03"] == names(metrics=3)
+    assert names() == ["stored_volume_bbl", "fill_level_pct"]
+    assert names(template="methane-hotspots", metrics=["emission_rate_kg_per_h", "x"]) == [
+        "emission_rate_kg_per_h",
+        "x",
+    ]
+    assert names(metrics=3) == ["metric_01", "metric_02", "metric_03"]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"assets": 0}, {"dates": 0}, {"dates": []}, {"metrics": []}, {"profile": "x"}, {"id": "x"}]
+    "wrong", [{"assets": 0}, {"dates": 0}, {"dates": []}, {"metrics": []}, {"template": "x"}, {"id": "x"}]
 )
-def test_what_can_not_be_generated_is_refused(wrong: Any) -> None:
-    """With a word on what to give."""
-    with pytest.raises(UsageError, match="Give"):
+def test_invalid_dataset_is_a_usage_error(wrong: Any) -> None:
+    """Arguments that give no dataset raise UsageError with advice."""
+    with pytest.raises(UsageError, match="Pass"):
         Platform().generate(**wrong)
 
 
-def test_a_wrong_setting_is_refused() -> None:
-    """As soon as it is known."""
+def test_invalid_setting_is_a_usage_error() -> None:
+    """An invalid `inclusive` or `operation` raises UsageError at once."""
     with pytest.raises(UsageError, match="both, left, right, neither"):
         Platform(inclusive="all")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="Give one of login"):
+    with pytest.raises(UsageError, match="Pass one of login"):
         Platform().fail_next(503, operation="getResults")
 
 
-def test_metadata_is_found_from_the_results() -> None:
-    """Unless it is given; fields that the spec does not list are sent too."""
+def test_metadata_follows_from_results() -> None:
+    """Metadata follows from the results unless passed; undocumented fields are sent too."""
     platform = Platform()
     dataset = platform.add(VALUES, id=DATASET, name="Mine", metadata={"asset_count": 7, "colour": "red"})
     with platform.connect() as kayrros:
         metadata = kayrros.metadata(DATASET)
     assert (DATASET, UUID(DATASET), "Mine", 7) == (dataset.id, metadata.id, metadata.name, metadata.asset_count)
-    assert (1704067200000, 1704240000000) == (metadata.start_date, metadata.stop_date)
-    assert {"colour": "red"} == metadata.additional_properties
+    assert (metadata.start_date, metadata.stop_date) == (1704067200000, 1704240000000)
+    assert metadata.additional_properties == {"colour": "red"}
 
 
-def test_results_are_sent_as_they_were_put_in() -> None:
-    """Undocumented fields, nulls and odd dates included."""
+def test_added_results_are_sent_unchanged() -> None:
+    """Undocumented fields, nulls and malformed dates are sent as they were added."""
     platform = Platform()
     payload = {
         "assets": [{"asset_id": None, "results": [{"value_date": "soon", "metrics": None, "extra_props": {}}]}, {}],
@@ -244,11 +244,11 @@ def test_results_are_sent_as_they_were_put_in() -> None:
     path = f"/v1/processingresult/dataset/{dataset.id}"
     assert payload == ask(platform, "POST", path).json()
     ranged = ask(platform, "POST", path, json={"time_range": {"start_date": 0, "stop_date": 10**14}})
-    assert [{"asset_id": None, "results": []}, {}] == ranged.json()["assets"]
+    assert ranged.json()["assets"] == [{"asset_id": None, "results": []}, {}]
 
 
-def test_what_is_not_there_or_not_shared() -> None:
-    """404, and 403 until it is shared with this account; metadata, results and file alike."""
+def test_missing_or_unshared_dataset() -> None:
+    """A missing dataset is a 404 and an unshared one a 403, for metadata, results and file."""
     platform = Platform()
     hidden = platform.generate(file=b"x", shared_with=["boss@example.com"])
     with platform.connect() as kayrros:
@@ -288,12 +288,12 @@ def test_what_is_not_there_or_not_shared() -> None:
         (0, 400),
     ],
 )
-def test_a_filter_is_what_the_spec_allows(body: Any, status: int) -> None:
-    """And nothing else."""
+def test_filter_is_validated(body: Any, status: int) -> None:
+    """A filter that openapi.yaml does not allow gets a 400."""
     platform = Platform()
     dataset = platform.add(VALUES)
     given = {} if body is None else {"json": body}
-    assert status == ask(platform, "POST", f"/v1/processingresult/dataset/{dataset.id}", **given).status_code
+    assert ask(platform, "POST", f"/v1/processingresult/dataset/{dataset.id}", **given).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -301,40 +301,40 @@ def test_a_filter_is_what_the_spec_allows(body: Any, status: int) -> None:
     [(b"{", "application/json"), (b"\xff", "application/json"), (b"[" * 90_000, "application/json"), (b"{}", "text/plain"),
      (b'{"time_range": {"start_date": NaN, "stop_date": 0}}', "application/json")],
 )  # fmt: skip
-def test_a_body_that_is_not_json_gets_a_400(content: bytes, kind: str) -> None:
-    """Whatever it is instead."""
+def test_malformed_json_gets_a_400(content: bytes, kind: str) -> None:
+    """A body that is not JSON gets a 400, from results and login."""
     platform = Platform()
     path = f"/v1/processingresult/dataset/{platform.generate().id}"
-    assert 400 == ask(platform, "POST", path, content=content, headers={"Content-Type": kind}).status_code
+    assert ask(platform, "POST", path, content=content, headers={"Content-Type": kind}).status_code == 400
     with httpx.Client(transport=platform.transport(), base_url=AUTH_URL) as client:
-        assert 400 == client.post(LOGIN, content=content, headers={"Content-Type": kind}).status_code
+        assert client.post(LOGIN, content=content, headers={"Content-Type": kind}).status_code == 400
 
 
-def test_a_content_type_without_a_body_is_no_filter() -> None:
-    """The generated client sends one."""
+def test_empty_body_with_content_type_is_no_filter() -> None:
+    """A Content-Type without a body, which the generated client sends, is no filter."""
     platform = Platform()
     path = f"/v1/processingresult/dataset/{platform.generate().id}"
-    assert 200 == ask(platform, "POST", path, headers={"Content-Type": "application/json"}).status_code
+    assert ask(platform, "POST", path, headers={"Content-Type": "application/json"}).status_code == 200
 
 
 @pytest.mark.parametrize("body", [{}, {"email": "e"}, {"email": "", "password": "p"}, {"email": "e", "password": 1}])
-def test_a_login_is_what_the_spec_allows(body: dict[str, Any]) -> None:
-    """Two strings that are not empty, and nothing else."""
-    assert 400 == log_in(Platform(), **body).status_code
-    assert 400 == log_in(Platform(), email="e", password="p", code="1").status_code
+def test_login_is_validated(body: dict[str, Any]) -> None:
+    """A login is two strings that are not empty, and nothing else."""
+    assert log_in(Platform(), **body).status_code == 400
+    assert log_in(Platform(), email="e", password="p", code="1").status_code == 400
 
 
-def test_an_id_that_is_no_uuid_gets_a_400() -> None:
-    """In capitals it is one."""
+def test_invalid_dataset_id_gets_a_400() -> None:
+    """An id that is not a UUID gets a 400; capitals are valid."""
     platform = Platform()
     dataset = platform.generate()
     for name in ("x", dataset.id.replace("-", ""), "%7B" + dataset.id + "%7D"):
-        assert 400 == ask(platform, "GET", f"/v1/collection/dataset/summary/{name}").status_code
-    assert 200 == ask(platform, "GET", f"/v1/collection/dataset/summary/{dataset.id.upper()}").status_code
+        assert ask(platform, "GET", f"/v1/collection/dataset/summary/{name}").status_code == 400
+    assert ask(platform, "GET", f"/v1/collection/dataset/summary/{dataset.id.upper()}").status_code == 200
 
 
-def test_methods_and_paths() -> None:
-    """A wrong method on a known path is a 405 that says which are right; an unknown path is a 404."""
+def test_unknown_paths_and_methods() -> None:
+    """A wrong method is a 405 that lists the right ones; an unknown path, or one of the other host, is a 404."""
     platform = Platform()
     for method, path, status, allowed in [
         ("POST", f"/v1/collection/dataset/summary/{DATASET}", 405, "GET"),
@@ -346,39 +346,39 @@ def test_methods_and_paths() -> None:
         answer = ask(platform, method, path)
         assert (status, allowed) == (answer.status_code, answer.headers.get("allow"))
     with httpx.Client(transport=platform.transport(), base_url=AUTH_URL) as client:
-        assert 405 == client.get(LOGIN).status_code
-        assert 404 == client.get(f"/v1/collection/dataset/summary/{DATASET}").status_code
+        assert client.get(LOGIN).status_code == 405
+        assert client.get(f"/v1/collection/dataset/summary/{DATASET}").status_code == 404
 
 
-def test_more_rows_than_the_gateway_waits_for_are_a_504() -> None:
-    """HTML, as gateways have it; a filter that asks for less gets its answer."""
+def test_more_than_max_rows_is_a_504() -> None:
+    """More rows than max_rows get the HTML 504 of a gateway; a narrower filter gets results."""
     platform = Platform(max_rows=24)
     dataset = platform.generate(assets=3, dates=12)
     with platform.connect(retries=0) as kayrros:
-        with pytest.raises(APIError, match="answer is too large") as caught:
+        with pytest.raises(APIError, match="too large") as caught:
             get_dataset_results.sync(parse_dataset_id(dataset.id), client=kayrros.client)
-        assert 504 == caught.value.status
+        assert caught.value.status == 504
         assert "504 Gateway Time-out" in str(caught.value.excerpt)
-        assert 24 == kayrros.results(dataset.id, assets=["tank-000002"]).table.num_rows
+        assert kayrros.results(dataset.id, assets=["tank-000002"]).table.num_rows == 24
         platform.max_rows = None
-        assert 72 == kayrros.results(dataset.id).table.num_rows
+        assert kayrros.results(dataset.id).table.num_rows == 72
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_007])
-def test_a_file_of_any_size_arrives(size: int, tmp_path: Any) -> None:
-    """Under its name; made-up bytes are the same again, and no two megabytes of them are alike."""
+def test_file_of_any_size_arrives(size: int, tmp_path: Any) -> None:
+    """A generated file arrives under its name, with the same bytes each time, that do not repeat each megabyte."""
     platform = Platform()
     file = StaticFile(size, "Öl tanks.csv", "text/csv")
     dataset = platform.add(file=file)
     with platform.connect() as kayrros:
-        path = kayrros.download(dataset.id, tmp_path)
-    assert "Öl tanks.csv" == path.name
+        path = kayrros.download(dataset.id, tmp_path).path
+    assert path.name == "Öl tanks.csv"
     content = path.read_bytes()
     assert size == len(content)
     assert b"".join(StaticFile(size).chunks()) == content
     assert content[:100] != content[2**20 : 2**20 + 100] or size < 2
     answer = ask(platform, "GET", f"/v1/collection/dataset/download/{dataset.id}", headers={"Range": "bytes=0-0"})
-    assert (200, "text/csv") == (answer.status_code, answer.headers["content-type"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/csv")
     assert "etag" not in answer.headers
 
 
@@ -403,8 +403,8 @@ RANGES = pytest.mark.off_contract("the contract knows no ranges, and whether the
         ({}, 200, "abcdefghij"),
     ],
 )
-def test_a_file_may_honour_ranges(headers: dict[str, str], status: int, part: str) -> None:
-    """RFC 9110: one range; If-Range with another tag gets the whole."""
+def test_file_can_honour_ranges(headers: dict[str, str], status: int, part: str) -> None:
+    """RFC 9110: one range is honoured; If-Range with another tag gets the whole file."""
     platform = Platform()
     file = StaticFile(b"abcdefghij", ranges=True)
     path = f"/v1/collection/dataset/download/{platform.add(file=file).id}"
@@ -416,8 +416,8 @@ def test_a_file_may_honour_ranges(headers: dict[str, str], status: int, part: st
         assert f"bytes {start}-{start + len(part) - 1}/10" == answer.headers["content-range"]
 
 
-def test_what_a_dataset_does_not_have_is_a_404() -> None:
-    """A file alone has no results, and results alone no file."""
+def test_missing_results_or_file_is_a_404() -> None:
+    """A dataset without results, or without a file, gets a 404 for it."""
     platform = Platform()
     static, plain = platform.add(file=b"x"), platform.generate()
     with platform.connect() as kayrros:
@@ -427,12 +427,12 @@ def test_what_a_dataset_does_not_have_is_a_404() -> None:
             kayrros.download(plain.id)
 
 
-def test_collections_list_their_datasets() -> None:
-    """Ids and names; those that the account may not see are left out."""
+def test_collections_list_visible_datasets() -> None:
+    """A collection lists ids and names of the datasets that the account may see."""
     platform = Platform()
     seen, hidden = platform.generate(name="Seen"), platform.add(VALUES, shared_with=[])
     collection = platform.add_collection("Tanks", [seen, hidden.id], id="c-1")
-    assert [{"id": "c-1", "name": "Tanks"}] == ask(platform, "GET", "/v1/processing/collection/list").json()
+    assert ask(platform, "GET", "/v1/processing/collection/list").json() == [{"id": "c-1", "name": "Tanks"}]
     path = "/v1/processing/collection/datasets"
     assert [{"id": seen.id, "name": "Seen"}] == ask(
         platform, "POST", path, data={"collection_id": collection.id}
@@ -447,43 +447,43 @@ def test_collections_list_their_datasets() -> None:
         ({"data": {"collection_id": "c-1"}, "headers": {"Authorization": "Bearer x"}}, 401),
     ]
     for sent, status in wrong:
-        assert status == ask(platform, "POST", path, **sent).status_code
+        assert ask(platform, "POST", path, **sent).status_code == status
 
 
-def test_a_request_shows_no_password() -> None:
-    """Its repr, which pytest prints."""
+def test_repr_shows_no_password() -> None:
+    """The repr of requests and accounts, which pytest prints, holds no password."""
     platform = Platform()
     log_in(platform, email=platform.account.email, password=platform.account.password)
     assert platform.account.password not in repr((platform.requests, platform.accounts))
 
 
-def test_a_query_does_not_change_where_a_request_goes() -> None:
-    """It is noted with the path."""
+def test_query_does_not_change_the_operation() -> None:
+    """A query is ignored, and recorded with the path."""
     platform = Platform()
     dataset = platform.generate()
-    assert 200 == ask(platform, "GET", f"/v1/collection/dataset/summary/{dataset.id}?x=1").status_code
+    assert ask(platform, "GET", f"/v1/collection/dataset/summary/{dataset.id}?x=1").status_code == 200
     assert platform.requests[-1].path.endswith("?x=1")
 
 
-def test_a_client_goes_to_the_fake_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own variables, and a proxy that isn't there."""
+def test_environment_does_not_redirect_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """connect() ignores the developer's KAYRROS variables and proxies."""
     for name in ("KAYRROS_BASE_URL", "KAYRROS_AUTH_URL", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("KAYRROS_TOKEN", "real")
     platform = Platform()
     with platform.connect() as kayrros:
         assert kayrros.metadata(platform.generate().id)
-    assert all("real" != request.token for request in platform.requests)
+    assert all(request.token != "real" for request in platform.requests)
 
 
-def test_requests_are_told_apart_by_their_scheme() -> None:
-    """Only a bearer token is a token."""
-    assert None is Request("GET", None, "/", {"authorization": "Basic abc"}, b"").token
-    assert "abc" == Request("GET", None, "/", {"authorization": "bearer abc"}, b"").token
+def test_only_bearer_tokens_are_tokens() -> None:
+    """Request.token is the token of the Bearer scheme."""
+    assert Request("GET", None, "/", {"authorization": "Basic abc"}, b"").token is None
+    assert Request("GET", None, "/", {"authorization": "bearer abc"}, b"").token == "abc"
 
 
-def test_two_fakes_know_nothing_of_each_other() -> None:
-    """No state is shared."""
+def test_fakes_share_no_state() -> None:
+    """Two fakes share neither datasets nor requests."""
     one, other = Platform(), Platform()
     dataset = one.generate()
     with other.connect() as kayrros, pytest.raises(NotFoundError):

@@ -54,7 +54,7 @@ def test_the_public_surface_is_a_list() -> None:
     testing = importlib.import_module("kayrros_ext.testing")
     assert set(testing.__all__) == {
         *("PrismMock", "prism_mock", "Platform", "Account", "Collection", "Dataset", "StaticFile"),
-        *("Request", "Answer", "Fault", "Rule", "Transport"),
+        *("Request", "Response", "Fault", "Rule", "Transport"),
     }
     for package in (kayrros_ext, testing):
         assert set(package.__all__) <= set(dir(package))

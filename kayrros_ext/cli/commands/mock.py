@@ -95,14 +95,14 @@ def _serve_fake(
 ) -> Iterator[dict[str, str]]:
     import logging
 
-    from kayrros_ext.testing import Answer, Platform, Request
+    from kayrros_ext.testing import Platform, Request, Response
 
     log = logging.getLogger("kayrros_ext.mock")
 
     class _LoggingPlatform(Platform):
         """Logs each request."""
 
-        def handle(self, request: Request) -> Answer:
+        def handle(self, request: Request) -> Response:
             response = super().handle(request)
             log.info("%s %s %s %s", request.method, request.path, response.status, request.fault or "")
             self.requests.clear()  # the list would grow for as long as the mock runs
