@@ -17,8 +17,7 @@ CASES = ["reader", "large", "downloads", "fake", "startup", "watch"]
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-Ratios, and the seconds they are made of, as `make bench` measured them: run it to see those of your machine. It fails where
-a claim is missed.
+`make bench` measures these figures and fails if a claim is missed. Run it to get those of your machine.
 """
 
 

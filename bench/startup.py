@@ -29,9 +29,9 @@ def run() -> Report:
     httpx = best['python -c "import httpx"']
     ratio = best["kayrros --help"] / httpx
     return Report(
-        "The start of the command",
-        f"Whole processes, the best of {RUNS} runs in turn.",
-        ["command", "seconds", "of httpx"],
+        "Startup of the command",
+        f"Whole processes, the best of {RUNS} runs, with the commands in turn.",
+        ["command", "seconds", "relative to httpx"],
         [[f"`{name}`", f"{found:.3f}", f"{found / httpx:.2f}"] for name, found in best.items()],
-        [Claim("`kayrros --help`, of the time of `import httpx`", ratio, most=1.5)],
+        [Claim("time of `kayrros --help` relative to `import httpx`", ratio, most=1.5)],
     )
