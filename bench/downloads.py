@@ -28,9 +28,9 @@ from bench.reports import Claim, Report
 from kayrros_ext import Kayrros
 
 WORDS = """\
-curl computes no digest and does not sync the file to disk. So both are measured twice: with an fsync at the end, where the
-disk is the limit, and without, where network and processor are. Plain httpx is measured without fsync, once without a
-digest and once with SHA-256 from hashlib in the same thread."""
+curl writes neither a digest nor to the disk itself: it leaves its bytes to the kernel. So both are shown twice: with an
+fsync at the end, as ours has it, where the disk decides; and without, where the network and the processor do. Plain
+httpx is beside them, without a digest and with one computed in the same thread, and without an fsync."""
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 MIB = 1024 * 1024
 _HEAD = 'HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: application/octet-stream\r\nETag: "v1"\r\n\r\n'
@@ -160,16 +160,12 @@ def run(size_mib: int = 1024, rounds: int = 5, directory: Path | None = None) ->
         grown = max(one[2] for one in found)
         rows.append([way, f"{size_mib / seconds:,.0f}", f"{share(way):.2f}", f"{busy:.2f}", f"{grown:.1f}"])
     claims = [
-        Claim("throughput relative to curl, both with fsync", share("ours", "curl_synced"), least=0.9),
-        Claim(
-            "throughput relative to httpx with hashlib, both without fsync",
-            share("ours_unsynced", "httpx_hashed"),
-            least=1,
-        ),
+        Claim("throughput with SHA-256, of that of curl", share("ours_unsynced"), least=0.9),
+        Claim("throughput with SHA-256 and fsync, of that of curl and fsync", share("ours", "curl_synced"), least=0.9),
         Claim("growth of memory, in MiB", max(one[2] for one in runs["ours"]), most=32),
     ]
-    words = f"A file of {size_mib} MiB over loopback, {rounds} rounds, with the ways in turn. " + WORDS
-    return Report("Downloads", words, ["way", "MiB/s", "relative to curl", "CPU s", "memory, +MiB"], rows, claims)
+    words = f"A file of {size_mib} MiB over loopback, {rounds} rounds in which the ways take turns. " + WORDS
+    return Report("Downloads", words, ["way", "MiB/s", "of curl", "CPU s", "memory, +MiB"], rows, claims)
 
 
 def main() -> None:

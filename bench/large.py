@@ -1,4 +1,4 @@
-"""Datasets beyond the gateway's limit: how many requests, how much time, how much memory."""
+"""Measure requests, time and memory for datasets above the limit of the gateway."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from typing import Any
 from bench.processes import ROOT, peak
 from bench.reports import Claim, Report
 
-# Rows of the large export, and rows that come at once.
+# Rows of the large export, and most rows of a response.
 ROWS, AT_ONCE = 50_000_000, 1_000_000
 LATENCY_S, WINDOWS, CONCURRENCY = 0.2, 64, 8
 # The fastest try counts, because others may use the machine.
@@ -27,7 +27,7 @@ fake."""
 
 
 def run() -> Report:
-    """All three."""
+    """Run the three measurements."""
     rows, claims = [], []
     for ratio in (1, 10, 100, 1000):
         found = _in_process("requests", ratio)
@@ -65,7 +65,7 @@ def _requests(ratio: int, **settings: Any) -> dict[str, Any]:
     platform = Platform(**settings)
     dataset = platform.generate(assets=20, dates=1024)
     with platform.connect(concurrency=CONCURRENCY if settings else 4) as kayrros:
-        kayrros.results(dataset.id)  # the login and the imports are paid for
+        kayrros.results(dataset.id)  # logs in and imports, which is not measured
         platform.max_rows = math.ceil(dataset.row_count / ratio)
         start = time.perf_counter()
         found = kayrros.results(dataset.id, progress=False)
@@ -96,7 +96,7 @@ def _large(way: str, rows: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One measurement, printed as JSON."""
+    """Run one measurement, and print it as JSON."""
     way, size = sys.argv[1], int(sys.argv[2])
     if way in {"read", "export"}:
         print(json.dumps(_large(way, size)))

@@ -1,4 +1,4 @@
-"""How long the command takes to say what it can, beside the import of httpx alone."""
+"""Measure the startup time of the command, compared with an import of httpx."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ COMMANDS: dict[str, list[str]] = {
 
 
 def run() -> Report:
-    """Each command in turn, again and again, so that a slow moment of the machine meets all of them."""
+    """Run the commands in turn, so that a slow moment of the machine affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(RUNS):
         for name, command in COMMANDS.items():

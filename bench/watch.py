@@ -1,4 +1,4 @@
-"""How soon `make watch` says something of a save."""
+"""Measure how soon `make watch` responds to a save."""
 
 import shutil
 import statistics
@@ -13,7 +13,7 @@ from tests.support import checkout as copies
 from tests.support.checkout import FIELD, PYTHON, copy_checkout, edit, environment
 
 SAVES = 3
-# What the lines hold, in the order in which they come, and what they say.
+# Text of the lines, in their order, and their meaning.
 LINES = {
     "saved": "saved",
     "compatible: field `nickname`": "what changed for a user",
@@ -25,11 +25,11 @@ tests of the changed operations run after that, and are not measured."""
 
 
 def run() -> Report:
-    """On a copy of the checkout."""
+    """Measure on a copy of the checkout."""
     with tempfile.TemporaryDirectory() as folder:
         checkout = copy_checkout(Path(folder) / "checkout")
         copies.run(checkout, PYTHON, "scripts/generate.py").check_returncode()
-        shutil.rmtree(checkout / "tests")  # so that they end at once
+        shutil.rmtree(checkout / "tests")  # so that the tests end at once
         every = list(_saves(checkout))
     median = {held: statistics.median(one[held] for one in every) for held in LINES}
     first, told, _ = median.values()
@@ -43,7 +43,7 @@ def run() -> Report:
 
 
 def _saves(checkout: Path) -> Iterator[dict[str, float]]:
-    """Of each save, the seconds to each of the lines."""
+    """Yield the seconds to each line, for each save."""
     spec = checkout / "openapi.yaml"
     command = [PYTHON, "-u", "-m", "scripts.watch", "--port", "0"]
     with subprocess.Popen(

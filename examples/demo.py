@@ -44,9 +44,9 @@ def main() -> None:
             show_chart(results)
 
             step(f"kayrros.download({DATASET!r}, {str(OUTPUT)!r})")
-            file = kayrros.download(DATASET, OUTPUT)
-            console.print(f"  {file.size} bytes in {file.path}, which begins:")
-            console.print(f"  {file.path.read_text().splitlines()[0]}", style="dim")
+            path = kayrros.download(DATASET, OUTPUT).path
+            console.print(f"  {path.stat().st_size} bytes in {path}, which begins:")
+            console.print(f"  {path.read_text().splitlines()[0]}", style="dim")
     console.print("\nThe mock is stopped. Its values are invented; the types are those of the real API.")
 
 
