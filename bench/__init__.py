@@ -1,4 +1,4 @@
-"""Benchmarks: what is claimed of speed and memory, measured. `make bench` runs all, `make bench ARGS=reader` one.
+"""Benchmarks of the claims about speed and memory. `make bench` runs all cases, `make bench ARGS=reader` one.
 
-A case is a module here with a function `run() -> Report`; `__main__` finds it by its name.
+A case is a module with a function `run() -> Report`; `__main__` imports it by its name.
 """

@@ -1,4 +1,4 @@
-"""Run cases one after another, print their tables and keep them in docs/benchmarks.md; exit 1 where a claim is missed."""
+"""Run cases, print their tables and write them to docs/benchmarks.md. Exit with 1 if a claim is missed."""
 
 import argparse
 import importlib
@@ -17,13 +17,12 @@ CASES = ["reader", "large", "downloads", "fake", "startup", "watch"]
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-Ratios, and the seconds they are made of, as `make bench` measured them: run it to see those of your machine. It fails where
-a claim is missed.
+`make bench` measures these figures and fails if a claim is missed. Run it to get those of your machine.
 """
 
 
 def main() -> int:
-    """Run the cases that are named, or all."""
+    """Run the named cases, or all."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     missed = []
@@ -42,7 +41,7 @@ def main() -> int:
 
 
 def keep(name: str, section: str) -> None:
-    """Put a case's section into the page, in the place of its last one; else at the end."""
+    """Replace the section of a case on the page, or append it."""
     page = PAGE.read_text("utf-8") if PAGE.exists() else HEAD
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
     new = f"{begin}{section}{end}"
@@ -51,7 +50,7 @@ def keep(name: str, section: str) -> None:
 
 
 def machine() -> str:
-    """Cores, processor, Python and the versions that matter."""
+    """Return cores, processor, and the versions of Python and relevant packages."""
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text("utf-8")) if info.exists() else []
     versions = ", ".join(

@@ -1,4 +1,4 @@
-"""Generated answers: the shape of the contract, values of full precision."""
+"""Generate results responses with values of full precision."""
 
 import json
 import random
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def write(path: Path, assets: int, dates: int = 1000, extra: str = "") -> int:
-    """Write an answer of two metrics a date, each asset's results with `extra` (JSON members); the number of its rows."""
-    rng = random.Random(assets)  # noqa: S311 - the same answer each time
+    """Write a response with two metrics per date, and `extra` JSON members in each result. Return its number of rows."""
+    rng = random.Random(assets)  # noqa: S311 - the same response each time
     days = [f"{datetime(2020, 1, 1, 10, tzinfo=UTC) + timedelta(days=day):%Y-%m-%dT%H:%M:%SZ}" for day in range(dates)]
     with path.open("w") as file:
         file.write('{"processing_id":"processing","source_id":"source","assets":[')

@@ -1,4 +1,4 @@
-"""Datasets beyond the gateway's limit: how many requests, how much time, how much memory."""
+"""Measure requests, time and memory for datasets above the limit of the gateway."""
 
 import json
 import math
@@ -13,20 +13,21 @@ from typing import Any
 from bench.processes import ROOT, peak
 from bench.reports import Claim, Report
 
-# Rows of the large export, and rows that come at once.
+# Rows of the large export, and most rows of a response.
 ROWS, AT_ONCE = 50_000_000, 1_000_000
 LATENCY_S, WINDOWS, CONCURRENCY = 0.2, 64, 8
-# The quicker of so many counts: others may use the machine.
+# The fastest try counts, because others may use the machine.
 TRIES = 2
 WORDS = f"""\
-From the platform fake, in the process of the client. N rows against a limit of L rows a request; then {WINDOWS} times the
-limit with {LATENCY_S} s of latency and a concurrency of {CONCURRENCY}, beside the ideal in which all requests that were
-made lie side by side; then {ROWS:,} rows, of which {AT_ONCE:,} come at once: fetched and dropped, and exported to
-Parquet, each in a process of its own, whose peak of memory holds Python and the fake too."""
+The data comes from the platform fake, in the process of the client. The first rows fetch N rows with a limit of L rows per
+request. Then {WINDOWS} times the limit is fetched with {LATENCY_S} s of latency and a concurrency of {CONCURRENCY}, and
+compared with the ideal in which all these requests run concurrently. Finally, {ROWS:,} rows are read and dropped, and
+exported to Parquet, with {AT_ONCE:,} rows per response, each in its own process. Its peak memory includes Python and the
+fake."""
 
 
 def run() -> Report:
-    """All three."""
+    """Run the three measurements."""
     rows, claims = [], []
     for ratio in (1, 10, 100, 1000):
         found = _in_process("requests", ratio)
@@ -36,7 +37,7 @@ def run() -> Report:
     found = min((_in_process("latency", WINDOWS) for _ in range(TRIES)), key=lambda one: one["seconds"])
     ideal = found["requests"] / CONCURRENCY * LATENCY_S
     rows.append(["64 windows, 0.2 s each", f"{found['requests']:,} requests", f"{found['seconds']:.2f} s", ""])
-    claims.append(Claim("wall time, of that of the same requests side by side", found["seconds"] / ideal, most=1.3))
+    claims.append(Claim("wall time relative to the ideal", found["seconds"] / ideal, most=1.3))
     fastest = {}
     for way in ("read", "export"):
         every = [_in_process(way, ROWS) for _ in range(TRIES)]
@@ -46,9 +47,9 @@ def run() -> Report:
             [f"{ROWS:,} rows, {way}", f"{ROWS / fastest[way]:,.0f} rows/s", f"{fastest[way]:.1f} s", f"{most:,} MB"]
         )
         if way == "export":
-            claims.append(Claim("peak of the export, in GB", most / 1000, most=1.2))
-    claims.append(Claim("throughput of the export, of that of reading", fastest["read"] / fastest["export"], least=0.6))
-    return Report("Large datasets", WORDS, ["what", "how many", "time", "peak memory"], rows, claims)
+            claims.append(Claim("peak memory of the export, in GB", most / 1000, most=1.2))
+    claims.append(Claim("throughput of the export relative to reading", fastest["read"] / fastest["export"], least=0.6))
+    return Report("Large datasets", WORDS, ["case", "count", "time", "peak memory"], rows, claims)
 
 
 def _in_process(way: str, size: int) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _requests(ratio: int, **settings: Any) -> dict[str, Any]:
     platform = Platform(**settings)
     dataset = platform.generate(assets=20, dates=1024)
     with platform.connect(concurrency=CONCURRENCY if settings else 4) as kayrros:
-        kayrros.results(dataset.id)  # the login and the imports are paid for
+        kayrros.results(dataset.id)  # logs in and imports, which is not measured
         platform.max_rows = math.ceil(dataset.row_count / ratio)
         start = time.perf_counter()
         found = kayrros.results(dataset.id, progress=False)
@@ -95,7 +96,7 @@ def _large(way: str, rows: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One measurement, printed as JSON."""
+    """Run one measurement, and print it as JSON."""
     way, size = sys.argv[1], int(sys.argv[2])
     if way in {"read", "export"}:
         print(json.dumps(_large(way, size)))

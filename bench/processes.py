@@ -1,6 +1,6 @@
-"""A measurement in a process of its own: seconds, and the memory it took above what the process held before.
+"""Measure the seconds of a function, and the memory that it needs beyond what its process held before.
 
-Run by `measure`, as `python -m bench.processes bench.reader:ours FILE SECONDS`.
+`measure` runs this module as `python -m bench.processes bench.reader:ours FILE SECONDS`.
 """
 
 import gc
@@ -18,21 +18,21 @@ ROOT = Path(__file__).parent.parent
 
 @attrs.frozen
 class Measurement:
-    """The best of the runs that fit into some seconds, and the peak of the first above what was held before it, in bytes."""
+    """Seconds of the fastest run, and bytes of memory that the first run needed beyond what the process held before."""
 
     seconds: float
     peak: int
 
 
 def measure(function: str, path: Path, seconds: float) -> Measurement:
-    """Measure a function of bytes (`module:name`) on a file's, in a new process."""
+    """Measure a function (`module:name`) on the bytes of a file, in a new process."""
     command = [sys.executable, "-m", "bench.processes", function, str(path), str(seconds)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return Measurement(**json.loads(done.stdout))
 
 
 def main() -> None:
-    """Import, warm up on an empty answer, run, and print what was measured."""
+    """Import the function, warm up on an empty response, run it, and print the measurement."""
     module, name = sys.argv[1].split(":")
     function = getattr(importlib.import_module(module), name)
     body = Path(sys.argv[2]).read_bytes()
@@ -49,12 +49,12 @@ def main() -> None:
 
 
 def peak() -> int:
-    """The most that this process has held, in bytes (Linux alone tells)."""
+    """Return the peak memory of this process in bytes (only on Linux)."""
     return _status("VmHWM")
 
 
 def _reset_peak() -> int:
-    """What the process holds now; its peak counts from here (Linux alone has that)."""
+    """Reset the peak memory of this process, and return its memory in bytes (only on Linux)."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")

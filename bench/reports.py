@@ -1,4 +1,4 @@
-"""What a case reports: a table, and claims that hold or are missed."""
+"""The report of a case: a table, and claims that hold or are missed."""
 
 import attrs
 
@@ -8,10 +8,10 @@ class Claim:
     """A bound on a measured number.
 
     Attributes:
-        words: what is measured.
+        words: description of the number.
         measured: the number.
-        least: what it must be at least, if anything.
-        most: what it may be at most, if anything.
+        least: its lower bound, if any.
+        most: its upper bound, if any.
     """
 
     words: str
@@ -31,7 +31,7 @@ class Claim:
 
 @attrs.frozen
 class Report:
-    """A case's section of the page: a title, words on how it was measured, a table, claims."""
+    """The section of a case on the page: a title, the method of measurement, a table, claims."""
 
     title: str
     words: str

@@ -1,4 +1,4 @@
-"""How long the command takes to say what it can, beside the import of httpx alone."""
+"""Measure the startup time of the command, compared with an import of httpx."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ COMMANDS: dict[str, list[str]] = {
 
 
 def run() -> Report:
-    """Each command in turn, again and again, so that a slow moment of the machine meets all of them."""
+    """Run the commands in turn, so that a slow moment of the machine affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(RUNS):
         for name, command in COMMANDS.items():
@@ -29,9 +29,9 @@ def run() -> Report:
     httpx = best['python -c "import httpx"']
     ratio = best["kayrros --help"] / httpx
     return Report(
-        "The start of the command",
-        f"Whole processes, the best of {RUNS} runs in turn.",
-        ["command", "seconds", "of httpx"],
+        "Startup of the command",
+        f"Whole processes, the best of {RUNS} runs, with the commands in turn.",
+        ["command", "seconds", "relative to httpx"],
         [[f"`{name}`", f"{found:.3f}", f"{found / httpx:.2f}"] for name, found in best.items()],
-        [Claim("`kayrros --help`, of the time of `import httpx`", ratio, most=1.5)],
+        [Claim("time of `kayrros --help` relative to `import httpx`", ratio, most=1.5)],
     )

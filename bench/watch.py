@@ -1,4 +1,4 @@
-"""How soon `make watch` says something of a save."""
+"""Measure how soon `make watch` responds to a save."""
 
 import shutil
 import statistics
@@ -13,37 +13,37 @@ from tests.support import checkout as copies
 from tests.support.checkout import FIELD, PYTHON, copy_checkout, edit, environment
 
 SAVES = 3
-# What the lines hold, in the order in which they come, and what they say.
+# Text of the lines, in their order, and their meaning.
 LINES = {
     "saved": "saved",
     "compatible: field `nickname`": "what changed for a user",
-    "mock ready": "client and mock are those of the new spec",
+    "mock ready": "client and mock are updated",
 }
 WORDS = f"""\
-Seconds from a save of openapi.yaml, to which a field was added, to lines of `make watch`: the median of {SAVES} saves, each
-of the same spec. The contract tests of the operations that changed come after that, and take what they take."""
+Seconds from a save of openapi.yaml with a new field to the lines of `make watch`: the median of {SAVES} saves. The contract
+tests of the changed operations run after that, and are not measured."""
 
 
 def run() -> Report:
-    """On a copy of the checkout."""
+    """Measure on a copy of the checkout."""
     with tempfile.TemporaryDirectory() as folder:
         checkout = copy_checkout(Path(folder) / "checkout")
         copies.run(checkout, PYTHON, "scripts/generate.py").check_returncode()
-        shutil.rmtree(checkout / "tests")  # so that they end at once
+        shutil.rmtree(checkout / "tests")  # so that the tests end at once
         every = list(_saves(checkout))
     median = {held: statistics.median(one[held] for one in every) for held in LINES}
     first, told, _ = median.values()
     return Report(
-        "The loop",
+        "The watch loop",
         WORDS,
         ["line", "seconds"],
         [[says, f"{median[held]:.1f}"] for held, says in LINES.items()],
-        [Claim("seconds to the first line", first, most=3), Claim("seconds to what changed", told, most=3)],
+        [Claim("seconds to the first line", first, most=3), Claim("seconds to the changes", told, most=3)],
     )
 
 
 def _saves(checkout: Path) -> Iterator[dict[str, float]]:
-    """Of each save, the seconds to each of the lines."""
+    """Yield the seconds to each line, for each save."""
     spec = checkout / "openapi.yaml"
     command = [PYTHON, "-u", "-m", "scripts.watch", "--port", "0"]
     with subprocess.Popen(

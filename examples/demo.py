@@ -1,6 +1,6 @@
-"""Data from the mock: log in, metadata, results as a table and a chart, a file. `make demo` runs it.
+"""Show data of the mock: login, metadata, results as a table and a chart, a file. `make demo` runs it.
 
-What it does works with a Kayrros account as well: leave out the mock and the settings that point to it.
+With a Kayrros account, the same calls work without the mock and the settings that point to it.
 """
 
 import io
@@ -14,9 +14,8 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from kayrros_ext import Kayrros, KayrrosError, Results
+from kayrros_ext import Kayrros, KayrrosError, Metadata, Results
 from kayrros_ext.testing import prism_mock
-from kayrros_openapi.models import DatasetMetadata
 
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 OUTPUT = Path("demo-output")
@@ -26,12 +25,12 @@ console = Console(highlight=False, width=None if Console().is_terminal else 110)
 
 
 def main() -> None:
-    """Each step, said before it is done."""
+    """Announce and run each step."""
     step("Start the mock: openapi.yaml served on this machine")
     with prism_mock() as mock:
         console.print(f"  it listens at {mock.url}")
 
-        step("Make a client (the login happens when the first call needs it)")
+        step("Create a client (it logs in when the first call needs it)")
         email, password = mock.settings["KAYRROS_EMAIL"], mock.settings["KAYRROS_PASSWORD"]
         with Kayrros(email=email, password=password, base_url=mock.url, auth_url=mock.url) as kayrros:
             console.print(f"  {kayrros}")
@@ -45,14 +44,14 @@ def main() -> None:
             show_chart(results)
 
             step(f"kayrros.download({DATASET!r}, {str(OUTPUT)!r})")
-            path = kayrros.download(DATASET, OUTPUT)
+            path = kayrros.download(DATASET, OUTPUT).path
             console.print(f"  {path.stat().st_size} bytes in {path}, which begins:")
             console.print(f"  {path.read_text().splitlines()[0]}", style="dim")
     console.print("\nThe mock is stopped. Its values are invented; the types are those of the real API.")
 
 
-def show_metadata(metadata: DatasetMetadata) -> None:
-    """The fields of a typed metadata object."""
+def show_metadata(metadata: Metadata) -> None:
+    """Print the fields of a typed metadata object."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in metadata.to_dict().items():
         instant = name in {"start_date", "stop_date"} and isinstance(value, int)
@@ -63,7 +62,7 @@ def show_metadata(metadata: DatasetMetadata) -> None:
 
 
 def show_table(results: Results) -> None:
-    """The first rows, in the columns that a terminal has room for."""
+    """Print the first rows, in the columns that fit into a terminal."""
     names = ["asset_name", "parent_asset_name", "value_date", "metric", "value"]
     table = Table(padding=(0, 1))
     for name in names:
@@ -76,7 +75,7 @@ def show_table(results: Results) -> None:
 
 
 def show_chart(results: Results) -> None:
-    """The stored volume of the first asset over time."""
+    """Plot the stored volume of the first asset over time."""
     asset, metric = results.table["asset_name"][0].as_py(), "stored_volume_bbl"
     chosen: pa.Table = results.table.filter((pc.field("asset_name") == asset) & (pc.field("metric") == metric))
     days = [day.replace(tzinfo=None) for day in chosen["value_date"].to_pylist()]
@@ -93,13 +92,13 @@ def show_chart(results: Results) -> None:
 
 
 def step(text: str) -> None:
-    """Say what comes next."""
+    """Print the title of a step."""
     console.print(f"\n[bold]▸ {text}[/bold]", soft_wrap=True)
 
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no box characters shows the rest
+        sys.stdout.reconfigure(errors="replace")  # for terminals without box characters
     try:
         main()
     except KayrrosError as error:

@@ -1,10 +1,10 @@
 # The mock, for a compose file or a CI service. From the root of a checkout:
 #   docker build -f examples/mock.Dockerfile -t kayrros-mock .
 #   docker run --rm -p 127.0.0.1:4010:4010 kayrros-mock
-# Prism alone serves openapi.yaml: no Python is needed.
+# Prism serves openapi.yaml without Python.
 FROM node:24-slim
 
-# Prism forks in production, and that crashes it.
+# With NODE_ENV=production, Prism starts several processes and crashes.
 ENV NODE_ENV=development
 WORKDIR /mock
 COPY package.json package-lock.json .npmrc ./

@@ -10,7 +10,8 @@ import attrs
 
 from tests.support.checkout import ROOT
 
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
+_ROOT_PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+PAGES = [*_ROOT_PAGES, *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OUTPUT = re.compile(r"\n*```text([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
