@@ -187,6 +187,7 @@ class LoginAuth(httpx.Auth):
     ) -> None:
         self._settings, self._connections, self._now = settings, connections, now
         self.tokens = TokenSource(settings.token, self._log_in if settings.credentials else None, cache, now)
+        self._accepted: Token | None = None
         if settings.credentials:
             self.tokens.secrets.add(settings.credentials.password)
 
@@ -255,10 +256,12 @@ class LoginAuth(httpx.Auth):
         return request
 
     def _may_renew(self, response: httpx.Response, token: Token, renewal: int) -> bool:
+        if response.status_code < 400:
+            self._accepted = token
         is_old = self._now() - token.obtained_at > FORBIDDEN_GRACE_S
         is_rejected = response.status_code == 401 or (response.status_code == 403 and is_old)
-        # The token of a new login is rejected too, and so would be another.
-        is_pointless = renewal > 0 and not token.cached
+        # The platform has never accepted the token of a new login, and would reject another, too.
+        is_pointless = renewal > 0 and not token.cached and token is not self._accepted
         can_log_in = self._settings.credentials is not None
         return is_rejected and can_log_in and renewal < MAX_TOKEN_RENEWALS and not is_pointless
 

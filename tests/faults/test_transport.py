@@ -308,7 +308,7 @@ def test_a_child_made_by_fork_has_connections_of_its_own(
     assert before == after != of_child
 
 
-MANY, CALLS, USES = 32, 6, 80
+MANY, CALLS, USES = 32, 6, 180
 
 
 def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Platform, two_hosts: Client) -> None:
@@ -317,7 +317,7 @@ def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Plat
     expiries, lock = [0], threading.Lock()
 
     def expire(request: Request) -> bool:
-        """Each token ends with its eightieth use."""
+        """Each token expires with its 180th use."""
         if request.operation == "getDatasetMetadata":
             with lock:
                 used[request.token] = used.get(request.token, 0) + 1
@@ -342,5 +342,5 @@ def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Plat
         in_threads = [pool.submit(lambda: [kayrros.metadata(DATASET) for _ in range(CALLS)]) for _ in range(MANY)]
         found = [*in_tasks.result(), *(one for thread in in_threads for one in thread.result())]
     assert [one.id for one in found if isinstance(one, DatasetMetadata)] == [ID] * (2 * MANY * CALLS)
-    assert expiries[0] >= 4
+    assert expiries[0] >= 2
     assert expiries[0] + 1 == platform.logins
