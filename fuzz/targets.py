@@ -8,7 +8,7 @@ import httpx
 
 from kayrros_ext._auth.login import KayrrosAuth
 from kayrros_ext._config.settings import Settings, clean_token
-from kayrros_ext._download.filenames import MAX_BYTES, file_name
+from kayrros_ext._download.headers import MAX_NAME_BYTES, choose_filename
 from kayrros_ext._results.model import Results
 from kayrros_ext._results.schema import ASSETS, RESULTS
 from kayrros_ext.errors import ContractError, LoginError
@@ -50,9 +50,9 @@ def results(data: bytes) -> None:
 
 
 def content_disposition(data: bytes) -> None:
-    """Any header gives one name: of one component on every platform, not hidden, not reserved, of at most 255 bytes."""
-    name = file_name(httpx.Headers([(b"Content-Disposition", data), (b"Content-Type", data[-20:])]), "fallback")
-    assert 0 < len(name.encode()) <= MAX_BYTES
+    """Any header gives one name of at most 255 bytes: a single path component, not hidden, not reserved on any platform."""
+    name = choose_filename(httpx.Headers([(b"Content-Disposition", data), (b"Content-Type", data[-20:])]), "fallback")
+    assert 0 < len(name.encode()) <= MAX_NAME_BYTES
     assert not set(name) & {"/", "\\", "\0", ":"}
     assert not {unicodedata.category(character) for character in name} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     assert not name.startswith((".", "-"))

@@ -1,4 +1,4 @@
-"""Files on disk: under their names whole or not at all."""
+"""Write files to disk atomically, and explain errors of the operating system."""
 
 import contextlib
 import errno
@@ -8,24 +8,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-# What to do about an OSError, by its errno.
-TODO = {
-    errno.ENOSPC: "Free the disk, or choose another directory.",
-    errno.EDQUOT: "Free your quota of the disk, or choose another directory.",
+# Advice for an OSError, by its errno.
+ERRNO_HINTS = {
+    errno.ENOSPC: "Free disk space, or choose another directory.",
+    errno.EDQUOT: "Free some of your disk quota, or choose another directory.",
     errno.EFBIG: "Raise the limit on the size of a file (ulimit -f), or choose another directory.",
     errno.EACCES: "Choose a directory that you may write to.",
     errno.EROFS: "Choose a directory that you may write to.",
 }
 
 
+def os_error_hint(error: OSError) -> str:
+    """Return advice for an error that occurred while a file was written."""
+    return ERRNO_HINTS.get(error.errno or 0, "Choose another directory.")
+
+
 @contextlib.contextmanager
-def whole_or_not_at_all(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside the target, moved over it at the end, and gone if there was no end.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file in the same directory. It replaces `path` when the block ends, and is deleted on any error.
 
     Raises:
-        OSError: the file can't be made, written or moved.
+        OSError: the file can't be created, written or moved.
     """
-    # Not of the tempfile module: its files are for their owner alone, and this becomes a file like any other.
+    # The tempfile module makes files that only their owner can read. This one gets the usual permissions.
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     with part.open("xb") as file:
         try:
@@ -35,41 +40,41 @@ def whole_or_not_at_all(path: Path) -> Iterator[IO[bytes]]:
             file.close()
             move(part, path)
         except BaseException:
-            # To close is to write what is still held back, which a full disk refuses once more.
+            # Closing writes the buffered bytes, which fails again on a full disk.
             with contextlib.suppress(OSError):
                 file.close()
             part.unlink(missing_ok=True)
             raise
 
 
-def move(part: Path, path: Path, *, replace: bool = True) -> None:
-    """Give a file its name, for good: the directory goes to disk too. A symlink of that name is replaced, not followed.
+def move(source: Path, target: Path, *, replace: bool = True) -> None:
+    """Rename a file within its directory, and sync the directory to disk. A symlink at `target` is replaced, not followed.
 
     Raises:
-        FileExistsError: there is one of that name, and it is not to be replaced.
-        OSError: it can't be moved.
+        FileExistsError: `target` exists, and `replace` is False.
+        OSError: the file can't be renamed.
     """
     if replace:
-        part.replace(path)
+        source.replace(target)
     else:
-        _move_to_free_name(part, path)
-    # Where a directory can't be opened or synced (Windows, some network file systems), the move is as safe as it gets.
+        _move_without_replacing(source, target)
+    # Windows and some network file systems can't open or sync a directory.
     with contextlib.suppress(OSError):
-        directory = os.open(path.parent, os.O_RDONLY)
+        directory = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
 
 
-def _move_to_free_name(part: Path, path: Path) -> None:
+def _move_without_replacing(source: Path, target: Path) -> None:
     try:
-        os.link(part, path, follow_symlinks=False)  # unlike a rename, it never replaces
+        os.link(source, target, follow_symlinks=False)  # unlike a rename, a link never replaces a file
     except FileExistsError:
         raise
-    except (OSError, NotImplementedError):  # a file system without hard links: look first, as well as it can be done
-        if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-        part.replace(path)
+    except (OSError, NotImplementedError):  # a file system without hard links, where the check can't be atomic
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        source.replace(target)
     else:
-        part.unlink()
+        source.unlink()

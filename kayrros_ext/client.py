@@ -14,7 +14,6 @@ from kayrros_ext._auth.token_cache import open_token_cache
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
-from kayrros_ext._download.transfer import Download, DownloadOptions, download
 from kayrros_ext._http.client import RequestPolicy, closed_error
 from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.transport import Verify, build_client, connection_options
@@ -28,7 +27,8 @@ from kayrros_openapi.models import Collection, CollectionDataset, CollectionData
 from kayrros_openapi.types import UNSET, Response
 
 if TYPE_CHECKING:
-    from kayrros_ext._download.transfer import DownloadReport
+    from kayrros_ext._download.transfer import Download
+    from kayrros_ext._download.transfer import ProgressCallback as DownloadProgress
     from kayrros_ext._inputs import Instant
     from kayrros_ext._progress import ProgressCallback
     from kayrros_ext._results.fetch import OnGap
@@ -361,8 +361,8 @@ class Kayrros:
         overwrite: bool = True,
         skip_existing: bool = False,
         sha256: str | None = None,
-        progress: "DownloadReport | None" = None,
-    ) -> Download:
+        progress: "DownloadProgress | None" = None,
+    ) -> "Download":
         """Download the file of a static dataset into a directory, under the name that the API gives it.
 
         The file appears only when it is complete and verified: its length, and its digest where the server sends one. An
@@ -384,6 +384,8 @@ class Kayrros:
             KayrrosError: as `metadata`; UsageError also for a directory or sha256 that can't be one.
             DownloadError: the file can't be written, exists and `overwrite` is False, or has another digest.
         """
+        from kayrros_ext._download.transfer import DownloadOptions, download  # filelock takes 20 ms
+
         dataset_id = parse_dataset_id(dataset_id)
         options = DownloadOptions.parse(directory, overwrite=overwrite, skip_existing=skip_existing, sha256=sha256)
         return download(self._client, dataset_id, options, progress)

@@ -1,231 +1,186 @@
-"""Part of a file, kept beside its target for the next call, and locked while it is in use.
+"""The hidden file that holds a download until it is complete, and that a later call can resume.
 
-A part is two hidden files: `.<dataset id>.<random>.part` with the bytes, and the same with `.json`, which says of what
-they are part. The lock is the system's own (flock) and goes with the process, however that ends. So a part that is not
-locked is nobody's: one call takes it over and goes on from it, or removes it.
+`.{dataset id}.part` has the bytes and `.{dataset id}.part.json` describes the file that they belong to. They are named after
+the dataset, because Range is sent before the server names the file. The writer locks the part itself, so that no lock file
+is left over, and the lock ends with the process. Where another process holds the lock, or the file system has no locks, a
+part with a random name is used, which no later call resumes.
 """
 
 import contextlib
-import json
+import hashlib
 import os
-import re
 import secrets
 import stat
 import sys
+import time
+from io import FileIO
 from pathlib import Path
 
 import attrs
+import msgspec
+from filelock import lock_descriptor, unlock_descriptor
 
-from kayrros_ext._download.digests import KNOWN
 from kayrros_ext._files import move
 
-_MAX_ABOUT = 64 * 1024
-# Not through a symlink, and not a pipe, that would wait: whoever may write to the directory may have left them.
-_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# With O_APPEND, a part that another program truncates gets no hole of zeros, but is too short.
+_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_BLOCK_SIZE = 1024 * 1024
+_ABANDONED_AFTER_S = 24 * 60 * 60
 
 
 @attrs.frozen
-class About:
-    """Of what a part is part.
+class PartMetadata:
+    """The file that a part belongs to.
 
     Attributes:
-        host: base URL of the platform.
-        validator: of the version, for If-Range.
-        name: of the file, safe.
-        size: of the whole file in bytes, where the server said.
-        digests: of the whole file that the server gave: name of hashlib to hexadecimal digits.
+        base_url: of the platform.
+        name: safe name of the file.
+        validator: ETag or Last-Modified of this version, for If-Range. Without it, the part can't be resumed.
+        size: of the whole file in bytes, if the server specified it.
+        digest: of the whole file, if the server specified it, such as "sha256:2c26b4...".
     """
 
-    host: str
-    validator: str
+    base_url: str
     name: str
-    size: int | None
-    digests: dict[str, str]
+    validator: str | None = None
+    size: int | None = None
+    digest: str | None = None
 
 
-class Part:
-    """A part that is ours until we let go of it.
+class PartialFile:
+    """An open part, hashed as it is written. If it is `shared`, it is locked, and later calls may resume it.
 
-    Args:
-        path: of the bytes.
-        descriptor: open for reading and writing, and locked where the system can.
-        locked: whether it is; a part that is not can't be kept for others.
-        about: of what it is part, None for nothing yet.
+    Attributes:
+        path: of the part.
+        metadata: of the file, from `begin` or from the sidecar.
+        size: bytes hashed, and written unless another program truncated the part.
     """
 
-    def __init__(self, path: Path, descriptor: int, *, locked: bool, about: About | None = None) -> None:
-        self.path, self.about = path, about
-        self._descriptor, self._locked = descriptor, locked
-        self.size = os.fstat(descriptor).st_size
-
-    def start(self, about: About | None) -> None:
-        """From the first byte; with `about`, others may go on from what there will be."""
-        self._forget()
-        os.ftruncate(self._descriptor, 0)
-        self.size, self.about = 0, about
-        if about and self._locked:
-            # Not through a symlink that somebody was quick to put there.
-            with self._side.open("x", encoding="utf-8") as file:
-                file.write(json.dumps(attrs.asdict(about)))
-
-    def shorten(self, size: int) -> None:
-        """Keep the first `size` bytes."""
-        os.ftruncate(self._descriptor, size)
-        self.size = size
-
-    def write(self, block: "bytes | memoryview[int]") -> None:
-        """Add bytes at the end, all of them."""
-        os.lseek(self._descriptor, self.size, os.SEEK_SET)
-        rest = memoryview(block)
-        while rest:
-            count = os.write(self._descriptor, rest)
-            rest, self.size = rest[count:], self.size + count
-
-    def read_into(self, block: bytearray, start: int) -> int:
-        """Read bytes from `start` on; how many there were."""
-        os.lseek(self._descriptor, start, os.SEEK_SET)
-        return os.readv(self._descriptor, [block])
-
-    def finish(self, path: Path, *, replace: bool) -> None:
-        """To disk, and then under its name.
-
-        Raises:
-            FileExistsError: there is one of that name, and it is not to be replaced.
-            OSError: it can't be.
-        """
-        os.fsync(self._descriptor)
-        self._forget()
-        if sys.platform == "win32":  # where an open file can't be moved
-            os.close(self._descriptor)
-            self._descriptor = -1
-        move(self.path, path, replace=replace)
-        self.close(keep=False)
-
-    def close(self, *, keep: bool) -> None:
-        """Let go of it, so that others may go on from it; or remove it. Again is the same as once."""
-        if self._descriptor < 0:
-            return
-        try:
-            if not (keep and self._locked and self.about and self.size):
-                self._forget()
-                self.path.unlink(missing_ok=True)
-        finally:
-            descriptor, self._descriptor = self._descriptor, -1
-            _let_go(descriptor)
-
-    def _forget(self) -> None:
-        self._side.unlink(missing_ok=True)
+    def __init__(self, path: Path, descriptor: int, *, shared: bool) -> None:
+        self.path, self.metadata, self._shared = path, PartMetadata("", ""), shared
+        self._file, self._sidecar = FileIO(descriptor, "r+"), path.with_name(f"{path.name}.json")
+        self._hashes = {"sha256": hashlib.sha256()}
+        self.size = 0
 
     @property
-    def _side(self) -> Path:
-        return self.path.with_suffix(".json")
+    def size_on_disk(self) -> int:
+        """Bytes on disk."""
+        return os.fstat(self._file.fileno()).st_size
 
+    @property
+    def resumable_size(self) -> int:
+        """Bytes that the next attempt can resume from."""
+        size = self.size_on_disk
+        return size if self.metadata.validator and self.size in {0, size} else 0
 
-def new_part(directory: Path, stem: str) -> Part:
-    """An empty part that nobody else has.
+    def load_metadata(self, base_url: str) -> None:
+        """Read the sidecar. Where it can't be read, or is of another platform, the part can't be resumed."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError, RecursionError):
+            metadata = msgspec.json.decode(self._sidecar.read_bytes(), type=PartMetadata)
+            if metadata.base_url == base_url:
+                self.metadata = metadata
 
-    Raises:
-        OSError: it can't be made.
-    """
-    while True:
-        path = directory / f".{stem}.{secrets.token_hex(8)}.part"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        # Between making and locking it, another call may take it for nobody's, and remove it.
-        with contextlib.suppress(BlockingIOError):
-            locked = _lock(descriptor)
-            if not locked or _is_at(descriptor, path):
-                return Part(path, descriptor, locked=locked)
-        os.close(descriptor)
+    def begin(self, metadata: PartMetadata, offset: int) -> None:
+        """Keep the first `offset` bytes, and hash them."""
+        if offset == 0:
+            self._sidecar.unlink(missing_ok=True)
+        self._file.truncate(offset)
+        if offset == 0 and self._shared and metadata.validator:
+            self._sidecar.write_bytes(msgspec.json.encode(metadata))
+        self.metadata = metadata
+        names = {"sha256", (metadata.digest or "sha256").partition(":")[0]}
+        if self.size != offset or self._hashes.keys() != names:
+            self._hashes, self.size = {name: hashlib.new(name) for name in names}, 0
+            self._file.seek(0)
+            while block := self._file.read(_BLOCK_SIZE):
+                self._hash(block)
 
+    def write(self, block: bytes | bytearray) -> None:
+        """Append bytes."""
+        rest = memoryview(block)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._hash(block)
 
-def find_part(directory: Path, stem: str, host: str) -> Part | None:
-    """A part that a call left behind, the largest; the others that are nobody's are removed."""
-    found: list[Part] = []
-    with contextlib.suppress(OSError):
-        for path in directory.glob(f".{stem}.*.part"):
+    def hexdigest(self, name: str) -> str:
+        """Return the digest of all bytes."""
+        return self._hashes[name].hexdigest()
+
+    def finish(self, target: Path, *, replace: bool) -> None:
+        """Sync the part to disk and rename it.
+
+        Raises:
+            FileExistsError: `target` exists, and `replace` is False.
+            OSError: the part can't be synced or renamed.
+        """
+        os.fsync(self._file.fileno())
+        self._sidecar.unlink(missing_ok=True)
+        if sys.platform == "win32":  # an open file can't be renamed there
+            self._file.close()
+        move(self.path, target, replace=replace)
+        self._close()
+
+    def close(self, *, keep: bool) -> None:
+        """Keep the part for a later call if it can be resumed, else delete it. A second call does nothing."""
+        if self._file.closed:
+            return
+        keep = keep and self._shared and self.resumable_size > 0
+        if sys.platform == "win32":
+            self._file.close()
+        with contextlib.suppress(OSError):
+            if not keep:
+                self._sidecar.unlink(missing_ok=True)
+                self.path.unlink(missing_ok=True)
+        self._close()
+
+    def _hash(self, block: bytes | bytearray) -> None:
+        for digest in self._hashes.values():
+            digest.update(block)
+        self.size += len(block)
+
+    def _close(self) -> None:
+        if not self._file.closed:
+            # A child process made by fork may still have the file open, and would keep it locked.
             with contextlib.suppress(OSError):
-                if part := _take_over(path):
-                    found.append(part)
-    usable = [part for part in found if part.about and part.about.host == host and part.size]
-    best = max(usable, key=lambda part: part.size, default=None)
-    for part in found:
-        if part is not best:
-            part.close(keep=False)
-    return best
+                unlock_descriptor(self._file.fileno())
+            self._file.close()
 
 
-def _take_over(path: Path) -> Part | None:
-    descriptor = os.open(path, os.O_RDWR | _SAFELY)
-    with contextlib.suppress(BlockingIOError):
-        if _is_own_file(descriptor) and _lock(descriptor):
-            if _is_at(descriptor, path):
-                return Part(path, descriptor, locked=True, about=_read_about(path.with_suffix(".json")))
-            _let_go(descriptor)
-            return None
-    os.close(descriptor)
+def open_part(directory: Path, stem: str, base_url: str, flags: int = 0) -> PartialFile | None:
+    """Open and lock the part that an earlier call left behind. Return None where there is none or it can't be locked."""
+    path = directory / f".{stem}.part"
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        descriptor = os.open(path, _FLAGS | flags, 0o666)
+        stack.callback(os.close, descriptor)
+        try:
+            locked = lock_descriptor(descriptor, blocking=False)
+        except OSError:  # the file system has no locks
+            if flags & os.O_CREAT:
+                path.unlink()
+            raise
+        if locked:
+            # Another process may have renamed the file before it was locked here. And symlinks are not resumed.
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(descriptor)):
+                stack.pop_all()
+                part = PartialFile(path, descriptor, shared=True)
+                part.load_metadata(base_url)
+                return part
     return None
 
 
-def _read_about(path: Path) -> About | None:
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | _SAFELY), encoding="utf-8") as file:
-            if not _is_own_file(file.fileno()):
-                return None
-            about = About(**json.loads(file.read(_MAX_ABOUT)))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return None
-    return about if _is_sound(about) else None
-
-
-def _is_sound(about: About) -> bool:
-    """Whether it can be used: whoever may write to the directory may have written it."""
-    texts = (about.host, about.validator, about.name)
-    return (
-        all(isinstance(text, str) for text in texts)
-        and bool(re.fullmatch("[ -~]+", about.validator, re.ASCII))
-        and (about.size is None or type(about.size) is int)
-        and isinstance(about.digests, dict)
-        and KNOWN.issuperset(about.digests)
-    )
-
-
-def _is_own_file(descriptor: int) -> bool:
-    status = os.fstat(descriptor)
-    mine = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and mine
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except OSError:
-        return False
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a file. False: this can't be done here, on Windows and some network file systems.
+def create_part(directory: Path, stem: str, base_url: str) -> PartialFile:
+    """Open a part, in a directory that is created if it does not exist.
 
     Raises:
-        BlockingIOError: another has locked it.
+        OSError: the directory or the part can't be created.
     """
-    if sys.platform == "win32":
-        return False
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return False
-    return True
-
-
-def _let_go(descriptor: int) -> None:
-    """Unlock and close a file. To close it alone would leave it locked by a child process that has inherited it."""
-    if sys.platform != "win32":
-        import fcntl
-
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        for path in directory.glob(f".{stem}.*.part"):  # their processes were killed
+            if time.time() - path.lstat().st_mtime > _ABANDONED_AFTER_S:
+                path.unlink()
+    if part := open_part(directory, stem, base_url, os.O_CREAT | os.O_EXCL):
+        return part
+    path = directory / f".{stem}.{secrets.token_hex(8)}.part"
+    return PartialFile(path, os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666), shared=False)

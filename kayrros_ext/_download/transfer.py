@@ -1,41 +1,53 @@
-"""A streamed answer to a file on disk: flat memory, a safe name, whole or not at all, and resumed where it broke off."""
+"""Download a file to disk: in flat memory, verified, atomically, and resumed where the connection broke off."""
 
 import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 import attrs
 import httpx
 
-from kayrros_ext._download.digests import Digests, given_digest, possible_digest
-from kayrros_ext._download.filenames import file_name, given_name, safe_name
-from kayrros_ext._download.partial import About, Part, find_part, new_part
-from kayrros_ext._download.ranges import continues, end, validator
-from kayrros_ext._files import TODO
+from kayrros_ext._download.headers import (
+    choose_filename,
+    is_continuation,
+    resume_validator,
+    safe_filename,
+    server_digest,
+    server_filename,
+    total_size,
+)
+from kayrros_ext._download.partial import PartialFile, PartMetadata, create_part, open_part
+from kayrros_ext._files import os_error_hint
+from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext.errors import DownloadError, UsageError
+from kayrros_openapi.api.datasets import download_static_dataset
+
+# Takes the bytes received so far, and those of the whole file if the server specified them.
+ProgressCallback = Callable[[int, int | None], object]
+
+_BLOCK_SIZE = 1024 * 1024
+_BLOCK_TIME_S = 0.1
 
 _log = logging.getLogger("kayrros_ext")
 
 
-# Takes the bytes that are there, and those of the whole file where the server says so.
-DownloadReport = Callable[[int, int | None], object]
-
-
 @attrs.frozen
 class Download:
-    """What a download ended in.
+    """A downloaded file. It can be used as a path, as in `open(download)`.
 
     Attributes:
         path: of the file.
-        size: its length in bytes.
-        sha256: its SHA-256, 64 hexadecimal digits.
-        new: False where it was there, and nothing was transferred.
+        size: in bytes.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
+        new: False if the file existed and nothing was transferred.
     """
 
     path: Path
@@ -43,15 +55,18 @@ class Download:
     sha256: str
     new: bool = True
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
 
 @attrs.frozen
 class DownloadOptions:
-    """What is wanted of a download, checked.
+    """Checked arguments of a download.
 
     Attributes:
         directory: that the file goes into.
-        overwrite: whether a file of its name is replaced.
-        skip_existing: whether a file of its name will do.
+        overwrite: whether to replace an existing file.
+        skip_existing: whether to return an existing file.
         sha256: that the file must have; None for any.
     """
 
@@ -62,239 +77,229 @@ class DownloadOptions:
 
     @classmethod
     def parse(cls, directory: str | Path, *, overwrite: bool, skip_existing: bool, sha256: str | None) -> Self:
-        """A wish from what a user gave.
+        """Check the arguments of a user.
 
         Raises:
-            UsageError: no file system could have the directory, or sha256 is none.
+            UsageError: directory is not a path, or sha256 is not a SHA-256.
         """
-        wanted = sha256.strip().lower() if isinstance(sha256, str) else sha256
-        if wanted is not None and not (isinstance(wanted, str) and re.fullmatch("[0-9a-f]{64}", wanted)):
-            raise UsageError(f"sha256 is {sha256!r:.80}. Give 64 hexadecimal digits, as sha256sum prints them.")
-        return cls(parse_directory(directory), overwrite, skip_existing, wanted)
+        digest = sha256.strip().lower() if isinstance(sha256, str) else sha256
+        if digest is not None and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
+            hint = "Pass 64 hexadecimal digits, as sha256sum prints them."
+            raise UsageError(f"sha256 is {sha256!r:.80}.", hint=hint)
+        try:
+            path = Path(directory)
+            with suppress(OSError):
+                path.lstat()
+        except (TypeError, ValueError) as error:
+            hint = "Pass a path, such as data/."
+            raise UsageError(f"directory is {directory!r}, which is not a path ({error}).", hint=hint) from None
+        return cls(path, overwrite, skip_existing, digest)
 
 
-def parse_directory(value: str | Path) -> Path:
-    """The directory that a download goes into.
+def download(
+    client: ApiClient, dataset_id: UUID, options: DownloadOptions, progress: ProgressCallback | None = None
+) -> Download:
+    """Download the file of a static dataset.
 
     Raises:
-        UsageError: no file system could have it.
+        DownloadError: the file can't be written, exists, or has another digest.
+        KayrrosError: the request failed.
     """
-    problem = "it is no path"
+    http = client.get_httpx_client()
+    consumer = FileConsumer(options, str(dataset_id), str(http.base_url), progress)
     try:
-        directory = Path(value)
-        if b"\0" not in os.fsencode(directory):
-            return directory
-    except (TypeError, ValueError) as error:
-        problem = str(error)
-    raise UsageError(f"directory is {value!r}, which can't be ({problem}). Give a path, such as data/.")
+        extensions = {CALL_OPTIONS: CallOptions(consumer=consumer)}
+        http.request(**download_static_dataset._get_kwargs(dataset_id), extensions=extensions)
+    finally:
+        consumer.close()
+    return consumer.result
 
 
-class Transfer:
-    """One download, over as many attempts as it takes. Use it in a `with` block; afterwards, `result` is what it ended in.
-
-    Where the connection breaks off, the next attempt goes on from what is there, if the server has said which version
-    that is of; so does the next call, in this process or another. What can't be gone on from is removed: part of a
-    version that is no more, of a file that the disk does not hold, of one with the wrong digest.
+class FileConsumer:
+    """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it.
 
     Args:
-        wish: what is wanted.
-        stem: name of the file, without ending, where the answer gives none; and of its parts.
-        host: base URL of the platform.
-        report: who is told how far it has come.
+        options: of the download.
+        stem: name of the part, and of the file where the server gives no name.
+        base_url: of the platform. A part from another one is not resumed.
+        progress: called after each chunk.
     """
 
     result: Download
 
-    def __init__(self, wish: DownloadOptions, stem: str, host: str, report: DownloadReport | None = None) -> None:
-        self._wish, self._stem, self._host = wish, stem, host
-        self._report = report
-        self._part: Part | None = None
-        self._digests: Digests | None = None
-        self._hashed = 0
-        self._offset: int | None = None
-        self._broken = False  # on disk, or in what it holds
-        self._path = wish.directory / stem
-
-    def __enter__(self) -> Self:
-        self._part = find_part(self._wish.directory, self._stem, self._host)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._part:
-            with suppress(OSError):  # what went wrong before is the news
-                self._part.close(keep=not self._broken)
+    def __init__(self, options: DownloadOptions, stem: str, base_url: str, progress: ProgressCallback | None) -> None:
+        self._options, self._stem, self._base_url, self._progress = options, stem, base_url, progress
+        self._part = open_part(options.directory, stem, base_url)
+        self._path = options.directory / stem
+        self._offset = 0
 
     @property
     def size(self) -> int:
-        """Bytes that the next attempt can go on from."""
-        return self._part.size if self._part and self._part.about else 0
+        """Bytes that the next attempt can resume from."""
+        return self._part.resumable_size if self._part else 0
 
     def headers(self) -> dict[str, str]:
-        """What the next attempt asks for."""
-        # As it is: compressed on the way, the length of a file is not the length that the server gives.
-        asked, self._offset = {"Accept-Encoding": "identity"}, None
-        if self._part and self._part.about and self.size:
-            # Of a part that lacks no byte, the last one is asked for again: no range is empty.
-            whole = self._part.about.size == self.size
-            self._offset = self.size - 1 if whole else self.size
-            asked |= {"Range": f"bytes={self._offset}-", "If-Range": self._part.about.validator}
-        return asked
+        """Return the headers of the next attempt."""
+        # A compressed response could not be resumed, and its Content-Length would not be the size of the file.
+        headers = {"Accept-Encoding": "identity"}
+        size, self._offset = self.size, 0
+        if self._part and size and (validator := self._part.metadata.validator):
+            # The last byte of a complete part is requested again, because no range is empty.
+            self._offset = size - 1 if size == self._part.metadata.size else size
+            headers |= {"Range": f"bytes={self._offset}-", "If-Range": validator}
+        return headers
 
     def accepts(self, response: httpx.Response) -> bool:
-        """Whether an answer is one to what was asked for, and not an error."""
-        return response.status_code == 200 or (self._offset is not None and response.status_code in {206, 416})
-
-    def consume(self, response: httpx.Response, chunks) -> bool:
-        """Take the body of an answer; False where another is to be asked for at once.
-
-        Raises:
-            httpx.RequestError: it broke off.
-            DownloadError: the file can't be written, must not be replaced, or is not what its digest says.
-        """
-        with self._disk():
-            about = self._about(response)
-            if about is None:  # a range that can't be: from the first byte, then
-                if self._part:
-                    self._part.start(None)
-                return False
-            self._path = self._wish.directory / about.name
-            if self._is_there():
-                return True
-            part = self._begin(response, about)
-        size = about.size
-        self._pour(chunks, part, self._digests_of(part, about), size)
-        if size is not None and part.size != size:
-            raise httpx.RemoteProtocolError(f"there are {part.size} of {size} bytes", request=response.request)
-        self._check(about)
-        self._finish(part)
-        return True
-
-    def _about(self, response: httpx.Response) -> About | None:
-        """Of what an answer is; None where it is no answer to our range."""
-        if response.status_code == 200:
-            length = response.headers.get("Content-Length", "")
-            as_it_is = response.headers.get("Content-Encoding", "identity").strip().lower() == "identity"
-            size = int(length) if length.isdecimal() and as_it_is else None
-            name = file_name(response.headers, self._stem)
-            return About(self._host, validator(response.headers) or "", name, size, given_digest(response))
-        known = self._part.about if self._part else None
-        if known is None or self._offset is None or response.status_code != 206:
-            return None
-        if not continues(response, known.validator, self._offset, known.size):
-            return None
-        # Of the headers of the whole, the answer to If-Range need not have more than the tag (RFC 9110, 15.3.7).
-        name = given_name(response.headers) or safe_name(known.name) or self._stem
-        return attrs.evolve(known, name=name, size=end(response), digests=known.digests or given_digest(response))
-
-    def _is_there(self) -> bool:
-        """Whether the file is there already, and will do."""
-        if self._path.is_dir() and not self._path.is_symlink():
-            raise DownloadError(f"{self._path} is a directory. Move it, or choose another directory.", path=self._path)
-        if self._wish.skip_existing and self._path.is_file():
-            with self._path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if self._wish.sha256 in {None, digest}:
-                self.result = Download(self._path, self._path.stat().st_size, digest, new=False)
-                _log.info("%s is there already: sha256 %s", self._path, digest)
-                return True
-        if not self._wish.overwrite and os.path.lexists(self._path):
-            raise self._exists()
-        return False
-
-    def _begin(self, response: httpx.Response, about: About) -> Part:
-        if self._part is None:
-            self._wish.directory.mkdir(parents=True, exist_ok=True)
-            self._part = new_part(self._wish.directory, self._stem)
-        if response.status_code == 206:
-            self._part.shorten(self._offset or 0)
-            self._part.about = about
-            _log.info("%s: going on from byte %d", self._stem, self._part.size)
-        else:
-            self._part.start(about if about.validator else None)
-        return self._part
-
-    def _digests_of(self, part: Part, about: About) -> Digests:
-        """Digests of what the part holds, to go on with."""
-        names = {"sha256", *about.digests, *possible_digest(about.validator)}
-        if self._digests is None or self._digests.names != names or self._hashed != part.size:
-            self._digests = Digests(names)
-            self._hashed = 0
-            with self._disk(), self._digests.beside() as blocks:
-                while self._hashed < part.size:
-                    block = blocks.take()
-                    count = part.read_into(block, self._hashed)
-                    blocks.give(memoryview(block)[:count], block)
-                    self._hashed += count
-        return self._digests
-
-    def _pour(self, chunks, part: Part, hashing: Digests, size: int | None) -> None:
-        with hashing.beside() as blocks:
-            for content in chunks:
-                block = blocks.take()
-                with self._disk():
-                    part.write(content)
-                blocks.give(content, block)
-                self._hashed += len(content)
-                if self._report:
-                    self._report(part.size, size)
-
-    def _check(self, about: About) -> None:
-        hashing = self._digests
-        assert hashing is not None  # noqa: S101 - for mypy  # nosec B101
-        wanted = {("sha256", self._wish.sha256, "you")} if self._wish.sha256 else set()
-        wanted |= {(name, digest, "the server") for name, digest in about.digests.items()}
-        for name, digest, who in wanted:
-            if (found := hashing.hexadecimal(name)) != digest:
-                self._broken = True
-                raise DownloadError(
-                    f"{self._path} was not written: the {name} of what came is {found}, and {who} gave {digest}. "
-                    "Download it again; where that ends the same, the file has changed or the server's digest is wrong.",
-                    path=self._path,
-                )
-        for name, digest in possible_digest(about.validator).items():
-            if hashing.hexadecimal(name) == digest:
-                _log.info("%s: the entity tag is its %s", self._path, name)
-
-    def _finish(self, part: Part) -> None:
-        size = part.size
-        with self._disk():
-            try:
-                part.finish(self._path, replace=self._wish.overwrite)
-            except FileExistsError:
-                self._broken = True
-                raise self._exists() from None
-        sha256 = self._digests.hexadecimal("sha256") if self._digests else ""
-        self.result = Download(self._path, size, sha256)
-        _log.info("%s: %d bytes, sha256 %s", self._path, size, sha256)
-
-    def _exists(self) -> DownloadError:
-        return DownloadError(
-            f"{self._path} is there already, and overwrite is False. Remove it, or give overwrite=True to replace it or "
-            "skip_existing=True to take it as it is.",
-            path=self._path,
+        """Return whether the response answers the request, and is not an error."""
+        return response.status_code == 200 or (
+            "Range" in response.request.headers and response.status_code in {206, 416}
         )
 
+    def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
+        """Write the body to disk. Return False where the range does not fit, so that the whole file must be requested.
+
+        Raises:
+            httpx.RequestError: the body broke off.
+            DownloadError: the file can't be written, exists, or has another digest.
+        """
+        metadata = self._read_headers(response)
+        if metadata is None:
+            self.close(keep=False)
+            return False
+        self._path = self._options.directory / metadata.name
+        with self._wrap_os_errors():
+            if existing := self._existing():
+                self.result = existing
+                return True
+            self._part = part = self._part or create_part(self._options.directory, self._stem, self._base_url)
+            part.begin(metadata, self._offset if response.status_code == 206 else 0)
+        self._write(part, chunks)
+        if metadata.size not in {None, part.size}:
+            message = f"{part.size} of {metadata.size} bytes arrived"
+            raise httpx.RemoteProtocolError(message, request=response.request)
+        with self._wrap_os_errors():
+            self._verify(part)
+            self._rename(part)
+        self.result = Download(self._path, part.size, part.hexdigest("sha256"))
+        _log.info("%s: %d bytes, sha256 %s", self._path, part.size, self.result.sha256)
+        return True
+
+    def close(self, *, keep: bool = True) -> None:
+        """Close the part, and keep it for the next call where that can resume it."""
+        if self._part:
+            self._part.close(keep=keep)
+            self._part = None
+
+    def _read_headers(self, response: httpx.Response) -> PartMetadata | None:
+        """Return the metadata of the file, or None for a response that does not continue the part."""
+        headers = response.headers
+        if response.status_code == 200:
+            name, validator = choose_filename(headers, self._stem), resume_validator(headers)
+            return PartMetadata(self._base_url, name, validator, total_size(response), server_digest(response))
+        if self._part is None or response.status_code != 206 or self.size < self._offset:
+            return None
+        metadata = self._part.metadata
+        if not is_continuation(response, metadata.validator or "", self._offset, metadata.size):
+            return None
+        # A 206 may leave out headers that the 200 had (RFC 9110, 15.3.7).
+        name = server_filename(headers) or safe_filename(metadata.name) or self._stem
+        digest = metadata.digest or server_digest(response)
+        return attrs.evolve(metadata, name=name, size=total_size(response), digest=digest)
+
+    def _existing(self) -> Download | None:
+        """Return the existing file if the options allow it, or raise an error if it must not be replaced."""
+        path, options = self._path, self._options
+        if path.is_dir() and not path.is_symlink():
+            raise DownloadError(f"{path} is a directory.", path=path, hint="Move it, or choose another directory.")
+        if options.skip_existing and path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if options.sha256 in {None, digest}:
+                _log.info("%s already exists: sha256 %s", path, digest)
+                return Download(path, path.stat().st_size, digest, new=False)
+        if not options.overwrite and os.path.lexists(path):
+            raise _file_exists(path)
+        return None
+
+    def _write(self, part: PartialFile, chunks: Iterator[bytes]) -> None:
+        """Write and hash the body in a thread, while this one receives more of it."""
+        received, writing = part.size, None
+        with ThreadPoolExecutor(1, "kayrros-download") as thread:
+            for block in _join(chunks):
+                with self._wrap_os_errors():
+                    if writing:
+                        writing.result()
+                    writing = _submit(thread, part, block)
+                received += len(block)
+                if self._progress:
+                    self._progress(received, part.metadata.size)
+            with self._wrap_os_errors():
+                if writing:
+                    writing.result()
+
+    def _verify(self, part: PartialFile) -> None:
+        if part.size_on_disk != part.size:
+            self.close(keep=False)
+            message = f"{self._path} was not written, because another program changed {part.path.name}."
+            raise DownloadError(message, path=self._path, hint="Download it again.")
+        expected = [("the server", part.metadata.digest)] if part.metadata.digest else []
+        expected += [("you", f"sha256:{self._options.sha256}")] if self._options.sha256 else []
+        for source, digest in expected:
+            name, _, value = digest.partition(":")
+            if (actual := part.hexdigest(name)) != value:
+                self.close(keep=False)
+                raise DownloadError(
+                    f"{self._path} was not written: the {name} of the download is {actual}, but {source} specified {value}.",
+                    path=self._path,
+                    hint="Download it again. If that fails too, the file has changed or the specified digest is wrong.",
+                )
+
+    def _rename(self, part: PartialFile) -> None:
+        try:
+            part.finish(self._path, replace=self._options.overwrite)
+        except FileExistsError:
+            self.close(keep=False)
+            raise _file_exists(self._path) from None
+
     @contextmanager
-    def _disk(self) -> Iterator[None]:
-        """What the disk refuses is a DownloadError."""
+    def _wrap_os_errors(self) -> Iterator[None]:
+        """Delete the part where the disk fails, and raise a DownloadError."""
         try:
             yield
         except OSError as error:
-            self._broken = True
-            todo = TODO.get(error.errno or 0, "Choose another directory.")
-            raise DownloadError(
-                f"{self._path} could not be written ({error.strerror or error}). {todo}", path=self._path
-            ) from error
+            self.close(keep=False)
+            message = f"{self._path} could not be written ({error.strerror or error})."
+            raise DownloadError(message, path=self._path, hint=os_error_hint(error)) from error
 
 
-def download(client, dataset_id, options, progress):
-    from kayrros_ext._http.client import CALL_OPTIONS, CallOptions
-    from kayrros_openapi.api.datasets import download_static_dataset
+def _join(chunks: Iterator[bytes]) -> Iterator[bytearray]:
+    """Join chunks to blocks, so that two threads rarely wait for each other. On a slow network, blocks are smaller."""
+    block, due = bytearray(), 0.0
+    try:
+        for chunk in chunks:
+            block += chunk
+            if len(block) >= _BLOCK_SIZE or time.monotonic() > due:
+                yield block
+                block, due = bytearray(), time.monotonic() + _BLOCK_TIME_S
+    except httpx.RequestError:
+        yield block
+        raise
+    yield block
 
-    with Transfer(options, str(dataset_id), str(client._base_url), progress) as transfer:
-        client.get_httpx_client().request(
-            **download_static_dataset._get_kwargs(dataset_id), extensions={CALL_OPTIONS: CallOptions(consumer=transfer)}
-        )
-    return transfer.result
+
+def _submit(thread: ThreadPoolExecutor, part: PartialFile, block: bytearray) -> "Future[None] | None":
+    try:
+        return thread.submit(part.write, block)
+    except RuntimeError:  # the main thread has ended, and Python starts no other threads
+        part.write(block)
+        return None
+
+
+def _file_exists(path: Path) -> DownloadError:
+    hint = "Remove it, or pass {} to replace it or {} to keep it."
+    return DownloadError(
+        f"{path} already exists.",
+        path=path,
+        hint=hint.format("overwrite=True", "skip_existing=True"),
+        hint_cli=hint.format("--overwrite", "--skip-existing"),
+    )

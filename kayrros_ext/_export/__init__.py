@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from kayrros_ext._files import TODO, whole_or_not_at_all
+from kayrros_ext._files import atomic_write, os_error_hint
 from kayrros_ext._results.model import Results
 from kayrros_ext.errors import ExportError, UsageError
 
@@ -84,7 +84,7 @@ def write(path: Path, parts: Iterable[Results], *, dataset_id: UUID, about: Mapp
     from_parts: list[OSError] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_or_not_at_all(path) as file:
+        with atomic_write(path) as file:
             sink = _sink(path, file)
             try:
                 with contextlib.closing(_telling(parts, from_parts)) as told:
@@ -97,8 +97,9 @@ def write(path: Path, parts: Iterable[Results], *, dataset_id: UUID, about: Mapp
     except OSError as error:
         if error in from_parts:
             raise
-        todo = TODO.get(error.errno or 0, "Choose another directory.")
-        raise ExportError(f"{path} could not be written ({error.strerror or error}). {todo}", path=path) from error
+        raise ExportError(
+            f"{path} could not be written ({error.strerror or error}).", path=path, hint=os_error_hint(error)
+        ) from error
 
 
 def _ending(path: Path) -> str | None:

@@ -192,7 +192,7 @@ class _Call:
         is_page = content_type in {"text/html", "application/xhtml+xml"}
         if is_page and response.status_code == 200 and "Content-Disposition" not in response.headers:
             problem = f"it is {content_type!r} without a file name"
-            raise self._policy.errors.contract(self.operation.id, problem, body=b"".join(self._chunks))
+            raise self._policy.errors.contract(self.operation.id, problem, body=next(response.iter_bytes(), b""))
 
     def fail(self, error: Exception) -> tuple[APIError | TransportError, float | None]:
         """Return the error of a failed attempt, and the seconds until the next one; None when there is none."""

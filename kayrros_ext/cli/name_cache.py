@@ -19,7 +19,7 @@ _MAX_LISTED = 5
 
 def save_names(account: "Account", kind: Kind, names: dict[str, str]) -> None:
     """Add names by id to the cache of the account. A cache that can't be written is not an error."""
-    from kayrros_ext._files import whole_or_not_at_all
+    from kayrros_ext._files import atomic_write
 
     path = _cache_path(account)
     if path is None:
@@ -28,7 +28,7 @@ def save_names(account: "Account", kind: Kind, names: dict[str, str]) -> None:
     cached[kind] = {**cached.get(kind, {}), **names}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with whole_or_not_at_all(path) as file:
+        with atomic_write(path) as file:
             Path(file.name).chmod(0o600)
             file.write(json.dumps(cached).encode())
     except OSError as error:

@@ -69,9 +69,9 @@ def _is_equivalent(before: str, after: str, name: str, values: dict[str, str]) -
 
 
 def _replace(path: Path, text: str) -> None:
-    from kayrros_ext._files import whole_or_not_at_all
+    from kayrros_ext._files import atomic_write
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with whole_or_not_at_all(path) as file:
+    with atomic_write(path) as file:
         Path(file.name).chmod(0o600)
         file.write(text.encode())

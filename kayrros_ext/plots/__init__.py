@@ -177,12 +177,12 @@ def require(*packages: str) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    from kayrros_ext._files import TODO, whole_or_not_at_all
+    from kayrros_ext._files import atomic_write, os_error_hint
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_or_not_at_all(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
     except OSError as error:
-        hint = TODO.get(error.errno or 0, "Choose another directory.")
+        hint = os_error_hint(error)
         raise ExportError(f"{path} could not be written ({error.strerror or error}).", hint=hint, path=path) from error

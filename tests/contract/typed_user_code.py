@@ -1,13 +1,12 @@
 """What a user would write, for mypy --strict: never run, but every line of it is checked by `make check`."""
 
 from datetime import date
-from pathlib import Path
 from typing import assert_type
 from uuid import UUID
 
 import pyarrow as pa
 
-from kayrros_ext import APIError, Kayrros, KayrrosError, Results
+from kayrros_ext import APIError, Download, Kayrros, KayrrosError, Results
 from kayrros_openapi import Client
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.api.datasets import download_static_dataset, get_dataset_metadata, get_dataset_results
@@ -36,7 +35,7 @@ def simple() -> None:
         assert_type(results, Results)
         table: pa.Table = results.table
         assert table is not None
-        assert_type(kayrros.download(DATASET, "data/"), Path)
+        assert_type(kayrros.download(DATASET, "data/"), Download)
         assert_type(kayrros.client, Client)
 
 

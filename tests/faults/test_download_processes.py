@@ -1,4 +1,4 @@
-"""Downloads in processes of their own, that are killed, interrupted, out of disk, or two at a time."""
+"""Downloads in processes of their own that are killed, interrupted, out of disk space, or several at a time."""
 
 import os
 import signal
@@ -9,36 +9,43 @@ from pathlib import Path
 
 import pytest
 
+from kayrros_ext import DownloadError, Kayrros
 from tests.support.checkout import ROOT, environment
 from tests.support.files import CONTENT, HALF, SHA256, File
-from tests.support.server import DATASET, Answering, Server
+from tests.support.server import DATASET, Responder, Server
+from tests.support.unprivileged import unprivileged
 
-Start = Callable[[Answering], Server]
+Start = Callable[[Responder], Server]
+PART, SIDECAR = f".{DATASET}.part", f".{DATASET}.part.json"
 
-# A download that, once so many bytes are in its part, does something of the test's; the file's digest is printed.
+# A download that runs code of the test once its part has this many bytes. It prints the digest of the file.
 _CODE = """
 import os, resource, signal, sys
 from kayrros_ext import Kayrros, KayrrosError
-from kayrros_ext._download.partial import Part
+from kayrros_ext._download.partial import PartialFile
 
 url, directory, limit, event = sys.argv[1:]
-written = Part.write
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background processes without it
+original_write = PartialFile.write
 
 def write(part, block):
-    written(part, block)
+    original_write(part, block)
     if part.size >= int(limit):
         exec(event)
 
-Part.write = write
+PartialFile.write = write
 try:
     with Kayrros(token="a-token", base_url=url) as kayrros:
-        print(kayrros.download({dataset!r}, directory, details=True).sha256)
+        print(kayrros.download({dataset!r}, directory).sha256)
 except KayrrosError as error:
     sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+INTERRUPT = "PartialFile.write = original_write; os.kill(os.getpid(), signal.SIGINT)"
+PAUSE = "PartialFile.write = original_write; print('half', flush=True); sys.stdin.readline()"
 
 
-def start_download(server: Server, directory: Path, event: str, limit: int = HALF) -> "subprocess.Popen[str]":
+def start_download(server: Server, directory: Path, event: str = "", limit: int = HALF) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", _CODE.format(dataset=DATASET), server.url, str(directory), str(limit), event],
         env=environment(ROOT),
@@ -49,113 +56,135 @@ def start_download(server: Server, directory: Path, event: str, limit: int = HAL
     )
 
 
+def finish(process: "subprocess.Popen[str]", text: str | None = None) -> str:
+    with process:
+        return process.communicate(text, timeout=60)[0].strip()
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
 @pytest.mark.parametrize(
-    ("event", "status"),
-    [
-        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
-        # A shell starts what it runs in the background with the signal ignored.
-        (
-            "signal.signal(signal.SIGINT, signal.default_int_handler); os.kill(os.getpid(), signal.SIGINT)",
-            -signal.SIGINT,
-        ),
-    ],
+    ("event", "status"), [(KILL, -signal.SIGKILL), (INTERRUPT, -signal.SIGINT)], ids=["killed", "interrupted"]
 )
-def test_a_process_that_ends_half_way(event: str, status: int, start: Start, tmp_path: Path) -> None:
-    """Killed or interrupted: no file under its name, the old one as it was; the next process goes on, and cleans up."""
+def test_next_process_resumes(event: str, status: int, start: Start, tmp_path: Path) -> None:
+    """After a kill or an interrupt the old file is unchanged. The next process resumes, and deletes all hidden files."""
     (tmp_path / "a.bin").write_bytes(b"old")
     file = File()
     server = start(file)
-    with start_download(server, tmp_path, event) as killed:
-        killed.communicate(timeout=60)
-    assert status == killed.returncode
-    assert b"old" == (tmp_path / "a.bin").read_bytes()
-    assert 3 == len(list(tmp_path.iterdir()))
-    with start_download(server, tmp_path, "") as second:
-        assert SHA256 == second.communicate(timeout=60)[0].strip()
-    kept = int((file.asked[-1] or "").removeprefix("bytes=").removesuffix("-"))
-    assert HALF <= kept < len(CONTENT)
-    assert CONTENT == (tmp_path / "a.bin").read_bytes()
-    assert ["a.bin"] == [path.name for path in tmp_path.iterdir()]
+    process = start_download(server, tmp_path, event)
+    finish(process)
+    assert process.returncode == status
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    assert names(tmp_path) == {"a.bin", PART, SIDECAR}
+    assert finish(start_download(server, tmp_path)) == SHA256
+    offset = int((file.requested_ranges[-1] or "").removeprefix("bytes=").removesuffix("-"))
+    assert HALF <= offset < len(CONTENT)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert names(tmp_path) == {"a.bin"}
 
 
-def test_a_full_disk(start: Start, tmp_path: Path) -> None:
-    """A limit on the size of a file stands for it: typed, with what to do, and the space is given back."""
+def test_full_disk_is_an_error_with_advice(start: Start, tmp_path: Path) -> None:
+    """A DownloadError. The space of the part is freed. A limit on the size of files stands for the disk."""
     (tmp_path / "a.bin").write_bytes(b"old")
     event = "resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, 2_500_000))"
     with start_download(start(File()), tmp_path, event, limit=1) as process:
-        words = process.communicate(timeout=60)[1]
-    assert 1 == process.returncode
-    assert "DownloadError" in words
-    assert "File too large" in words
-    assert "ulimit" in words
-    assert {"a.bin": b"old"} == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    for text in ("DownloadError", "File too large", "ulimit"):
+        assert text in stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.bin": b"old"}
 
 
 def test_two_processes_at_once(start: Start, tmp_path: Path) -> None:
-    """One stops half-way with its part locked; another downloads the same file meanwhile. Both end with the right one."""
+    """While one is paused half-way, another downloads the same file and does not wait. Both get the right file."""
     file = File()
     server = start(file)
-    with start_download(
-        server, tmp_path, "Part.write = written; print('half', flush=True); sys.stdin.readline()"
-    ) as first:
-        assert first.stdout is not None
-        assert "half" == first.stdout.readline().strip()
-        with start_download(server, tmp_path, "") as second:
-            assert SHA256 == second.communicate(timeout=60)[0].strip()
-        assert CONTENT == (tmp_path / "a.bin").read_bytes()
-        (tmp_path / "a.bin").unlink()
-        assert SHA256 == first.communicate("go on\n", timeout=60)[0].strip()
-    assert [None, None] == file.asked
-    assert CONTENT == (tmp_path / "a.bin").read_bytes()
-    assert ["a.bin"] == [path.name for path in tmp_path.iterdir()]
+    first = start_download(server, tmp_path, PAUSE)
+    assert first.stdout is not None
+    assert first.stdout.readline().strip() == "half"
+    assert finish(start_download(server, tmp_path)) == SHA256
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    (tmp_path / "a.bin").unlink()
+    assert finish(first, "go on\n") == SHA256
+    assert file.requested_ranges == [None, None]
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert names(tmp_path) == {"a.bin"}
 
 
-def test_many_processes_at_once(start: Start, tmp_path: Path) -> None:
-    """Four that start together, with the part of a killed one there: whoever takes it over, all are right."""
+def test_many_processes_find_one_part(start: Start, tmp_path: Path) -> None:
+    """Four start together next to the part of a killed process. One resumes it at most, and all get the right file."""
     server = start(File())
-    with start_download(server, tmp_path, "os.kill(os.getpid(), signal.SIGKILL)") as killed:
-        killed.communicate(timeout=60)
-    running = [start_download(server, tmp_path, "") for _ in range(4)]
-    for process in running:
-        with process:
-            assert SHA256 == process.communicate(timeout=60)[0].strip()
-    assert CONTENT == (tmp_path / "a.bin").read_bytes()
-    assert ["a.bin"] == [path.name for path in tmp_path.iterdir()]
+    finish(start_download(server, tmp_path, KILL))
+    for process in [start_download(server, tmp_path) for _ in range(4)]:
+        assert finish(process) == SHA256
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert names(tmp_path) == {"a.bin"}
 
 
-def test_a_child_that_inherits_the_part_does_not_keep_it_locked(start: Start, tmp_path: Path) -> None:
-    """A worker that was forked during a download lives on; the next process goes on all the same."""
+def test_forked_child_does_not_keep_the_lock(start: Start, tmp_path: Path) -> None:
+    """A child that was forked during a download outlives it, and the next process resumes."""
     file = File(cuts=[HALF] * 5, ranges=False)
     server = start(file)
-    event = "Part.write = written; os.fork() or (os.close(1), os.close(2), sys.stdin.readline(), os._exit(0))"
+    event = (
+        "PartialFile.write = original_write; os.fork() or (os.close(1), os.close(2), sys.stdin.readline(), os._exit(0))"
+    )
     with start_download(server, tmp_path, event) as first:
         assert first.stderr is not None
         assert "TransportError" in first.stderr.read()
         file.ranges = True
-        with start_download(server, tmp_path, "") as second:
-            assert SHA256 == second.communicate(timeout=60)[0].strip()
-        assert f"bytes={HALF}-" == file.asked[-1]
+        assert finish(start_download(server, tmp_path)) == SHA256
+        assert file.requested_ranges[-1] == f"bytes={HALF}-"
         first.communicate("end\n", timeout=60)
 
 
-def test_the_bytes_are_on_disk_before_the_name(
-    start: Start, connect: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_file_system_without_locks(
+    start: Start, connect: Callable[..., Kayrros], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fsync of the file, then the rename, then fsync of the directory: a power cut leaves the old file or the new."""
-    seen: list[str] = []
+    """The download works, resumes within the call, and leaves no part for the next one."""
+
+    def fail(*_: object, **__: object) -> bool:
+        raise OSError("locks are not supported")
+
+    monkeypatch.setattr("kayrros_ext._download.partial.lock_descriptor", fail)
+    monkeypatch.setattr("kayrros_ext._download.partial.unlock_descriptor", fail)
+    file = File(cuts=[HALF])
+    assert connect(start(file), token="t").download(DATASET, tmp_path).sha256 == SHA256
+    assert file.requested_ranges == [None, f"bytes={HALF}-"]
+    assert names(tmp_path) == {"a.bin"}
+
+
+def test_read_only_directory_is_an_error_with_advice(
+    start: Start, connect: Callable[..., Kayrros], tmp_path: Path
+) -> None:
+    """A DownloadError; a file that exists there can still be returned."""
+    (tmp_path / "a.bin").write_bytes(CONTENT)
+    tmp_path.chmod(0o500)
+    kayrros = connect(start(File()), token="t")
+    with unprivileged():
+        assert kayrros.download(DATASET, tmp_path, skip_existing=True).new is False
+        with pytest.raises(DownloadError, match="Choose a directory that you may write to"):
+            kayrros.download(DATASET, tmp_path)
+
+
+def test_bytes_are_synced_before_the_rename(
+    start: Start, connect: Callable[..., Kayrros], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fsync of the file, then the rename, then fsync of the directory: a power cut leaves the old file or the new one."""
+    events: list[str] = []
     sync, rename = os.fsync, Path.replace
 
-    def synced(descriptor: int) -> None:
+    def record_sync(descriptor: int) -> None:
         is_directory = os.path.samestat(os.fstat(descriptor), tmp_path.stat())
-        seen.append("fsync of the directory" if is_directory else f"fsync of {os.fstat(descriptor).st_size} bytes")
+        events.append("fsync of the directory" if is_directory else f"fsync of {os.fstat(descriptor).st_size} bytes")
         sync(descriptor)
 
-    def renamed(path: Path, target: Path) -> Path:
-        seen.append(f"rename to {target.name}")
+    def record_rename(path: Path, target: Path) -> Path:
+        events.append(f"rename to {target.name}")
         return rename(path, target)
 
-    monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(Path, "replace", renamed)
-    kayrros = connect(start(File()), token="a-token")
-    kayrros.download(DATASET, tmp_path)  # type: ignore[attr-defined]
-    assert [f"fsync of {len(CONTENT)} bytes", "rename to a.bin", "fsync of the directory"] == seen
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(Path, "replace", record_rename)
+    connect(start(File()), token="a-token").download(DATASET, tmp_path)
+    assert events == [f"fsync of {len(CONTENT)} bytes", "rename to a.bin", "fsync of the directory"]

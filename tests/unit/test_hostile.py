@@ -51,8 +51,8 @@ def test_any_results_answer_is_tables_or_a_contract_error(body: bytes) -> None:
 
 @brief
 @given(st.binary(max_size=400))
-def test_any_content_disposition_is_one_safe_name(header: bytes) -> None:
-    """More of this is in test_names."""
+def test_any_content_disposition_gives_a_safe_name(header: bytes) -> None:
+    """tests/unit/test_download_headers.py has more cases."""
     content_disposition(header)
 
 
