@@ -15,6 +15,7 @@ import sys
 import time
 from io import FileIO
 from pathlib import Path
+from typing import Annotated
 
 import attrs
 import msgspec
@@ -42,7 +43,7 @@ class PartMetadata:
 
     base_url: str
     name: str
-    validator: str | None = None
+    validator: Annotated[str, msgspec.Meta(pattern="^[ -~]+$")] | None = None  # as a header can carry it
     size: int | None = None
     digest: str | None = None
 
@@ -52,13 +53,14 @@ class PartialFile:
 
     Attributes:
         path: of the part.
-        metadata: of the file, from `begin` or from the sidecar.
+        sidecar: path of its metadata.
+        metadata: of the file. Without a validator, the part can't be resumed.
         size: bytes hashed, and written unless another program truncated the part.
     """
 
     def __init__(self, path: Path, descriptor: int, *, shared: bool) -> None:
         self.path, self.metadata, self._shared = path, PartMetadata("", ""), shared
-        self._file, self._sidecar = FileIO(descriptor, "r+"), path.with_name(f"{path.name}.json")
+        self._file, self.sidecar = FileIO(descriptor, "r+"), path.with_name(f"{path.name}.json")
         self._hashes = {"sha256": hashlib.sha256()}
         self.size = 0
 
@@ -73,20 +75,13 @@ class PartialFile:
         size = self.size_on_disk
         return size if self.metadata.validator and self.size in {0, size} else 0
 
-    def load_metadata(self, base_url: str) -> None:
-        """Read the sidecar. Where it can't be read, or is of another platform, the part can't be resumed."""
-        with contextlib.suppress(OSError, msgspec.MsgspecError, RecursionError):
-            metadata = msgspec.json.decode(self._sidecar.read_bytes(), type=PartMetadata)
-            if metadata.base_url == base_url:
-                self.metadata = metadata
-
     def begin(self, metadata: PartMetadata, offset: int) -> None:
         """Keep the first `offset` bytes, and hash them."""
         if offset == 0:
-            self._sidecar.unlink(missing_ok=True)
+            self.sidecar.unlink(missing_ok=True)
         self._file.truncate(offset)
         if offset == 0 and self._shared and metadata.validator:
-            self._sidecar.write_bytes(msgspec.json.encode(metadata))
+            self.sidecar.write_bytes(msgspec.json.encode(metadata))
         self.metadata = metadata
         names = {"sha256", (metadata.digest or "sha256").partition(":")[0]}
         if self.size != offset or self._hashes.keys() != names:
@@ -114,7 +109,7 @@ class PartialFile:
             OSError: the part can't be synced or renamed.
         """
         os.fsync(self._file.fileno())
-        self._sidecar.unlink(missing_ok=True)
+        self.sidecar.unlink(missing_ok=True)
         if sys.platform == "win32":  # an open file can't be renamed there
             self._file.close()
         move(self.path, target, replace=replace)
@@ -129,7 +124,7 @@ class PartialFile:
             self._file.close()
         with contextlib.suppress(OSError):
             if not keep:
-                self._sidecar.unlink(missing_ok=True)
+                self.sidecar.unlink(missing_ok=True)
                 self.path.unlink(missing_ok=True)
         self._close()
 
@@ -164,7 +159,10 @@ def open_part(directory: Path, stem: str, base_url: str, flags: int = 0) -> Part
             if stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(descriptor)):
                 stack.pop_all()
                 part = PartialFile(path, descriptor, shared=True)
-                part.load_metadata(base_url)
+                with contextlib.suppress(OSError, msgspec.MsgspecError, RecursionError):
+                    metadata = msgspec.json.decode(part.sidecar.read_bytes(), type=PartMetadata)
+                    if metadata.base_url == base_url:
+                        part.metadata = metadata
                 return part
     return None
 

@@ -141,19 +141,16 @@ class FileConsumer:
     def headers(self) -> dict[str, str]:
         """Return the headers of the next attempt."""
         # A compressed response could not be resumed, and its Content-Length would not be the size of the file.
-        headers = {"Accept-Encoding": "identity"}
-        size, self._offset = self.size, 0
-        if self._part and size and (validator := self._part.metadata.validator):
+        headers, self._offset = {"Accept-Encoding": "identity"}, self.size
+        if self._part and self._offset:
             # The last byte of a complete part is requested again, because no range is empty.
-            self._offset = size - 1 if size == self._part.metadata.size else size
-            headers |= {"Range": f"bytes={self._offset}-", "If-Range": validator}
+            self._offset -= self._offset == self._part.metadata.size
+            headers |= {"Range": f"bytes={self._offset}-", "If-Range": self._part.metadata.validator or ""}
         return headers
 
     def accepts(self, response: httpx.Response) -> bool:
         """Return whether the response answers the request, and is not an error."""
-        return response.status_code == 200 or (
-            "Range" in response.request.headers and response.status_code in {206, 416}
-        )
+        return response.status_code in ({200, 206, 416} if self._offset else {200})
 
     def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
         """Write the body to disk. Return False where the range does not fit, so that the whole file must be requested.
@@ -175,11 +172,10 @@ class FileConsumer:
             part.begin(metadata, self._offset if response.status_code == 206 else 0)
         self._write(part, chunks)
         if metadata.size not in {None, part.size}:
-            message = f"{part.size} of {metadata.size} bytes arrived"
-            raise httpx.RemoteProtocolError(message, request=response.request)
+            raise httpx.RemoteProtocolError(f"{part.size} of {metadata.size} bytes arrived", request=response.request)
         with self._wrap_os_errors():
             self._verify(part)
-            self._rename(part)
+            part.finish(self._path, replace=self._options.overwrite)
         self.result = Download(self._path, part.size, part.hexdigest("sha256"))
         _log.info("%s: %d bytes, sha256 %s", self._path, part.size, self.result.sha256)
         return True
@@ -218,7 +214,7 @@ class FileConsumer:
                 _log.info("%s already exists: sha256 %s", path, digest)
                 return Download(path, path.stat().st_size, digest, new=False)
         if not options.overwrite and os.path.lexists(path):
-            raise _file_exists(path)
+            raise self._already_exists()
         return None
 
     def _write(self, part: PartialFile, chunks: Iterator[bytes]) -> None:
@@ -254,12 +250,14 @@ class FileConsumer:
                     hint="Download it again. If that fails too, the file has changed or the specified digest is wrong.",
                 )
 
-    def _rename(self, part: PartialFile) -> None:
-        try:
-            part.finish(self._path, replace=self._options.overwrite)
-        except FileExistsError:
-            self.close(keep=False)
-            raise _file_exists(self._path) from None
+    def _already_exists(self) -> DownloadError:
+        hint = "Remove it, or pass {} to replace it or {} to keep it."
+        return DownloadError(
+            f"{self._path} already exists.",
+            path=self._path,
+            hint=hint.format("overwrite=True", "skip_existing=True"),
+            hint_cli=hint.format("--overwrite", "--skip-existing"),
+        )
 
     @contextmanager
     def _wrap_os_errors(self) -> Iterator[None]:
@@ -268,6 +266,8 @@ class FileConsumer:
             yield
         except OSError as error:
             self.close(keep=False)
+            if isinstance(error, FileExistsError) and os.path.lexists(self._path):
+                raise self._already_exists() from None
             message = f"{self._path} could not be written ({error.strerror or error})."
             raise DownloadError(message, path=self._path, hint=os_error_hint(error)) from error
 
@@ -293,13 +293,3 @@ def _submit(thread: ThreadPoolExecutor, part: PartialFile, block: bytearray) -> 
     except RuntimeError:  # the main thread has ended, and Python starts no other threads
         part.write(block)
         return None
-
-
-def _file_exists(path: Path) -> DownloadError:
-    hint = "Remove it, or pass {} to replace it or {} to keep it."
-    return DownloadError(
-        f"{path} already exists.",
-        path=path,
-        hint=hint.format("overwrite=True", "skip_existing=True"),
-        hint_cli=hint.format("--overwrite", "--skip-existing"),
-    )

@@ -292,6 +292,8 @@ def test_part_truncated_during_an_attempt_is_an_error(get: Get, tmp_path: Path) 
         "[]",
         "{" * 100_000,
         sidecar("URL", validator=2),
+        sidecar("URL", validator='"v1"\r\nHost: x'),
+        sidecar("URL", validator='"v\xe9"'),
         sidecar("URL", size="x"),
         sidecar("URL", size=7),
         sidecar("URL", validator='"v2"'),
