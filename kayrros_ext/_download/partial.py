@@ -7,7 +7,6 @@ part with a random name is used, which no later call resumes.
 """
 
 import contextlib
-import hashlib
 import os
 import secrets
 import stat
@@ -21,11 +20,12 @@ import attrs
 import msgspec
 from filelock import lock_descriptor, unlock_descriptor
 
+from kayrros_ext._download.hashing import Hasher
 from kayrros_ext._files import move
 
 # With O_APPEND, a part that another program truncates gets no hole of zeros, but is too short.
 _FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
-_BLOCK_SIZE = 1024 * 1024
+_READ_SIZE = 1024 * 1024
 _ABANDONED_AFTER_S = 24 * 60 * 60
 
 
@@ -55,14 +55,17 @@ class PartialFile:
         path: of the part.
         sidecar: path of its metadata.
         metadata: of the file. Without a validator, the part can't be resumed.
-        size: bytes hashed, and written unless another program truncated the part.
     """
 
     def __init__(self, path: Path, descriptor: int, *, shared: bool) -> None:
         self.path, self.metadata, self._shared = path, PartMetadata("", ""), shared
         self._file, self.sidecar = FileIO(descriptor, "r+"), path.with_name(f"{path.name}.json")
-        self._hashes = {"sha256": hashlib.sha256()}
-        self.size = 0
+        self._hasher = Hasher({"sha256"})
+
+    @property
+    def size(self) -> int:
+        """Bytes hashed, and written unless another program truncates the part."""
+        return self._hasher.size
 
     @property
     def size_on_disk(self) -> int:
@@ -84,22 +87,23 @@ class PartialFile:
             self.sidecar.write_bytes(msgspec.json.encode(metadata))
         self.metadata = metadata
         names = {"sha256", (metadata.digest or "sha256").partition(":")[0]}
-        if self.size != offset or self._hashes.keys() != names:
-            self._hashes, self.size = {name: hashlib.new(name) for name in names}, 0
+        if self.size != offset or self._hasher.names != names:
+            self._hasher.close()
+            self._hasher = Hasher(names)
             self._file.seek(0)
-            while block := self._file.read(_BLOCK_SIZE):
-                self._hash(block)
+            while chunk := self._file.read(_READ_SIZE):
+                self._hasher.update(chunk)
 
-    def write(self, block: bytes | bytearray) -> None:
+    def write(self, chunk: bytes) -> None:
         """Append bytes."""
-        rest = memoryview(block)
+        rest = memoryview(chunk)
         while rest:
             rest = rest[self._file.write(rest) :]
-        self._hash(block)
+        self._hasher.update(chunk)
 
     def hexdigest(self, name: str) -> str:
-        """Return the digest of all bytes."""
-        return self._hashes[name].hexdigest()
+        """Return a digest of all bytes."""
+        return self._hasher.hexdigest(name)
 
     def finish(self, target: Path, *, replace: bool) -> None:
         """Sync the part to disk and rename it.
@@ -128,12 +132,8 @@ class PartialFile:
                 self.path.unlink(missing_ok=True)
         self._close()
 
-    def _hash(self, block: bytes | bytearray) -> None:
-        for digest in self._hashes.values():
-            digest.update(block)
-        self.size += len(block)
-
     def _close(self) -> None:
+        self._hasher.close()
         if not self._file.closed:
             # A child process made by fork may still have the file open, and would keep it locked.
             with contextlib.suppress(OSError):

@@ -4,9 +4,7 @@ import hashlib
 import logging
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -32,9 +30,6 @@ from kayrros_openapi.api.datasets import download_static_dataset
 
 # Takes the bytes received so far, and those of the whole file if the server specified them.
 ProgressCallback = Callable[[int, int | None], object]
-
-_BLOCK_SIZE = 1024 * 1024
-_BLOCK_TIME_S = 0.1
 
 _log = logging.getLogger("kayrros_ext")
 
@@ -170,7 +165,11 @@ class FileConsumer:
                 return True
             self._part = part = self._part or create_part(self._options.directory, self._stem, self._base_url)
             part.begin(metadata, self._offset if response.status_code == 206 else 0)
-        self._write(part, chunks)
+        for chunk in chunks:
+            with self._wrap_os_errors():
+                part.write(chunk)
+            if self._progress:
+                self._progress(part.size, metadata.size)
         if metadata.size not in {None, part.size}:
             raise httpx.RemoteProtocolError(f"{part.size} of {metadata.size} bytes arrived", request=response.request)
         with self._wrap_os_errors():
@@ -217,22 +216,6 @@ class FileConsumer:
             raise self._already_exists()
         return None
 
-    def _write(self, part: PartialFile, chunks: Iterator[bytes]) -> None:
-        """Write and hash the body in a thread, while this one receives more of it."""
-        received, writing = part.size, None
-        with ThreadPoolExecutor(1, "kayrros-download") as thread:
-            for block in _join(chunks):
-                with self._wrap_os_errors():
-                    if writing:
-                        writing.result()
-                    writing = _submit(thread, part, block)
-                received += len(block)
-                if self._progress:
-                    self._progress(received, part.metadata.size)
-            with self._wrap_os_errors():
-                if writing:
-                    writing.result()
-
     def _verify(self, part: PartialFile) -> None:
         if part.size_on_disk != part.size:
             self.close(keep=False)
@@ -270,26 +253,3 @@ class FileConsumer:
                 raise self._already_exists() from None
             message = f"{self._path} could not be written ({error.strerror or error})."
             raise DownloadError(message, path=self._path, hint=os_error_hint(error)) from error
-
-
-def _join(chunks: Iterator[bytes]) -> Iterator[bytearray]:
-    """Join chunks to blocks, so that two threads rarely wait for each other. On a slow network, blocks are smaller."""
-    block, due = bytearray(), 0.0
-    try:
-        for chunk in chunks:
-            block += chunk
-            if len(block) >= _BLOCK_SIZE or time.monotonic() > due:
-                yield block
-                block, due = bytearray(), time.monotonic() + _BLOCK_TIME_S
-    except httpx.RequestError:
-        yield block
-        raise
-    yield block
-
-
-def _submit(thread: ThreadPoolExecutor, part: PartialFile, block: bytearray) -> "Future[None] | None":
-    try:
-        return thread.submit(part.write, block)
-    except RuntimeError:  # the main thread has ended, and Python starts no other threads
-        part.write(block)
-        return None
