@@ -1,4 +1,4 @@
-"""What must hold for any bytes at all, of the three parsers that meet hostile ones. Atheris and hypothesis call these."""
+"""Properties of the three parsers that meet hostile bytes. Atheris and hypothesis call these functions."""
 
 import unicodedata
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import httpx
 
-from kayrros_ext._auth.login import KayrrosAuth
+from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._config.settings import Settings, clean_token
 from kayrros_ext._download.headers import MAX_NAME_BYTES, choose_filename
 from kayrros_ext._results.model import Results
@@ -15,7 +15,7 @@ from kayrros_ext.errors import ContractError, LoginError
 
 _PASSWORD = "-".join(["fuzz", "password", "k4Vw9Zp2"])  # joined here, so that no copy of this file holds it
 _SETTINGS = Settings.load(
-    email="a@example.com", password=_PASSWORD, base_url="https://a.test", auth_url="https://b.test"
+    email="a@example.com", password=_PASSWORD, base_url="https://a.test", auth_url="https://b.test", retries=0
 )
 _STATUSES = (200, 201, 204, 301, 400, 401, 403, 404, 423, 429, 500, 502, 520, 599)
 
@@ -28,7 +28,8 @@ def login(data: bytes) -> None:
     """
     status, body = _STATUSES[data[0] % len(_STATUSES)] if data else 200, data[1:]
     try:
-        token = KayrrosAuth(_SETTINGS)._read_login(httpx.Response(status, content=body))
+        transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+        token = LoginAuth(_SETTINGS, {"transport": transport}).tokens.renew().value
     except LoginError as error:
         assert status == error.status
         assert _PASSWORD not in f"{error}{error.code}{error.message}"
@@ -41,10 +42,10 @@ def login(data: bytes) -> None:
 def results(data: bytes) -> None:
     """A results answer is tables of the declared schemas, sound to the last offset, or a ContractError."""
     try:
-        found = Results.from_json(data)
+        parsed = Results.from_json(data)
     except ContractError:
         return
-    for table, schema in ((found.table, RESULTS), (found.assets, ASSETS)):
+    for table, schema in ((parsed.table, RESULTS), (parsed.assets, ASSETS)):
         table.validate(full=True)
         assert schema.equals(table.schema)
 
