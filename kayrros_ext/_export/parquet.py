@@ -1,20 +1,22 @@
-"""Tables to a Parquet or GeoParquet file, part by part."""
+"""Write tables to a Parquet or GeoParquet file, part by part."""
 
 import json
 from collections.abc import Mapping
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kayrros_ext._results.geometry import bounds, centroids
+from kayrros_ext._results.arrays import empty_table, int64s
+from kayrros_ext._results.convert import centroids
 from kayrros_ext._results.schema import RESULTS
 
-# Rows of a row group, whatever the size of the parts: few enough to hold in memory, enough to compress and to skip by.
+# Rows of a row group, whatever the size of the parts: few enough for memory, enough to compress well and to skip by.
 ROW_GROUP = 2**19
 
-# Without a coordinate system a geometry column is OGC:CRS84 (GeoParquet 1.1), longitude and latitude of WGS 84, which
-# geopandas does not take for EPSG:4326. In GeoParquet the order of the axes is x, y all the same.
+# Without a coordinate system a geometry column is OGC:CRS84 (GeoParquet 1.1), which geopandas does not treat as EPSG:4326.
+# GeoParquet orders coordinates x, y in both.
 _AXES = [
     {"name": "Geodetic latitude", "abbreviation": "Lat", "direction": "north", "unit": "degree"},
     {"name": "Geodetic longitude", "abbreviation": "Lon", "direction": "east", "unit": "degree"},
@@ -33,62 +35,64 @@ EPSG_4326 = {
 }
 
 
-class ParquetSink:
-    """A Parquet file in the making."""
+class ParquetWriter:
+    """Writes a Parquet file with row groups of one size."""
 
     def __init__(self, file: IO[bytes], schema: pa.Schema = RESULTS) -> None:
-        # The values hardly repeat: to look for repetition among them costs time, and gains nothing.
+        # Values hardly repeat, so a dictionary of them costs time and saves nothing.
         repeating = [name for name in schema.names if name != "value"]
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating)
-        self._waiting = schema.empty_table()
+        self._buffer = empty_table(schema)
 
     def write(self, table: pa.Table) -> None:
-        """Write all whole row groups that there are now, and keep the rest."""
-        self._waiting = pa.concat_tables([self._waiting, table])
-        whole = self._waiting.num_rows - self._waiting.num_rows % ROW_GROUP
-        for start in range(0, whole, ROW_GROUP):
-            self._write_group(self._waiting.slice(start, ROW_GROUP))
-        if whole:
-            rest = self._waiting.slice(whole)
-            # A copy: a slice would keep all that it was cut from in memory.
-            self._waiting = rest.take(pa.array(range(rest.num_rows), pa.int64()))
+        """Write all complete row groups, and buffer the rest."""
+        self._buffer = pa.concat_tables([self._buffer, table])
+        complete = self._buffer.num_rows - self._buffer.num_rows % ROW_GROUP
+        for start in range(0, complete, ROW_GROUP):
+            self._write_group(self._buffer.slice(start, ROW_GROUP))
+        if complete:
+            rest = self._buffer.slice(complete)
+            # A copy, because a slice keeps the whole table in memory.
+            self._buffer = rest.take(int64s(range(rest.num_rows)))
 
-    def end(self, facts: Mapping[str, str]) -> None:
-        """Write what waits, then `facts` and the units of the columns into the metadata of the file."""
-        if self._waiting.num_rows:
-            self._write_group(self._waiting)
-        # Arrow keeps the units in a schema of its own; here others find them.
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write the buffered rows, the metadata and the units of the columns."""
+        if self._buffer.num_rows:
+            self._write_group(self._buffer)
+        # Arrow keeps the units in a schema of its own, which other readers do not see.
         units = {field.name: field.metadata[b"unit"].decode() for field in RESULTS if field.metadata}
-        self._writer.add_key_value_metadata({**facts, "units": json.dumps(units)})
+        self._writer.add_key_value_metadata({**metadata, "units": json.dumps(units)})
         self._writer.close()
 
     def abandon(self) -> None:
-        """Write no more, not even when the garbage is collected."""
+        """Write no more, not even when the writer is garbage-collected."""
         self._writer.is_open = False
 
     def _write_group(self, table: pa.Table) -> None:
-        # A column chunk has one dictionary; with another the writer gives up on dictionaries.
+        # A column chunk has one dictionary. With a second one the writer stops to use dictionaries.
         self._writer.write_table(table.unify_dictionaries(), ROW_GROUP)
 
 
-class GeoParquetSink(ParquetSink):
-    """A GeoParquet file in the making: version 1.1, points in WKB."""
+class GeoParquetWriter(ParquetWriter):
+    """Writes a GeoParquet 1.1 file with the centroids as points in WKB."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, RESULTS.append(pa.field("geometry", pa.binary())))
-        self._bounds: list[tuple[float, float, float, float]] = []
+        self._x: list[float] = []
+        self._y: list[float] = []
 
     def write(self, table: pa.Table) -> None:
-        """Add the points, and write as for Parquet."""
-        if box := bounds(table):
-            self._bounds.append(box)
+        """Add the points to the table, and write it as Parquet."""
+        x, y = table["asset_centroid_longitude"], table["asset_centroid_latitude"]
+        has_point = pc.and_(x.is_valid(), y.is_valid())
+        for column, ends in ((x, self._x), (y, self._y)):
+            ends += [end for end in pc.min_max(column.filter(has_point)).as_py().values() if end is not None]
         super().write(table.append_column("geometry", centroids(table)))
 
-    def end(self, facts: Mapping[str, str]) -> None:
-        """Write what waits, and the metadata of the file with the bounds of all points."""
-        column = {"encoding": "WKB", "geometry_types": ["Point"], "crs": EPSG_4326}
-        if self._bounds:
-            west, south, east, north = zip(*self._bounds, strict=True)
-            column["bbox"] = [min(west), min(south), max(east), max(north)]
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write the buffered rows, and the metadata with the bounds of all points."""
+        column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Point"], "crs": EPSG_4326}
+        if self._x:
+            column["bbox"] = [min(self._x), min(self._y), max(self._x), max(self._y)]
         geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-        super().end({**facts, "geo": json.dumps(geo)})
+        super().close({**metadata, "geo": json.dumps(geo)})

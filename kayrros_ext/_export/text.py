@@ -1,7 +1,7 @@
-"""Tables to a file of text, part by part: CSV, JSON, NDJSON or GeoJSON.
+"""Write tables to a text file, part by part: CSV, JSON, NDJSON or GeoJSON.
 
-What describes an asset stands on many rows, one after the other: it is made text once, by the standard library. What
-changes with each row is made text by Arrow. So a row costs no Python object, as long as the rows of an asset are together.
+The columns that describe an asset repeat on many rows in sequence, so Python renders them once per sequence. Arrow renders
+the columns that change with each row. So a row needs no Python object, as long as the rows of an asset are together.
 """
 
 import json
@@ -13,53 +13,58 @@ import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kayrros_ext._results.arrays import int64s, strings
 from kayrros_ext._results.schema import RESULTS
 
-# Rows that are made text at a time.
+# Rows rendered at a time.
 BATCH = 2**14
 
-_PER_ROW = ["value_date", "metric", "value"]
-_OF_ASSET = [name for name in RESULTS.names if name not in _PER_ROW]
+_ROW_COLUMNS = ["value_date", "metric", "value"]
+_ASSET_COLUMNS = [name for name in RESULTS.names if name not in _ROW_COLUMNS]
 
 
 @attrs.frozen
 class Dialect:
-    """How rows become text."""
+    """How rows are rendered.
+
+    Attributes:
+        head: the beginning of the file.
+        asset: renders the beginning of a row, from the columns that describe its asset.
+        cell: renders one value of another column.
+        separators: the text before value_date, before metric, before value, and at the end of a row.
+        between: the text between two rows.
+        tail: renders the end of the file, from its metadata.
+    """
 
     head: str
-    # The beginning of each row, from the columns that describe its asset.
     asset: Callable[[dict[str, Any]], str]
-    # One value of another column.
     cell: Callable[[Any], str]
-    # What stands before value_date, before metric, before value, and at the end of a row.
-    around: tuple[str, str, str, str]
-    # What parts two rows, where it is not their ends.
+    separators: tuple[str, str, str, str]
     between: str = ""
-    # What ends the file.
     tail: Callable[[Mapping[str, str]], str] = lambda _: ""
 
 
-class TextSink:
-    """A file of text in the making, in UTF-8, compressed with gzip if wanted."""
+class TextWriter:
+    """Writes text in UTF-8, optionally compressed with gzip."""
 
     def __init__(self, file: IO[bytes], dialect: Dialect, *, compress: bool = False) -> None:
         self._file, self._dialect = file, dialect
-        # zlib itself, with a gzip header: a GzipFile that is abandoned writes its end all the same.
+        # zlib with a gzip header, because a GzipFile that is abandoned still writes its end.
         self._gzip = zlib.compressobj(wbits=31) if compress else None
+        self._is_first = True
         self._put(dialect.head.encode())
-        self._first = True
 
     def write(self, table: pa.Table) -> None:
         """Write the rows of a table."""
         for batch in table.to_batches(max_chunksize=BATCH):
             if batch.num_rows:
-                text = _text(batch, self._dialect)
-                self._put(text[len(self._dialect.between.encode()) :] if self._first else text)
-                self._first = False
+                text = _render(batch, self._dialect)
+                self._put(text[len(self._dialect.between.encode()) :] if self._is_first else text)
+                self._is_first = False
 
-    def end(self, facts: Mapping[str, str]) -> None:
-        """Write the end, with `facts` where the format has a place for them."""
-        self._put(self._dialect.tail(facts).encode())
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write the end of the file, with metadata where the format has a place for it."""
+        self._put(self._dialect.tail(metadata).encode())
         if self._gzip:
             self._file.write(self._gzip.flush())
 
@@ -70,64 +75,64 @@ class TextSink:
         self._file.write(self._gzip.compress(text) if self._gzip else text)
 
 
-def _text(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
-    firsts, run = _runs(batch.select(_OF_ASSET))
-    before_date, before_metric, before_value, end = dialect.around
+def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
+    assets, run = _runs(batch.select(_ASSET_COLUMNS))
+    *separators, null, empty = strings([*dialect.separators, dialect.cell(None), ""])
     rows = pc.binary_join_element_wise(
-        pa.array([dialect.between + dialect.asset(asset) for asset in firsts.to_pylist()], pa.string()).take(run),
-        before_date,
-        _spread(_iso(batch.column("value_date")), dialect.cell),
-        before_metric,
-        _spread(batch.column("metric").cast(pa.string()), dialect.cell),
-        before_value,
-        _numbers(batch.column("value")).fill_null(dialect.cell(None)),
-        end,
-        "",
+        strings(dialect.between + dialect.asset(asset) for asset in assets.to_pylist()).take(run),
+        separators[0],
+        _render_distinct(_iso(batch.column("value_date")), dialect.cell),
+        separators[1],
+        _render_distinct(batch.column("metric").cast(pa.string()), dialect.cell),
+        separators[2],
+        pc.coalesce(_numbers(batch.column("value")), null),
+        separators[3],
+        empty,
     )
-    # One after the other in memory, as they are to stand in the file.
+    # The rows lie one after the other in memory, as they do in the file.
     return memoryview(rows.buffers()[2])[: pc.sum(pc.binary_length(rows)).as_py()]
 
 
 def _runs(assets: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
-    """Rows of which each begins a run of rows that are alike; and for each row, the number of its run."""
-    ids = assets.column("asset_id").indices
-    changes = pc.fill_null(pc.not_equal(ids[1:], ids[:-1]), True)  # noqa: FBT003 - a value of the column
-    begins = pa.concat_arrays([pa.array([True]), changes])
-    firsts = assets.take(pc.indices_nonzero(begins))
-    run = pc.subtract(pc.cumulative_sum(begins.cast(pa.int32())), 1)
-    if firsts.take(run).equals(assets):
-        return firsts, run
-    # The id is not all: another column changes while it stays. Then each row is a run.
-    return assets, pa.array(range(assets.num_rows), pa.int32())
+    """Return one row of each run of equal rows, and for each row the number of its run."""
+    count = assets.num_rows
+    ends = pc.run_end_encode(assets.column("asset_id").indices).run_ends
+    samples = assets.take(int64s(end - 1 for end in ends.to_pylist()))
+    numbers = pa.run_end_encoded(pa.int32(), pa.int64())
+    run = pc.run_end_decode(pa.Array.from_buffers(numbers, count, [None], children=[ends, int64s(range(len(ends)))]))
+    if samples.take(run).equals(assets):
+        return samples, run
+    # Another column changes within a run of one id, so each row is rendered.
+    return assets, int64s(range(count))
 
 
-def _spread(column: pa.Array, cell: Callable[[Any], str]) -> pa.Array:
-    """The text of each value, made once for those that are equal."""
+def _render_distinct(column: pa.Array, cell: Callable[[Any], str]) -> pa.Array:
+    """Render each distinct value once."""
     encoded = column.dictionary_encode(null_encoding="encode")
-    return pa.array([cell(value) for value in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+    return strings(map(cell, encoded.dictionary.to_pylist())).take(encoded.indices)
 
 
 def _iso(moments: pa.Array) -> pa.Array:
-    """2024-01-31T00:00:00.000000Z: always of this form, so that a reader who looks at the first few knows all."""
-    # Without its zone, which is UTC: to print one, Arrow would want a database of zones.
+    """Return dates as 2024-01-31T00:00:00.000000Z: always the same form, so that readers infer it from the first rows."""
+    # Without its zone, which is UTC, because Arrow needs a database of time zones to print one.
     encoded = moments.cast(pa.timestamp("us")).dictionary_encode()
     text = pc.binary_replace_slice(encoded.dictionary.cast(pa.string()), 10, 11, "T")
-    return pc.binary_join_element_wise(text, "Z", "").take(encoded.indices)
+    return pc.binary_join_element_wise(text, *strings(["Z", ""])).take(encoded.indices)
 
 
 def _numbers(values: pa.Array) -> pa.Array:
-    """The shortest text that reads back as the same double, and as a double: 1.0, not 1."""
+    """Return the shortest text that reads back as the same double, and as a double: 1.0 instead of 1."""
     text = values.cast(pa.string())
     has_point = pc.match_substring_regex(text, "[.e]")
-    return pc.if_else(has_point, text, pc.binary_join_element_wise(text, ".0", ""))
+    return pc.if_else(has_point, text, pc.binary_join_element_wise(text, *strings([".0", ""])))
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _csv(value: Any) -> str:
-    """A cell, quoted where it has to be; an empty string is quoted, and null is nothing."""
+def _csv(value: object) -> str:
+    """Return a cell, quoted where necessary. An empty string is quoted, and null is empty."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -136,7 +141,7 @@ def _csv(value: Any) -> str:
 
 
 def _feature(asset: dict[str, Any]) -> str:
-    """The beginning of a GeoJSON feature, its properties still open."""
+    """Return the beginning of a GeoJSON feature, with its properties still open."""
     point = [asset["asset_centroid_longitude"], asset["asset_centroid_latitude"]]
     geometry = None if None in point else {"type": "Point", "coordinates": point}
     return f'{{"type":"Feature","geometry":{_json(geometry)},"properties":{_json(asset)[:-1]}'
@@ -146,28 +151,22 @@ CSV = Dialect(
     head=",".join(RESULTS.names) + "\n",
     asset=lambda asset: ",".join(map(_csv, asset.values())),
     cell=_csv,
-    around=(",", ",", ",", "\n"),
+    separators=(",", ",", ",", "\n"),
 )
 NDJSON = Dialect(
     head="",
     asset=lambda asset: _json(asset)[:-1],
     cell=_json,
-    around=(',"value_date":', ',"metric":', ',"value":', "}\n"),
+    separators=(',"value_date":', ',"metric":', ',"value":', "}\n"),
 )
-# An array of objects, one a line.
-JSON = Dialect(
-    head="[\n",
-    asset=NDJSON.asset,
-    cell=_json,
-    around=(*NDJSON.around[:3], "}"),
-    between=",\n",
-    tail=lambda _: "\n]\n",
-)
+# An array with an object on each line.
+JSON = attrs.evolve(NDJSON, head="[\n", separators=(*NDJSON.separators[:3], "}"), between=",\n", tail=lambda _: "\n]\n")
 GEOJSON = Dialect(
     head='{"type":"FeatureCollection","features":[\n',
     asset=_feature,
     cell=_json,
-    around=(',"value_date":', ',"metric":', ',"value":', "}}"),
+    separators=(*NDJSON.separators[:3], "}}"),
     between=",\n",
-    tail=lambda facts: f'\n],"metadata":{_json(dict(facts))}}}\n',
+    tail=lambda metadata: f'\n],"metadata":{_json(dict(metadata))}}}\n',
 )
+DIALECTS = {"CSV": CSV, "JSON": JSON, "NDJSON": NDJSON, "GeoJSON": GEOJSON}

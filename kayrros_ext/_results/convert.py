@@ -1,12 +1,15 @@
-"""The table of results in the forms of other libraries, and in a wide one."""
+"""Convert the results table for pandas, polars, geopandas and GIS, and into a wide table."""
 
 import importlib
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kayrros_ext._results.geometry import centroids
+from kayrros_ext._results.arrays import int64s, strings
+from kayrros_ext._results.model import list_names
 from kayrros_ext.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -14,29 +17,29 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-# Of metrics, in an error.
-MOST_NAMED = 20
+# How a point begins in WKB: the byte order of this machine, and 1, the type of a point.
+_POINT = chr(sys.byteorder == "little") + (1).to_bytes(4, sys.byteorder).decode()
 
 
 def to_pandas(table: pa.Table) -> "pd.DataFrame":
-    """As Results.to_pandas says."""
-    pandas = bring("pandas", extra="pandas")
-    # Without the nullable type, a null makes doubles of all integers of a column, and those beyond 2**53 others.
+    """Convert as Results.to_pandas says."""
+    pandas = import_optional("pandas", extra="pandas")
+    # Without the nullable type, one null turns a column of integers into doubles, which are inexact beyond 2**53.
     types = {pa.int64(): pandas.Int64Dtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=types.get)
     return frame
 
 
 def to_polars(table: pa.Table) -> "pl.DataFrame":
-    """As Results.to_polars says."""
-    polars = bring("polars", extra="polars")
+    """Convert as Results.to_polars says."""
+    polars = import_optional("polars", extra="polars")
     frame: pl.DataFrame = polars.from_arrow(table)
     return frame
 
 
 def to_geopandas(table: pa.Table) -> "gpd.GeoDataFrame":
-    """As Results.to_geopandas says."""
-    geopandas = bring("geopandas", extra="geo")
+    """Convert as Results.to_geopandas says."""
+    geopandas = import_optional("geopandas", extra="geo")
     shapely = importlib.import_module("shapely")  # comes with geopandas
     encoded = centroids(table).dictionary_encode(null_encoding="encode")
     points = shapely.from_wkb(encoded.dictionary.to_pylist())
@@ -45,44 +48,61 @@ def to_geopandas(table: pa.Table) -> "gpd.GeoDataFrame":
     return frame
 
 
+def centroids(table: pa.Table) -> pa.Array:
+    """Return a point in WKB for each row, x the longitude and y the latitude; null where one of them is null."""
+    x, y = (
+        table[f"asset_centroid_{axis}"].combine_chunks().view(pa.binary(8)).cast(pa.binary())
+        for axis in ("longitude", "latitude")
+    )
+    prefix, separator = strings([_POINT, ""]).cast(pa.binary())
+    return pc.binary_join_element_wise(prefix, x, y, separator)
+
+
 def to_wide(table: pa.Table, metric: str) -> pa.Table:
-    """As Results.to_wide says."""
+    """Convert as Results.to_wide says."""
     rows = _rows_of(table, metric)
     dates, ids, values = (rows[name].combine_chunks() for name in ("value_date", "asset_id", "value"))
-    down, across = dates.unique().sort(), ids.unique().sort()
-    # Each row has a cell of its own; cells are numbered column by column.
-    column, line = pc.index_in(ids, across).cast(pa.int64()), pc.index_in(dates, down)
-    cells = pc.add(pc.multiply(column, len(down)), line)
-    grid = values.take(pc.index_in(pa.array(range(len(down) * len(across)), pa.int64()), cells))
-    columns = [grid.slice(start, len(down)) for start in range(0, len(grid), len(down))]
-    fields = [pa.field(name, values.type, metadata={"metric": metric}) for name in across.to_pylist()]
-    return pa.table([down, *columns], schema=pa.schema([table.schema.field("value_date"), *fields]))
+    row_dates, column_ids = dates.unique().sort(), ids.unique().sort()
+    height = len(row_dates)
+    # Cells are numbered column by column.
+    column, row = pc.index_in(ids, column_ids).cast(pa.int64()), pc.index_in(dates, row_dates)
+    cells = pc.add(pc.multiply(column, int64s([height])[0]), row)
+    if pc.count_distinct(cells).as_py() < len(cells):
+        cell, count = Counter(cells.to_pylist()).most_common(1)[0]
+        raise UsageError(
+            f"Asset {column_ids[cell // height].as_py()!r} has {count} values of {metric!r} on "
+            f"{row_dates[cell % height].as_py().isoformat()}, and a wide table has room for one.",
+            hint="Drop rows of `table` first.",
+        )
+    grid = values.take(pc.index_in(int64s(range(height * len(column_ids))), cells))
+    columns = [grid.slice(start, height) for start in range(0, len(grid), height)]
+    fields = [pa.field(name, values.type, metadata={"metric": metric}) for name in column_ids.to_pylist()]
+    return pa.table([row_dates, *columns], schema=pa.schema([table.schema.field("value_date"), *fields]))
 
 
 def _rows_of(table: pa.Table, metric: str) -> pa.Table:
-    """asset_id, value_date and value of a metric: no row without the first two, and no two rows that share them."""
-    wanted = metric if isinstance(metric, str) else None  # no row is equal to null
-    rows = table.select(["asset_id", "value_date", "value"]).filter(pc.equal(table["metric"].cast(pa.string()), wanted))
+    """Return asset_id, value_date and value of a metric.
+
+    Raises:
+        UsageError: no row has the metric, or one has no asset_id or no date.
+    """
+    names = table["metric"].cast(pa.string())
+    choice = strings([metric] if isinstance(metric, str) else [])
+    rows = table.select(["asset_id", "value_date", "value"]).filter(pc.is_in(names, choice))
     rows = rows.set_column(0, "asset_id", rows["asset_id"].cast(pa.string()))
     if not rows.num_rows:
-        names = sorted(name for name in pc.unique(table["metric"].cast(pa.string())).to_pylist() if name is not None)
-        more = ", …" * (len(names) > MOST_NAMED)
+        metrics = list_names(name for name in names.unique().to_pylist() if name is not None)
+        raise UsageError(f"No row has the metric {metric!r}. Metrics: {metrics or 'none'}.")
+    if incomplete := max(rows["asset_id"].null_count, rows["value_date"].null_count):
         raise UsageError(
-            f"No row has the metric {metric!r}. There are: {', '.join(map(repr, names[:MOST_NAMED])) or 'none'}{more}."
-        )
-    if nameless := max(rows["asset_id"].null_count, rows["value_date"].null_count):
-        raise UsageError(f"{nameless} rows of {metric!r} have no asset_id or no date, and so no place in a wide table.")
-    keys = rows.group_by(["asset_id", "value_date"]).aggregate([([], "count_all")])
-    if twice := keys.filter(pc.greater(keys["count_all"], 1)).slice(0, 1).to_pylist():
-        raise UsageError(
-            f"Asset {twice[0]['asset_id']!r} has {twice[0]['count_all']} values of {metric!r} on "
-            f"{twice[0]['value_date'].isoformat()}, and a wide table has a place for one. Drop rows of `table` first."
+            f"{incomplete} rows of {metric!r} have no asset_id or no date, and so no place in a wide table.",
+            hint="Drop rows of `table` first.",
         )
     return rows
 
 
-def bring(name: str, *, extra: str) -> Any:
-    """A module of a package that an extra brings.
+def import_optional(name: str, *, extra: str) -> Any:
+    """Import a module of a package that an extra installs.
 
     Raises:
         MissingExtraError: it can't be imported.
@@ -91,7 +111,7 @@ def bring(name: str, *, extra: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingExtraError(
-            f"This needs {name}, which can't be imported ({error}). Install the extra that brings it: "
-            f'pip install "kayrros-ext[{extra}]".',
+            f"This needs {name}, which can't be imported ({error}).",
+            hint=f'Install the extra: pip install "kayrros-ext[{extra}]".',
             extra=extra,
         ) from error

@@ -13,7 +13,7 @@ import attrs
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext._inputs import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, now_ms
 from kayrros_ext._progress import Progress, Report, reporter
-from kayrros_ext._results.model import MOST_NAMED, Gap, Results
+from kayrros_ext._results.model import Gap, Results, list_names
 from kayrros_ext._results.windows import DAY_MS, MOST_ASSETS, Plan, Window
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
@@ -103,7 +103,7 @@ class ResultsFetcher:
         for part in self:
             if not unknown.issuperset(part.unknown_fields):
                 unknown.update(part.unknown_fields)
-                part.name_unknown_fields()
+                part.warn_unknown_fields()
             yield merged([part])
 
     def _plan(self, *, has_failed: bool) -> Plan:
@@ -149,6 +149,7 @@ class ResultsFetcher:
     def _windows(self, plan: Plan) -> Iterator[Results]:
         """The parts, as soon as all before them are there."""
         from kayrros_ext._results.merge import Repeats  # pyarrow is heavy
+        from kayrros_ext._results.reader import read_results
 
         repeats, rows, count, done = Repeats(), 0, 0, 0.0
         total = sum(plan.amount(window) for window in plan.pending) or 1.0  # of one moment, which has no length
@@ -167,7 +168,7 @@ class ResultsFetcher:
                 if self._on_gap == "warn" and _is_of_this_part(gap) and self._answers_at_all(window):
                     _log.warning("getDatasetResults: %s could not be had, and is left out: %s", gap, gap.error)
                     gaps.append(gap)
-                    self._ready[window] = attrs.evolve(Results.read(b'{"assets": []}'), gaps=(gap,))
+                    self._ready[window] = attrs.evolve(read_results(b'{"assets": []}'), gaps=(gap,))
                 else:
                     failure = self._gap_error(plan, gap)
             if window in self._ready:
@@ -283,8 +284,10 @@ class ResultsFetcher:
             raise
 
     def _read(self, body: bytes) -> Results:
+        from kayrros_ext._results.reader import read_results, sort_rows
+
         try:
-            return Results.read(body)
+            return sort_rows(read_results(body))
         except ContractError as error:
             errors = self._client.get_httpx_client().policy.errors
             problem, quoted = str(error.args[0]), None if error.where else body
@@ -317,7 +320,7 @@ class ResultsFetcher:
             self.about |= {"start": first.isoformat(), "stop": last.isoformat()}
         self.about |= {"requests": str(self._requests), "gaps": "; ".join(map(str, gaps))}
         if self._unseen and not gaps:
-            named = ", ".join(map(ascii, sorted(self._unseen)[:MOST_NAMED])) + ", …" * (len(self._unseen) > MOST_NAMED)
+            named = list_names(self._unseen)
             _log.warning("%d of the assets asked for are not in the answer: %s", len(self._unseen), named)
         _log.info("getDatasetResults: %d rows in %d windows, %d requests", rows, windows, self._requests)
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext._results.model import Results
+from kayrros_ext._results.reader import sort_table
 from kayrros_ext._results.schema import ASSET_FIELDS, ASSETS, LABEL, STRINGS
 from kayrros_ext._results.windows import Window
 
@@ -16,23 +17,20 @@ TABLES = ("table", "without_metrics")
 KEYS = ("asset_id", "value_date", "metric")
 # What makes a row of `assets` the same as another: all that a group can be made by.
 _DESCRIBED = [(field.name, field.type) for field in ASSET_FIELDS if field.type != STRINGS]
-# Rows whose lists fit one array for sure.
-SLICE = 2**20
-_LARGE = pa.large_list(pa.large_string())
 # A server that rounds a range to whole days sends what lies a day beyond it.
 DAY_US = 86_400_000_000
 
 
 def merged(parts: Sequence[Results]) -> Results:
     """One Results of several that hold no row twice; its tables in the order of asset, date and metric."""
-    table = in_order(pa.concat_tables([part.table for part in parts]))
-    bare = in_order(pa.concat_tables([part.without_metrics for part in parts]))
+    table = sort_table(pa.concat_tables([part.table for part in parts]))
+    bare = sort_table(pa.concat_tables([part.without_metrics for part in parts]))
     assets = pa.concat_tables([part.assets for part in parts])
     if len(parts) > 1:
         assets = _counted(_first_of_each(assets), table, bare)
     return Results(
         table=table,
-        assets=in_order(assets),
+        assets=sort_table(assets),
         without_metrics=bare,
         processing_id=next((part.processing_id for part in parts if part.processing_id is not None), None),
         source_id=next((part.source_id for part in parts if part.source_id is not None), None),
@@ -40,43 +38,6 @@ def merged(parts: Sequence[Results]) -> Results:
         gaps=tuple(gap for part in parts for gap in part.gaps),
         requests=sum(part.requests for part in parts),
     )
-
-
-def in_order(table: pa.Table) -> pa.Table:
-    """The rows by asset, date and metric, nulls last; the very table where they are so already."""
-    table = table.unify_dictionaries()
-    if table.num_rows < 2:
-        return table
-    ranks = [_ranks(table[name]) for name in KEYS if name in table.column_names]
-    key, _ = ranks[0]
-    for rank, size in ranks[1:]:
-        key = pc.add(pc.multiply(key, size), rank)
-    if pc.all(pc.less_equal(key[:-1], key[1:])).as_py():
-        return table
-    order = pc.array_sort_indices(key)
-    try:
-        return table.take(order).combine_chunks()
-    except pa.ArrowInvalid:
-        return taken_in_slices(table, order)
-
-
-def taken_in_slices(table: pa.Table, order: pa.Array) -> pa.Table:
-    """Rows in an order, where a column of lists holds more text than one array can: 2 GiB, in some 50 million rows."""
-    lists = pa.schema([(field.name, _LARGE if pa.types.is_list(field.type) else field.type) for field in table.schema])
-    large = table.cast(lists).combine_chunks()
-    slices = (order.slice(start, SLICE) for start in range(0, len(order), SLICE))
-    return pa.concat_tables([large.take(rows).cast(table.schema) for rows in slices])
-
-
-def _ranks(column: pa.ChunkedArray) -> tuple[pa.Array, int]:
-    """For each value its place among the different ones (int64), and how many places there are."""
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    encoded = encoded.combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], encoded.type)
-    places = pc.array_sort_indices(pc.array_sort_indices(encoded.dictionary)).cast(pa.int64())
-    size = len(encoded.dictionary) + 1
-    return pc.fill_null(places.take(encoded.indices), size - 1), size
 
 
 def _first_of_each(assets: pa.Table) -> pa.Table:

@@ -1,6 +1,7 @@
 """The results of a dataset as Arrow tables."""
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -20,21 +21,21 @@ if TYPE_CHECKING:
 
     from kayrros_ext.plots import Options
 
-# Of unknown fields, in a log line.
-MOST_NAMED = 20
+# Names in one message. The others are counted.
+MAX_NAMES = 20
 
 _log = logging.getLogger("kayrros_ext")
 
 
 @attrs.frozen
 class Gap:
-    """A part of a dataset's results that could not be had.
+    """A part of a dataset's results that is unavailable.
 
     Attributes:
         start: its first moment, in UTC.
-        stop: its last.
+        stop: its last moment.
         assets: ids of its assets; None for all.
-        error: why; None where it was not asked for any more.
+        error: the reason; None where the part was never requested.
     """
 
     start: datetime
@@ -43,7 +44,7 @@ class Gap:
     error: KayrrosError | None = None
 
     def __str__(self) -> str:
-        """From when to when, and of how many assets."""
+        """Return its range of time and number of assets, as one phrase."""
         of = f" of {len(self.assets):,} assets" if self.assets else ""
         return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.stop:%Y-%m-%dT%H:%M:%SZ}{of}"
 
@@ -52,24 +53,22 @@ class Gap:
 class Results:
     """Results of a dataset: every metric of every date of every asset.
 
-    Takes part in the Arrow PyCapsule interface, so polars.DataFrame(results), pandas.DataFrame.from_arrow(results) and a
-    query of DuckDB take it as it is.
+    It supports the Arrow PyCapsule interface, so polars.DataFrame(results), pandas.DataFrame.from_arrow(results) and a
+    query of DuckDB accept it directly.
 
     Attributes:
-        table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the answer from
+        table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the response from
             `from_json`. Columns: the ten of `assets` that describe the asset, then value_date (timestamp, microseconds,
-            UTC), metric (name), value (float64; the API gives no unit). Units stand in the metadata of the fields, under
-            `unit`.
+            UTC), metric (name), value (float64; the API gives no unit). The metadata of a field holds its `unit`.
         assets: a row per asset, also of one without results: asset_id, asset_name, asset_version, asset_categories
             (list), asset_centroid_latitude and asset_centroid_longitude (degrees), asset_surface_area_m2,
             parent_asset_id, parent_asset_name, parent_asset_version, and date_count, its number of dates.
-        without_metrics: a row per asset and date (asset_id, value_date) that came without a metric, and so has no row in
-            `table`.
-        processing_id: id of the processing that made the results, if the answer has one.
-        source_id: id of the platform source, if the answer has one.
-        unknown_fields: fields of the answer that no table holds, such as `assets[].results[].extra_props`, sorted.
-        gaps: what could not be had, where on_gap="warn" let the rest come.
-        requests: how many requests it took, those tried again counted too.
+        without_metrics: a row per asset and date (asset_id, value_date) that has no metric, and so no row in `table`.
+        processing_id: id of the processing that made the results, if the response has one.
+        source_id: id of the platform source, if the response has one.
+        unknown_fields: fields of the response that no table holds, such as `assets[].results[].extra_props`, sorted.
+        gaps: the parts that are unavailable, with on_gap="warn".
+        requests: the number of requests made, retries included.
     """
 
     table: "pa.Table"
@@ -83,91 +82,86 @@ class Results:
 
     @classmethod
     def from_json(cls, body: bytes) -> Self:
-        """Read the body of a results answer.
-
-        Fields that the tables do not hold are named in one warning of the logger `kayrros_ext`.
+        """Read the body of a results response, and call `warn_unknown_fields`.
 
         Raises:
-            UsageError: it is not bytes.
-            ContractError: the body is not what the contract says; the error names the place.
+            UsageError: body is not bytes.
+            ContractError: the response does not match the contract. The error names the place.
         """
+        from kayrros_ext._results.reader import read_results  # loads pyarrow, which not every user of the package needs
+
         if not isinstance(body, bytes):
             raise UsageError(
-                f"body is of type {type(body).__name__}. Give the bytes of an answer, such as response.content."
+                f"body is of type {type(body).__name__}.",
+                hint="Pass the bytes of a response, such as response.content.",
             )
-        found = cls.read(body)
-        found.name_unknown_fields()
-        return found
+        results = cls(**attrs.asdict(read_results(body), recurse=False))
+        results.warn_unknown_fields()
+        return results
 
-    @classmethod
-    def read(cls, body: bytes) -> Self:
-        """As `from_json`, and unknown fields stay unnamed."""
-        from kayrros_ext._results.reader import read  # pyarrow is heavy, and not everyone who imports us reads results
-
-        return cls(**attrs.asdict(read(body), recurse=False))
-
-    def name_unknown_fields(self) -> None:
-        """Name the fields that the tables do not hold in one warning of the logger `kayrros_ext`."""
-        if self.unknown_fields:
-            # Escaped, and some of them: names are the server's, and a log line is ours.
-            named = ", ".join(ascii(name)[1:-1] for name in self.unknown_fields[:MOST_NAMED])
-            _log.warning(
-                "The results have %d fields that the table does not hold: %s%s. To read them, call "
-                "kayrros_openapi.api.datasets.get_dataset_results with kayrros.client.",
-                len(self.unknown_fields),
-                named,
-                ", …" * (len(self.unknown_fields) > MOST_NAMED),
-            )
+    def warn_unknown_fields(self) -> None:
+        """Log one warning that names the undeclared fields, and the columns without a value that they may replace."""
+        if not self.unknown_fields:
+            return
+        tables = (self.assets, self.table.select(["value_date", "metric", "value"]))
+        empty = [
+            name for table in tables for name in table.column_names if table[name].null_count == table.num_rows > 0
+        ]
+        _log.warning(
+            "The tables do not hold these undeclared fields of the results: %s.%s To read them, call "
+            "kayrros_openapi.api.datasets.get_dataset_results with kayrros.client.",
+            list_names(self.unknown_fields),
+            f" No row has a value for {list_names(empty)}: the API may have renamed a field." if empty else "",
+        )
 
     def to_pandas(self) -> "pd.DataFrame":
-        """`table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64.
+        """Return `table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64.
 
         Raises:
-            MissingExtraError: pandas is not installed; the extra `pandas` brings it.
+            MissingExtraError: pandas is not installed. The extra `pandas` installs it.
         """
         from kayrros_ext._results.convert import to_pandas
 
         return to_pandas(self.table)
 
     def to_polars(self) -> "pl.DataFrame":
-        """`table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC.
+        """Return `table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC.
 
         Raises:
-            MissingExtraError: polars is not installed; the extra `polars` brings it.
+            MissingExtraError: polars is not installed. The extra `polars` installs it.
         """
         from kayrros_ext._results.convert import to_polars
 
         return to_polars(self.table)
 
     def to_geopandas(self) -> "gpd.GeoDataFrame":
-        """`table` as a GeoDataFrame: the columns of `to_pandas`, and a point at the centroid of the asset (EPSG:4326).
+        """Return the DataFrame of `to_pandas` with a point at the centroid of each row's asset (EPSG:4326).
 
         The geometry is None where the asset has no centroid. Rows of one asset share their point.
 
         Raises:
-            MissingExtraError: geopandas is not installed; the extra `geo` brings it.
+            MissingExtraError: geopandas is not installed. The extra `geo` installs it.
         """
         from kayrros_ext._results.convert import to_geopandas
 
         return to_geopandas(self.table)
 
     def to_wide(self, metric: str) -> "pa.Table":
-        """One metric as a table with dates down and assets across.
+        """Return one metric as a table with a row per date and a column per asset.
 
         Returns:
-            A row per date on which the metric has a row, in order; value_date, then for each asset that has such a row a
-            column of its values (float64, null where there is none), named and ordered by asset_id.
+            value_date, in order, then for each asset that has the metric a column of its values (float64, null where it has
+            none), named and ordered by asset_id.
 
         Raises:
-            UsageError: no row has this metric, and the error names those there are; or the rows don't fit: an asset has two
-                values on one date, or a row has no asset_id or no date.
+            UsageError: no row has this metric; or an asset has two values on one date; or a row has no asset_id or no date.
         """
         from kayrros_ext._results.convert import to_wide
 
         return to_wide(self.table, metric)
 
     def plot(self, path: "str | Path | None" = None, **options: "Unpack[Options]") -> "Figure":
-        """Draw a metric over time, or on a map: see `kayrros_ext.plots.plot`, which takes the same.
+        """Draw a metric over time, or on a map. See `kayrros_ext.plots.plot`.
 
         Args:
             path: a file to write, .png, .svg or .html.
@@ -177,8 +171,8 @@ class Results:
             A matplotlib figure, which a notebook shows.
 
         Raises:
-            UsageError: there is nothing to draw, or an argument can't be.
-            MissingExtraError: matplotlib is not installed; the extra `plots` brings it.
+            UsageError: there is nothing to draw, or an argument is invalid.
+            MissingExtraError: matplotlib is not installed. The extra `plots` installs it.
             ExportError: the file can't be written.
         """
         from kayrros_ext.plots import plot
@@ -194,9 +188,16 @@ class Results:
         return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"
 
     def __arrow_c_schema__(self) -> object:
-        """The schema of `table`, as a PyCapsule."""
+        """Return the schema of `table` as a PyCapsule."""
         return self.table.schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """`table` as a stream of record batches, as a PyCapsule."""
+        """Return `table` as a stream of record batches, as a PyCapsule."""
         return self.table.__arrow_c_stream__(requested_schema)
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return names for a message, sorted and escaped, because they come from a server; at most MAX_NAMES of them."""
+    names = sorted(names)
+    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(ascii(name)[1:-1] for name in names[:MAX_NAMES]) + more

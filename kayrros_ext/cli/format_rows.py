@@ -4,7 +4,8 @@ import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextSink
+from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextWriter
+from kayrros_ext._results.arrays import without_time_zone
 from kayrros_ext.cli.output import Table
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ def write_text(parts: "Iterator[Results]", file_format: str) -> None:
     # No header before the first row, so that an early failure, such as an unknown metric, writes nothing.
     parts = (part for part in parts if part.table.num_rows)
     first = next(parts, None)
-    writer = TextSink(sys.stdout.buffer, _DIALECTS[file_format])
+    writer = TextWriter(sys.stdout.buffer, _DIALECTS[file_format])
     for part in itertools.chain([first] if first else [], parts):
         writer.write(part.table)
         sys.stdout.buffer.flush()
-    writer.end({})
+    writer.close({})
     sys.stdout.buffer.flush()
 
 
@@ -37,7 +38,7 @@ def write_table(parts: "Iterator[Results]") -> None:
     table = Table(*_COLUMNS, right=["value"], keep=["value_date", "metric", "value"], drop="asset_name")
     is_empty = True
     for part in parts:
-        for batch in part.table.select(list(_COLUMNS)).to_batches(max_chunksize=_BATCH_ROWS):
+        for batch in without_time_zone(part.table.select(list(_COLUMNS))).to_batches(max_chunksize=_BATCH_ROWS):
             if batch.num_rows:
                 table.write([_format_row(row) for row in batch.to_pylist()])
                 is_empty = False

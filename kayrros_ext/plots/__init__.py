@@ -170,10 +170,10 @@ def require(*packages: str) -> None:
     Raises:
         MissingExtraError: one of them can't.
     """
-    from kayrros_ext._results.convert import bring  # imports pyarrow
+    from kayrros_ext._results.convert import import_optional  # imports pyarrow
 
     for package in packages:
-        bring(package, extra="plots")
+        import_optional(package, extra="plots")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from kayrros_ext import APIError, ContractError, GapError, Kayrros, Progress, Results, TransportError, UsageError
-from kayrros_ext._results.merge import in_order, taken_in_slices
+from kayrros_ext._results.reader import sort_table, take_in_slices
 from kayrros_ext.testing import Dataset, Fault, Platform, Request
 from tests.support.server import DATASET, RESULTS, Answer, Server, as_json
 
@@ -201,7 +201,7 @@ def test_an_asset_that_is_not_there_is_named(
         platform.max_rows = 300
         list(kayrros.iter_results(dataset.id, assets=names))
         kayrros.results(dataset.id, assets=names[:1])
-    assert ["1 of the assets asked for are not in the answer: 'tnak-000002'"] * 2 == caplog.messages
+    assert ["1 of the assets asked for are not in the answer: tnak-000002"] * 2 == caplog.messages
 
 
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:
@@ -216,10 +216,10 @@ def test_order_where_one_array_can_not_hold_all_lists(
     platform: Platform, dataset: Dataset, kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that are put in order slice by slice, as beyond 2 GiB of categories, are the same rows in the same order."""
-    monkeypatch.setattr("kayrros_ext._results.merge.SLICE", 1000)
+    monkeypatch.setattr("kayrros_ext._results.reader.ROWS_PER_TAKE", 1000)
     table = kayrros.results(dataset.id).table
     order = pc.sort_indices(table, [("value", "descending")])
-    found = taken_in_slices(table, order)
+    found = take_in_slices(table, order)
     assert 12 == found["asset_categories"].num_chunks
     assert table.take(order).equals(found)
     assert table.schema.equals(found.schema, check_metadata=True)
@@ -571,7 +571,7 @@ def test_an_export_is_all_of_it(platform: Platform, dataset: Dataset, kayrros: K
     platform.max_rows = None
     whole = kayrros.results(UUID(dataset.id), start="2024-01-01")
     found = pq.read_table(path)
-    assert whole.table.equals(in_order(found.cast(whole.table.schema)))
+    assert whole.table.equals(sort_table(found.cast(whole.table.schema)))
     about = {key.decode(): value.decode() for key, value in pq.read_metadata(path).metadata.items()}
     assert dataset.id == about["dataset_id"]
     assert "2024-01-01T00:00:00+00:00" == about["start"]

@@ -1,4 +1,4 @@
-"""Results in the forms of pandas, polars, geopandas, and wide."""
+"""Results converted for pandas, polars and geopandas, and into a wide table."""
 
 import json
 import subprocess
@@ -36,19 +36,19 @@ def dated(date: Any, **metrics: Any) -> dict[str, Any]:
     return {"value_date": date, "metrics": [{"name": name, "value": value} for name, value in metrics.items()]}
 
 
-def together(*parts: Results) -> Results:
-    """Parts whose labels are numbered differently, as one."""
+def concatenate(*parts: Results) -> Results:
+    """Return one Results of parts whose dictionaries differ."""
     table = pa.concat_tables([part.table for part in parts])
     return Results(table, parts[0].assets, parts[0].without_metrics, None, None)
 
 
 FIRST = results({**TANK, "results": [dated("2024-01-01", volume=1, level=0.5), dated("2024-01-02", volume=None)]})
 SECOND = results({"asset_id": "t0", "results": [dated("2024-01-02", volume=3)]})
-BOTH = together(FIRST, SECOND)
+BOTH = concatenate(FIRST, SECOND)
 
 
-def test_pandas_has_categories_dates_and_whole_integers() -> None:
-    """Labels are categories, dates know their zone, and an integer beyond 2**53 stays itself beside a null."""
+def test_pandas_has_categories_dates_and_exact_integers() -> None:
+    """Labels are categories, dates know their zone, and an integer beyond 2**53 is exact next to a null."""
     frame = BOTH.to_pandas()
     assert ["t1", "t1", "t1", "t0"] == list(frame["asset_id"])
     assert all(isinstance(frame[name].dtype, pd.CategoricalDtype) for name in ("asset_id", "asset_name", "metric"))
@@ -80,21 +80,21 @@ def test_geopandas_has_points_at_the_centroids() -> None:
 
 
 @pytest.mark.parametrize("axis", ["latitude", "longitude"])
-def test_half_a_centroid_is_none(axis: str) -> None:
-    """A point wants both; the half that is there stays in its column."""
+def test_half_a_centroid_has_no_point(axis: str) -> None:
+    """A point needs both coordinates. The other one stays in its column."""
     frame = results({**TANK, f"asset_centroid_{axis}": None, "results": [dated("2024-01-01", v=1)]}).to_geopandas()
     assert [None] == list(frame.geometry)
 
 
-def test_a_table_that_begins_within_another_has_its_own_points() -> None:
-    """A slice shares the memory of the whole."""
+def test_sliced_table_has_its_own_points() -> None:
+    """A slice shares the buffers of the whole table."""
     assets = [{**TANK, "asset_centroid_latitude": n, "results": [dated("2024-01-01", v=1)]} for n in range(5)]
     whole = results(*assets)
     part = Results(whole.table.slice(2, 2), whole.assets, whole.without_metrics, None, None)
     assert [2.0, 3.0] == [point.y for point in part.to_geopandas().geometry]
 
 
-def test_conversions_of_nothing() -> None:
+def test_empty_results_convert() -> None:
     """An empty table is an empty frame with all columns."""
     empty = results()
     assert empty.table.schema.names == list(empty.to_pandas().columns) == empty.to_polars().columns
@@ -120,7 +120,7 @@ results = Results.from_json(body)
 
 
 def without(modules: str, code: str, *arguments: str) -> str:
-    """What code prints where modules are not to be had."""
+    """Return the output of code in a process where some modules can't be imported."""
     command = [sys.executable, "-W", "error", "-c", BLOCK + code, modules, *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "" == run.stderr
@@ -136,9 +136,9 @@ def without(modules: str, code: str, *arguments: str) -> str:
         ("to_geopandas", "shapely", "geo"),
     ],
 )
-def test_a_missing_extra_is_named(method: str, module: str, extra: str) -> None:
-    """Without the package the error names it, the extra, and the command that brings it."""
-    said = without(
+def test_missing_extra_is_named(method: str, module: str, extra: str) -> None:
+    """The error names the package, the extra, and the command that installs it."""
+    output = without(
         module,
         f"""
 try:
@@ -147,13 +147,13 @@ except MissingExtraError as error:
     print(error.extra, error)
 """,
     )
-    assert said.startswith(f"{extra} ")
-    assert f'pip install "kayrros-ext[{extra}]"' in said
-    assert module in said
+    assert output.startswith(f"{extra} ")
+    assert f'pip install "kayrros-ext[{extra}]"' in output
+    assert module in output
 
 
-def test_all_else_takes_no_extra(tmp_path: Path) -> None:
-    """To go wide, and to write any format."""
+def test_wide_and_export_need_no_extra(tmp_path: Path) -> None:
+    """The wide table and every format work without any of them."""
     code = """
 print(results.to_wide("v").schema.names)
 for ending in ENDINGS:
@@ -163,9 +163,9 @@ for ending in ENDINGS:
     assert len(ENDINGS) == len(list(tmp_path.iterdir()))
 
 
-def test_wide_has_dates_down_and_assets_across() -> None:
-    """Sorted both ways, null where an asset has no value on a date, and nothing of other metrics."""
-    wide = together(
+def test_wide_has_a_row_per_date_and_a_column_per_asset() -> None:
+    """Both sorted, null where an asset has no value on a date, without other metrics."""
+    wide = concatenate(
         results({"asset_id": "b", "results": [dated("2024-01-02", v=2), dated("2024-01-01", v=1, w=9)]}),
         results({"asset_id": "a", "results": [dated("2024-01-02", v=None), dated("2024-01-03", v=0.5)]}),
         results({"asset_id": "c", "results": [dated("2024-01-04", w=9)]}),
@@ -188,8 +188,8 @@ grids = st.dictionaries(
 
 @settings(deadline=None)
 @given(grids)
-def test_wide_holds_each_value_once_in_its_place(grid: dict[tuple[str, int, str], float | None]) -> None:
-    """Value for value what a slow and obvious reading says."""
+def test_wide_holds_each_value_in_its_place(grid: dict[tuple[str, int, str], float | None]) -> None:
+    """It agrees with a slow and obvious conversion."""
     made = results(
         *({"asset_id": id_, "results": [dated(f"2024-01-{day:02}", **{m: v})]} for (id_, day, m), v in grid.items())
     )
@@ -204,17 +204,17 @@ def test_wide_holds_each_value_once_in_its_place(grid: dict[tuple[str, int, str]
 
 
 @pytest.mark.parametrize("metric", ["volumes", None, 5])
-def test_an_unknown_metric_is_refused(metric: Any) -> None:
-    """The error names those there are."""
-    with pytest.raises(UsageError, match=f"{metric!r}.*'level', 'volume'"):
+def test_unknown_metric_is_an_error(metric: Any) -> None:
+    """The error names the metrics of the table."""
+    with pytest.raises(UsageError, match=f"{metric!r}. Metrics: level, volume"):
         BOTH.to_wide(metric)
-    with pytest.raises(UsageError, match="There are: none"):
+    with pytest.raises(UsageError, match="Metrics: none"):
         results().to_wide("volume")
 
 
-def test_two_values_for_one_place_are_refused() -> None:
+def test_two_values_for_one_cell_are_an_error() -> None:
     """The error names the asset, the metric and the date."""
-    twice = together(FIRST, FIRST)
+    twice = concatenate(FIRST, FIRST)
     with pytest.raises(UsageError, match="'t1' has 2 values of 'level' on 2024-01-01T00:00:00"):
         twice.to_wide("level")
 
@@ -222,7 +222,7 @@ def test_two_values_for_one_place_are_refused() -> None:
 @pytest.mark.parametrize(
     "asset", [{"results": [dated("2024-01-01", v=1)]}, {"asset_id": "a", "results": [dated(None, v=1)]}]
 )
-def test_a_row_without_a_place_is_refused(asset: dict[str, Any]) -> None:
-    """No asset_id or no date: it is not dropped in silence."""
+def test_row_without_asset_or_date_is_an_error(asset: dict[str, Any]) -> None:
+    """It is not dropped in silence."""
     with pytest.raises(UsageError, match="1 rows of 'v' have no asset_id or no date"):
         results(asset).to_wide("v")

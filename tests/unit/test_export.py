@@ -1,4 +1,4 @@
-"""Results to a file: each format read back by somebody else's reader, and a file that is there whole or not at all."""
+"""Export to a file: another library reads each format back, and a file is complete or absent."""
 
 import csv
 import gzip
@@ -52,7 +52,7 @@ def dated(days: int, **metrics: Any) -> dict[str, Any]:
     return {"value_date": (DAY + timedelta(days, microseconds=days)).isoformat(), "metrics": named}
 
 
-# An asset with all fields, one with next to none; names that only one of the parts knows.
+# An asset with all fields and one with hardly any; metrics that only one part has.
 PARTS = (
     results(
         {**ASSET, "results": [dated(0, volume=1, level=0.1 + 0.2), dated(1, volume=None)]},
@@ -74,19 +74,21 @@ def as_text(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def units_of(field: pa.Field) -> dict[bytes, bytes] | None:
-    """Metadata of a field, without the number that Parquet adds."""
+    """Return the metadata of a field without the number that Parquet adds."""
     return {key: value for key, value in (field.metadata or {}).items() if key != b"PARQUET:field_id"} or None
 
 
-def exported(folder: Path, ending: str, *parts: Results, **about: str) -> Path:
+def exported(folder: Path, ending: str, *parts: Results, **metadata: str) -> Path:
     path = parse_target(folder / f"results{ending}")
-    assert sum(part.table.num_rows for part in parts) == write(path, iter(parts), dataset_id=DATASET, about=about)
+    assert sum(part.table.num_rows for part in parts) == write(
+        path, iter(parts), dataset_id=DATASET, file_metadata=metadata
+    )
     assert [path] == list(folder.iterdir())
     return path
 
 
-def test_parquet_holds_every_value_type_and_unit(tmp_path: Path) -> None:
-    """Pyarrow reads back the declared schema, units included, and the same values; dataset and request are beside them."""
+def test_parquet_has_all_values_types_and_units(tmp_path: Path) -> None:
+    """Pyarrow reads back schema, units and values. The metadata holds dataset and request."""
     path = exported(tmp_path, ".parquet", *PARTS, start="2024-01-01", requests="3")
     table = pq.read_table(path)
     assert ROWS == table.to_pylist()
@@ -97,8 +99,8 @@ def test_parquet_holds_every_value_type_and_unit(tmp_path: Path) -> None:
     assert "m2" == json.loads(kept["units"])["asset_surface_area_m2"]
 
 
-def test_parquet_for_others(tmp_path: Path) -> None:
-    """DuckDB and polars read the same."""
+def test_other_libraries_read_parquet(tmp_path: Path) -> None:
+    """DuckDB and polars read the same values."""
     path = str(exported(tmp_path, ".parquet", *PARTS))
     moments = "epoch_us(value_date)"
     query = f"SELECT asset_id, asset_version, asset_categories, {moments}, metric, value FROM '{path}'"  # noqa: S608
@@ -109,8 +111,8 @@ def test_parquet_for_others(tmp_path: Path) -> None:
     assert ROWS == pl.read_parquet(path).to_dicts()
 
 
-def test_row_groups_are_of_one_size_whatever_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small parts are put together, a large one is cut, and no row moves."""
+def test_row_groups_have_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small parts are joined, a large one is split, and the order of rows stays."""
     monkeypatch.setattr(export_parquet, "ROW_GROUP", 10)
     parts = [
         results(*({"asset_id": f"a{part + n}", "results": [dated(n, volume=n)]} for n in range(size)))
@@ -122,8 +124,8 @@ def test_row_groups_are_of_one_size_whatever_the_parts(tmp_path: Path, monkeypat
     assert [row for part in parts for row in part.table.to_pylist()] == pq.read_table(path).to_pylist()
 
 
-def test_labels_are_stored_once_a_row_group(tmp_path: Path) -> None:
-    """Also where parts, each with labels of its own, share the group; and what is stored is compressed."""
+def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
+    """Also where parts with different labels share the group. The column is compressed."""
     metrics = [{"name": "v", "value": n} for n in range(50)]
     dates = [{"value_date": "2024-01-01", "metrics": metrics}]
     parts = [
@@ -139,7 +141,7 @@ def test_labels_are_stored_once_a_row_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".geoparquet", ".geo.parquet"])
-def test_geoparquet_is_what_geopandas_reads(tmp_path: Path, ending: str) -> None:
+def test_geopandas_reads_geoparquet(tmp_path: Path, ending: str) -> None:
     """Points at the centroids in EPSG:4326, None without one, their bounds in the metadata of GeoParquet 1.1."""
     path = exported(tmp_path, ending, *PARTS, requests="3")
     frame = gpd.read_parquet(path)
@@ -161,8 +163,8 @@ def test_geoparquet_is_what_geopandas_reads(tmp_path: Path, ending: str) -> None
     assert b"3" == metadata[b"requests"]
 
 
-def test_csv_is_what_others_read(tmp_path: Path) -> None:
-    """polars, pandas and DuckDB find the columns, the dates and each value to the last digit."""
+def test_other_libraries_read_csv(tmp_path: Path) -> None:
+    """polars, pandas and DuckDB read the columns, the dates and each value to the last digit."""
     path = exported(tmp_path, ".csv", *PARTS)
     values, dates = [row["value"] for row in ROWS], [row["value_date"] for row in ROWS]
     frame = pl.read_csv(path, try_parse_dates=True)
@@ -178,8 +180,8 @@ def test_csv_is_what_others_read(tmp_path: Path) -> None:
     assert expected == duckdb.connect().execute(query, [str(path)]).fetchall()
 
 
-def test_csv_tells_nothing_from_an_empty_string(tmp_path: Path) -> None:
-    """Null is nothing between two commas, an empty string is two quotes; categories are a JSON array."""
+def test_csv_distinguishes_null_from_an_empty_string(tmp_path: Path) -> None:
+    """Null is an empty cell, an empty string is two quotes, and categories are a JSON array."""
     path = exported(tmp_path, ".csv", results({**ASSET, "parent_asset_id": None, "results": [dated(0, volume=1)]}))
     line = path.read_text("utf-8").splitlines()[1]
     assert (
@@ -189,13 +191,13 @@ def test_csv_tells_nothing_from_an_empty_string(tmp_path: Path) -> None:
 
 
 def test_json_is_one_array(tmp_path: Path) -> None:
-    """Of the rows of the table; of none, an empty one."""
+    """It has an object per row, and is empty without rows."""
     assert as_text(ROWS) == json.loads(exported(tmp_path, ".json", *PARTS).read_text("utf-8"))
     assert [] == json.loads(exported(tmp_path, ".json", results()).read_text("utf-8"))
 
 
 @pytest.mark.parametrize("ending", [".ndjson", ".jsonl", ".JSONL"])
-def test_ndjson_is_a_json_object_a_line(tmp_path: Path, ending: str) -> None:
+def test_ndjson_has_an_object_per_line(tmp_path: Path, ending: str) -> None:
     """json, polars and DuckDB read the rows of the table, with every column on every line."""
     path = exported(tmp_path, ending, *PARTS)
     lines = path.read_text("utf-8").split("\n")
@@ -209,7 +211,7 @@ def test_ndjson_is_a_json_object_a_line(tmp_path: Path, ending: str) -> None:
     ).fetchall()
 
 
-def test_geojson_is_a_feature_a_row(tmp_path: Path) -> None:
+def test_geojson_has_a_feature_per_row(tmp_path: Path) -> None:
     """A feature per row with all columns, longitude first, null without a centroid; the dataset is in `metadata`."""
     path = exported(tmp_path, ".geojson", *PARTS, requests="3")
     read = json.loads(path.read_text("utf-8"))
@@ -230,16 +232,16 @@ def test_geojson_is_a_feature_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".ndjson", ".jsonl", ".geojson"])
-def test_text_may_be_compressed(tmp_path: Path, ending: str) -> None:
-    """With .gz it is the same text."""
+def test_text_can_be_compressed(tmp_path: Path, ending: str) -> None:
+    """A name that ends in .gz holds the same text, compressed with gzip."""
     plain = exported(tmp_path, ending, *PARTS).read_bytes()
     (tmp_path / f"results{ending}").unlink()
     assert plain == gzip.decompress(exported(tmp_path, f"{ending}.gz", *PARTS).read_bytes())
 
 
 @pytest.mark.parametrize("parts", [(), (results(), results(ASSET))], ids=["no parts", "no rows"])
-def test_a_file_without_rows_is_whole_too(tmp_path: Path, parts: tuple[Results, ...]) -> None:
-    """Of each format, with its columns where the format has such."""
+def test_file_without_rows_is_complete(tmp_path: Path, parts: tuple[Results, ...]) -> None:
+    """In each format, with the columns where the format has a place for them."""
     for number, ending in enumerate(ENDINGS):
         (folder := tmp_path / str(number)).mkdir()
         exported(folder, ending, *parts)
@@ -251,8 +253,8 @@ def test_a_file_without_rows_is_whole_too(tmp_path: Path, parts: tuple[Results, 
     assert [] == json.loads(files[".geojson"].read_text("utf-8"))["features"]
 
 
-def test_what_describes_an_asset_may_change_from_row_to_row(tmp_path: Path) -> None:
-    """Rows with the same id, or with none, and other columns that differ, keep each their own."""
+def test_asset_columns_may_change_within_one_id(tmp_path: Path) -> None:
+    """Rows with the same id, or without one, keep their own values in the other columns."""
     renamed = [{**ASSET, "asset_name": f"name {n // 2}", "results": [dated(n, volume=n)]} for n in range(6)]
     nameless = [{"parent_asset_id": str(n // 2), "results": [dated(n, volume=n)]} for n in range(6)]
     part = results(*renamed, {**ASSET, "asset_categories": None, "results": [dated(9, volume=9)]}, *nameless)
@@ -290,8 +292,8 @@ assets = st.fixed_dictionaries(
 @settings(max_examples=100)
 @given(parts=st.lists(st.lists(assets, max_size=3), max_size=3))
 @example(parts=[[{"results": [{"metrics": [{"name": "m", "value": value} for value in (5e-324, -0.0, 1e21, 1e15)]}]}]])
-def test_text_holds_every_string_and_number(tmp_path_factory: pytest.TempPathFactory, parts: list[Any]) -> None:
-    """Whatever a string holds and however a number looks, json and csv read back the very same."""
+def test_text_is_exact(tmp_path_factory: pytest.TempPathFactory, parts: list[Any]) -> None:
+    """The json and csv modules read back any string and any number unchanged."""
     folder = tmp_path_factory.mktemp("export")
     made = [results(*part) for part in parts]
     rows = as_text([row for part in made for row in part.table.to_pylist()])
@@ -319,22 +321,22 @@ def as_cell(value: Any) -> Any:
     return value if isinstance(value, float) else "" if value is None else str(value)
 
 
-def test_what_is_known_at_the_end_is_kept(tmp_path: Path) -> None:
-    """`about` is read after the last part."""
-    about: dict[str, str] = {}
+def test_metadata_is_read_after_the_last_part(tmp_path: Path) -> None:
+    """Whoever makes the parts may fill it until then."""
+    metadata: dict[str, str] = {}
 
     def parts() -> Iterator[Results]:
         yield PARTS[0]
-        about["gaps"] = "none"
+        metadata["gaps"] = "none"
 
-    write(tmp_path / "a.parquet", parts(), dataset_id=DATASET, about=about)
+    write(tmp_path / "a.parquet", parts(), dataset_id=DATASET, file_metadata=metadata)
     assert b"none" == pq.read_metadata(tmp_path / "a.parquet").metadata[b"gaps"]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ConnectionResetError, MemoryError])
-def test_an_error_half_way_leaves_what_was_there(tmp_path: Path, ending: str, error: type[BaseException]) -> None:
-    """It comes out as it is, the file of before is untouched, nothing else is left, and the parts are closed."""
+def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: type[BaseException]) -> None:
+    """The error is raised unchanged, no other file is left, and the source of the parts is closed."""
     path = tmp_path / f"results{ending}"
     path.write_bytes(b"before")
     closed = []
@@ -354,15 +356,15 @@ def test_an_error_half_way_leaves_what_was_there(tmp_path: Path, ending: str, er
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
-def test_a_part_that_cannot_be_written_is_not_passed_over(tmp_path: Path, ending: str) -> None:
-    """Also the last one: its error comes out, nothing is left, and whoever makes the parts is told to stop."""
+def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) -> None:
+    """Also the last part. No file is left, and the source of the parts is closed."""
     broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, None, None)
-    for given_parts in ([broken], [broken, *PARTS]):
+    for source in ([broken], [broken, *PARTS]):
         closed: list[bool] = []
 
-        def parts(given_parts: list[Results] = given_parts, closed: list[bool] = closed) -> Iterator[Results]:
+        def parts(source: list[Results] = source, closed: list[bool] = closed) -> Iterator[Results]:
             try:
-                yield from given_parts
+                yield from source
             finally:
                 closed.append(True)
 
@@ -373,16 +375,16 @@ def test_a_part_that_cannot_be_written_is_not_passed_over(tmp_path: Path, ending
         assert [] == list(tmp_path.iterdir())
 
 
-def test_a_file_of_that_name_is_replaced_and_its_folder_is_made(tmp_path: Path) -> None:
-    """As a download does."""
+def test_existing_file_is_replaced_and_folders_are_made(tmp_path: Path) -> None:
+    """A second export to the same path replaces the first."""
     path = tmp_path / "a" / "b" / "results.csv"
     for part in PARTS:
         assert part.table.num_rows == write(path, [part], dataset_id=DATASET)
     assert PARTS[1].table.num_rows == len(path.read_text("utf-8").splitlines()) - 1
 
 
-def test_a_folder_that_cannot_be_is_an_export_error(tmp_path: Path) -> None:
-    """It names the path, and not one part was pulled."""
+def test_impossible_folder_is_an_export_error(tmp_path: Path) -> None:
+    """The error names the path, and no part was taken."""
     (tmp_path / "file").write_bytes(b"")
     path = tmp_path / "file" / "results.csv"
     parts = iter(PARTS)
@@ -417,8 +419,8 @@ def run(code: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".geoparquet", ".csv", ".ndjson.gz", ".geojson"])
-def test_a_full_disk_is_an_export_error(tmp_path: Path, ending: str) -> None:
-    """It names the path, nothing is left, nothing else is said; a limit on files stands in for the disk's."""
+def test_full_disk_is_an_export_error(tmp_path: Path, ending: str) -> None:
+    """The error names the path, and no file is left. A limit on the size of files stands in for the disk."""
     code = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 try:
@@ -440,8 +442,8 @@ except ExportError as error:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_a_killed_export_leaves_what_was_there(tmp_path: Path) -> None:
-    """What it had written is not under the name."""
+def test_killed_export_leaves_the_old_file(tmp_path: Path) -> None:
+    """Its own bytes are not under the name."""
     code = """
 def parts():
     for _ in range(3):
@@ -462,35 +464,35 @@ write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "message"),
     [
         ("results.xlsx", r"results.xlsx.*\.parquet, .*\.csv, .*\.geojson"),
-        ("results", "its ending says no format"),
-        (".csv", "its ending says no format"),
-        ("csv", "its ending says no format"),
-        ("parquet.gz", "its ending says no format"),
-        ("results.parquet.gz", "its ending says no format"),
+        ("results", "its ending names no format"),
+        (".csv", "its ending names no format"),
+        ("csv", "its ending names no format"),
+        ("parquet.gz", "its ending names no format"),
+        ("results.parquet.gz", "its ending names no format"),
         ("a\0.csv", "can't be a file"),
         ("", "can't be a file"),
-        (None, "can't be"),
-        (3, "can't be"),
+        (None, "not a path"),
+        (3, "not a path"),
     ],
 )
-def test_a_path_that_says_no_format_is_refused(path: Any, words: str) -> None:
-    """And the endings there are are named."""
-    with pytest.raises(UsageError, match=words):
+def test_path_without_a_format_is_refused(path: Any, message: str) -> None:
+    """The error lists the endings."""
+    with pytest.raises(UsageError, match=message):
         parse_target(path)
 
 
-def test_a_directory_is_refused(tmp_path: Path) -> None:
-    """Also one with an ending."""
+def test_directory_is_refused(tmp_path: Path) -> None:
+    """Also one whose name has an ending."""
     (tmp_path / "results.parquet").mkdir()
     with pytest.raises(UsageError, match="can't be a file"):
         parse_target(tmp_path / "results.parquet")
 
 
-def test_nobody_pays_for_arrow_before_the_first_part(tmp_path: Path) -> None:
-    """To look at a path takes no pyarrow."""
+def test_parse_target_does_not_load_pyarrow() -> None:
+    """A wrong path is refused at once."""
     use = "from kayrros_ext._export import parse_target; parse_target('a.csv')"
     code = f"import sys; {use}; sys.exit('pyarrow' in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode

@@ -44,8 +44,8 @@ def test_any_login_reply_is_a_token_or_a_login_error(reply: bytes) -> None:
 
 @brief
 @given(damaged | st.binary(max_size=300))
-def test_any_results_answer_is_tables_or_a_contract_error(body: bytes) -> None:
-    """Tables that are sound, of the declared schemas."""
+def test_any_results_are_tables_or_a_contract_error(body: bytes) -> None:
+    """The tables are valid and of the declared schemas."""
     results(body)
 
 

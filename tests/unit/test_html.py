@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import attrs
 
 from kayrros_ext import Gap, Results
+from kayrros_ext._results.html import MAX_METRICS
 from kayrros_ext.testing import Platform
 from kayrros_openapi.models import DatasetMetadata
 
@@ -38,6 +39,34 @@ def test_results_have_a_view() -> None:
     assert str(Gap(start, start)) in view
     assert "The first 5 of 24 rows" in view
     assert "0 rows" in Results.from_json(b"{}")._repr_html_()
+
+
+def results_of(*names: str | None) -> Results:
+    """Return results with two dates of each metric."""
+    metrics = [{"name": name, "value": number + 0.5} for number, name in enumerate(names)]
+    dates = [{"value_date": date, "metrics": metrics} for date in ("2024-01-02", "2024-01-09T12:00:00Z")]
+    asset = {"asset_id": "t1", "asset_name": "Tank", "results": [*dates, {"value_date": "2024-02-01"}]}
+    return Results.from_json(json.dumps({"assets": [asset], "processing_id": "p1"}).encode())
+
+
+def test_metrics_have_a_row_each() -> None:
+    """With the number of values, their range and their dates; also a metric without a name."""
+    view = results_of("level", "volume", None)._repr_html_()
+    assert "6 rows, 1 assets, processing p1, 1 dates without metrics" in view
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", view)
+    assert ["level", "2", "0.5", "0.5", "2024-01-02", "2024-01-09 12:00:00"] == cells[:6]
+    assert ["—", "2", "2.5", "2.5", "2024-01-02", "2024-01-09 12:00:00"] == cells[12:18]
+    assert ["Tank", "t1", "2024-01-02", "level", "0.5"] == cells[18:23]
+
+
+def test_long_lists_are_cut() -> None:
+    """The view counts the metrics and gaps that it leaves out."""
+    start = datetime(2024, 2, 1, tzinfo=UTC)
+    results = results_of(*(f"m{number}" for number in range(MAX_METRICS + 3)))
+    view = attrs.evolve(results, gaps=(Gap(start, start),) * 7)._repr_html_()
+    assert "and 3 more metrics" in view
+    assert 5 == view.count(str(Gap(start, start)))
+    assert "and 2 more" in view
 
 
 def test_views_escape_markup() -> None:

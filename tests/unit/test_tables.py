@@ -1,8 +1,12 @@
-"""From an answer to tables: every metric, nothing lost in silence, and a clear error for what is not the contract."""
+"""From a response to tables: every metric, nothing lost in silence, and a clear error where the contract is broken."""
 
 import json
 import logging
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from kayrros_ext import ContractError, Results
+from kayrros_ext import ContractError, Results, UsageError
 
 ASSET: dict[str, Any] = {
     "asset_id": "t1",
@@ -36,7 +40,7 @@ def dated(value_date: Any, **metrics: Any) -> dict[str, Any]:
     return {"value_date": value_date, "metrics": [{"name": name, "value": value} for name, value in metrics.items()]}
 
 
-def test_the_schema_is_the_declared_one() -> None:
+def test_schema_is_fixed() -> None:
     """Names, types and units do not depend on what happened to arrive."""
     empty, full = (
         Results.from_json(b"{}").table,
@@ -51,7 +55,7 @@ def test_the_schema_is_the_declared_one() -> None:
 
 
 def test_a_row_per_asset_date_and_metric() -> None:
-    """Every metric of a date is read, with all that is known of the asset beside it."""
+    """Every metric of a date is read, and each row describes its asset."""
     results = Results.from_json(
         answer({**ASSET, "results": [dated("2024-01-01", volume=1, level=0.1), dated("2024-01-02", volume=2)]})
     )
@@ -63,16 +67,16 @@ def test_a_row_per_asset_date_and_metric() -> None:
     assert 3 == results.table.num_rows
 
 
-def test_an_asset_without_results_is_in_assets() -> None:
-    """It has no row in the table, and is not lost."""
+def test_asset_without_results_is_kept() -> None:
+    """It has no row in `table`, but one in `assets`."""
     results = Results.from_json(answer({**ASSET, "results": []}, {"asset_id": "t2"}, {**ASSET, "results": None}))
     assert 0 == results.table.num_rows
     assert ["t1", "t2", "t1"] == results.assets["asset_id"].to_pylist()
     assert [0, 0, 0] == results.assets["date_count"].to_pylist()
 
 
-def test_a_date_without_metrics_is_not_lost() -> None:
-    """It has no row in the table, but one in without_metrics."""
+def test_date_without_metrics_is_kept() -> None:
+    """It has no row in `table`, but one in `without_metrics`."""
     bare = [dated("2024-01-01"), {"value_date": "2024-01-02"}, {"value_date": "2024-01-03", "metrics": None}]
     results = Results.from_json(answer({**ASSET, "results": [*bare, dated("2024-01-04", v=1)]}))
     assert 1 == results.table.num_rows
@@ -80,7 +84,7 @@ def test_a_date_without_metrics_is_not_lost() -> None:
     assert [4] == results.assets["date_count"].to_pylist()
 
 
-def test_any_field_may_be_missing_or_null() -> None:
+def test_field_may_be_missing_or_null() -> None:
     """Reading is tolerant where the reference is silent."""
     nothing: dict[str, Any] = {"results": [{"metrics": [{}]}]}
     nulls = {**dict.fromkeys(ASSET), "results": [{"value_date": None, "metrics": [{"name": None, "value": None}]}]}
@@ -91,7 +95,7 @@ def test_any_field_may_be_missing_or_null() -> None:
     assert 0 == Results.from_json(b'{"assets": null}').assets.num_rows
 
 
-def test_the_ids_of_the_answer_are_kept() -> None:
+def test_ids_of_the_response_are_kept() -> None:
     """processing_id and source_id."""
     results = Results.from_json(answer(processing_id="p", source_id="s"))
     assert ("p", "s") == (results.processing_id, results.source_id)
@@ -108,41 +112,49 @@ def test_the_ids_of_the_answer_are_kept() -> None:
         ("20240102", datetime(2024, 1, 2, tzinfo=UTC)),
     ],
 )
-def test_a_date_in_any_iso_form(text: str, moment: datetime) -> None:
+def test_date_in_any_iso_form(text: str, moment: datetime) -> None:
     """ISO 8601 with or without a time, a zone, dashes; without a zone it is UTC."""
     results = Results.from_json(answer({"results": [dated(text, v=1)]}))
     assert [moment] == results.table["value_date"].to_pylist()
 
 
 @pytest.mark.parametrize(
-    ("asset", "where", "words"),
+    ("asset", "where", "message"),
     [
-        ({"results": [dated("01/02/2024", v=1)]}, "assets[0].results[0].value_date", "'01/02/2024'.*ISO 8601"),
+        ({"results": [dated("01/02/2024", v=1)]}, "assets[0].results[0].value_date", "ISO 8601 date, got '01/02/2024'"),
         ({"results": [dated("2024-01-01x00:00", v=1)]}, "assets[0].results[0].value_date", "ISO 8601"),
         ({"results": [dated("9999-12-31T23:59:59-10:00", v=1)]}, "assets[0].results[0].value_date", "ISO 8601"),
-        ({"asset_version": 2**63}, "assets[0].asset_version", "an integer of 64 bits"),
-        ({"asset_name": "\ud800"}, "assets[0].asset_name", "a string of Unicode"),
-        ({"results": [dated(1704067200000, v=1)]}, "assets[0].results[0].value_date", "a string"),
-        ({"results": [dated("2024-01-01", v="1")]}, "assets[0].results[0].metrics[0].value", "'1'.*a number"),
-        ({"results": [dated("2024-01-01", v=True)]}, "assets[0].results[0].metrics[0].value", "a number"),
-        ({"results": [dated("2024-01-01", v=10**400)]}, "assets[0].results[0].metrics[0].value", "a number"),
-        ({"results": {}}, "assets[0].results", "an array"),
-        ({"results": [None]}, "assets[0].results[0]", "an object"),
-        ({"results": [{"metrics": ["a"]}]}, "assets[0].results[0].metrics[0]", "an object"),
-        ({"asset_version": 1.5}, "assets[0].asset_version", "an integer"),
-        ({"asset_id": 5}, "assets[0].asset_id", "a string"),
-        ({"asset_categories": "crude"}, "assets[0].asset_categories", "an array"),
-        ({"asset_categories": [1]}, "assets[0].asset_categories[0]", "a string"),
-        ({"asset_centroid_latitude": "1"}, "assets[0].asset_centroid_latitude", "a number"),
-        ("t1", "assets[0]", "an object"),
+        ({"results": [dated(" - at `$.x`", v=1)]}, "assets[0].results[0].value_date", "ISO 8601"),
+        (
+            {"results": [dated(1704067200000, v=1)]},
+            "assets[0].results[0].value_date",
+            "ISO 8601 date, got 1704067200000",
+        ),
+        ({"asset_version": 2**63}, "assets[0].asset_version", "an integer of 64 bits, got 9223372036854775808"),
+        ({"asset_version": 1.5}, "assets[0].asset_version", "an integer of 64 bits, got 1.5"),
+        (
+            {"results": [dated("2024-01-01", v="1")]},
+            "assets[0].results[0].metrics[0].value",
+            "`float | null`, got `str`",
+        ),
+        ({"results": [dated("2024-01-01", v=True)]}, "assets[0].results[0].metrics[0].value", "got `bool`"),
+        ({"results": [dated("2024-01-01", v=10**400)]}, "assets[0].results[0].metrics[0].value", "out of range"),
+        ({"results": {}}, "assets[0].results", "`array | null`, got `object`"),
+        ({"results": [None]}, "assets[0].results[0]", "`object`, got `null`"),
+        ({"results": [{"metrics": ["a"]}]}, "assets[0].results[0].metrics[0]", "`object`, got `str`"),
+        ({"asset_id": 5}, "assets[0].asset_id", "`str | null`, got `int`"),
+        ({"asset_categories": "crude"}, "assets[0].asset_categories", "`array | null`, got `str`"),
+        ({"asset_categories": [1]}, "assets[0].asset_categories[0]", "`str | null`, got `int`"),
+        ({"asset_centroid_latitude": "1"}, "assets[0].asset_centroid_latitude", "`float | null`, got `str`"),
+        ("t1", "assets[0]", "`object`, got `str`"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_named(asset: Any, where: str, words: str) -> None:
-    """The error names the place, the value and what the contract says."""
-    with pytest.raises(ContractError, match=words) as caught:
+def test_wrong_type_is_named(asset: Any, where: str, message: str) -> None:
+    """The error names the place, the type that the contract declares, and what came."""
+    with pytest.raises(ContractError, match=re.escape(message)) as caught:
         Results.from_json(answer(asset))
     assert where == caught.value.where
-    assert where in str(caught.value)
+    assert f"`{where}`" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -161,53 +173,114 @@ def test_a_value_of_the_wrong_type_is_named(asset: Any, where: str, words: str) 
         b'{"assets": [{"asset_id": "\\ud800"}]}',
         b'{"assets": "\xff"}',
         b"[" * 100_000,
+        b'{"assets": [{"extra": ' + b"[" * 100_000,
+        b'{"assets": [{"extra": ' + b"[" * 990 + b"]" * 990 + b"}]}",
     ],
 )
-def test_a_body_that_is_not_the_contract_is_an_error_of_ours(body: bytes) -> None:
-    """Never a partial table, never somebody else's exception."""
+def test_broken_body_is_a_contract_error(body: bytes) -> None:
+    """Never a partial table, never an exception of another library."""
     with pytest.raises(ContractError):
         Results.from_json(body)
 
 
-def test_a_whole_number_with_a_point_is_an_integer() -> None:
-    """3.0 is one in JSON."""
+def test_lone_surrogate_is_named() -> None:
+    """The message of msgspec is that the body was truncated, which would send the user looking for a network error."""
+    with pytest.raises(ContractError, match="half of a surrogate pair"):
+        Results.from_json(b'{"assets": [{"asset_name": "Tank \\ud83d"}]}')
+
+
+def test_body_must_be_bytes() -> None:
+    """A str is a mistake of the caller."""
+    with pytest.raises(UsageError, match="type str"):
+        Results.from_json("{}")  # type: ignore[arg-type]
+
+
+def test_integer_may_have_a_point() -> None:
+    """3.0 is an integer in JSON."""
     assert [3] == Results.from_json(b'{"assets": [{"asset_version": 3.0}]}').assets["asset_version"].to_pylist()
 
 
-def test_many_unknown_fields_make_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Names are the server's, and a log line is ours: some of them, escaped."""
-    names = [f"line\n{number}" for number in range(1000)]
+def warnings_of(body: bytes, caplog: pytest.LogCaptureFixture) -> list[str]:
     with caplog.at_level(logging.WARNING):
-        results = Results.from_json(json.dumps(dict.fromkeys(names)).encode())
-    assert sorted(names) == list(results.unknown_fields)
-    [message] = [record.getMessage() for record in caplog.records]
-    assert "1000 fields" in message
+        Results.from_json(body)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_many_unknown_fields_make_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """The names come from the server, so they are escaped, and some stand for all."""
+    names = [f"line\n{number}" for number in range(1000)]
+    body = json.dumps({"assets": [], **dict.fromkeys(names)}).encode()
+    [message] = warnings_of(body, caplog)
+    assert sorted(names) == list(Results.from_json(body).unknown_fields)
+    assert "and 980 more" in message
     assert "\n" not in message
     assert len(message) < 1000
 
 
 def test_unknown_fields_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    """One warning names each kind of field, however many objects have it."""
+    """One warning names each kind of field, however many objects have it. `next` is one of them."""
     result = {**dated("2024-01-01", v=1), "extra_props": {"a": 1}}
     asset = {**ASSET, "colour": "red", "results": [result, result]}
     metric = {"metrics": [{"name": "m", "value": 1, "unit": "bbl"}]}
-    with caplog.at_level(logging.WARNING):
-        results = Results.from_json(answer(asset, asset, {"results": [metric]}, version=2))
-    fields = ("version", "assets[].colour", "assets[].results[].extra_props", "assets[].results[].metrics[].unit")
-    assert set(fields) == set(results.unknown_fields)
-    [record] = caplog.records
-    assert all(field in record.getMessage() for field in fields)
+    body = answer(asset, asset, {"results": [metric]}, next="https://kayrros.test/page/2")
+    [message] = warnings_of(body, caplog)
+    fields = ("next", "assets[].colour", "assets[].results[].extra_props", "assets[].results[].metrics[].unit")
+    assert all(field in message for field in fields)
+    assert "renamed" not in message
+    results = Results.from_json(body)
+    assert sorted(fields) == list(results.unknown_fields)
     assert 5 == results.table.num_rows
 
 
-def test_no_warning_where_all_is_held(caplog: pytest.LogCaptureFixture) -> None:
-    """The contract's own fields are not worth a word."""
-    Results.from_json(answer({**ASSET, "results": [dated("2024-01-01", v=1)]}, processing_id="p", source_id="s"))
-    assert not caplog.records
+def test_declared_fields_cause_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Whether they have a value or not."""
+    body = answer({"asset_id": "t", "results": [dated("2024-01-01", v=1)]}, processing_id="p", source_id="s")
+    assert [] == warnings_of(body, caplog)
 
 
-def test_others_take_results_as_they_are() -> None:
-    """polars, pandas, DuckDB and pyarrow read the Arrow stream with dates, names and values whole."""
+def renamed(body: bytes, old: str, new: str) -> bytes:
+    return body.replace(f'"{old}":'.encode(), f'"{new}":'.encode())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("assets", "items", "assets"),
+        ("asset_id", "asset_uid", "assets[].asset_id"),
+        ("results", "observations", "assets[].results"),
+        ("value_date", "date", "assets[].results[].value_date"),
+        ("metrics", "values", "assets[].results[].metrics"),
+        ("name", "metric", "assets[].results[].metrics[].name"),
+        ("value", "number", "assets[].results[].metrics[].value"),
+    ],
+)
+def test_renamed_required_field_is_an_error(old: str, new: str, where: str) -> None:
+    """The error names the old field and the new one, because a table without this field makes no sense."""
+    body = answer(*[{**ASSET, "asset_id": f"t{n}", "results": [dated("2024-01-01", v=1)]} for n in range(3)])
+    with pytest.raises(
+        ContractError, match=rf"lack `{re.escape(where)}`, which the API may have renamed .*: {new}$"
+    ) as caught:
+        Results.from_json(renamed(body, old, new))
+    assert where == caught.value.where
+
+
+def test_renamed_descriptive_field_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The warning names the empty column and the undeclared field."""
+    body = answer(*[{**ASSET, "results": [dated("2024-01-01", v=1)]} for _ in range(3)])
+    [message] = warnings_of(renamed(body, "asset_name", "asset_label"), caplog)
+    assert "assets[].asset_label" in message
+    assert "No row has a value for asset_name: the API may have renamed a field." in message
+
+
+def test_null_is_not_renamed() -> None:
+    """A required field that is null everywhere, with an undeclared one next to it, is read."""
+    metric = {"name": None, "value": None, "unit": "bbl"}
+    asset = {"asset_id": None, "colour": "red", "results": [{"value_date": None, "metrics": [metric], "extra": 1}]}
+    assert 1 == Results.from_json(answer(asset)).table.num_rows
+
+
+def test_other_libraries_read_the_arrow_stream() -> None:
+    """polars, pandas, DuckDB and pyarrow get the same dates, names and values."""
     results = Results.from_json(answer({**ASSET, "results": [dated("2024-01-01", volume=1.5, level=2)]}))
     assert 3.5 == pl.DataFrame(results)["value"].sum()
     frame = pd.DataFrame.from_arrow(results)
@@ -219,6 +292,34 @@ def test_others_take_results_as_they_are() -> None:
     assert pa.schema(results).equals(results.table.schema)
 
 
-def test_the_repr_says_how_much_there_is() -> None:
-    """Rows, assets and the processing, not the data."""
+def test_repr_is_a_summary() -> None:
+    """It has the number of rows and assets and the processing, but no data."""
     assert "<Results: 0 rows, 1 assets, processing p>" == repr(Results.from_json(answer(ASSET, processing_id="p")))
+
+
+USE = """
+import sys
+from pathlib import Path
+from kayrros_ext import Results
+from kayrros_ext._export import ENDINGS, write
+from kayrros_ext._results.reader import sort_rows
+
+regular = '{"asset_id": "a", "results": [{"value_date": "2024-01-01", "metrics": [{"name": "v", "value": 1}]}]}'
+odd = '{"asset_id": "b", "asset_version": 3.0, "colour": "red", "results": [{"value_date": "20240101", "metrics": []}]}'
+for asset in (regular, odd):
+    results = sort_rows(Results.from_json(f'{{"assets": [{asset}, {asset}]}}'.encode()))
+    repr(results), str(results.table), results._repr_html_()
+    for ending in ENDINGS:
+        write(Path(sys.argv[1]) / f"results{ending}", [results, results], dataset_id="id")
+results = Results.from_json(f'{{"assets": [{regular}]}}'.encode())
+results.to_wide("v")
+print([name for name in ("pandas", "polars", "geopandas", "matplotlib") if name in sys.modules])
+results.to_pandas()
+"""
+
+
+def test_pandas_is_not_imported_unless_asked_for(tmp_path: Path) -> None:
+    """Reading, sorting, printing, exporting in any format, and the wide table take no pandas, which is slow to import."""
+    run = subprocess.run([sys.executable, "-c", USE, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "[]\n" == run.stdout, run.stderr
+    assert 0 == run.returncode

@@ -164,7 +164,7 @@ def _write_file(
         yield from parts
         metadata.update(requests=str(tally.requests), gaps="; ".join(map(str, tally.gaps)))
 
-    write(path, parts_then_counts(), dataset_id=UUID(dataset_id), about=metadata)
+    write(path, parts_then_counts(), dataset_id=UUID(dataset_id), file_metadata=metadata)
 
 
 def _request_metadata(metrics: list[str], start: str | None, stop: str | None) -> dict[str, str]:
