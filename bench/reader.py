@@ -1,4 +1,4 @@
-"""From the bytes of a results answer to a table, beside other ways to read the same bytes."""
+"""From the bytes of a results response to a table, compared with other ways to read the same bytes."""
 
 import importlib
 import json
@@ -16,40 +16,40 @@ WARM_UP = b'{"assets":[{"results":[{"value_date":"2024-01-01","metrics":[{"name"
 
 # Assets of 1,000 dates and 2 metrics, for 1, 10 and 130 MB.
 SIZES = {"1 MB": 8, "10 MB": 75, "130 MB": 960}
-STRANGE = "10 MB, with a field that no table holds"
+UNDECLARED = "10 MB, with an undeclared field"
 EXTRA = ',"extra_props":{"cloud":0.25,"sensor":"S2"}'
 OURS, SIMDJSON, LOADS = "Results.from_json", "simdjson, bare parse", "json.loads"
 EXPLODE, FROM_DICT = "json.loads, pandas, first metric alone", "json.loads, generated from_dict"
 WAYS = {OURS: "ours", SIMDJSON: "simdjson", LOADS: "loads", EXPLODE: "explode", FROM_DICT: "from_dict"}
-# Turns, since others may use the machine for a while; each is a process, which reads as often as fits into so many seconds.
+# The ways take turns, because others may use the machine for a while. A turn is a process that reads for some seconds.
 TURNS, SECONDS = 4, 1
 WORDS = f"""\
-Answers are generated: assets of 1,000 dates, two metrics each, 15 to 17 digits a value. The ways to read one take turns,
-{TURNS} each (from_dict has one), one process after another, with as many readings as fit into {SECONDS} s, and at least one.
-The best time counts. The peak is that of a first reading, above what its process held just before: Python, the
-libraries, and the body."""
+The responses are generated: assets of 1,000 dates with two metrics each, and values of 15 to 17 digits. The ways to read one
+take turns, {TURNS} each (from_dict has one), in one process after another. A process reads as often as fits into
+{SECONDS} s, at least once, and the best time counts. The peak is the memory that a first reading needs beyond what its
+process held just before: Python, the libraries, and the body."""
 
 
 def ours(body: bytes) -> object:
-    """All metrics, as Arrow."""
+    """Read all metrics into Arrow tables."""
     from kayrros_ext import Results
 
-    logging.disable()  # of fields that no table holds, for each reading
+    logging.disable()  # the warning of undeclared fields, at each reading
     return Results.from_json(body)
 
 
 def simdjson(body: bytes) -> object:
-    """Parsed, and nothing made of it."""
+    """Parse the JSON, and convert nothing."""
     return importlib.import_module("simdjson").Parser().parse(body)
 
 
 def loads(body: bytes) -> object:
-    """Python objects."""
+    """Parse the JSON into Python objects."""
     return json.loads(body)
 
 
 def explode(body: bytes) -> object:
-    """As the existing public client goes about it: a frame of assets, exploded; of the metrics, the first."""
+    """Build a pandas frame as the existing public client does: assets exploded, with the first metric only."""
     import pandas as pd
 
     frame = pd.DataFrame(json.loads(body)["assets"]).explode("results", ignore_index=True)
@@ -59,85 +59,85 @@ def explode(body: bytes) -> object:
 
 
 def from_dict(body: bytes) -> object:
-    """The models of the generated client."""
+    """Build the models of the generated client."""
     from kayrros_openapi.models import ProcessingResultTimeSeries
 
     return ProcessingResultTimeSeries.from_dict(json.loads(body))
 
 
 def run() -> Report:
-    """Measure each way on each answer."""
+    """Measure each way on each response."""
     with tempfile.TemporaryDirectory() as folder:
-        found = [_written(Path(folder) / f"{assets}.json", size, assets) for size, assets in SIZES.items()]
-        found.append(_written(Path(folder) / "strange.json", STRANGE, SIZES["10 MB"], EXTRA))
-        for answer in found:
+        responses = [_generate(Path(folder) / f"{assets}.json", size, assets) for size, assets in SIZES.items()]
+        responses.append(_generate(Path(folder) / "undeclared.json", UNDECLARED, SIZES["10 MB"], EXTRA))
+        for response in responses:
             for turn in range(TURNS):
-                for way in WAYS if answer.size != STRANGE else (OURS, LOADS):
+                for way in WAYS if response.size != UNDECLARED else (OURS, LOADS):
                     if turn == 0 or way != FROM_DICT:  # which takes half a minute
-                        answer.measure(way)
+                        response.measure(way)
     return Report(
-        title="From the bytes of an answer to a table",
+        title="From the bytes of a response to a table",
         words=WORDS,
-        header=["answer", "way", "seconds", "of from_json", "µs a row", "peak, of the body"],
-        rows=[line for answer in found for line in answer.lines()],
-        claims=_claims(found),
+        header=["response", "way", "seconds", "of from_json", "µs a row", "peak, of the body"],
+        rows=[line for response in responses for line in response.lines()],
+        claims=_claims(responses),
     )
 
 
 @attrs.define
-class Answer:
-    """A generated answer in a file, and what the ways to read it took."""
+class Response:
+    """A generated response in a file, and the measurements of the ways to read it."""
 
     size: str
     path: Path
     rows: int
     body: int
-    took: dict[str, Measurement] = attrs.field(factory=dict)
+    measurements: dict[str, Measurement] = attrs.field(factory=dict)
 
     def measure(self, way: str) -> None:
-        """Measure a way, in a process; the best so far stays."""
+        """Measure a way in a process, and keep its best time."""
         now = measure(f"bench.reader:{WAYS[way]}", self.path, SECONDS)
-        best = self.took.get(way, now)
-        self.took[way] = Measurement(min(best.seconds, now.seconds), max(best.peak, now.peak))
+        best = self.measurements.get(way, now)
+        self.measurements[way] = Measurement(min(best.seconds, now.seconds), max(best.peak, now.peak))
 
-    def times(self, slow: str, quick: str = OURS) -> float:
-        """How many times as long one way takes as another."""
-        return self.took[slow].seconds / self.took[quick].seconds
+    def ratio(self, slow: str, quick: str = OURS) -> float:
+        """Return how many times as long one way takes as another."""
+        return self.measurements[slow].seconds / self.measurements[quick].seconds
 
-    def of_row(self) -> float:
-        """Seconds that our reader takes for a row."""
-        return self.took[OURS].seconds / self.rows
+    def seconds_per_row(self) -> float:
+        """Return the time of our reader."""
+        return self.measurements[OURS].seconds / self.rows
 
     def peak(self) -> float:
-        """Peak memory of our reader, in bodies."""
-        return self.took[OURS].peak / self.body
+        """Return the peak memory of our reader, in bodies."""
+        return self.measurements[OURS].peak / self.body
 
     def lines(self) -> list[list[str]]:
-        """Of the table."""
+        """Return the lines of the table."""
         return [
             [
-                *(self.size, way, f"{took.seconds:.3f}", f"{took.seconds / self.took[OURS].seconds:.2f}"),
+                *(self.size, way, f"{took.seconds:.3f}", f"{self.ratio(way):.2f}"),
                 *(f"{took.seconds / self.rows * 1e6:.2f}", f"{took.peak / self.body:.1f}"),
             ]
-            for way, took in self.took.items()
+            for way, took in self.measurements.items()
         ]
 
 
-def _written(path: Path, size: str, assets: int, extra: str = "") -> Answer:
+def _generate(path: Path, size: str, assets: int, extra: str = "") -> Response:
     rows = answers.write(path, assets, extra=extra)
-    return Answer(size, path, rows, path.stat().st_size)
+    return Response(size, path, rows, path.stat().st_size)
 
 
-def _claims(found: list[Answer]) -> list[Claim]:
-    one, ten, large, strange = found
+def _claims(responses: list[Response]) -> list[Claim]:
+    one, ten, large, undeclared = responses
     return [
-        Claim("times as fast as from_dict over json.loads", large.times(FROM_DICT), least=15),
-        Claim("times as fast as json.loads and pandas", large.times(EXPLODE), least=5),
-        Claim("times as fast as json.loads alone", large.times(LOADS), least=1),
-        Claim(f"times as fast as json.loads alone, {STRANGE}", strange.times(LOADS), least=1),
-        Claim("of the time of a bare simdjson parse", large.times(OURS, SIMDJSON), most=2.5),
+        Claim("times as fast as from_dict over json.loads", large.ratio(FROM_DICT), least=15),
+        Claim("times as fast as json.loads and pandas", large.ratio(EXPLODE), least=5),
+        Claim("times as fast as json.loads alone", large.ratio(LOADS), least=1),
+        Claim(f"times as fast as json.loads alone, {UNDECLARED}", undeclared.ratio(LOADS), least=1),
+        Claim("of the time of a bare simdjson parse", large.ratio(OURS, SIMDJSON), most=2.5),
         Claim("peak memory in bodies, 130 MB", large.peak(), most=4),
         Claim("peak memory in bodies, 10 MB", ten.peak(), most=4),
-        Claim("time a row at 130 MB, of that at 1 MB", large.of_row() / one.of_row(), most=1.5),
-        Claim("time a row at 130 MB, of that at 10 MB", large.of_row() / ten.of_row(), most=1.5),
+        Claim("time a row at 130 MB, of that at 1 MB", large.seconds_per_row() / one.seconds_per_row(), most=1.5),
+        Claim("time a row at 130 MB, of that at 10 MB", large.seconds_per_row() / ten.seconds_per_row(), most=1.5),
     ]

@@ -10,7 +10,7 @@ from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._config.settings import Settings, clean_token
 from kayrros_ext._download.headers import MAX_NAME_BYTES, choose_filename
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.schema import ASSETS, RESULTS
+from kayrros_ext._results.schema import ASSETS, RESULTS, WITHOUT_METRICS
 from kayrros_ext.errors import ContractError, LoginError
 
 _PASSWORD = "-".join(["fuzz", "password", "k4Vw9Zp2"])  # joined here, so that no copy of this file holds it
@@ -40,12 +40,16 @@ def login(data: bytes) -> None:
 
 
 def results(data: bytes) -> None:
-    """A results answer is tables of the declared schemas, sound to the last offset, or a ContractError."""
+    """A results response is either valid tables of the declared schemas or a ContractError."""
     try:
-        parsed = Results.from_json(data)
+        tables = Results.from_json(data)
     except ContractError:
         return
-    for table, schema in ((parsed.table, RESULTS), (parsed.assets, ASSETS)):
+    for table, schema in (
+        (tables.table, RESULTS),
+        (tables.assets, ASSETS),
+        (tables.without_metrics, WITHOUT_METRICS),
+    ):
         table.validate(full=True)
         assert schema.equals(table.schema)
 
