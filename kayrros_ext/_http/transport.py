@@ -82,7 +82,7 @@ def ssl_context(verify: Verify) -> ssl.SSLContext:
 
     Args:
         verify: True for SSL_CERT_FILE and SSL_CERT_DIR where the environment names them, else for the authorities of the
-            system and of certifi; the path of a file or folder, and then of these authorities alone; an SSLContext;
+            system, or those of certifi where it has none; the path of a file or folder, and then of these authorities alone; an SSLContext;
             False for no verification.
 
     Raises:
@@ -98,10 +98,11 @@ def ssl_context(verify: Verify) -> ssl.SSLContext:
         file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
         if file or folder:
             return _load_certificates(file, folder)
-        import certifi  # a dependency of httpx
+        context = ssl.create_default_context()
+        if not context.cert_store_stats()["x509_ca"]:  # a small container may have none
+            import certifi  # a dependency of httpx
 
-        context = ssl.create_default_context()  # of the system, which a small container may not have
-        context.load_verify_locations(cafile=certifi.where())
+            context.load_verify_locations(cafile=certifi.where())
         return context
     path = Path(verify)
     return _load_certificates(None, str(path)) if path.is_dir() else _load_certificates(str(path), None)
