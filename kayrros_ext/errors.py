@@ -1,22 +1,22 @@
-"""Every error that the package raises, in one tree.
+"""Every error of the package, in one tree.
 
     KayrrosError
-    ├── ConfigurationError      a setting is missing or can't work        nothing was sent
+    ├── ConfigurationError      a setting is missing or can't work         nothing was sent
     ├── UsageError              a call can't work (a ValueError too)       nothing was sent
-    ├── LoginError              the login host gave no token
-    ├── APIError                the API answered with an error status
+    ├── LoginError              the login host returned no token
+    ├── APIError                the API returned an error status
     │   ├── UnauthorizedError   401
     │   ├── AccessDeniedError   403
     │   └── NotFoundError       404
-    ├── ContractError           an answer is not what openapi.yaml says
-    ├── TransportError          no answer came, or it broke off
-    ├── GapError                part of a dataset's results could not be had
-    ├── DownloadError           a downloaded file could not be written, or is not what it should be
+    ├── ContractError           a response does not match openapi.yaml
+    ├── TransportError          there was no response, or it broke off
+    ├── GapError                part of a dataset's results is unavailable
+    ├── DownloadError           a file could not be written, or failed verification
     ├── ExportError             results could not be written to a file
     ├── MissingExtraError       a package of an extra is not installed (an ImportError too)
     └── MockError               the mock, or the fake on loopback, could not start
 
-Each message says what happened, to what, and what to do next. None holds a password or a token.
+No message holds a password or a token.
 """
 
 from pathlib import Path
@@ -27,8 +27,8 @@ class KayrrosError(Exception):
     """Base class of all errors of this package. `str(error)` is what happened, followed by the hint.
 
     Attributes:
-        hint: what to do next, as one sentence or two. May be empty.
-        hint_cli: the hint in terms of the command line, where that differs; else None.
+        hint: what to do next. May be empty.
+        hint_cli: the hint for the command line, where that differs; else None.
     """
 
     hint: str = ""
@@ -47,7 +47,7 @@ class ConfigurationError(KayrrosError):
     """A setting is missing, contradicts another, or is not safe. Nothing was sent.
 
     Attributes:
-        needs_login: whether it is that email, password and token are missing, or the one half of an account.
+        needs_login: whether credentials are missing, or half of an account.
     """
 
     needs_login: bool = False
@@ -58,15 +58,15 @@ class UsageError(KayrrosError, ValueError):
 
 
 class LoginError(KayrrosError):
-    """The login host answered without a token: wrong credentials, an error, or a reply that is not a login reply.
+    """The login host rejected the credentials, or responded without a usable token.
 
-    Not raised where no answer came (TransportError), nor where the data host refuses a token (UnauthorizedError).
+    Not raised without a response (TransportError), nor where the data host rejects a token (UnauthorizedError).
 
     Attributes:
-        status: HTTP status of the answer.
-        code: the server's code of the error, if it gave one.
-        message: the server's words, if it gave any.
-        retry_after_s: seconds that the server asked to wait, if it did.
+        status: HTTP status of the response.
+        code: error code from the server, if any.
+        message: error message from the server, if any.
+        retry_after_s: seconds to wait, if the server asks for that.
     """
 
     status: int
@@ -76,16 +76,16 @@ class LoginError(KayrrosError):
 
 
 class APIError(KayrrosError):
-    """The API answered with a status that is not success, documented or not.
+    """The API responded with a status other than success, documented or not.
 
     Attributes:
-        status: HTTP status, also one outside the IANA list.
-        code: the server's code of the error, if it gave one. The body of an error is not documented.
-        message: the server's words, if it gave any.
+        status: HTTP status, including those outside the IANA list.
         operation: operationId of the call, as in openapi.yaml.
+        code: error code from the server, if any. The format of error bodies is not documented.
+        message: error message from the server, if any.
         excerpt: the beginning of a body that is not JSON.
-        retry_after_s: seconds that the server asked to wait, if it did.
-        attempts: how many there were.
+        retry_after_s: seconds to wait, if the server asks for that.
+        attempts: number of attempts.
     """
 
     status: int
@@ -110,12 +110,12 @@ class NotFoundError(APIError):
 
 
 class ContractError(KayrrosError):
-    """A successful answer is not what openapi.yaml says: another content type, not JSON, a value of the wrong type.
+    """A successful response does not match openapi.yaml: the content type, the JSON, or the type of a value.
 
     Attributes:
-        operation: operationId of the call, None where a body was read without one.
-        where: path to the value inside the answer, such as `assets[3].results[0].value_date`.
-        is_too_large: whether the answer was larger than `max_body`.
+        operation: operationId of the call; None where a body was read without one.
+        where: path of the value, such as `assets[3].results[0].value_date`.
+        is_too_large: whether the response was larger than `max_body`.
     """
 
     operation: str | None = None
@@ -124,14 +124,14 @@ class ContractError(KayrrosError):
 
 
 class TransportError(KayrrosError):
-    """No answer came, or it broke off: name resolution, connection, TLS, a timeout.
+    """There was no response, or it broke off, because of name resolution, connection, TLS or a timeout.
 
     The cause is the httpx error, unless that would show a secret.
 
     Attributes:
-        operation: operationId of the request that failed; `login` where it was the login.
+        operation: operationId of the request that failed; `login` for the login.
         reason: name of the httpx error, such as "ReadTimeout".
-        attempts: how many there were.
+        attempts: number of attempts.
     """
 
     operation: str
@@ -140,11 +140,11 @@ class TransportError(KayrrosError):
 
 
 class GapError(KayrrosError):
-    """Part of a dataset's results could not be had at any size; what else there was is in `results`.
+    """Part of a dataset's results is unavailable, whatever the size of the request.
 
     Attributes:
-        gaps: the parts that are missing, each with the error that it ended in.
-        results: what was fetched, a Results; None from `iter_results`, which has yielded it, and from `export`.
+        gaps: the missing parts, each with its error.
+        results: the rest, as Results; None from `iter_results`, which has yielded it, and from `export`.
     """
 
     gaps: tuple[Any, ...]
@@ -152,33 +152,19 @@ class GapError(KayrrosError):
 
 
 class DownloadError(KayrrosError):
-    """A downloaded file could not be written to disk, must not replace another, or has another digest than it should.
-
-    What was there before is untouched.
-
-    Attributes:
-        path: the file or folder in question.
-    """
+    """A download can't be written to `path`, must not replace it, or has the wrong digest. An older file is untouched."""
 
     path: Path
 
 
 class ExportError(KayrrosError):
-    """Results could not be written to a file. What was there before is untouched.
-
-    Attributes:
-        path: the file or folder in question.
-    """
+    """Results can't be written to the file or directory `path`. An older file is untouched."""
 
     path: Path
 
 
 class MissingExtraError(KayrrosError, ImportError):
-    """A call wants a package that an extra brings, and it is not installed.
-
-    Attributes:
-        extra: name of the extra: `pip install "kayrros-ext[extra]"`.
-    """
+    """A call needs a package that is not installed. `extra` is its extra: `pip install "kayrros-ext[extra]"`."""
 
     extra: str
 
