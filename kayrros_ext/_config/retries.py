@@ -43,11 +43,7 @@ class Retries:
 
     @classmethod
     def parse(cls, value: "int | Retries") -> "Retries":
-        """Return Retries for a count, or the Retries themselves.
-
-        Raises:
-            ConfigurationError: the value is neither a count nor Retries.
-        """
+        """Return Retries for a count, or the Retries themselves; raise ConfigurationError for any other value."""
         if isinstance(value, Retries):
             return value
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -57,7 +53,7 @@ class Retries:
         return cls(value)
 
     def backoff(self, attempt: int, retry_after: float | None) -> float:
-        """Return the seconds to wait after an attempt, counted from 1; the server's Retry-After replaces the backoff."""
+        """Return the seconds to wait after an attempt, counted from 1. A Retry-After replaces the backoff."""
         if retry_after is not None:
             return retry_after
         # The exponent is bounded because 2 ** 2000 overflows a float.

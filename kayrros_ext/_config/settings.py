@@ -1,9 +1,10 @@
 """Settings of a client, from arguments, environment and profile, in one frozen object."""
 
 import ipaddress
+import math
 import os
 import re
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import attrs
 import httpx
@@ -29,6 +30,8 @@ DEFAULT_MAX_BODY = 2 * 1024**3
 
 # Kayrros can tell which client calls.
 USER_AGENT = f"kayrros-ext/{__version__} httpx/{httpx.__version__}"
+
+_Number = TypeVar("_Number", int, float)
 
 
 class Setting(NamedTuple):
@@ -72,30 +75,27 @@ class Settings:
         profile: str | None = None,
         token_cache: bool | None = None,
     ) -> Self:
-        """Return the settings from arguments; where these are missing, from `load_sources`, the keyring and netrc.
+        """Return validated settings from the arguments, environment, config file, keyring and netrc.
 
-        A token may come with email and password. It is tried first, and they get the next one.
-
-        Raises:
-            ConfigurationError: credentials are missing or incomplete, or a value is invalid or not safe.
+        A token may come with email and password, which log in once the token is rejected.
         """
         # Sealed first, because a traceback with locals shows this frame.
         password, token = Secret.parse(password), Secret.parse(token)
-        arguments = Source("arguments", email, password, token, base_url, auth_url)
-        sources = load_sources(profile, arguments)
-        base = _parse_host("base_url", sources)
-        auth = _parse_host("auth_url", sources)
+        sources = load_sources(profile, Source("arguments", email, password, token, base_url, auth_url))
+        base, auth = _parse_host("base_url", sources), _parse_host("auth_url", sources)
         source = resolve_credentials(sources, auth.host)
+        if not isinstance(timeout, httpx.Timeout):
+            timeout = DEFAULT_TIMEOUT if timeout is None else httpx.Timeout(_parse_positive("timeout", timeout))
         return cls(
             base_url=base,
             auth_url=auth,
             credentials=source.credentials(),
             token=clean_token(source.token) if source.token else None,
-            timeout=_parse_timeout(timeout),
+            timeout=timeout,
             retries=Retries.parse(retries),
-            total_timeout_s=_parse_seconds("total_timeout", total_timeout),
-            concurrency=_parse_count("concurrency", concurrency),
-            max_body=_parse_count("max_body", max_body),
+            total_timeout_s=_parse_positive("total_timeout", total_timeout),
+            concurrency=_parse_positive("concurrency", concurrency, whole=True),
+            max_body=_parse_positive("max_body", max_body, whole=True),
             source=source.origin,
             profile=source.profile,
             token_cache=use_token_cache(base, auth) if token_cache is None else bool(token_cache),
@@ -109,33 +109,21 @@ def load_sources(
 
     A profile that is requested by name counts before the environment. With arguments, the config file is not read where
     they and the environment hold credentials and both hosts.
-
-    Args:
-        profile: its name, if one was requested.
-        arguments: those of Kayrros. Email or password alone are completed from the environment.
-        missing_ok: whether the profile may be missing from the config file.
-
-    Raises:
-        ConfigurationError: the config file or the profile can't be used.
     """
     environment = Source("environment", **{key: os.environ.get(f"KAYRROS_{key.upper()}") for key in KEYS})
     sources = [environment]
     if arguments:
-        sources.insert(0, _complete(arguments, environment))
+        # Half of an account in the arguments is completed from the environment.
+        if arguments.email and not arguments.password and environment.password:
+            arguments = attrs.evolve(arguments, origin="environment", password=environment.password)
+        elif arguments.password and not arguments.email:
+            arguments = attrs.evolve(arguments, email=environment.email)
+        sources.insert(0, arguments)
         hosts = [find_setting(sources, name).source for name in _DEFAULTS]
         if profile is None and "default" not in hosts and any(source.has_credentials for source in sources):
             return sources
     sources.insert(-1 if profile is not None else len(sources), load_profile(profile, missing_ok=missing_ok))
     return sources
-
-
-def _complete(arguments: Source, environment: Source) -> Source:
-    """Return the arguments, with the other half of an account from the environment where they hold one half."""
-    if bool(arguments.email) == bool(arguments.password):
-        return arguments
-    password = arguments.password or environment.password
-    origin: Origin = "environment" if password and not arguments.password else "arguments"
-    return attrs.evolve(arguments, origin=origin, email=arguments.email or environment.email, password=password)
 
 
 def find_setting(sources: list[Source], key: str) -> Setting:
@@ -147,11 +135,8 @@ def find_setting(sources: list[Source], key: str) -> Setting:
 
 
 def clean_token(token: Secret) -> Secret:
-    """Return a token without the line end that a file or a shell leaves on it.
-
-    Raises:
-        ConfigurationError: it is not visible ASCII. httpx would show such a token in its error.
-    """
+    """Return a token without the line end that a file or a shell leaves on it."""
+    # httpx would show a token that is not visible ASCII in its error.
     if isinstance(token.value, str) and re.fullmatch(r"\s*[!-~]+\s*", token.value):
         return Secret(token.value.strip())
     raise ConfigurationError(
@@ -161,39 +146,32 @@ def clean_token(token: Secret) -> Secret:
 
 def is_loopback(url: httpx.URL) -> bool:
     """Return whether requests to this URL stay on this machine."""
-    if url.host == "localhost":
-        return True
     try:
         return ipaddress.ip_address(url.host).is_loopback
-    except ValueError:
-        return False
+    except ValueError:  # a name
+        return url.host == "localhost"
 
 
 def use_token_cache(*hosts: httpx.URL) -> bool:
-    """Return whether tokens are cached for other processes, by KAYRROS_TOKEN_CACHE; else whether no host is loopback.
-
-    On loopback a mock listens, and tomorrow another one at the same port.
-
-    Raises:
-        ConfigurationError: the variable is neither on nor off.
-    """
+    """Return whether other processes share the token: KAYRROS_TOKEN_CACHE, else whether no host is loopback."""
     value = os.environ.get("KAYRROS_TOKEN_CACHE", "").lower()
     if value not in {"", "on", "off"}:
         raise ConfigurationError(f"KAYRROS_TOKEN_CACHE is {value!r:.40}.", hint="Set it to on or off.")
+    # On loopback a mock listens, and tomorrow another one at the same port.
     return value == "on" or (not value and not any(is_loopback(host) for host in hosts))
 
 
 def _parse_host(name: str, sources: list[Source]) -> httpx.URL:
     """Return a URL that is safe to send credentials to. Errors do not repeat it, because it may hold some."""
-    example = f"Use one such as {BASE_URL}."
     try:
         url = httpx.URL(str(find_setting(sources, name).value))
         url.host.encode("idna")  # as the network will, whose error would come with the first request
     except (httpx.InvalidURL, UnicodeError):
-        raise ConfigurationError(f"{name} is not a URL.", hint=example) from None
+        url = httpx.URL()
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
         raise ConfigurationError(
-            f"{name} has to be a scheme and a host, without user, password, query and fragment.", hint=example
+            f"{name} is not an http or https URL without user, password, query and fragment.",
+            hint=f"Use one such as {BASE_URL}.",
         )
     if url.scheme == "http" and not is_loopback(url):
         raise ConfigurationError(
@@ -203,21 +181,9 @@ def _parse_host(name: str, sources: list[Source]) -> httpx.URL:
     return url
 
 
-def _parse_timeout(timeout: float | httpx.Timeout | None) -> httpx.Timeout:
-    if timeout is None:
-        return DEFAULT_TIMEOUT
-    if isinstance(timeout, httpx.Timeout):
-        return timeout
-    return httpx.Timeout(_parse_seconds("timeout", timeout, " Or pass an httpx.Timeout."))
-
-
-def _parse_seconds(name: str, value: float, alternative: str = "") -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ConfigurationError(f"{name} is {value!r}.", hint=f"Pass seconds, more than 0.{alternative}")
-    return value
-
-
-def _parse_count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is {value!r}.", hint="Pass a whole number, 1 or more.")
+def _parse_positive(name: str, value: _Number, *, whole: bool = False) -> _Number:
+    """Return a number of seconds, or a whole number, that is more than 0."""
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not 0 < value < math.inf:
+        unit = "a whole number" if whole else "seconds"
+        raise ConfigurationError(f"{name} is {value!r}.", hint=f"Pass {unit}, more than 0.")
     return value
