@@ -33,17 +33,17 @@ class Credentials:
 
 @attrs.frozen
 class Identity:
-    """The account of a Kayrros, and where its credentials come from. It holds no secret.
+    """The account of a Kayrros, and the source of its credentials. It holds no secret.
 
     Attributes:
-        source: where the password or token comes from: "arguments", "environment", "profile", "keyring" or "netrc".
-        email: the account; None where there is only a token.
+        source: "arguments", "environment", "profile", "keyring" or "netrc".
+        email: None where there is only a token.
         base_url: data host.
         auth_url: login host.
-        profile: name of the profile where `source` is "profile", else None.
-        token_cache: where tokens are cached for other processes: "file" or "off".
-        has_token: whether a token is at hand, so that the next call needs no login unless the platform rejects it.
-        token_expires: when the token expires (UTC), where it is a JWT that specifies this.
+        profile: name of the profile that is the source, else None.
+        token_cache: "file" where other processes share the token, else "off".
+        has_token: whether the next call needs no login, unless the platform rejects the token.
+        token_expires: expiry (UTC) of a token that is a JWT with one, else None.
     """
 
     source: Origin
@@ -56,24 +56,20 @@ class Identity:
     token_expires: datetime | None = None
 
 
-def _unless_empty(text: str | None) -> str | None:
-    return text or None
-
-
 def _parse_secret(value: str | Secret | None) -> Secret | None:
     return Secret.parse(value)  # mypy does not accept the method itself as a converter
 
 
 @attrs.frozen
 class Source:
-    """The settings from one place; None where it does not set one. An empty string counts as unset."""
+    """The settings from one place. None and an empty string count as unset."""
 
     origin: Origin
-    email: str | None = attrs.field(default=None, converter=_unless_empty)
+    email: str | None = None
     password: Secret | None = attrs.field(default=None, converter=_parse_secret)
     token: Secret | None = attrs.field(default=None, converter=_parse_secret)
-    base_url: str | None = attrs.field(default=None, converter=_unless_empty)
-    auth_url: str | None = attrs.field(default=None, converter=_unless_empty)
+    base_url: str | None = None
+    auth_url: str | None = None
     profile: str | None = None
 
     @property
@@ -88,43 +84,31 @@ class Source:
         return f"profile {self.profile}" if self.origin == "profile" else self.origin
 
     def credentials(self) -> Credentials | None:
-        """Return the account; None where there is a token without a password.
-
-        Raises:
-            ConfigurationError: half of the account is missing, or it is not text.
-        """
-        if self.email and self.password:
-            # httpx would show the whole login in its error about a string that UTF-8 can't encode.
-            if any(
-                not isinstance(v, str) or re.search("[\ud800-\udfff]", v) for v in (self.email, self.password.value)
-            ):
-                raise ConfigurationError("The email or the password is not UTF-8 text.", hint="Check its encoding.")
-            return Credentials(self.email, self.password)
+        """Return the account; None where there is a token without a password. Half of an account is an error."""
         if self.token and not self.password:
             return None
-        present, missing = ("email", "password") if self.email else ("password", "email")
-        place = self.label("") if self.origin == "profile" else f"the {self.origin}"
-        variable = f"KAYRROS_{missing.upper()}"
-        raise ConfigurationError(
-            f"There is {present} but no {missing} in {place}, and sources are not mixed.",
-            hint=f"Set {missing} there as well, pass it to Kayrros, or set {variable}.",
-            hint_cli=f"Set {missing} there as well, set {variable}, or run `kayrros login`.",
-            needs_login=True,
-        )
+        if not (self.email and self.password):
+            present, missing = ("email", "password") if self.email else ("password", "email")
+            place = self.label("") if self.origin == "profile" else f"the {self.origin}"
+            raise ConfigurationError(
+                f"There is {present} but no {missing} in {place}, and sources are not mixed.",
+                hint=f"Set {missing} there as well, pass it to Kayrros, or set KAYRROS_{missing.upper()}.",
+                hint_cli=f"Set {missing} there as well, set KAYRROS_{missing.upper()}, or run `kayrros login`.",
+                needs_login=True,
+            )
+        # httpx would show the whole login in its error about a string that UTF-8 can't encode.
+        if any(
+            not isinstance(text, str) or re.search("[\ud800-\udfff]", text)
+            for text in (self.email, self.password.value)
+        ):
+            raise ConfigurationError("The email or the password is not UTF-8 text.", hint="Check its encoding.")
+        return Credentials(self.email, self.password)
 
 
 def resolve_credentials(sources: Sequence[Source], host: str) -> Source:
-    """Return the first source with credentials; else the keyring or netrc.
+    """Return the first source with credentials, else the keyring, else the netrc entry of the login host.
 
-    Sources are not mixed, with one exception: the password of an email without one may come from the keyring or netrc,
-    because they store it under that very email.
-
-    Args:
-        sources: in order of precedence.
-        host: the login host, for netrc.
-
-    Raises:
-        ConfigurationError: there are no credentials, or netrc can't be used.
+    Keyring and netrc store a password under its email, so they also complete a source that has an email alone.
     """
     first = next((source for source in sources if source.has_credentials), None)
     if first and (first.password or not first.email):
@@ -149,13 +133,7 @@ def resolve_credentials(sources: Sequence[Source], host: str) -> Source:
 
 
 def load_netrc(host: str) -> tuple[str, Secret] | None:
-    """Return login and password of a host from the file that NETRC names, else from ~/.netrc.
-
-    The entry `default` is not used, because its password is for other hosts.
-
-    Raises:
-        ConfigurationError: the file may not be read, others can read it, or it is not a netrc file.
-    """
+    """Return login and password of a host from NETRC, else ~/.netrc; not those of `default`, which are for other hosts."""
     import netrc
 
     path = Path(os.path.expanduser(os.environ.get("NETRC") or "~/.netrc"))  # noqa: PTH111 - no error without a home
@@ -164,12 +142,10 @@ def load_netrc(host: str) -> tuple[str, Secret] | None:
     try:
         info = path.stat()
         login, _, password = map(Secret, netrc.netrc(str(path)).hosts.get(host) or ("", "", ""))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except PermissionError:
         raise permission_error(path, f"{path} can't be read: permission denied.") from None
     except OSError as error:
-        _log.warning("%s can't be read (%s). Continuing without it.", path, error.strerror)
+        _log.debug("%s is not used (%s).", path, error.strerror)
         return None
     except (netrc.NetrcParseError, UnicodeDecodeError) as error:
         # The message of the error would quote the file.
@@ -183,17 +159,16 @@ def load_netrc(host: str) -> tuple[str, Secret] | None:
     return login.value, password
 
 
-def check_private(path: Path, info: os.stat_result) -> None:
-    """Refuse a file with secrets that others can read.
-
-    POSIX modes only, and regular files only, because a pipe belongs to its maker. The target of a symlink counts.
-
-    Raises:
-        ConfigurationError: others can read it; the hint is the command that changes that.
-    """
-    if os.name == "posix" and stat.S_ISREG(info.st_mode) and info.st_mode & 0o077:
+def check_private(path: Path, info: os.stat_result, *, has_secrets: bool = True) -> None:
+    """Refuse a regular file that others can write or, if it has secrets, read. Windows keeps user profiles private."""
+    if os.name != "posix" or not stat.S_ISREG(info.st_mode):
+        return
+    if has_secrets and info.st_mode & 0o077:
         mode = f"mode {stat.S_IMODE(info.st_mode):o}"
         raise permission_error(path, f"{path} holds secrets, and others on this machine can read it ({mode}).")
+    if info.st_mode & 0o002:
+        problem = f"Everyone on this machine can write to {path}, and it specifies where passwords are sent."
+        raise permission_error(path, problem)
 
 
 def permission_error(path: Path, problem: str) -> ConfigurationError:

@@ -111,7 +111,7 @@ def test_a_missing_profile_is_an_error(by_argument: bool, config: Write, monkeyp
 def test_a_missing_config_file_is_an_error_where_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise it is an error only where a profile was named."""
     monkeypatch.setenv("KAYRROS_CONFIG", str(tmp_path / "nothing.toml"))
-    with pytest.raises(ConfigurationError, match="KAYRROS_CONFIG names .*nothing.toml"):
+    with pytest.raises(ConfigurationError, match="no config file .*nothing.toml for KAYRROS_CONFIG"):
         Kayrros(token="t")
     assert load_profile("prod", missing_ok=True).profile == "prod"
     monkeypatch.delenv("KAYRROS_CONFIG")
@@ -146,7 +146,7 @@ def test_without_a_home_there_is_no_config_file(
     ("text", "message"),
     [
         pytest.param(f'[default]\nemail = "e"\npassword = {PASSWORD}', "not TOML, at line 3", id="no quotes"),
-        pytest.param(f'[default]\npassword = "{PASSWORD}', "not TOML, at its end", id="no end"),
+        pytest.param(f'[default]\npassword = "{PASSWORD}', "not TOML, at end of document", id="no end"),
         pytest.param(f'password = "{PASSWORD}"', r"password must be in a profile, such as \[default\]", id="loose"),
         pytest.param(f'[default]\npassword = ["{PASSWORD}"]', "password of profile default is not a string", id="list"),
         pytest.param(
@@ -158,8 +158,9 @@ def test_without_a_home_there_is_no_config_file(
         pytest.param(f'[default]\npassword = "{PASSWORD}"', "password but no email in profile default", id="half"),
         pytest.param(f'[default]\nemail="e"\npassword="{PASSWORD}"\nbase_url = "ftp://x"', "base_url", id="host"),
         pytest.param(f'[default]\ntoken = "{TOKEN} {TOKEN}"', "token is empty, or has spaces", id="token"),
-        pytest.param(f"# {PASSWORD}\nx = " + "[" * 100_000, "nested too deeply|not TOML", id="deep"),
-        pytest.param(f'[default]\npassword = "{PASSWORD}"\nemail = "\udcff"', "line 3 is not UTF-8", id="not UTF-8"),
+        pytest.param(
+            f'[default]\npassword = "{PASSWORD}"\nemail = "\udcff"', "config.toml is not UTF-8", id="not UTF-8"
+        ),
     ],
 )
 def test_an_invalid_config_file_is_refused(text: str, message: str, config: Write) -> None:
