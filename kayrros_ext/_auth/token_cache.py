@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import attrs
 
 from kayrros_ext._config.profiles import user_path
 from kayrros_ext._config.settings import clean_token
+from kayrros_ext._files import atomic_write
 from kayrros_ext._secret import Secret
 
 _log = logging.getLogger(__name__)
@@ -39,11 +39,6 @@ class TokenCache:
     """The cached token of one account: a file of mode 0600 in a directory of mode 0700.
 
     Each method opens the file anew and holds no state, so threads and forked processes may share one.
-
-    Args:
-        folder: created when a token is saved.
-        key: name of the file, without its suffix.
-        now: returns epoch seconds.
     """
 
     def __init__(self, folder: Path, key: str, *, now: Callable[[], float] = time.time) -> None:
@@ -53,9 +48,9 @@ class TokenCache:
     def load(self) -> CachedToken | None:
         """Return the cached token; None without one, or where its file is invalid or not private."""
         with self._log_errors("read"):
-            self._check_folder()
             info = self._path.lstat()
-            if not stat.S_ISREG(info.st_mode) or not _is_private(info) or info.st_size > _MAX_BYTES:
+            is_private = _is_ours(info) and (os.name != "posix" or not info.st_mode & 0o077)
+            if not stat.S_ISREG(info.st_mode) or not is_private or info.st_size > _MAX_BYTES:
                 raise PermissionError
             record = json.loads(self._path.read_bytes())
             if record["version"] == 1:
@@ -65,15 +60,10 @@ class TokenCache:
     def save(self, token: Secret) -> None:
         """Cache a token in place of any other."""
         with self._log_errors("saved"):
-            self._check_folder(create=True)
-            partial = self._folder / f".{secrets.token_hex(8)}.part"
-            try:
-                partial.touch(0o600, exist_ok=False)
-                partial.write_text(json.dumps({"version": 1, "token": token.value, "obtained_at": self._now()}))
-                partial.replace(self._path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+            self._make_folder()
+            with atomic_write(self._path) as file:
+                Path(file.name).chmod(0o600)
+                file.write(json.dumps({"version": 1, "token": token.value, "obtained_at": self._now()}).encode())
 
     def discard(self, token: Secret) -> None:
         """Delete this token; not a newer one, which another process may have saved in its place."""
@@ -84,16 +74,13 @@ class TokenCache:
 
     @contextlib.contextmanager
     def lock(self, timeout_s: float) -> Iterator[bool]:
-        """Lock the cache among threads and processes. Yield whether it is held.
-
-        It is not where another holds it for longer than the timeout, or where the file system has no locks.
-        """
+        """Lock the cache among threads and processes. Yield whether that worked before the timeout."""
         import filelock  # here because it takes longer to import than a cached token takes to read
 
         with contextlib.ExitStack() as stack:
             is_held = False
             with self._log_errors("locked"):
-                self._check_folder(create=True)
+                self._make_folder()
                 # thread_local, the default, would not let another thread release it.
                 lock = filelock.FileLock(self._lock_path, timeout=timeout_s, mode=0o600, thread_local=False)
                 stack.enter_context(lock)
@@ -109,16 +96,12 @@ class TokenCache:
         except Exception as error:  # any other fault costs no more than a login
             _log.debug("The token in %s could not be %s (%s).", self._folder, action, type(error).__name__)
 
-    def _check_folder(self, *, create: bool = False) -> None:
-        """Make the directory private, and refuse one that is not ours or a symlink."""
-        if create:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-        info = self._folder.lstat()
-        if not stat.S_ISDIR(info.st_mode) or (os.name == "posix" and info.st_uid != os.geteuid()):
+    def _make_folder(self) -> None:
+        """Create the directory and make it private; refuse one that is not ours, or a symlink."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._folder.is_symlink() or not _is_ours(self._folder.lstat()):
             raise PermissionError
-        if not _is_private(info):
-            self._folder.chmod(0o700)
+        self._folder.chmod(0o700)
 
 
 def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | None:
@@ -134,6 +117,5 @@ def user_cache_dir() -> Path | None:
     return user_path("KAYRROS_CACHE_DIR", "user_cache_path")
 
 
-def _is_private(info: os.stat_result) -> bool:
-    """Return whether only we can read and write a file. Windows has no such modes, but keeps user profiles private."""
-    return os.name != "posix" or (info.st_uid == os.geteuid() and not info.st_mode & 0o077)
+def _is_ours(info: os.stat_result) -> bool:
+    return os.name != "posix" or info.st_uid == os.geteuid()  # Windows keeps user profiles private
