@@ -84,14 +84,7 @@ class ErrorMapper:
     hints: Mapping[int, str] = attrs.field(factory=dict)
 
     def from_response(self, operation: str, response: httpx.Response, body: bytes, attempts: int) -> APIError:
-        """Return the error for a status that is not success.
-
-        Args:
-            operation: operationId.
-            response: the response, for its status and headers.
-            body: its body, or the beginning of it.
-            attempts: the number of attempts.
-        """
+        """Return the error for a status that is not success; `body` may be the beginning of it."""
         status, wait_s = response.status_code, retry_after(response)
         explanation = parse_error_body(body, self.redact)
         after = f" after {attempts} attempts" if attempts > 1 else ""

@@ -55,14 +55,9 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def next_delay(retries: Retries, attempt: int, remaining_s: float, asked_s: float | None, reason: str) -> float | None:
-    """Return the seconds to wait before the next attempt; None when there is none.
+    """Return the seconds to wait after an attempt, counted from 1; None when it was the last.
 
-    Args:
-        retries: the settings.
-        attempt: number of the attempt that failed, from 1.
-        remaining_s: seconds left of the total timeout.
-        asked_s: seconds from Retry-After.
-        reason: operation and failure, for the log.
+    `asked_s` is from Retry-After; `reason` goes into the log.
     """
     if attempt > retries.max_retries or (asked_s or 0) > retries.retry_after_max:
         return None

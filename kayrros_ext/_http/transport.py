@@ -22,14 +22,9 @@ def build_client(
     connections: dict[str, Any],
     auth: httpx.Auth | None = None,
 ) -> ApiClient:
-    """Return the generated client over our HTTP clients, with its sync half open.
+    """Return the generated client of a host over our HTTP clients, with its sync half open.
 
-    Args:
-        settings: for the timeout, and for hosts that are this machine.
-        base_url: the host.
-        policy: of its requests.
-        connections: from `connection_options`; two clients may share them.
-        auth: signs the requests.
+    `connections` is what `connection_options` returns; two clients may share it.
 
     Raises:
         ConfigurationError: the proxies that the environment names can't be used.
@@ -68,102 +63,85 @@ def build_client(
 def connection_options(
     transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None, verify: Verify
 ) -> dict[str, Any]:
-    """Return the options of httpx for a transport, or for certificates.
+    """Return the options of httpx for a transport, else for certificates.
 
     Raises:
         ConfigurationError: there are no certificates at the path.
-        UsageError: the transport is none of httpx.
-    """
-    return {"verify": ssl_context(verify)} if transport is None else {"transport": as_dual_transport(transport)}
-
-
-def ssl_context(verify: Verify) -> ssl.SSLContext:
-    """Return the TLS settings of a client.
-
-    Args:
-        verify: True for SSL_CERT_FILE and SSL_CERT_DIR where the environment names them, else for the authorities of the
-            system, or those of certifi where it has none; the path of a file or folder, and then of these authorities alone; an SSLContext;
-            False for no verification.
-
-    Raises:
-        ConfigurationError: there are no certificates at that path.
-    """
-    if isinstance(verify, ssl.SSLContext):
-        return verify
-    if verify is False:
-        unverified = ssl.create_default_context()
-        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
-        return unverified
-    if verify is True:
-        file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-        if file or folder:
-            return _load_certificates(file, folder)
-        context = ssl.create_default_context()
-        if not context.cert_store_stats()["x509_ca"]:  # a small container may have none
-            import certifi  # a dependency of httpx
-
-            context.load_verify_locations(cafile=certifi.where())
-        return context
-    path = Path(verify)
-    return _load_certificates(None, str(path)) if path.is_dir() else _load_certificates(str(path), None)
-
-
-def _load_certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=file or None, capath=folder or None)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigurationError(
-            f"No certificates could be read from {file or folder} ({error}).",
-            hint="Check verify=, SSL_CERT_FILE and SSL_CERT_DIR.",
-        ) from error
-
-
-def as_dual_transport(transport: httpx.BaseTransport | httpx.AsyncBaseTransport) -> httpx.BaseTransport:
-    """Return a transport for the sync and the async client. The half that is missing raises UsageError.
-
-    Raises:
         UsageError: it is no transport of httpx.
     """
-    if isinstance(transport, httpx.BaseTransport):
-        return transport if isinstance(transport, httpx.AsyncBaseTransport) else _OneSidedTransport(transport, None)
-    if isinstance(transport, httpx.AsyncBaseTransport):
-        return _OneSidedTransport(None, transport)
+    if transport is None:
+        return {"verify": _ssl_context(verify)}
+    if isinstance(transport, httpx.BaseTransport) and isinstance(transport, httpx.AsyncBaseTransport):
+        return {"transport": transport}
+    if isinstance(transport, httpx.BaseTransport | httpx.AsyncBaseTransport):
+        return {"transport": _OneSidedTransport(transport)}
     raise UsageError(
         f"transport is {transport!r}, which httpx can't use.",
         hint="Pass an httpx.BaseTransport or an httpx.AsyncBaseTransport.",
     )
 
 
-class _OneSidedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """One half of a transport, and a clear error for the other."""
+def _ssl_context(verify: Verify) -> ssl.SSLContext:
+    """Return the TLS settings for `verify` of Kayrros."""
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    if not isinstance(verify, bool):
+        return _load_certificates(**{"capath" if Path(verify).is_dir() else "cafile": str(verify)})
+    cafile, capath = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if verify and (cafile or capath):
+        return _load_certificates(cafile=cafile or None, capath=capath or None)
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif not context.cert_store_stats()["x509_ca"]:  # a small container may have none
+        import certifi  # a dependency of httpx
 
-    def __init__(self, sync: httpx.BaseTransport | None, asynchronous: httpx.AsyncBaseTransport | None) -> None:
-        self._sync, self._async = sync, asynchronous
+        context.load_verify_locations(cafile=certifi.where())
+    return context
+
+
+def _load_certificates(cafile: str | None = None, capath: str | None = None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=cafile, capath=capath)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigurationError(
+            f"No certificates could be read from {cafile or capath} ({error}).",
+            hint="Check verify=, SSL_CERT_FILE and SSL_CERT_DIR.",
+        ) from error
+
+
+class _OneSidedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport for sync or for async calls only, and a clear error for the others."""
+
+    def __init__(self, transport: httpx.BaseTransport | httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if self._sync is not None:
-            return self._sync.handle_request(request)
+        if isinstance(self._transport, httpx.BaseTransport):
+            return self._transport.handle_request(request)
         import anyio.from_thread
 
-        # An async call logs in on a worker thread of anyio: from there, the event loop can send the request.
         try:
+            # An async call logs in on a worker thread of anyio: from there, the event loop can send the request.
             return anyio.from_thread.run(self._handle_from_thread, request)
         except RuntimeError:
             raise UsageError("The transport is for async calls only.", hint="Await an asyncio function.") from None
 
     async def _handle_from_thread(self, request: httpx.Request) -> httpx.Response:
         response = await self.handle_async_request(request)
-        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+        content = await response.aread()
+        response.headers.pop("Content-Encoding", None)
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._async is None:
-            raise UsageError("The transport is for sync calls only.", hint="Pass one for asyncio calls.")
-        return await self._async.handle_async_request(request)
+        if isinstance(self._transport, httpx.AsyncBaseTransport):
+            return await self._transport.handle_async_request(request)
+        raise UsageError("The transport is for sync calls only.", hint="Pass one for asyncio calls.")
 
     def close(self) -> None:
-        if self._sync is not None:
-            self._sync.close()
+        if isinstance(self._transport, httpx.BaseTransport):
+            self._transport.close()
 
     async def aclose(self) -> None:
-        if self._async is not None:
-            await self._async.aclose()
+        if isinstance(self._transport, httpx.AsyncBaseTransport):
+            await self._transport.aclose()
