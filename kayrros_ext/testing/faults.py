@@ -4,15 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 
 import attrs
+import httpx
 
-from kayrros_ext.testing.http import (
-    BrokenConnectionError,
-    Request,
-    Response,
-    bytes_response,
-    error_response,
-    html_response,
-)
+from kayrros_ext.testing.http import Request, Response, bytes_response, error_response, html_response
 
 # The header of a gzip stream, followed by garbage.
 _BAD_GZIP = b"\x1f\x8b\x08\x00this is not a deflate stream"
@@ -139,7 +133,7 @@ def _with_body(response: Response, body: bytes, **headers: str) -> Response:
 
 def _cut(chunks: Iterable[bytes], after: int) -> Iterator[bytes]:
     yield from _first_bytes(chunks, after)
-    raise BrokenConnectionError
+    raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
 def _first_bytes(chunks: Iterable[bytes], count: int) -> Iterator[bytes]:

@@ -7,10 +7,6 @@ from typing import Any
 import attrs
 
 
-class BrokenConnectionError(Exception):
-    """The body of a response raises this where the connection breaks. Server and transport then break it their way."""
-
-
 class RefusedError(Exception):
     """The request gets this error response instead of what it asked for."""
 
@@ -67,7 +63,8 @@ class Response:
     Attributes:
         status: HTTP status.
         headers: all except those that frame the body.
-        body: its chunks, none of them empty; they may be generated while they are sent.
+        body: its chunks, none of them empty; they may be generated while they are sent. Where the connection breaks,
+            the next one raises httpx.RemoteProtocolError.
         length: bytes of the body, if known before it is sent.
         delay_s: seconds before the first byte of the response.
         pause_s: seconds before each chunk of the body.

@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any
 
+import httpx
+
 from kayrros_ext.errors import MockError
-from kayrros_ext.testing.http import BrokenConnectionError, Request, Response
+from kayrros_ext.testing.http import Request, Response
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -76,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
             if chunked:
                 self.wfile.write(b"0\r\n\r\n")
-        except BrokenConnectionError:
+        except httpx.RemoteProtocolError:
             self.wfile.flush()
             self._break()
 
@@ -119,11 +121,7 @@ class _Server(ThreadingTCPServer):
 def serve_on_loopback(
     respond: Callable[[Request], Response], *, port: int, sleep: Callable[[float], object]
 ) -> Iterator[str]:
-    """Serve the fake on 127.0.0.1 until the block ends, which gets the URL. All connections close then.
-
-    Raises:
-        MockError: the port is taken or does not exist.
-    """
+    """Serve the fake on 127.0.0.1 until the block ends, which gets the URL. All connections close then."""
     try:
         server = _Server(port, respond, sleep)
     except (OSError, OverflowError) as error:

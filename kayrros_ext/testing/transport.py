@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 
-from kayrros_ext.testing.http import BrokenConnectionError, Request, Response
+from kayrros_ext.testing.http import Request, Response
 from kayrros_ext.testing.operations import DATA_HOST, LOGIN_HOST
 
 
@@ -67,20 +67,14 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             raise httpx.ReadTimeout("The read operation timed out")
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            for chunk in self.response.body:
-                self.wait(self.response.pause_s)
-                yield chunk
-        except BrokenConnectionError:
-            raise _broken_body() from None
+        for chunk in self.response.body:
+            self.wait(self.response.pause_s)
+            yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            for chunk in self.response.body:
-                await self.wait_async(self.response.pause_s)
-                yield chunk
-        except BrokenConnectionError:
-            raise _broken_body() from None
+        for chunk in self.response.body:
+            await self.wait_async(self.response.pause_s)
+            yield chunk
 
     def to_httpx(self) -> httpx.Response:
         if self.response.dropped:
@@ -89,7 +83,3 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         if self.response.length is not None:
             headers["Content-Length"] = str(self.response.length)
         return httpx.Response(self.response.status, headers=headers, stream=self)
-
-
-def _broken_body() -> httpx.RemoteProtocolError:
-    return httpx.RemoteProtocolError("peer closed connection without sending complete message body")
