@@ -1,25 +1,55 @@
-"""The operations of the platform fake: a request in, a response out, as openapi.yaml says."""
+"""The operations of the platform fake: a request in, a response out, as openapi.yaml says.
+
+A request that openapi.yaml does not allow gets a 400.
+"""
 
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from urllib.parse import parse_qs, unquote
 
 import attrs
 import httpx
+import msgspec
 
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
-from kayrros_ext.testing.datasets import Dataset, StaticFile
+from kayrros_ext.testing.datasets import EVERYTHING, Dataset, ResultsFilter, StaticFile
 from kayrros_ext.testing.http import RefusedError, Request, Response, error_response, html_response, json_response
-from kayrros_ext.testing.validation import read_collection_id, read_dataset_id, read_filter, read_login
 from kayrros_openapi import contract
 
 if TYPE_CHECKING:
     from kayrros_ext.testing.platform import Platform
 
 LOGIN_HOST, DATA_HOST = httpx.URL(AUTH_URL).host, httpx.URL(BASE_URL).host
+# Which ends of a time range belong to it, as microseconds to add to its start and subtract from its end.
+INCLUSIVE = {"both": (0, 0), "left": (0, 1), "right": (1, 0), "neither": (1, 1)}
+
 _Run = Callable[["Platform", Request, str], Response]
+_T = TypeVar("_T")
+_FORM = "application/x-www-form-urlencoded"
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+# Epoch milliseconds of the years 1 to 9999. A float, because 3.0 is an integer in JSON.
+_EpochMs = Annotated[float, msgspec.Meta(ge=-62_135_596_800_000, le=253_402_300_799_999, multiple_of=1)]
+
+
+class _Login(msgspec.Struct, forbid_unknown_fields=True):
+    email: _Text
+    password: _Text
+
+
+class _TimeRange(msgspec.Struct, forbid_unknown_fields=True):
+    start_date: _EpochMs
+    stop_date: _EpochMs
+
+
+class _Filter(msgspec.Struct, forbid_unknown_fields=True):
+    mo_ids: Annotated[frozenset[_Text], msgspec.Meta(min_length=1)] | msgspec.UnsetType = msgspec.UNSET
+    time_range: _TimeRange | msgspec.UnsetType = msgspec.UNSET
+
+
+class _CollectionForm(msgspec.Struct, forbid_unknown_fields=True):
+    collection_id: tuple[_Text]  # a list in a form, because fields may be repeated; here exactly one
 
 
 @attrs.frozen
@@ -34,14 +64,11 @@ class Operation:
     request_fields: tuple[str, ...]  # parameters and fields of its requests that the fake takes into account
 
 
-def operations_at(request: Request) -> list[Operation]:
-    """Return the operations at the path of a request, whatever its method."""
+def operations_at(request: Request) -> dict[str, Operation]:
+    """Return the operations at the path of a request, by method."""
     path = request.path.partition("?")[0]
-    return [
-        operation
-        for operation in OPERATIONS
-        if request.host in {None, operation.host} and operation.path.fullmatch(path)
-    ]
+    matches = [item for item in OPERATIONS if request.host in {None, item.host} and item.path.fullmatch(path)]
+    return {operation.method: operation for operation in matches}
 
 
 def respond(platform: "Platform", request: Request) -> Response:
@@ -49,9 +76,9 @@ def respond(platform: "Platform", request: Request) -> Response:
     operations = operations_at(request)
     if not operations:
         return error_response(404, "NOT_FOUND", "Nothing is at this path")
-    operation = next((operation for operation in operations if operation.method == request.method), None)
+    operation = operations.get(request.method)
     if operation is None:
-        allowed = ", ".join(operation.method for operation in operations)
+        allowed = ", ".join(operations)
         return error_response(405, "METHOD_NOT_ALLOWED", "This path does not take this method", Allow=allowed)
     match = operation.path.fullmatch(request.path.partition("?")[0])
     try:
@@ -61,15 +88,15 @@ def respond(platform: "Platform", request: Request) -> Response:
 
 
 def _log_in(platform: "Platform", request: Request, _: str) -> Response:
-    email, password = read_login(request)
-    account = platform.accounts.get(email)
-    if account is None or account.password != password:
+    login = _read_body(request, _Login)
+    account = platform.accounts.get(login.email)
+    if account is None or account.password != login.password:
         raise RefusedError(401, "WRONG_CREDENTIALS", "The credentials are not valid")
     with platform.lock:
         platform.logins += 1
     # The reference says that there is more than the token, but not what, so these fields are made up.
-    token = platform.give_token(email)
-    return json_response({"token": token, "email": email, "issued_at": int(time.time() * 1000)})
+    token = platform.give_token(login.email)
+    return json_response({"token": token, "email": login.email, "issued_at": int(time.time() * 1000)})
 
 
 def _metadata(platform: "Platform", request: Request, dataset_id: str) -> Response:
@@ -78,7 +105,7 @@ def _metadata(platform: "Platform", request: Request, dataset_id: str) -> Respon
 
 def _results(platform: "Platform", request: Request, dataset_id: str) -> Response:
     source = _dataset(platform, request, dataset_id).source
-    only = read_filter(request, platform.inclusive)
+    only = _read_filter(request, platform.inclusive)
     if source is None:  # the real response is unknown
         raise RefusedError(404, "NOT_FOUND", "The dataset is static and has no results")
     if platform.max_rows is not None and source.rows(only) > platform.max_rows:
@@ -87,15 +114,27 @@ def _results(platform: "Platform", request: Request, dataset_id: str) -> Respons
     return Response(200, {"Content-Type": "application/json"}, source.body(only))
 
 
+def _read_filter(request: Request, inclusive: str) -> ResultsFilter:
+    if not request.body:  # with or without a Content-Type, because the generated client always sends one
+        return EVERYTHING
+    body = _read_body(request, _Filter)
+    bounds_us = None
+    if body.time_range is not msgspec.UNSET:
+        # A range that ends before it starts breaks no rule of the spec; it holds nothing.
+        after_start, before_stop = INCLUSIVE[inclusive]
+        start_us, stop_us = int(body.time_range.start_date) * 1000, int(body.time_range.stop_date) * 1000
+        bounds_us = (start_us + after_start, stop_us - before_stop)
+    return ResultsFilter(None if body.mo_ids is msgspec.UNSET else body.mo_ids, bounds_us)
+
+
 def _download(platform: "Platform", request: Request, dataset_id: str) -> Response:
     file = _dataset(platform, request, dataset_id).file
     if file is None:  # the real response is unknown
         raise RefusedError(404, "NOT_FOUND", "The dataset is not static and has no file")
     headers = {"Content-Type": file.content_type, "Content-Disposition": file.disposition}
-    if not file.ranges:
-        return Response(200, headers, file.chunks(), file.size)
-    headers |= {"ETag": file.etag, "Accept-Ranges": "bytes"}
-    part = _requested_range(request.headers, file)
+    if file.ranges:
+        headers |= {"ETag": file.etag, "Accept-Ranges": "bytes"}
+    part = _requested_range(request.headers, file) if file.ranges else None
     if part is None:
         return Response(200, headers, file.chunks(), file.size)
     if not part:
@@ -128,7 +167,8 @@ def _collections(platform: "Platform", request: Request, _: str) -> Response:
 
 def _collection_datasets(platform: "Platform", request: Request, _: str) -> Response:
     email = _authenticate(platform, request)
-    collection = platform.collections.get(read_collection_id(request))
+    [collection_id] = _read_body(request, _CollectionForm, _FORM).collection_id
+    collection = platform.collections.get(collection_id)
     if collection is None:
         raise RefusedError(404, "NOT_FOUND", "No collection has this id")
     datasets = filter(None, map(platform.datasets.get, collection.dataset_ids))
@@ -157,6 +197,28 @@ def _dataset(platform: "Platform", request: Request, dataset_id: str) -> Dataset
     if not dataset.is_visible_to(email):
         raise RefusedError(403, "ACCESS_DENIED", "The dataset is not shared with this account")
     return dataset
+
+
+def read_dataset_id(text: str) -> str:
+    """Return a dataset id in lower case."""
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text):
+        raise _invalid("datasetId is not a UUID")
+    return text.lower()
+
+
+def _read_body(request: Request, kind: type[_T], content_type: str = "application/json") -> _T:
+    if request.content_type != content_type:
+        raise _invalid(f"the body has the Content-Type {request.content_type!r}, not {content_type}")
+    try:
+        if content_type == _FORM:
+            return msgspec.convert(parse_qs(request.body.decode(), keep_blank_values=True, errors="strict"), kind)
+        return msgspec.json.decode(request.body, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"the body is not what the operation takes ({error})") from None
+
+
+def _invalid(message: str) -> RefusedError:
+    return RefusedError(400, "VALIDATION_EXCEPTION", f"The request breaks a rule: {message}")
 
 
 _RUN: dict[str, tuple[_Run, tuple[str, ...]]] = {

@@ -28,10 +28,9 @@ from kayrros_ext.testing.datasets import (
 from kayrros_ext.testing.faults import Fault, Rule
 from kayrros_ext.testing.generation import TEMPLATES, GeneratedResults, Metric, load_examples
 from kayrros_ext.testing.http import RefusedError, Request, Response
-from kayrros_ext.testing.operations import OPERATIONS, operations_at, respond
+from kayrros_ext.testing.operations import INCLUSIVE, OPERATIONS, operations_at, read_dataset_id, respond
 from kayrros_ext.testing.server import serve_on_loopback
 from kayrros_ext.testing.transport import Transport
-from kayrros_ext.testing.validation import INCLUSIVE, read_dataset_id
 
 # The account of the example in openapi.yaml, so that its example request logs in.
 EMAIL = "analyst@example.com"
@@ -311,8 +310,8 @@ class Platform:
 
     def handle(self, request: Request) -> Response:
         """Record a request and return the response to it. Transport and server call this."""
-        operations = operations_at(request)
-        request.operation = next((one.id for one in operations if one.method == request.method), None)
+        operation = operations_at(request).get(request.method)
+        request.operation = operation.id if operation else None
         self.requests.append(request)
         with self.lock:
             rule = next((rule for rule in list(self.faults) if rule.applies_to(request)), None)
