@@ -16,15 +16,10 @@ OLDEST = (24, 18)
 
 
 class Node(NamedTuple):
-    """A Node with npm.
+    """A Node with npm."""
 
-    Attributes:
-        executable: the program itself. The one on the PATH may be a script that starts it, and does not stop with it.
-        folder: where `node` and `npm` are.
-    """
-
-    executable: Path
-    folder: Path
+    executable: Path  # the program itself; `node` on the PATH may be a script that starts it, and does not stop with it
+    folder: Path  # where `node` and `npm` are
 
 
 def find_node() -> Node | None:
