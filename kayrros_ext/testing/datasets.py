@@ -1,6 +1,7 @@
 """Datasets of the platform fake: metadata, results that a test put in, files."""
 
 import functools
+import hashlib
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -102,8 +103,6 @@ class StaticFile:
         """A strong validator, which differs for different bytes."""
         if isinstance(self.content, int):
             return f'"{self.content}"'
-        import hashlib
-
         return f'"{hashlib.blake2b(self.content, digest_size=8).hexdigest()}"'
 
     @property
@@ -164,19 +163,19 @@ class Collection:
     dataset_ids: tuple[str, ...]
 
 
-def payload_from_values(values: Mapping[str, Mapping[Any, Mapping[str, float]]]) -> dict[str, Any]:
-    """Return results as the API sends them, from asset id to date to metric to value."""
-    return {
-        "assets": [
-            {"asset_id": asset, "asset_name": asset, "results": [_result(*item) for item in dates.items()]}
-            for asset, dates in values.items()
-        ]
-    }
-
-
-def _result(day: str | date, metrics: Mapping[str, float]) -> dict[str, Any]:
-    value_date = day if isinstance(day, str) else format_us(to_us(day))
-    return {"value_date": value_date, "metrics": [{"name": name, "value": value} for name, value in metrics.items()]}
+def to_payload(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return results as the API sends them, also if they are values by asset id, date and metric."""
+    if isinstance(results.get("assets"), list):
+        return results
+    assets = []
+    for asset, dates in results.items():
+        series = []
+        for day, metrics in dates.items():
+            value_date = day if isinstance(day, str) else format_us(to_us(day))
+            named = [{"name": name, "value": value} for name, value in metrics.items()]
+            series.append({"value_date": value_date, "metrics": named})
+        assets.append({"asset_id": asset, "asset_name": asset, "results": series})
+    return {"assets": assets}
 
 
 def to_us(day: date) -> int:

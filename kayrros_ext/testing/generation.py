@@ -19,16 +19,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
-from kayrros_ext.testing.datasets import (
-    EVERYTHING,
-    Collection,
-    Dataset,
-    ResultsFilter,
-    StaticFile,
-    StoredResults,
-    format_us,
-    parse_date,
-)
+from kayrros_ext.testing.datasets import ResultsFilter, format_us
 
 # Sizes of assets, relative to the usual one, because industry builds in standard sizes.
 _SIZES = [round(0.4 * 6 ** (step / 15), 3) for step in range(16)]
@@ -36,16 +27,6 @@ _SIZES = [round(0.4 * 6 ** (step / 15), 3) for step in range(16)]
 _LONG_SERIES, _SHORT_SERIES, _FEW_ROWS = 8191, 251, 10_000
 # Rows in a chunk of the body, of about 100 bytes each.
 _CHUNK_ROWS = 2500
-
-# Fields of the assets in examples.json.
-_FIELDS = ["asset_id", "asset_name", "asset_version", "asset_categories"]
-_FIELDS += ["asset_centroid_latitude", "asset_centroid_longitude", "asset_surface_area_m2"]
-_FIELDS += ["parent_asset_id", "parent_asset_name", "parent_asset_version"]
-_TERMINALS = b"""\
-terminal_id,terminal_name,country,latitude,longitude,tank_count,capacity_bbl
-terminal-cushing-north,Cushing North Terminal,US,35.9406,-96.7433,3,1470000
-terminal-fujairah-east,Fujairah East Terminal,AE,25.1940,56.3582,3,2000000
-"""
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -152,33 +133,7 @@ class GeneratedResults:
 
     @property
     def _series_length(self) -> int:
-        few = self.assets * len(self.dates) * len(self.metrics) <= _FEW_ROWS
-        return _SHORT_SERIES if few else _LONG_SERIES
-
-
-def load_examples() -> tuple[list[Dataset], list[Collection]]:
-    """Return the datasets and collections that openapi.yaml shows: same ids, assets and special cases, other values.
-
-    So a script that works with `make mock` works with the fake too, and the other way round.
-    """
-    document = json.loads(Path(__file__).with_name("examples.json").read_bytes())
-    tanks, hotspots, sites = (_dataset(seed, example) for seed, example in enumerate(document["datasets"], 1))
-    tanks.file = StaticFile(_TERMINALS, "crude-terminals.csv", "text/csv")
-    hotspots.source.payload["assets"][1]["results"][2]["metrics"] = []  # a pass without a value
-    sites.source.payload["assets"][3]["results"] = []
-    collections = [Collection(one["id"], one["name"], tuple(one["dataset_ids"])) for one in document["collections"]]
-    return [tanks, hotspots, sites], collections
-
-
-def _dataset(seed: int, example: dict[str, Any]) -> Any:
-    """Return a dataset of generated results under the names of the example's assets."""
-    template, dates = TEMPLATES[example["template"]], tuple(parse_date(day) or 0 for day in example["dates"])
-    results = GeneratedResults(seed, template, len(example["assets"]), dates, template.metrics)
-    payload = json.loads(b"".join(results.body(EVERYTHING)))
-    for asset, values in zip(payload["assets"], example["assets"], strict=True):
-        asset.update(zip(_FIELDS, values, strict=False))
-    metadata = {**results.metadata(), **example["metadata"]}
-    return Dataset(metadata["id"], metadata, StoredResults(payload))
+        return _SHORT_SERIES if self.assets * len(self.dates) * len(self.metrics) <= _FEW_ROWS else _LONG_SERIES
 
 
 @functools.lru_cache(maxsize=1024)  # windows of a dataset ask for the same assets again and again

@@ -1,5 +1,6 @@
 """The platform fake: a small stateful Kayrros, in process or on loopback."""
 
+import json
 import random
 import secrets
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -16,20 +18,12 @@ from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
 from kayrros_ext.client import Kayrros
 from kayrros_ext.errors import UsageError
-from kayrros_ext.testing.datasets import (
-    MICROSECOND,
-    Collection,
-    Dataset,
-    StaticFile,
-    StoredResults,
-    payload_from_values,
-    to_us,
-)
+from kayrros_ext.testing.datasets import Collection, Dataset, StaticFile, StoredResults, to_payload, to_us
 from kayrros_ext.testing.faults import Fault, Rule
-from kayrros_ext.testing.generation import TEMPLATES, GeneratedResults, Metric, load_examples
+from kayrros_ext.testing.generation import TEMPLATES, GeneratedResults, Metric
 from kayrros_ext.testing.http import RefusedError, Request, Response
 from kayrros_ext.testing.operations import INCLUSIVE, OPERATIONS, operations_at, read_dataset_id, respond
-from kayrros_ext.testing.server import serve_on_loopback
+from kayrros_ext.testing.server import serve
 from kayrros_ext.testing.transport import Transport
 
 # The account of the example in openapi.yaml, so that its example request logs in.
@@ -111,7 +105,7 @@ class Platform:
         self,
         results: Mapping[str, Any] | GeneratedResults | None = None,
         *,
-        id: UUID | str | None = None,  # noqa: A002 - the API's own name
+        id: UUID | str | None = None,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         file: StaticFile | bytes | None = None,
@@ -131,12 +125,9 @@ class Platform:
         Raises:
             UsageError: `id` is not a UUID.
         """
-        source: StoredResults | GeneratedResults | None
-        if results is None or isinstance(results, GeneratedResults):
-            source = results
-        else:
-            is_payload = isinstance(results.get("assets"), list)
-            source = StoredResults(results if is_payload else payload_from_values(results))
+        source: StoredResults | GeneratedResults | None = None
+        if results is not None:
+            source = results if isinstance(results, GeneratedResults) else StoredResults(to_payload(results))
         key = _parse_id(id or uuid4())
         complete = {"id": key, "name": "A dataset", "sharedOption": "SHARED", **(source.metadata() if source else {})}
         complete |= {**(metadata or {}), **({"name": name} if name else {})}
@@ -156,7 +147,7 @@ class Platform:
         template: str = "crude-tanks",
         start: date = _START,
         every: timedelta | None = None,
-        id: UUID | str | None = None,  # noqa: A002 - the API's own name
+        id: UUID | str | None = None,
         name: str | None = None,
         file: StaticFile | bytes | None = None,
         shared_with: Iterable[str] | None = None,
@@ -185,37 +176,49 @@ class Platform:
         if template not in TEMPLATES:
             raise UsageError(f"template is {template!r}.", hint=f"Pass one of {', '.join(TEMPLATES)}.")
         model = TEMPLATES[template]
-        moments: range | tuple[int, ...]
         if isinstance(dates, int):
-            first, step = to_us(start), (every or timedelta(days=model.every_days)) // MICROSECOND
-            moments = range(first, first + dates * step, step)
+            first, step = to_us(start), (every or timedelta(days=model.every_days)) // timedelta(microseconds=1)
+            moments: range | tuple[int, ...] = range(first, first + dates * step, step)
         else:
-            moments = tuple(sorted(to_us(day) for day in dates))
+            moments = tuple(sorted(map(to_us, dates)))
+        by_name = {metric.name: metric for metric in model.metrics}
         if metrics is None:
-            chosen = model.metrics
-        else:
-            if isinstance(metrics, int):
-                metrics = [f"metric_{number:02d}" for number in range(1, metrics + 1)]
-            by_name = {metric.name: metric for metric in model.metrics}
-            chosen = tuple(by_name.get(name, Metric(name)) for name in metrics)
+            metrics = list(by_name)
+        elif isinstance(metrics, int):
+            metrics = [f"metric_{number:02d}" for number in range(1, metrics + 1)]
+        chosen = tuple(by_name.get(name, Metric(name)) for name in metrics)
         if assets < 1 or not moments or not chosen:
             raise UsageError("There is nothing to generate.", hint="Pass at least one asset, one date and one metric.")
         source = GeneratedResults(seed, model, assets, moments, chosen)
         return self.add(source, id=id or source.uuid(), name=name, file=file, shared_with=shared_with)
 
     def add_examples(self) -> list[Dataset]:
-        """Add what openapi.yaml shows: crude oil tanks (with a file), methane hot spots, industrial sites, collections."""
-        datasets, collections = load_examples()
-        self.datasets.update({dataset.id: dataset for dataset in datasets})
-        self.collections.update({collection.id: collection for collection in collections})
+        """Add what openapi.yaml shows: crude oil tanks (with a file), methane hot spots, industrial sites, collections.
+
+        The ids, assets and special cases are the same, so that a script works with the fake and with `make mock`.
+        """
+        document = json.loads(Path(__file__).with_name("examples.json").read_bytes())
+        datasets = []
+        for seed, example in enumerate(document["datasets"], 1):
+            template, assets = example["template"], example["assets"]
+            dates = [datetime.fromisoformat(day) for day in example["dates"]]
+            dataset = self.generate(seed=seed, assets=len(assets), dates=dates, template=template, id=example["id"])
+            datasets.append(dataset)
+            payload = dataset.payload()
+            for asset, values in zip(payload["assets"], assets, strict=True):
+                asset.update(zip(document["asset_fields"], values, strict=False))
+            for asset_index, date_index in example.get("without_metrics", ()):
+                payload["assets"][asset_index]["results"][date_index]["metrics"] = []
+            dataset.source = StoredResults(payload)
+            dataset.metadata |= example["metadata"]
+            if file := example.get("file"):
+                dataset.file = StaticFile(file["content"].encode(), file["name"], file["content_type"])
+        for collection in document["collections"]:
+            self.add_collection(collection["name"], collection["dataset_ids"], id=collection["id"])
         return datasets
 
     def add_collection(
-        self,
-        name: str,
-        datasets: Iterable[Dataset | UUID | str],
-        *,
-        id: str | None = None,  # noqa: A002 - the API's own name
+        self, name: str, datasets: Iterable[Dataset | UUID | str], *, id: str | None = None
     ) -> Collection:
         """Add a collection. Its id may be any string (assumed); a random UUID by default."""
         ids = tuple(dataset.id if isinstance(dataset, Dataset) else _parse_id(dataset) for dataset in datasets)
@@ -281,7 +284,7 @@ class Platform:
         Raises:
             MockError: the port is taken. Raised on entering the block.
         """
-        return serve_on_loopback(self.handle, port=port, sleep=self.sleep)
+        return serve(self.handle, port=port, sleep=self.sleep)
 
     def connect(self, **settings: Any) -> Kayrros:
         """Return a client of it, in process, with its account. Close it, or use it in a `with` block.

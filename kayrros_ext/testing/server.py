@@ -118,9 +118,7 @@ class _Server(ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def serve_on_loopback(
-    respond: Callable[[Request], Response], *, port: int, sleep: Callable[[float], object]
-) -> Iterator[str]:
+def serve(respond: Callable[[Request], Response], *, port: int, sleep: Callable[[float], object]) -> Iterator[str]:
     """Serve the fake on 127.0.0.1 until the block ends, which gets the URL. All connections close then."""
     try:
         server = _Server(port, respond, sleep)
