@@ -1,7 +1,4 @@
-"""The operations of the platform fake: a request in, a response out, as openapi.yaml says.
-
-A request that openapi.yaml does not allow gets a 400.
-"""
+"""The operations of the platform fake: a request in, a response out, as openapi.yaml says."""
 
 import re
 import time

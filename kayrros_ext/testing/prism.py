@@ -93,13 +93,12 @@ def prism_mock(
 def _wait_until_it_listens(process: subprocess.Popen[bytes], output: IO[bytes], port: int, timeout_s: float) -> str:
     """Return the URL that Prism prints."""
     deadline = time.monotonic() + timeout_s
-    while True:
+    text, has_ended = "", False
+    while not has_ended and time.monotonic() < deadline:
         has_ended = process.poll() is not None
         text = os.pread(output.fileno(), 2**20, 0).decode(errors="replace")
         if match := re.search(r"Prism is listening on (http://\S+)", text):
             return match[1]
-        if has_ended or time.monotonic() > deadline:
-            break
         time.sleep(0.02)
     lines = text.splitlines()[-40:]
     if not has_ended:

@@ -37,9 +37,8 @@ class Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def _receive(self, request: httpx.Request) -> Response:
         if request.url.host not in {DATA_HOST, LOGIN_HOST}:
             raise httpx.ConnectError(f"The platform fake is only {DATA_HOST} and {LOGIN_HOST}, and no other host")
-        headers = {name.lower(): value for name, value in request.headers.items()}
         path = request.url.raw_path.decode("ascii")
-        return self._respond(Request(request.method, request.url.host, path, headers, request.content))
+        return self._respond(Request(request.method, request.url.host, path, dict(request.headers), request.content))
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
