@@ -13,7 +13,7 @@ from kayrros_openapi.api.datasets import download_static_dataset, get_dataset_me
 from kayrros_openapi.models import (
     AssetResult,
     DatasetMetadata,
-    Error,
+    ErrorResponse,
     LoginReply,
     LoginRequest,
     ProcessingResultTimeSeries,
@@ -55,21 +55,21 @@ def errors() -> str | None:
 def generated(kayrros: Kayrros) -> None:
     """Every operation, sync."""
     client = kayrros.client
-    assert_type(get_dataset_metadata.sync(DATASET, client=client), DatasetMetadata | Error | None)
+    assert_type(get_dataset_metadata.sync(DATASET, client=client), DatasetMetadata | ErrorResponse | None)
     answer = get_dataset_results.sync(DATASET, client=client)
     if isinstance(answer, ProcessingResultTimeSeries) and answer.assets:
         assert_type(answer.assets, list[AssetResult])
-    assert_type(login.sync(client=client, body=LoginRequest("e", "p")), LoginReply | Error | None)
-    assert_type(download_static_dataset.sync_detailed(DATASET, client=client), Response[Error | File])
+    assert_type(login.sync(client=client, body=LoginRequest("e", "p")), LoginReply | ErrorResponse | None)
+    assert_type(download_static_dataset.sync_detailed(DATASET, client=client), Response[ErrorResponse | File])
 
 
 async def generated_async() -> None:
     """Every operation, async."""
     async with Kayrros(token="t") as kayrros:
         client = kayrros.client
-        assert_type(await get_dataset_metadata.asyncio(DATASET, client=client), DatasetMetadata | Error | None)
+        assert_type(await get_dataset_metadata.asyncio(DATASET, client=client), DatasetMetadata | ErrorResponse | None)
         assert_type(
-            await get_dataset_results.asyncio(DATASET, client=client), ProcessingResultTimeSeries | Error | None
+            await get_dataset_results.asyncio(DATASET, client=client), ProcessingResultTimeSeries | ErrorResponse | None
         )
-        assert_type(await login.asyncio(client=client, body=LoginRequest("e", "p")), LoginReply | Error | None)
-        assert_type(await download_static_dataset.asyncio(DATASET, client=client), File | Error | None)
+        assert_type(await login.asyncio(client=client, body=LoginRequest("e", "p")), LoginReply | ErrorResponse | None)
+        assert_type(await download_static_dataset.asyncio(DATASET, client=client), File | ErrorResponse | None)
