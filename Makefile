@@ -55,9 +55,7 @@ generate: $(READY) ## generate generated/ from openapi.yaml
 	@$(BIN)/python scripts/generate.py
 
 lint-spec: $(READY) ## lint openapi.yaml with redocly, openapi-spec-validator and our own rules
-	@node=$$($(BIN)/python scripts/node_folder.py) && PATH="$$node:$$PATH" node_modules/.bin/redocly lint openapi.yaml
-	@$(BIN)/openapi-spec-validator openapi.yaml
-	@$(BIN)/python scripts/lint_spec.py
+	@$(BIN)/python -m scripts.lint_spec
 
 spec-diff: $(READY) ## list the changes of the spec since BASE=ref (default: the last release) and the version they require
 	@$(BIN)/python -m scripts.spec_diff $(BASE)

@@ -12,7 +12,7 @@ from typing import cast
 
 import griffe
 
-from scripts.change import Change, Level
+from scripts.spec_changes import Change, Level
 
 # A default or a type that changed may be a mend; a name or an argument that goes is felt, and so is one that must be given,
 # or given otherwise. Bases are in `_lost_bases`: griffe counts them.

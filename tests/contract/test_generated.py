@@ -12,8 +12,8 @@ from typing import cast
 import pytest
 
 from kayrros_ext._http.calls import Operation, operation_id
-from tests.contract.test_spec import operations
 from tests.support.calls import modules
+from tests.support.spec import operations
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "generated").rglob("*") if path.is_file() and "__pycache__" not in path.parts)

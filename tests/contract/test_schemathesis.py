@@ -1,4 +1,4 @@
-"""Requests that Schemathesis makes from openapi.yaml, against the mock and against the platform fake."""
+"""Schemathesis finds nothing in the mock and in the platform fake."""
 
 import subprocess
 import sys
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.schemathesis_run import MODE, OFF, unknown
-from tests.contract.test_spec import operations
+from scripts.schemathesis_run import MODE, OFF, unsupported
 from tests.support.checkout import OPERATION, SMALL
+from tests.support.spec import operations
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ def test_nothing_is_found(target: str, tmp_path: Path) -> None:
     assert "API Links:    0 covered" not in run.stdout
     assert "Missing test data" not in run.stdout
     report = ET.parse(tmp_path / f"schemathesis-{target}.xml").getroot()  # noqa: S314 - of our own making
-    assert len(operations()) - len(unknown(target)) <= len(report.findall(".//testcase"))
+    assert len(operations()) - len(unsupported(target)) <= len(report.findall(".//testcase"))
 
 
 def test_a_check_that_is_off_has_its_reason() -> None:
@@ -38,7 +38,7 @@ def test_a_check_that_is_off_has_its_reason() -> None:
 
 def test_what_the_fake_does_not_know_yet_is_left_out() -> None:
     """Else a field, a parameter or an operation that the spec gets would fail the suite until the fake has it too."""
-    assert not unknown("fake", SMALL)
+    assert not unsupported("fake", SMALL)
     field = ("        time_range:\n", "        page_size: {type: integer}\n        time_range:\n")
     parameter = ("    get:\n", "    get:\n      parameters: [{name: lang, in: query, schema: {type: string}}]\n")
     text = SMALL
@@ -46,5 +46,5 @@ def test_what_the_fake_does_not_know_yet_is_left_out() -> None:
         assert old in text
         text = text.replace(old, new, 1)
     known = {"getDatasetMetadata": "lang", "getDatasetResults": "page_size", "getTestAsset": "it"}
-    assert known == unknown("fake", text)
-    assert not unknown("prism", text)
+    assert known == unsupported("fake", text)
+    assert not unsupported("prism", text)

@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.mutate_spec import DAMAGES, Damage, run
-from tests.contract.test_spec import TEXT
+from tests.support.spec import TEXT
 
 
 def test_there_are_enough_damages_and_each_fits() -> None:

@@ -10,7 +10,7 @@ import pytest
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import PrismMock
 from kayrros_openapi.models import DatasetMetadata, SharedOption
-from tests.contract.test_spec import named
+from tests.support.spec import named
 from tests.support.server import DATASET
 
 

@@ -85,8 +85,8 @@ def contract() -> "tuple[OpenAPI, list[str]]":
     from jsonschema_path import SchemaPath
     from openapi_core import Config, OpenAPI
 
-    from tests.contract.test_spec import SPEC
     from tests.support.quick import QuickFactory
+    from tests.support.spec import SPEC
 
     config = Config(
         extra_media_type_deserializers={kind: _reader(kind) for kind in _kinds(SPEC) if _reader(kind)},
