@@ -171,7 +171,7 @@ def _tell(record: dict[str, Any], thing: str, sides: tuple[Any, Any], document: 
     elif name in EXPLAINS or name.startswith("x-") or record["typeName"] == "SpecExtension":
         yield level, f"{name} of {thing} changed", set()
     elif name in {"key", "name"}:
-        yield level, f"{thing} was {show(old)}", {str(side) for side in sides if side}
+        yield level, f"{thing} was named {show(old)}", {str(side) for side in sides if side}
     else:
         names = {str(side) for side in sides if side} if name in {"operationId", "url"} else set()
         yield level, f"{name} of {thing}: {show(old)} became {show(new)}", names
@@ -218,12 +218,14 @@ def _level(record: dict[str, Any], document: _Spec) -> Level:
 
 
 def _is_paging(record: dict[str, Any]) -> bool:
-    """Return whether a response has a field, or the header `Link`, that leads to a further page."""
+    """Return whether a response gets a field, or the header `Link`, that leads to a further page."""
     *_, parent, name = ["", *record["path"].split("/")]
-    in_response = "/responses/" in record["path"]
-    return in_response and (
-        (parent == "properties" and bool(_PAGING.match(name))) or (parent, name) == ("headers", "Link")
+    if "/responses/" not in record["path"]:
+        return False
+    headers = (
+        {name} if parent == "headers" else member_names(record["revision"]["value"]) if name == "headers" else set()
     )
+    return (parent == "properties" and bool(_PAGING.match(name))) or "Link" in headers
 
 
 def _breaks_names(record: dict[str, Any], name: str, pointer: str, document: _Spec) -> bool:
