@@ -10,8 +10,8 @@ import pytest
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import PrismMock
 from kayrros_openapi.models import DatasetMetadata, SharedOption
-from tests.support.spec import named
 from tests.support.server import DATASET
+from tests.support.spec import named
 
 
 def test_collections_lead_to_datasets_and_their_metadata(kayrros: Kayrros) -> None:
