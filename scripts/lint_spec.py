@@ -55,7 +55,7 @@ def main() -> int:
     """Lint the project's spec, or the one named as argument."""
     path = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "openapi.yaml"
     reported = problems(path.read_text("utf-8"))
-    print(*reported or [f"{path.name}: no problems"], sep="\n")
+    print(*reported, sep="\n", end="\n" if reported else f"{path.name}: no problems\n")
     return int(any(not problem.warning for problem in reported))
 
 

@@ -219,9 +219,10 @@ def _level(record: dict[str, Any], document: _Spec) -> Level:
 
 def _is_paging(record: dict[str, Any]) -> bool:
     """Return whether a response gets a field, or the header `Link`, that leads to a further page."""
-    *_, parent, name = ["", *record["path"].split("/")]
-    if "/responses/" not in record["path"]:
+    path = str(record["path"])
+    if "/responses/" not in path:
         return False
+    parent, name = path.split("/")[-2:]
     headers = (
         {name} if parent == "headers" else member_names(record["revision"]["value"]) if name == "headers" else set()
     )

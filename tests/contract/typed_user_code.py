@@ -1,4 +1,4 @@
-"""What a user would write, for mypy --strict: never run, but every line of it is checked by `make check`."""
+"""Code of a user for mypy --strict: it never runs, but `make check` checks every line."""
 
 from datetime import date
 from typing import assert_type
@@ -28,7 +28,8 @@ def simple() -> None:
     """The layer."""
     with Kayrros(email="e", password="p") as kayrros:
         metadata = kayrros.metadata(DATASET)
-        assert_type(metadata, DatasetMetadata)
+        described: DatasetMetadata = metadata
+        assert described.id
         assert_type(metadata.asset_count, int | None | Unset)
         assert_type(metadata.shared_option, SharedOption | str | None | Unset)
         results = kayrros.results(str(DATASET), start="2024-01-01", stop=date(2024, 7, 1), assets=["a"])

@@ -55,7 +55,9 @@ def parameters(name: str) -> list[dict[str, Any]]:
 def arguments(name: str) -> dict[str, Any]:
     """Return the arguments of an operation: the first examples of the spec, as the types of the generated function."""
     hints = typing.get_type_hints(modules()[name].sync_detailed)
-    values = {PythonIdentifier(parameter["name"], ""): _first_example(parameter) for parameter in parameters(name)}
+    values: dict[str, Any] = {
+        PythonIdentifier(parameter["name"], ""): _first_example(parameter) for parameter in parameters(name)
+    }
     if "requestBody" in operations()[name]:
         values["body"] = _first_example(next(iter(resolve(operations()[name]["requestBody"])["content"].values())))
     return {key: _as(hints[key], value) for key, value in values.items()}
