@@ -11,13 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from kayrros_ext import KayrrosError
 from kayrros_ext.testing import PrismMock
 from kayrros_openapi import Client
 from kayrros_openapi.types import Response
 from tests.support.calls import arguments, as_json, is_typed, modules, moments_alike
 from tests.support.recording import Traffic
 from tests.support.server import RESULTS
-from tests.support.servers import client_of_mock, matrix, prepared_client
+from tests.support.servers import client_of_mock, matrix, prefer, prepared_client
 from tests.support.spec import examples, operations, resolve
 from tests.support.traffic import response_problems
 
@@ -64,6 +65,17 @@ def test_every_status_of_every_operation_is_typed(
     assert is_typed(media["schema"], response.parsed), type(response.parsed)
     if actual == "application/json":
         assert moments_alike(as_json(response.parsed)) == moments_alike(json.loads(response.content))
+
+
+@pytest.mark.parametrize("name", operations())
+def test_every_error_of_every_operation_is_raised(name: str, mock: PrismMock) -> None:
+    """A generated call through the client of `Kayrros` raises for each documented status that is no success."""
+    for status in [
+        int(status) for status in operations()[name]["responses"] if status.isdecimal() and int(status) >= 400
+    ]:
+        with prefer(mock, f"code={status}") as kayrros, pytest.raises(KayrrosError) as caught:
+            modules()[name].sync_detailed(client=kayrros.client, **arguments(name))
+        assert vars(caught.value)["status"] == status
 
 
 @pytest.mark.parametrize(

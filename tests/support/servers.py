@@ -24,7 +24,7 @@ def prefer(mock: PrismMock, preference: str) -> Kayrros:
     # The token spares the login, which would get the preferred status too. The timeout is short because Prism never answers
     # some requests.
     kayrros = Kayrros(token="t", base_url=mock.url, auth_url=mock.url, timeout=10, retries=0)
-    kayrros.client = kayrros.client.with_headers({"Prefer": preference})
+    kayrros.client.get_httpx_client().headers["Prefer"] = preference
     return kayrros
 
 
@@ -40,9 +40,16 @@ def prepared_client(server: str, name: str, status: int, mock: PrismMock) -> Ite
         yield client_of_mock(mock, f"code={status}")
         return
     platform = examples_of_the_spec()
+    with client_of_fake(platform, name, served=server == "served fake") as client:
+        bring_about(platform, name, status)
+        yield client
+
+
+@contextlib.contextmanager
+def client_of_fake(platform: Platform, name: str, *, served: bool = False) -> Iterator[Client]:
+    """Yield a plain generated client of the fake with a token, at the host of an operation."""
     token = platform.give_token()
-    bring_about(platform, name, status)
-    if server == "served fake":
+    if served:
         with platform.serve() as url:
             yield _plain_client(url, token)
     else:
