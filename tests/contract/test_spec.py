@@ -1,9 +1,6 @@
 """openapi.yaml is valid and complete, and its examples are worth serving."""
 
-import subprocess
-import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -12,9 +9,8 @@ import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from scripts.lint_spec import lint
-from tests.support.spec import SPEC, TEXT, add_field, edited, examples, media, named, operations, resolve
+from tests.support.spec import SPEC, TEXT, edited, examples, media, named, operations, resolve
 
-ROOT = Path(__file__).parents[2]
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 EXAMPLES = [
     pytest.param(content["schema"], value, id=f"{name}-{place}-{title}")
@@ -136,112 +132,6 @@ def test_the_examples_hold_the_special_cases() -> None:
     assets = [asset for example in results.values() for asset in example["assets"]]
     assert sum(not result["metrics"] for asset in assets for result in asset["results"]) == 1
     assert sum(not asset["results"] for asset in assets) == 1
-
-
-def drop_provenance(spec: dict[str, Any], part: str | None, value: str | None) -> None:
-    operation = operations(spec)["getDatasetResults"]
-    if part is None:
-        del operation["x-provenance"]
-    elif value is None:
-        del operation["x-provenance"][part]
-    else:
-        operation["x-provenance"][part] = value
-
-
-@pytest.mark.parametrize(
-    ("part", "value", "problem"),
-    [
-        ("path", None, "x-provenance has no `path`"),
-        ("path", "rumoured", "x-provenance.path is 'rumoured'"),
-        ("path", "observed, rumoured", "x-provenance.path is 'observed, rumoured'"),
-        ("colour", "assumed", "x-provenance has `colour`"),
-        (None, None, "no x-provenance"),
-    ],
-)
-def test_an_operation_without_provenance_is_a_problem(part: str | None, value: str | None, problem: str) -> None:
-    """The problem names the operation and its line."""
-    text = edited(TEXT, lambda spec: drop_provenance(spec, part, value))
-    [(line, message)] = lint(text)
-    assert message.startswith("post /v1/processingresult/dataset/{datasetId}: ")
-    assert problem in message
-    assert text.splitlines()[line - 1].strip() == "post:"
-
-
-def inline_enum(*types: str) -> dict[str, Any]:
-    return {"type": list(types), "enum": ["A", *([None] if "null" in types else [])], "description": "A."}
-
-
-@pytest.mark.parametrize(
-    ("edit", "place", "problem"),
-    [
-        (add_field("Metrics", "unit", {"type": "string"}), "unit:", "Metrics.unit does not allow null"),
-        (add_field("Metrics", "unit", inline_enum("string", "null")), "unit:", "accepts only the listed values"),
-        (add_field("Metrics", "of", {"$ref": "#/components/schemas/SharedOption"}), "of:", "accepts only the listed"),
-        (add_field("DateRange", "days", {"type": ["integer", "null"]}), "days:", "DateRange.days allows null"),
-        (
-            lambda spec: spec["components"]["schemas"]["Metrics"].update(required=["name"]),
-            "name:",
-            "Metrics.name is required",
-        ),
-        (
-            lambda spec: spec["components"]["schemas"]["Metrics"].update(additionalProperties=False),
-            "Metrics:",
-            "Metrics is read: write `additionalProperties: true`",
-        ),
-        (
-            lambda spec: spec["components"]["schemas"]["DateRange"].pop("additionalProperties"),
-            "DateRange:",
-            "DateRange is sent: write `additionalProperties: false`",
-        ),
-        (add_field("Metrics", "over", {"$ref": "#/components/schemas/DateRange"}), "DateRange:", "both sent and read"),
-        (
-            lambda spec: operations(spec)["listCollections"].update(operationId="get_dataset_metadata"),
-            None,
-            "in Python",
-        ),
-        (add_field("Metrics", "unit", {"type": ["string", "null"], "format": "uiud"}), "format: uiud", "format uiud"),
-        (lambda spec: spec["info"].update(version="1.0"), "version: '1.0'", "write three numbers"),
-        (
-            lambda spec: operations(spec)["login"]["responses"].update({409: {"description": "A number."}}),
-            "409:",
-            "the key 409 is not a string",
-        ),
-    ],
-)
-def test_a_breach_of_our_rules_is_one_problem_with_its_line(edit: Any, place: str | None, problem: str) -> None:
-    """The lint can fail, and says once what to change and where."""
-    text = edited(TEXT, edit)
-    messages = [(line, message) for line, message in lint(text) if problem in message]
-    assert len(messages) == 1, lint(text)
-    if place:
-        assert text.splitlines()[messages[0][0] - 1].strip() == place
-
-
-def test_a_yaml_merge_key_is_a_problem() -> None:
-    """Prism ignores it, and other tools do not."""
-    assert "merge keys" in lint("x-a: &a {b: c}\nx-d: {<<: *a}\n" + TEXT)[0][1]
-
-
-def test_a_field_may_be_called_format() -> None:
-    """The rule for formats applies to schemas only."""
-    fields = [add_field("Metrics", name, {"type": ["string", "null"]}) for name in ("format", "type")]
-    assert not lint(edited(TEXT, *fields))
-
-
-def test_a_spec_without_operations_is_a_problem() -> None:
-    """An empty spec must not pass."""
-    assert lint("openapi: 3.1.1\n")
-
-
-def test_the_lint_exits_with_1_if_there_is_a_problem(tmp_path: Path) -> None:
-    """It stops `make check`."""
-    bad = edited(TEXT, lambda spec: drop_provenance(spec, None, None))
-    for name, text, expected in (("good.yaml", TEXT, 0), ("bad.yaml", bad, 1)):
-        (tmp_path / name).write_text(text, "utf-8")
-        command = [sys.executable, "-m", "scripts.lint_spec", str(tmp_path / name)]
-        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-        assert done.returncode == expected, done.stdout
-    assert "ours: post /v1/processingresult/dataset/{datasetId}: no x-provenance" in done.stdout
 
 
 def test_an_edit_keeps_the_rest_of_the_spec() -> None:
