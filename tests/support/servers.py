@@ -40,16 +40,9 @@ def prepared_client(server: str, name: str, status: int, mock: PrismMock) -> Ite
         yield client_of_mock(mock, f"code={status}")
         return
     platform = examples_of_the_spec()
-    with client_of_fake(platform, name, served=server == "served fake") as client:
-        bring_about(platform, name, status)
-        yield client
-
-
-@contextlib.contextmanager
-def client_of_fake(platform: Platform, name: str, *, served: bool = False) -> Iterator[Client]:
-    """Yield a plain generated client of the fake with a token, at the host of an operation."""
     token = platform.give_token()
-    if served:
+    bring_about(platform, name, status)
+    if server == "served fake":
         with platform.serve() as url:
             yield _plain_client(url, token)
     else:
@@ -68,19 +61,6 @@ def examples_of_the_spec() -> Platform:
     platform = Platform()
     platform.add_examples()
     return platform
-
-
-@contextlib.contextmanager
-def connect_to(platform: Platform, name: str, *, served: bool = False) -> Iterator[Kayrros]:
-    """Yield a client of the fake with a token and no credentials, at the host of an operation."""
-    token = platform.give_token()
-    if served:
-        with platform.serve() as url, platform.connect(token=token, base_url=url) as kayrros:
-            yield kayrros
-    else:
-        hosts = {"base_url": host(name), "auth_url": host("login")}
-        with platform.connect(token=token, transport=platform.transport(), **hosts) as kayrros:
-            yield kayrros
 
 
 def host(name: str) -> str:
