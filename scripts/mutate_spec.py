@@ -110,15 +110,6 @@ def rename(name: str, place: str, new: str) -> Mutation:
     return Mutation(name, place, edit)
 
 
-def substitute(name: str, place: str, old: str, new: str) -> Mutation:
-    """Replace a part of a text."""
-
-    def edit(container: Any, key: Any) -> None:
-        container[key] = container[key].replace(old, new)
-
-    return Mutation(name, place, edit)
-
-
 LOGIN = "paths /v3/login"
 SUMMARY, RESULTS = "paths /v1/collection/dataset/summary/{datasetId}", "paths /v1/processingresult/dataset/{datasetId}"
 DOWNLOAD, LIST = "paths /v1/collection/dataset/download/{datasetId}", "paths /v1/processing/collection/list"
@@ -146,7 +137,7 @@ MUTATIONS = [
     drop("a status is dropped, of the login", "login responses 403"),
     rename("a status has another number", "getDatasetResults responses 409", "412"),
     put("a status has another label", "downloadStaticDataset responses 401 $ref", f"{RESPONSES}AccessDenied"),
-    substitute("a label", "components responses DuplicateEntity description", "DUPLICATE_ENTITY. ", "DUPLICATE. "),
+    put("a label", "components responses DuplicateEntity description", "DUPLICATE. It exists."),
     rename("a content type of a response", METADATA, "application/xml"),
     rename("a content type of a request", f"getDatasetResults requestBody {JSON}", "application/x-www-form-urlencoded"),
     rename("the content type of the file", "downloadStaticDataset responses 200 content */*", "text/csv"),
