@@ -199,7 +199,7 @@ def judge(comparison: Comparison) -> list[str]:
     if comparison.level is not None:
         version, _ = needed(comparison.was, comparison.level)
         if parse(comparison.version) < parse(version):
-            files = "openapi.yaml, pyproject.toml and CHANGELOG.md"
+            files = "openapi.yaml, kayrros_ext/__init__.py and CHANGELOG.md"
             lines.append(f"The version is too low: write {version} or higher into {files}, and run `make generate`.")
     if comparison.unmentioned:
         lines.append(

@@ -1,9 +1,8 @@
-"""Check that pyproject.toml, openapi.yaml and CHANGELOG.md have the same version; `make check` runs it."""
+"""Check that kayrros_ext, openapi.yaml and CHANGELOG.md have the same version; `make check` runs it."""
 
 import itertools
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
+PACKAGE = "kayrros_ext/__init__.py"
+ASSIGNMENT = re.compile(r'^__version__ = "(.*)"', re.MULTILINE)
 HEADING = re.compile(r"^##(?!#)(.*)$", re.MULTILINE)
 TITLE = re.compile(rf" ({NUMBERS})(, \S.*)?")
 Version = tuple[int, int, int]
@@ -43,7 +44,7 @@ def main(root: Path = ROOT) -> int:
         print(error)
         return 1
     if len(set(versions.values())) == 1:
-        print(f"version {versions.popitem()[1]} in pyproject.toml, openapi.yaml and CHANGELOG.md")
+        print(f"version {versions.popitem()[1]} in {PACKAGE}, openapi.yaml and CHANGELOG.md")
         return 0
     print("The versions differ:", *(f"  {place}: {version}" for place, version in versions.items()), sep="\n")
     print("Write the newest one into all three files, then run `make generate`.")
@@ -52,7 +53,7 @@ def main(root: Path = ROOT) -> int:
 
 def _versions(root: Path) -> dict[str, str]:
     sections = changelog((root / "CHANGELOG.md").read_text("utf-8"))
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8")).get("project", {})
+    assigned = ASSIGNMENT.search((root / PACKAGE).read_text("utf-8"))
     for newer, older in itertools.pairwise(sections):
         if parse(newer.version) <= parse(older.version):
             raise VersionError(
@@ -63,7 +64,7 @@ def _versions(root: Path) -> dict[str, str]:
                 f"CHANGELOG.md: {older.version} is unreleased below {newer.version}. Only the newest may be."
             )
     return {
-        "pyproject.toml, project.version": str(project.get("version", "none")),
+        f"{PACKAGE}, __version__": assigned[1] if assigned else "none",
         "openapi.yaml, info.version": spec_version((root / "openapi.yaml").read_text("utf-8")),
         "CHANGELOG.md, the newest `## x.y.z`": sections[0].version if sections else "none",
     }

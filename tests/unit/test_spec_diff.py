@@ -488,7 +488,7 @@ def test_against_the_last_release(checkout: Path) -> None:
         "breaking: kayrros_ext.Kayrros.metadata: public object was removed",
         "compatible: kayrros_ext.Kayrros.details is new",
         "The version that follows: 0.2.0 (minor: before 1.0, for a break). The version now: 0.1.0.",
-        "write 0.2.0 or higher into openapi.yaml, pyproject.toml and CHANGELOG.md",
+        "write 0.2.0 or higher into openapi.yaml, kayrros_ext/__init__.py and CHANGELOG.md",
         "CHANGELOG.md does not mention these changes.",
         "  - kayrros_ext.Kayrros.details is new",
     ):

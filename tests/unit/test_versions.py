@@ -1,4 +1,4 @@
-"""scripts/versions.py compares the versions of pyproject.toml, openapi.yaml and CHANGELOG.md."""
+"""scripts/versions.py compares the versions of kayrros_ext, openapi.yaml and CHANGELOG.md."""
 
 from pathlib import Path
 
@@ -10,20 +10,17 @@ from tests.support.checkout import FIRST, edit
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    project = '[project]\nversion = "0.1.0"\n'
-    for name, text in (
-        ("openapi.yaml", "info: {version: 0.1.0}\n"),
-        ("CHANGELOG.md", FIRST),
-        ("pyproject.toml", project),
-    ):
-        (tmp_path / name).write_text(text, "utf-8")
+    (tmp_path / "kayrros_ext").mkdir()
+    (tmp_path / "kayrros_ext" / "__init__.py").write_text('__version__ = "0.1.0"\n')
+    (tmp_path / "openapi.yaml").write_text("info: {version: 0.1.0}\n")
+    (tmp_path / "CHANGELOG.md").write_text(FIRST)
     return tmp_path
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("pyproject.toml", 'version = "0.1.0"', 'version = "0.1.1"'),
+        ("kayrros_ext/__init__.py", '"0.1.0"', '"0.1.1"'),
         ("openapi.yaml", "version: 0.1.0", "version: 0.1.1"),
         ("CHANGELOG.md", "## 0.1.0, unreleased", "## 0.1.1, unreleased\n\n## 0.1.0, 2026-01-01"),
     ],
