@@ -14,7 +14,7 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs test-oldest
+.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs test-oldest test-foreign
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,21 +55,25 @@ generate: $(READY) ## generate generated/ from openapi.yaml
 	@$(BIN)/python scripts/generate.py
 
 lint-spec: $(READY) ## lint openapi.yaml with redocly, openapi-spec-validator and our own rules
-	@node=$$($(BIN)/python scripts/node_folder.py) && PATH="$$node:$$PATH" node_modules/.bin/redocly lint openapi.yaml
-	@$(BIN)/openapi-spec-validator openapi.yaml
-	@$(BIN)/python scripts/lint_spec.py
+	@$(BIN)/python -m scripts.lint_spec
 
 spec-diff: $(READY) ## list the changes of the spec since BASE=ref (default: the last release) and the version they require
 	@$(BIN)/python -m scripts.spec_diff $(BASE)
 
-# The first tests our own tools. In the second, an old polars reads no rows from the stream of a small table (`to_polars` does).
-NOT_OLDEST := --ignore tests/unit/test_spec_diff.py --deselect tests/unit/test_tables.py::test_others_take_results_as_they_are
+# These test our own tools. Also, an old polars reads no rows from the stream of a small table (`to_polars` does).
+NOT_OLDEST := $(foreach name,lint_spec public_names spec_diff versions,--ignore tests/unit/test_$(name).py) \
+	--deselect tests/unit/test_tables.py::test_others_take_results_as_they_are
 
 test-oldest: $(READY) ## run the unit and fault tests with the oldest supported dependencies
 	@$(BIN)/python -m venv .venv/oldest
 	@.venv/oldest/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/oldest.txt
 	@.venv/oldest/bin/pip -q --disable-pip-version-check install --no-deps --no-build-isolation --no-index --editable .
 	@.venv/oldest/bin/python -m pytest --numprocesses auto tests/unit tests/faults $(NOT_OLDEST) $(ARGS)
+
+test-foreign: $(READY) ## feed openapi.yaml to generators of other projects (Java only if present) and type-check their output
+	@$(BIN)/python -m venv .venv/foreign
+	@.venv/foreign/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/foreign.txt
+	@.venv/foreign/bin/python scripts/foreign.py
 
 fuzz: $(READY) ## run Schemathesis against the mock and the platform fake; JUnit reports in reports/
 	@$(BIN)/python -m scripts.schemathesis_run

@@ -23,7 +23,13 @@ from kayrros_ext._secret import Secret
 from kayrros_ext.errors import GapError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
 from kayrros_openapi.api.datasets import get_dataset_metadata
-from kayrros_openapi.models import Collection, CollectionDataset, CollectionDatasetsRequest, DatasetMetadata, Error
+from kayrros_openapi.models import (
+    Collection,
+    CollectionDataset,
+    CollectionDatasetsRequest,
+    DatasetMetadata,
+    ErrorResponse,
+)
 from kayrros_openapi.types import UNSET, Response
 
 if TYPE_CHECKING:
@@ -443,6 +449,6 @@ def parse_collection_id(value: UUID | str) -> str:
     )
 
 
-def _parsed(response: Response[_T | Error]) -> _T:
+def _parsed(response: Response[_T | ErrorResponse]) -> _T:
     """Return the parsed success: the HTTP client raises for everything else."""
     return cast("_T", response.parsed)

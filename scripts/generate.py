@@ -165,9 +165,7 @@ class _Types:
             return kinds | ({"None"} if len(values) < len(schema["enum"]) else set())
         for keyword in ("anyOf", "oneOf", "allOf"):
             if len(parts := schema.get(keyword, [])) == 1 or (keyword != "allOf" and parts):
-                return _simplify(
-                    [self._union(part, f"{name}{number or ''}") for number, part in enumerate(parts)]
-                )
+                return _simplify([self._union(part, f"{name}{number or ''}") for number, part in enumerate(parts)])
             if parts:  # the values of all parts: Python has no type for that
                 return {"dict[str, Any]"}
         kinds = schema.get("type", [])
@@ -215,7 +213,9 @@ def _simplify(parts: list[set[str]]) -> set[str]:
     strings = {part for part in union if part in {"str", *_STRINGS.values()} or part.startswith("Literal[")}
     if len(strings) > 1:
         union = (union - strings) | {"str"}
-    objects = {part for part in union if part.startswith("dict[") or (part[0].isupper() and part not in {"None", "UUID"})}
+    objects = {
+        part for part in union if part.startswith("dict[") or (part[0].isupper() and part not in {"None", "UUID"})
+    }
     lists = {part for part in union if part.startswith("list[")}
     is_mixed = len(objects - strings) > 1 or len(lists) > 1
     return {"Any"} if is_mixed or "Any" in union or not union else union

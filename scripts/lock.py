@@ -1,4 +1,4 @@
-"""Write the locks: requirements/ from pyproject.toml, for every Python and platform, and package-lock.json.
+"""Write the locks: requirements/ from pyproject.toml, for every Python and platform, and the npm locks.
 
 `make lock` runs this in an environment with uv. The locks contain no address of a registry, so that they install from
 the index that the machine's pip is configured for.
@@ -20,6 +20,7 @@ LOCKS = {
     "audit.txt": ["--group", "audit"],
     # Installed on top of dev.txt, so a package in both has one version.
     "docs.txt": ["--group", "docs", "--constraint", "requirements/dev.txt"],
+    "foreign.txt": ["--group", "foreign"],
     "lock.txt": ["--group", "lock"],
 }
 USERS = ["pyproject.toml", *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "cli", "plots"))]
@@ -29,20 +30,21 @@ def main() -> None:
     """Write every lock."""
     for name, sources in LOCKS.items():
         compile_lock(Path("requirements") / name, "--universal", *sources)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         # The oldest versions of what users install, together with new test tools; only for the oldest Python.
-        floors = Path(place) / "floors.txt"
+        floors = Path(folder) / "floors.txt"
         compile_lock(floors, "--resolution=lowest-direct", *USERS)
         compile_lock(
             Path("requirements/oldest.txt"), *USERS, "--group=oldest", f"--constraint={floors}", "--no-annotate"
         )
     # Node may be in .venv, and not in this environment.
     command = [str(ROOT / ".venv" / "bin" / "python"), "scripts/node_folder.py"]
-    folder = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    path = os.pathsep.join([folder.stdout.strip(), os.environ.get("PATH", "")])
-    npm = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--loglevel=error"]
-    subprocess.run(npm, cwd=ROOT, check=True, env={**os.environ, "PATH": path})
-    print("package-lock.json written")
+    node = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    path = os.pathsep.join([node.stdout.strip(), os.environ.get("PATH", "")])
+    npm = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--omit-lockfile-registry-resolved"]
+    for place in (".", "requirements/foreign"):
+        subprocess.run([*npm, "--loglevel=error"], cwd=ROOT / place, check=True, env={**os.environ, "PATH": path})
+        print(f"{place}/package-lock.json written")
 
 
 def compile_lock(target: Path, *sources: str) -> None:

@@ -1,10 +1,11 @@
-"""Damage the spec in many small ways, one at a time, and see which contract tests catch each. `make mutate-spec` runs it.
+"""Mutate the spec in many small ways, one at a time, and list the contract tests that catch each: `make mutate-spec`.
 
-Each damage goes into a copy of the checkout. The tests that read the spec alone come first, in a second; only a damage
-that they let through costs a generated client and the mock. One that all let through ends the run with 1: then a
-contract test is missing. A change that is none must get through, or the table would mean nothing.
+Each mutation goes into a copy of the checkout. The tests that only read the spec come first, because they take a second. A
+mutation that they miss costs a generated client and the mock. A mutation that all tests miss ends the run with 1, because a
+contract test is missing. The unchanged spec must pass, or the table would mean nothing.
 """
 
+import copy
 import os
 import re
 import shutil
@@ -12,244 +13,244 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import attrs
+import yaml
 
-ROOT = Path(__file__).parent.parent
+from scripts.spec import ROOT, operations
+
 QUICK = ["tests/contract/test_spec.py", "tests/contract/test_reference.py"]
 SLOW = ["tests/contract/test_generated.py", "tests/contract/test_servers.py"]
 WORKERS = 2
-COPIED = [
-    "openapi.yaml",
-    "codegen.yaml",
-    "pyproject.toml",
-    "CHANGELOG.md",
-    "generated",
-    "kayrros_ext",
-    "scripts",
-    "tests",
-]
+COPIED = ["openapi.yaml", "codegen.yaml", "redocly.yaml", "pyproject.toml", "CHANGELOG.md", "generated", "kayrros_ext"]
+COPIED += ["scripts", "tests"]
+_Spec = dict[str, Any]
 
 
 @attrs.frozen
-class Damage:
-    """One edit: the first `old` behind the first `after` becomes `new`."""
+class Mutation:
+    """One edit of a place in the spec.
+
+    Attributes:
+        name: a description.
+        place: keys, separated by spaces; the first may be an operationId, the name of a schema, or a key of the document.
+        edit: changes the container of the place, which it gets with the last key.
+    """
 
     name: str
-    after: str
-    old: str
-    new: str
+    place: str
+    edit: Callable[[Any, Any], None]
 
-    def apply(self, text: str) -> str:
-        """The damaged text.
+    def apply(self, spec: _Spec) -> _Spec:
+        """Return the mutated spec.
 
         Raises:
-            ValueError: the spec has changed, and there is nothing to damage here any more.
+            ValueError: the place does not exist, or the edit changes nothing.
         """
-        head, found, tail = text.partition(self.after)
-        if not found or self.old not in tail:
-            raise ValueError(f"The damage {self.name!r} finds no {self.old!r} behind {self.after!r}: mend the damage.")
-        return head + found + tail.replace(self.old, self.new, 1)
+        mutated = copy.deepcopy(spec)
+        try:
+            container, key = locate(mutated, self.place)
+            self.edit(container, key)
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"The mutation {self.name!r} fits no more: no {self.place!r} in the spec.") from error
+        if mutated == spec:
+            raise ValueError(f"The mutation {self.name!r} changes nothing.")
+        return mutated
+
+
+def locate(spec: _Spec, place: str) -> tuple[Any, Any]:
+    """Return the container of a place, and the key in it."""
+    first, *rest = place.split(" ")
+    node: Any = spec
+    if first in operations(spec):
+        path, method = operations(spec)[first]
+        keys = ["paths", path, method, *rest]
+    elif first in spec["components"]["schemas"]:
+        keys = ["components", "schemas", first, *rest]
+    else:
+        keys = [first, *rest]
+    for key in keys[:-1]:
+        node = node[int(key) if isinstance(node, list) else key]
+    last = int(keys[-1]) if isinstance(node, list) else keys[-1]
+    return node, last
+
+
+def put(name: str, place: str, value: Any) -> Mutation:
+    """Set a value, whether there was one or not."""
+
+    def edit(container: Any, key: Any) -> None:
+        container[key] = value
+
+    return Mutation(name, place, edit)
+
+
+def drop(name: str, place: str) -> Mutation:
+    """Delete a value."""
+
+    def edit(container: Any, key: Any) -> None:
+        del container[key]
+
+    return Mutation(name, place, edit)
+
+
+def rename(name: str, place: str, new: str) -> Mutation:
+    """Rename a key, and keep its place among the others."""
+
+    def edit(container: Any, key: Any) -> None:
+        if key not in container:
+            raise KeyError(key)
+        renamed = {new if name == key else name: value for name, value in container.items()}
+        container.clear()
+        container.update(renamed)
+
+    return Mutation(name, place, edit)
+
+
+LOGIN = "paths /v3/login"
+SUMMARY, RESULTS = "paths /v1/collection/dataset/summary/{datasetId}", "paths /v1/processingresult/dataset/{datasetId}"
+DOWNLOAD, LIST = "paths /v1/collection/dataset/download/{datasetId}", "paths /v1/processing/collection/list"
+JSON, METADATA = "content application/json", "getDatasetMetadata responses 200 content application/json"
+RESPONSES, PARAMETER = "#/components/responses/", "components parameters DatasetId"
+CRUDE_TANKS = "components examples CrudeTanksMetadata value"
+MUTATIONS = [
+    put("a type", "DatasetMetadata properties asset_count type 0", "string"),
+    put("a type in an array", "AssetResult properties asset_categories items type", "integer"),
+    put("an integer becomes a number", "AssetResult properties asset_version type 0", "number"),
+    put("a format, int32 to int64", "DatasetMetadata properties asset_count format", "int64"),
+    put("a format, double to float", "Metrics properties value format", "float"),
+    drop("a format is dropped, uuid", "DatasetMetadata properties id format"),
+    drop("a format is dropped, password", "LoginRequest properties password format"),
+    drop("the format of a parameter", f"{PARAMETER} schema format"),
+    put("the file is text", "downloadStaticDataset responses 200 content */* schema format", "byte"),
+    rename("a path", SUMMARY, "/v1/collection/dataset/summaries/{datasetId}"),
+    rename("an observed path", RESULTS, "/v1/processingresults/dataset/{datasetId}"),
+    rename("an assumed path", DOWNLOAD, "/v1/dataset/download/{datasetId}"),
+    rename("a method", f"{SUMMARY} get", "put"),
+    rename("a method of an observed path", f"{RESULTS} post", "put"),
+    put("an operationId", "getDatasetMetadata operationId", "getMetadata"),
+    put("a tag", "getDatasetMetadata tags", ["authentication"]),
+    drop("a status is dropped", "getDatasetMetadata responses 409"),
+    drop("a status is dropped, of the login", "login responses 403"),
+    rename("a status has another number", "getDatasetResults responses 409", "412"),
+    put("a status has another label", "downloadStaticDataset responses 401 $ref", f"{RESPONSES}AccessDenied"),
+    put("a label", "components responses DuplicateEntity description", "DUPLICATE. It exists."),
+    rename("a content type of a response", METADATA, "application/xml"),
+    rename("a content type of a request", f"getDatasetResults requestBody {JSON}", "application/x-www-form-urlencoded"),
+    rename("the content type of the file", "downloadStaticDataset responses 200 content */*", "text/csv"),
+    put("the schema of a response", f"{METADATA} schema $ref", "#/components/schemas/AssetResult"),
+    put("the schema of an error", f"components responses NotFound {JSON} schema $ref", "#/components/schemas/Result"),
+    rename("a field has another name", "AssetResult properties parent_asset_id", "other_id"),
+    rename("a field is misspelt", "DatasetMetadata properties sharedOption", "shared_option"),
+    put("a field without a source", "Result properties unit", {"type": ["string", "null"], "description": "Unit."}),
+    drop("an enum value is dropped", "SharedOption enum 2"),
+    put("an enum value is misspelt", "SharedOption enum 2", "NOT_SHARED"),
+    put("an enum value without a source", "SharedOption enum", ["OWNED", "SHARED", "NON_SHARED", "OPEN"]),
+    drop("an enum takes no other value", "DatasetMetadata properties sharedOption anyOf 1"),
+    put("null is dropped", "Metrics properties name type", "string"),
+    put("null in a request", "DateRange properties start_date type", ["integer", "null"]),
+    put("a response takes no unlisted field", "Result additionalProperties", False),  # noqa: FBT003
+    put("a request takes unlisted fields", "ProcessingResultFilter additionalProperties", True),  # noqa: FBT003
+    put("a field of a response is required", "Collection required", ["id"]),
+    drop("the token is not required", "LoginReply required"),
+    put("a field of a request is not required", "LoginRequest required", ["email"]),
+    put("an end of a range is not required", "DateRange required", ["start_date"]),
+    put("a filter is required", "ProcessingResultFilter required", ["mo_ids"]),
+    put("a body is required", "getDatasetResults requestBody required", True),  # noqa: FBT003
+    put("a body is not required", "login requestBody required", False),  # noqa: FBT003
+    drop("an empty filter is taken", "ProcessingResultFilter properties mo_ids minItems"),
+    drop("an empty email is taken", "LoginRequest properties email minLength"),
+    put("the data host", "servers 0 url", "https://platform.kayrros.com"),
+    put("the login host", f"{LOGIN} servers 0 url", "https://login.kayrros.com"),
+    drop("the login is on the data host", f"{LOGIN} servers"),
+    put("http", "servers 0 url", "http://platform.api.kayrros.com"),
+    put("no security", "security", [{}]),
+    put("another scheme", "components securitySchemes bearer scheme", "basic"),
+    drop("the login needs a token", "login security"),
+    put("an operation is public", "getDatasetMetadata security", []),
+    drop("an example is dropped", f"components responses InternalServerError {JSON} example"),
+    put("an example of another type", f"{CRUDE_TANKS} asset_count", "six"),
+    put("an example contradicts another", f"{CRUDE_TANKS} asset_count", 7),
+    put(
+        "a list leads to another dataset",
+        "listCollectionDatasets responses 200 content application/json examples oil-storage value 0 id",
+        "c0a8e6f4-93d1-4b5a-8f27-6d1e4b7a3c58",
+    ),
+    drop("the example of a parameter is dropped", f"{PARAMETER} example"),
+    put("the example of a parameter does not fit", f"{PARAMETER} example", "dataset-1"),
+    put("a parameter is in the query", f"{PARAMETER} in", "query"),
+    rename(
+        "the header with the file's name", "downloadStaticDataset responses 200 headers Content-Disposition", "X-Name"
+    ),
+    drop("provenance is dropped", "getDatasetResults x-provenance path"),
+    drop("the provenance of a guess", "ErrorResponse x-provenance"),
+    put("a guess is called a fact", "downloadStaticDataset x-provenance path", "reference (by analogy with `summary`)"),
+    rename("an observed path loses a part", LIST, "/v1/collection/list"),
+    rename("a form field", "CollectionDatasetsRequest properties collection_id", "collectionId"),
+    rename(
+        "a form becomes JSON",
+        "listCollectionDatasets requestBody content application/x-www-form-urlencoded",
+        "application/json",
+    ),
+    put("an observation is called reference", "listCollections x-provenance path", "reference"),
+    put("a bound of a range", "DateRange properties stop_date maximum", 2534023007999),
+    put("another OpenAPI", "openapi", "3.0.3"),
+]
+# The control: nothing that a contract test may catch.
+NONE = put("no mutation: another comment on the file", "info x-comment", "Nothing changes.")
 
 
 @attrs.frozen
 class Outcome:
-    """What a damage met: the tests that failed, none if it got through."""
+    """The tests that a mutation failed; none if all of them missed it."""
 
-    damage: Damage
+    mutation: Mutation
     caught_by: list[str]
 
 
-LOGIN, METADATA = "operationId: login", "operationId: getDatasetMetadata"
-RESULTS, DOWNLOAD = "operationId: getDatasetResults", "operationId: downloadStaticDataset"
-CONFLICT = "        '409':\n          $ref: '#/components/responses/DuplicateEntity'\n"
-NULL = ", 'null']"
-DAMAGES = [
-    Damage("a type", "        asset_count:\n", "integer", "string"),
-    Damage(
-        "a type in an array", "        asset_categories:\n", "            type: string", "            type: integer"
-    ),
-    Damage("an integer becomes a number", "        asset_version:\n", "integer", "number"),
-    Damage("a format, int32 to int64", "        asset_count:\n", "int32", "int64"),
-    Damage("a format, double to float", "        value:\n          type", "double", "float"),
-    Damage("a format is dropped, uuid", "    DatasetMetadata:\n", "          format: uuid\n", ""),
-    Damage("a format is dropped, password", "    LoginRequest:\n", "          format: password\n", ""),
-    Damage("the format of a parameter", "  parameters:\n    DatasetId:", "        format: uuid\n", ""),
-    Damage("the file is text", DOWNLOAD, "format: binary", "format: byte"),
-    Damage("a path", "paths:\n", "/v1/collection/dataset/summary/", "/v1/collection/dataset/summaries/"),
-    Damage("an observed path", "paths:\n", "/v1/processingresult/dataset/", "/v1/processingresults/dataset/"),
-    Damage("an assumed path", "paths:\n", "/v1/collection/dataset/download/", "/v1/dataset/download/"),
-    Damage("a method", "  /v1/collection/dataset/summary/{datasetId}:\n", "    get:\n", "    put:\n"),
-    Damage("a method of an observed path", "  /v1/processingresult/", "    post:\n", "    put:\n"),
-    Damage("an operationId", "paths:\n", "getDatasetMetadata", "getMetadata"),
-    Damage("a tag", METADATA, "tags: [datasets]", "tags: [authentication]"),
-    Damage("a status is dropped", METADATA, CONFLICT, ""),
-    Damage(
-        "a status is dropped, of the login",
-        LOGIN,
-        "        '403':\n          $ref: '#/components/responses/AccessDenied'\n",
-        "",
-    ),
-    Damage("a status has another number", RESULTS, "'409'", "'412'"),
-    Damage("two statuses are swapped", DOWNLOAD, "responses/WrongCredentials", "responses/AccessDenied"),
-    Damage("a label", "    DuplicateEntity:\n", "DUPLICATE_ENTITY. ", "DUPLICATE. "),
-    Damage("a content type of an answer", METADATA, "application/json:", "application/xml:"),
-    Damage("a content type of a request", RESULTS, "application/json:", "application/x-www-form-urlencoded:"),
-    Damage("the content type of the file", DOWNLOAD, "'*/*'", "text/csv"),
-    Damage("the schema of an answer", METADATA, "schemas/DatasetMetadata", "schemas/AssetResult"),
-    Damage("the schema of an error", "    NotFound:\n", "schemas/Error", "schemas/Result"),
-    Damage(
-        "a field is dropped",
-        "    AssetResult:\n",
-        f"        parent_asset_id:\n          type: [string{NULL}\n",
-        "        other_id:\n          type: [string" + NULL + "\n",
-    ),
-    Damage("a field is spelt otherwise", "    DatasetMetadata:\n", "sharedOption:", "shared_option:"),
-    Damage(
-        "a field that nobody knows",
-        "    Result:\n",
-        "        metrics:\n",
-        "        unit:\n          type: [string, 'null']\n        metrics:\n",
-    ),
-    Damage("an enum value is dropped", "    SharedOption:\n", ", NON_SHARED]", "]"),
-    Damage("an enum value is spelt otherwise", "    SharedOption:\n", "NON_SHARED]", "NOT_SHARED]"),
-    Damage("an enum value that nobody knows", "    SharedOption:\n", "NON_SHARED]", "NON_SHARED, OPEN]"),
-    Damage("an enum takes no other value", "        sharedOption:\n", "            - type: string\n", ""),
-    Damage("null is dropped", "    Metrics:\n", f"[string{NULL}", "string"),
-    Damage("null in a request", "    DateRange:\n", "type: integer\n", f"type: [integer{NULL}\n"),
-    Damage(
-        "an answer takes no unlisted field",
-        "    Result:\n",
-        "additionalProperties: true",
-        "additionalProperties: false",
-    ),
-    Damage(
-        "a request takes unlisted fields",
-        "    ProcessingResultFilter:\n",
-        "additionalProperties: false",
-        "additionalProperties: true",
-    ),
-    Damage(
-        "a field of an answer is required",
-        "    LoginReply:\n",
-        "      properties:\n",
-        "      required: [token]\n      properties:\n",
-    ),
-    Damage(
-        "a field of a request is not required",
-        "    LoginRequest:\n",
-        "required: [email, password]",
-        "required: [email]",
-    ),
-    Damage(
-        "an end of a range is not required",
-        "    DateRange:\n",
-        "required: [start_date, stop_date]",
-        "required: [start_date]",
-    ),
-    Damage(
-        "a filter is required",
-        "    ProcessingResultFilter:\n",
-        "      properties:\n",
-        "      required: [mo_ids]\n      properties:\n",
-    ),
-    Damage("a body is required", RESULTS, "required: false", "required: true"),
-    Damage("a body is not required", LOGIN, "required: true", "required: false"),
-    Damage("an empty filter is taken", "    ProcessingResultFilter:\n", "          minItems: 1\n", ""),
-    Damage("an empty email is taken", "    LoginRequest:\n", "          minLength: 1\n", ""),
-    Damage("the data host", "servers:\n", "https://platform.api", "https://platform"),
-    Damage("the login host", "  /v3/login:\n", "https://auth.kayrros", "https://login.kayrros"),
-    Damage(
-        "the login is on the data host",
-        "  /v3/login:\n",
-        "    servers:\n      - url: https://auth.kayrros.com\n        description: Login host (reference)\n",
-        "",
-    ),
-    Damage("http", "servers:\n", "https://platform", "http://platform"),
-    Damage("no security", "\nsecurity:\n", "  - bearer: []", "  - {}"),
-    Damage("another scheme", "  securitySchemes:\n", "scheme: bearer", "scheme: basic"),
-    Damage("the login wants a token", LOGIN, "      security: []\n", ""),
-    Damage("an operation is public", METADATA, "      x-provenance:", "      security: []\n      x-provenance:"),
-    Damage(
-        "an example is dropped",
-        "    InternalServerError:\n",
-        "          example: {code: INTERNAL_SERVER_ERROR, message: The platform failed to answer}\n",
-        "",
-    ),
-    Damage("an example of another type", METADATA, "asset_count: 6", "asset_count: six"),
-    Damage("an example out of step with another", METADATA, "asset_count: 6", "asset_count: 7"),
-    Damage(
-        "the example of a parameter is dropped",
-        "    DatasetId:\n",
-        "      example: 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4\n",
-        "",
-    ),
-    Damage("the example of a parameter does not fit", "    DatasetId:\n", "example: 7d3c1a52-", "example: dataset-"),
-    Damage("a parameter is in the query", "    DatasetId:\n", "in: path", "in: query"),
-    Damage(
-        "the header with the file's name", DOWNLOAD, "            Content-Disposition:", "            Content-Name:"
-    ),
-    Damage("provenance is dropped", RESULTS, "        path: observed\n", ""),
-    Damage("provenance of a guess", "\n    Error:\n", "      x-provenance: assumed\n", ""),
-    Damage("a guess is called a fact", DOWNLOAD, "path: assumed (by", "path: reference (by"),
-    Damage("a path that only a client told of", "paths:\n", "/v1/processing/collection/list", "/v1/collection/list"),
-    Damage("a form field", "    CollectionDatasetsRequest:\n", "collection_id:", "collectionId:"),
-    Damage(
-        "a form becomes JSON",
-        "operationId: listCollectionDatasets\n",
-        "application/x-www-form-urlencoded:",
-        "application/json:",
-    ),
-    Damage("an observation is called reference", "operationId: listCollections\n", "path: observed", "path: reference"),
-    Damage("a bound of a range", "    DateRange:\n", "maximum: 253402300799999", "maximum: 2534023007999"),
-    Damage("another OpenAPI", "# The contract", "openapi: 3.1.1", "openapi: 3.0.3"),
-]
-NONE = Damage("no damage: a comment", "paths:\n", "  /v3/login:", "  # Nothing changes here.\n  /v3/login:")
-
-
 def main() -> int:
-    """Try all, print the table, say what got through."""
-    began = time.monotonic()
-    width = max(len(damage.name) for damage in DAMAGES)
+    """Try all mutations, print the table and the missed ones."""
+    started = time.monotonic()
+    width = max(len(mutation.name) for mutation in [NONE, *MUTATIONS])
     outcomes = []
-    for outcome in run([NONE, *DAMAGES]):
+    for outcome in run([NONE, *MUTATIONS]):
         tests = outcome.caught_by
-        passed = "got through, as it must" if outcome.damage is NONE else "GOT THROUGH"
+        passed = "passed, as it must" if outcome.mutation is NONE else "MISSED"
         more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
-        print(f"{outcome.damage.name:<{width}}  {tests[0] + more if tests else passed}", flush=True)
+        print(f"{outcome.mutation.name:<{width}}  {tests[0] + more if tests else passed}", flush=True)
         outcomes.append(outcome)
     control, *others = outcomes
-    through = [outcome.damage.name for outcome in others if not outcome.caught_by]
-    print(f"\n{len(others) - len(through)} of {len(others)} damages caught in {time.monotonic() - began:.0f} s")
+    missed = [outcome.mutation.name for outcome in others if not outcome.caught_by]
+    print(f"\n{len(others) - len(missed)} of {len(others)} mutations caught in {time.monotonic() - started:.0f} s")
     if control.caught_by:
-        print("A comment was caught too, so the table means nothing: make the contract tests pass first.")
-    if through:
-        print(f"Nothing caught: {', '.join(through)}. A contract test is missing.")
-    return 1 if through or control.caught_by else 0
+        print("The control failed too, so the table means nothing. Make the contract tests pass first.")
+    if missed:
+        print(f"Missed: {', '.join(missed)}. A contract test is missing.")
+    return 1 if missed or control.caught_by else 0
 
 
-def run(damages: list[Damage], workers: int = WORKERS) -> Iterator[Outcome]:
-    """Try each in a copy of the checkout, a copy for each worker."""
+def run(mutations: list[Mutation], workers: int = WORKERS) -> Iterator[Outcome]:
+    """Try each mutation in a copy of the checkout, with one copy for each worker."""
+    spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
-        copies = [_copy(Path(folder) / str(number)) for number in range(workers)]
-        free = list(copies)
+        idle = [_copy(Path(folder) / str(number)) for number in range(workers)]
 
-        def attempt(damage: Damage) -> Outcome:
-            copy = free.pop()
+        def attempt(mutation: Mutation) -> Outcome:
+            checkout = idle.pop()
             try:
-                return Outcome(damage, _try(damage, copy))
+                return Outcome(mutation, _try(mutation.apply(spec), checkout))
             finally:
-                free.append(copy)
+                idle.append(checkout)
 
         with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(attempt, damages)
+            yield from pool.map(attempt, mutations)
 
 
 def _copy(target: Path) -> Path:
-    """What the contract tests read; installed things are linked."""
+    """Copy what the contract tests read, and link what is installed."""
     target.mkdir()
     for name in COPIED:
         source = ROOT / name
@@ -257,46 +258,36 @@ def _copy(target: Path) -> Path:
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    (target / "node_modules").symlink_to(ROOT / "node_modules")
+    for name in (".venv", "node_modules"):
+        (target / name).symlink_to(ROOT / name)
     return target
 
 
-def _try(damage: Damage, copy: Path) -> list[str]:
-    """The tests that fail on it: of those of the spec alone all, else the first of those with client and mock."""
-    spec = copy / "openapi.yaml"
-    spec.write_text(damage.apply((ROOT / "openapi.yaml").read_text("utf-8")), "utf-8")
-    if caught := _fail(copy, *QUICK):
-        return caught
-    # A damage that the generator refuses leaves the old client, and test_generated finds the two apart.
-    subprocess.run([sys.executable, "scripts/generate.py"], cwd=copy, capture_output=True, check=False)
+def _try(spec: _Spec, checkout: Path) -> list[str]:
+    """Return the tests that fail: all quick ones, or else the first one that needs client and mock."""
+    (checkout / "openapi.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), "utf-8")
+    if failed := _failed(checkout, *QUICK):
+        return failed
+    # If the generator refuses the mutation, the old client stays, and test_generated reports the difference.
+    subprocess.run([sys.executable, "scripts/generate.py"], cwd=checkout, capture_output=True, check=False)
     try:
-        return _fail(copy, "--exitfirst", *SLOW)
+        return _failed(checkout, "--exitfirst", *SLOW)
     finally:
-        shutil.rmtree(copy / "generated")
-        shutil.copytree(ROOT / "generated", copy / "generated", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.rmtree(checkout / "generated")
+        shutil.copytree(ROOT / "generated", checkout / "generated", ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def _fail(copy: Path, *arguments: str) -> list[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--tb=no",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-        *arguments,
-    ]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(copy / "generated"), str(copy)])}
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
-    found = re.findall(r"^(?:FAILED|ERROR) tests/contract/(\S+)", done.stdout, re.MULTILINE)
+def _failed(checkout: Path, *arguments: str) -> list[str]:
+    options = ["-q", "--tb=no", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(checkout / "generated"), str(checkout)])}
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    failed = re.findall(r"^(?:FAILED|ERROR) tests/contract/(\S+)", done.stdout, re.MULTILINE)
     if "ImportError while loading conftest" in done.stderr:
-        return ["../conftest.py: our own layer can't be imported with this client"]
-    if done.returncode and not found:
+        return ["../conftest.py: our own code cannot be imported with this client"]
+    if done.returncode and not failed:
         raise RuntimeError(f"pytest ended with {done.returncode} and named no test:\n{done.stdout}{done.stderr}")
-    return found
+    return failed
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Requests generated from openapi.yaml, sent to the mock and to the platform fake, and their answers judged: `make fuzz`.
+"""Run Schemathesis against the mock and the platform fake: `make fuzz`.
 
-All four phases: the examples of the spec, its boundary values, random requests, and chains of calls along its links.
-The reports go to reports/, as JUnit.
+It sends the examples of the spec, boundary values, random requests, and chains of calls along the links. The reports go to
+reports/ as JUnit.
 """
 
 import argparse
@@ -18,61 +18,53 @@ from scripts.spec import complete, operations
 
 ROOT = Path(__file__).parent.parent
 
-# Checks that are off, each with its reason; no other is.
+# Disabled checks, each with its reason.
 OFF = {
     "prism": {
-        "ignored_auth": "Prism takes any token: it holds no accounts",
-        "unsupported_method": "Prism's own 405 has no Allow header, and no body of the spec's",
+        "ignored_auth": "Prism accepts any token because it has no accounts",
+        "unsupported_method": "a 405 of Prism has no Allow header, and not the body of the spec",
     },
     "fake": {},
 }
-# What is sent. A malformed JSON body hangs Prism for ever, so it gets valid requests alone; the fake gets all.
+# Prism hangs on a malformed JSON body, so it gets only valid requests.
 MODE = {"prism": "positive", "fake": "all"}
 
 
 def run(target: str, examples: int, seed: int, reports: Path) -> int:
-    """Schemathesis against one target; its exit code, 0 where nothing was found."""
+    """Run Schemathesis against one target and return its exit code."""
     off = ",".join(OFF[target])
     with _serving(target) as (url, token):
         command = [str(Path(sys.executable).parent / "st"), "run", str(ROOT / "openapi.yaml"), "--url", url]
         options = [
             *("--header", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing,stateful"),
-            *(
-                "--mode",
-                MODE[target],
-                "--max-examples",
-                str(examples),
-                "--seed",
-                str(seed),
-                "--generation-database",
-                "none",
-            ),
+            *("--mode", MODE[target], "--max-examples", str(examples), "--seed", str(seed)),
+            *("--generation-database", "none"),
             *("--request-timeout", "10", "--continue-on-failure", "--no-color"),
             *("--report", "junit", "--report-junit-path", str(reports / f"schemathesis-{target}.xml")),
             *(("--exclude-checks", off) if off else ()),
-            *(word for name in unknown(target) for word in ("--exclude-operation-id", name)),
+            *(part for name in unsupported(target) for part in ("--exclude-operation-id", name)),
         ]
         return subprocess.run([*command, *options], cwd=reports, check=False).returncode
 
 
-def unknown(target: str, text: str | None = None) -> dict[str, str]:
-    """What a target does not know yet, by operation: the fake is written by hand, the mock made from the spec."""
+def unsupported(target: str, text: str | None = None) -> dict[str, str]:
+    """Return the operations that a target does not support, with the reason. The fake is written by hand."""
     from kayrros_ext.testing.operations import OPERATIONS
 
     if target != "fake":
         return {}
     spec = yaml.safe_load(text or (ROOT / "openapi.yaml").read_text("utf-8"))
-    known = {operation.id: operation.request_fields for operation in OPERATIONS}
-    found = {}
-    for name in operations(spec):
-        more = set(_names(complete(spec, name)[0][2])) - set(known.get(name, ()))
-        if name not in known or more:
-            found[name] = ", ".join(sorted(more)) if name in known else "it"
-    return found
+    supported = {operation.id: set(operation.request_fields) for operation in OPERATIONS}
+    names = {name: set(_names(complete(spec, name)[0][2])) for name in operations(spec)}
+    return {
+        name: ", ".join(sorted(inputs - supported[name])) if name in supported else "the operation"
+        for name, inputs in names.items()
+        if name not in supported or inputs - supported[name]
+    }
 
 
 def _names(node: Any) -> Iterator[str]:
-    """Parameters, and the fields of requests at any depth, of what a path and an operation say."""
+    """Yield the names of parameters and of the fields of requests at any depth."""
     for part in node if isinstance(node, list) else []:
         yield from _names(part)
     if isinstance(node, dict):
@@ -86,7 +78,7 @@ def _names(node: Any) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _serving(target: str) -> Iterator[tuple[str, str]]:
-    """URL of a running target, and a token that it takes."""
+    """Yield the URL of a running target, and a token that it accepts."""
     if target == "prism":
         from kayrros_ext.testing import prism_mock
 
@@ -108,15 +100,15 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=100, help="requests for each operation and phase, at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--reports", type=Path, default=ROOT / "reports")
-    given = parser.parse_args()
-    given.reports.mkdir(exist_ok=True)
-    for target in given.targets:
-        print(f"Schemathesis against {target}, {MODE[target]} requests; checks that are off:", flush=True)
-        for check, reason in OFF[target].items() or {"none": "all are on"}.items():
+    options = parser.parse_args()
+    options.reports.mkdir(exist_ok=True)
+    for target in options.targets:
+        print(f"Schemathesis against {target}, {MODE[target]} requests; disabled checks:", flush=True)
+        for check, reason in OFF[target].items() or {"none": "all checks run"}.items():
             print(f"  {check}: {reason}", flush=True)
-        for name, what in unknown(target).items():
-            print(f"  {name} is left out: {target} does not know {what} yet", flush=True)
-    return max([run(target, given.examples, given.seed, given.reports.resolve()) for target in given.targets])
+        for name, reason in unsupported(target).items():
+            print(f"  {name} is skipped: {target} does not support {reason} yet", flush=True)
+    return max([run(target, options.examples, options.seed, options.reports.resolve()) for target in options.targets])
 
 
 if __name__ == "__main__":

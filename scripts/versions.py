@@ -1,12 +1,8 @@
-"""The version stands in three places: pyproject.toml, the spec and the changelog. They cannot disagree.
-
-`make check` runs it. Prints where they disagree and exits with 1.
-"""
+"""Check that kayrros_ext, openapi.yaml and CHANGELOG.md have the same version; `make check` runs it."""
 
 import itertools
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +11,15 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
+PACKAGE = "kayrros_ext/__init__.py"
+ASSIGNMENT = re.compile(r'^__version__ = "(.*)"', re.MULTILINE)
 HEADING = re.compile(r"^##(?!#)(.*)$", re.MULTILINE)
 TITLE = re.compile(rf" ({NUMBERS})(, \S.*)?")
 Version = tuple[int, int, int]
 
 
 class VersionError(Exception):
-    """A version, or a heading of the changelog, that can't be read as one."""
+    """A version, or a heading of the changelog, has the wrong form."""
 
 
 @attrs.frozen
@@ -34,33 +32,28 @@ class Section:
 
     @property
     def unreleased(self) -> bool:
-        """Whether the heading says so; the release takes the word out."""
+        """Whether the heading contains `unreleased`; a release removes it."""
         return "unreleased" in self.remark.lower()
 
 
 def main(root: Path = ROOT) -> int:
-    """Say the version, or how the three differ."""
+    """Print the version, or the three different ones."""
     try:
-        found = _found(root)
+        versions = _versions(root)
     except VersionError as error:
         print(error)
         return 1
-    if len(set(found.values())) == 1:
-        print(f"version {found.popitem()[1]} in pyproject.toml, openapi.yaml and CHANGELOG.md")
+    if len(set(versions.values())) == 1:
+        print(f"version {versions.popitem()[1]} in {PACKAGE}, openapi.yaml and CHANGELOG.md")
         return 0
-    print("The version is not the same in:", *(f"  {place}: {version}" for place, version in found.items()), sep="\n")
-    print("A release has one version: write the newest into all three, then run `make generate`.")
+    print("The versions differ:", *(f"  {place}: {version}" for place, version in versions.items()), sep="\n")
+    print("Write the newest one into all three files, then run `make generate`.")
     return 1
 
 
-def _found(root: Path) -> dict[str, str]:
+def _versions(root: Path) -> dict[str, str]:
     sections = changelog((root / "CHANGELOG.md").read_text("utf-8"))
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8")).get("project", {})
-    found = {
-        "pyproject.toml, project.version": str(project.get("version", "none")),
-        "openapi.yaml, info.version": spec_version((root / "openapi.yaml").read_text("utf-8")),
-        "CHANGELOG.md, the newest `## x.y.z`": sections[0].version if sections else "none",
-    }
+    assigned = ASSIGNMENT.search((root / PACKAGE).read_text("utf-8"))
     for newer, older in itertools.pairwise(sections):
         if parse(newer.version) <= parse(older.version):
             raise VersionError(
@@ -68,23 +61,29 @@ def _found(root: Path) -> dict[str, str]:
             )
         if older.unreleased:
             raise VersionError(
-                f"CHANGELOG.md: {older.version} is unreleased, below {newer.version}. Only the newest may be."
+                f"CHANGELOG.md: {older.version} is unreleased below {newer.version}. Only the newest may be."
             )
-    return found
+    return {
+        f"{PACKAGE}, __version__": assigned[1] if assigned else "none",
+        "openapi.yaml, info.version": spec_version((root / "openapi.yaml").read_text("utf-8")),
+        "CHANGELOG.md, the newest `## x.y.z`": sections[0].version if sections else "none",
+    }
 
 
 def changelog(text: str) -> list[Section]:
-    """The sections of the changelog, the newest first, as they stand.
+    """Return the sections of the changelog in their order, the newest first.
 
     Raises:
-        VersionError: a heading of another form, which would hide the section below it.
+        VersionError: a heading has another form, which would hide the section below it.
     """
     headings = list(HEADING.finditer(text))
     titles = [TITLE.fullmatch(heading[1].rstrip()) for heading in headings]
     for heading, title in zip(headings, titles, strict=True):
         if title is None:
             line = text.count("\n", 0, heading.start()) + 1
-            raise VersionError(f"CHANGELOG.md:{line}: {heading[0].rstrip()!r} is no heading: write `## 1.2.3, a date`.")
+            raise VersionError(
+                f"CHANGELOG.md:{line}: {heading[0].rstrip()!r} is not a heading: write `## 1.2.3, a date`."
+            )
     ends = [*(heading.start() for heading in headings[1:]), len(text)]
     return [
         Section(title[1], title[2] or "", text[heading.end() : end].strip())
@@ -94,7 +93,7 @@ def changelog(text: str) -> list[Section]:
 
 
 def spec_version(text: str) -> str:
-    """`info.version`, as words: YAML reads 1.0 as a number."""
+    """Return `info.version` as text; YAML reads 1.0 as a number."""
     document: Any = yaml.safe_load(text)
     try:
         return str(document["info"]["version"])
@@ -103,13 +102,13 @@ def spec_version(text: str) -> str:
 
 
 def parse(version: str) -> Version:
-    """Numbers that compare as versions do.
+    """Return numbers that compare like versions.
 
     Raises:
-        VersionError: it is no x.y.z.
+        VersionError: it has not the form x.y.z.
     """
     if not re.fullmatch(NUMBERS, version):
-        raise VersionError(f"{version!r} is no version: write three numbers, such as 1.2.3.")
+        raise VersionError(f"{version!r} is not a version: write three numbers, such as 1.2.3.")
     major, minor, patch = map(int, version.split("."))
     return major, minor, patch
 

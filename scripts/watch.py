@@ -23,7 +23,8 @@ import yaml
 
 from kayrros_ext.errors import MockError
 from kayrros_ext.testing import PrismMock, prism_mock
-from scripts.spec import ROOT, by_generator, changed_operations, problems
+from scripts.lint_spec import by_generator, problems
+from scripts.spec import ROOT, changed_operations
 from scripts.spec_changes import CompareError, changes
 
 SPEC = ROOT / "openapi.yaml"

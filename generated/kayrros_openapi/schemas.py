@@ -9,10 +9,10 @@ import msgspec
 
 
 class LoginReply(msgspec.Struct, kw_only=True):
-    token: str | None | msgspec.UnsetType = msgspec.field(name="token", default=msgspec.UNSET)
+    token: str = msgspec.field(name="token")
 
 
-class Error(msgspec.Struct, kw_only=True):
+class ErrorResponse(msgspec.Struct, kw_only=True):
     code: str | None | msgspec.UnsetType = msgspec.field(name="code", default=msgspec.UNSET)
     message: str | None | msgspec.UnsetType = msgspec.field(name="message", default=msgspec.UNSET)
 

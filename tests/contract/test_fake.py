@@ -16,11 +16,11 @@ import pytest
 
 from kayrros_ext.testing import Platform, PrismMock
 from kayrros_ext.testing.operations import OPERATIONS
-from tests.contract.test_spec import METHODS, SPEC, named, operations, resolve
 from tests.support.calls import arguments, modules
 from tests.support.recording import Traffic
 from tests.support.reference import SCHEMAS
 from tests.support.servers import KNOWN, examples_of_the_spec, host
+from tests.support.spec import METHODS, SPEC, named, operations, resolve
 from tests.support.traffic import response_problems
 
 IDS = {name: example["id"] for name, example in named("getDatasetMetadata").items()}

@@ -1,4 +1,4 @@
-"""generated/ is what openapi.yaml gives, and says so."""
+"""generated/ is the output of the generator for openapi.yaml, and every file of it says so."""
 
 import hashlib
 import inspect
@@ -7,13 +7,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from kayrros_ext._http.calls import Operation, operation_id
-from tests.contract.test_spec import operations
+from kayrros_openapi.contract import OPERATIONS
 from tests.support.calls import modules
+from tests.support.spec import SPEC, operations
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "generated").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
@@ -38,57 +37,57 @@ def contents(checkout: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in (checkout / "generated").rglob("*") if path.is_file()}
 
 
-def test_the_committed_client_is_what_the_spec_gives(checkout: Path) -> None:
-    """To the byte, and a second generation changes nothing."""
-    assert 0 == generate(checkout, "--check").returncode
+def test_the_committed_client_is_up_to_date(checkout: Path) -> None:
+    """It is the same to the byte, and a second generation changes nothing."""
+    assert generate(checkout, "--check").returncode == 0
     before = contents(checkout)
-    assert 0 == generate(checkout).returncode
-    assert before == contents(checkout)
+    assert generate(checkout).returncode == 0
+    assert contents(checkout) == before
 
 
-def test_an_edit_of_the_generated_code_is_seen(checkout: Path) -> None:
-    """The file is named, with what to do; generating takes the edit away."""
+def test_an_edit_of_the_generated_code_is_reported(checkout: Path) -> None:
+    """The report names the file and the command; the command removes the edit."""
     file = checkout / "generated" / "kayrros_openapi" / "types.py"
     file.write_text(file.read_text() + "\nEDITED = True\n")
     check = generate(checkout, "--check")
-    assert 1 == check.returncode
+    assert check.returncode == 1
     assert "kayrros_openapi/types.py" in check.stdout
     assert "make generate" in check.stdout
     generate(checkout)
     assert "EDITED" not in file.read_text()
 
 
-def test_a_file_that_does_not_belong_is_seen_and_disappears(checkout: Path) -> None:
-    """Wherever it is."""
+def test_a_stray_file_is_reported_and_removed(checkout: Path) -> None:
+    """It may be anywhere below generated/."""
     strays = [checkout / "generated" / "kayrros_openapi" / "stray.py", checkout / "generated" / "stray.txt"]
     for stray in strays:
         stray.write_text("x = 1\n")
-    assert 1 == generate(checkout, "--check").returncode
+    assert generate(checkout, "--check").returncode == 1
     generate(checkout)
     assert not [stray for stray in strays if stray.exists()]
 
 
-def test_a_change_of_the_spec_alone_is_seen(checkout: Path) -> None:
-    """Even one that changes no code, such as a comment: the hash beside the code tells."""
+def test_any_change_of_the_spec_is_reported(checkout: Path) -> None:
+    """A comment changes no code, but it changes the hash next to the code."""
     spec = checkout / "openapi.yaml"
     spec.write_text(spec.read_text() + "# a comment\n")
     check = generate(checkout, "--check")
-    assert 1 == check.returncode
+    assert check.returncode == 1
     assert "SOURCE.toml" in check.stdout
 
 
 def test_a_warning_of_the_generator_is_an_error(checkout: Path) -> None:
-    """An answer that it would drop stops it, and nothing is written."""
+    """A response that the generator drops stops it, and nothing is written."""
     (checkout / "codegen.yaml").write_text("package_name_override: kayrros_openapi\npost_hooks: []\n")
     before = contents(checkout)
     done = generate(checkout)
-    assert 1 == done.returncode
+    assert done.returncode == 1
     assert "*/*" in done.stderr
-    assert before == contents(checkout)
+    assert contents(checkout) == before
 
 
-def test_every_file_says_do_not_edit() -> None:
-    """In its first line, with the command that makes it."""
+def test_every_file_starts_with_do_not_edit() -> None:
+    """The line names the command that makes the file."""
     assert len(FILES) > 20
     for file in FILES:
         with file.open(encoding="utf-8") as lines:
@@ -98,22 +97,33 @@ def test_every_file_says_do_not_edit() -> None:
 
 
 def test_the_source_is_on_record() -> None:
-    """The hash of the spec and the version of the generator."""
+    """It is the hash of the spec and the version of the generator."""
     source = tomllib.loads((ROOT / "generated" / "SOURCE.toml").read_text())
-    assert hashlib.sha256((ROOT / "openapi.yaml").read_bytes()).hexdigest() == source["sha256"]["openapi.yaml"]
+    assert source["sha256"]["openapi.yaml"] == hashlib.sha256((ROOT / "openapi.yaml").read_bytes()).hexdigest()
     assert source["version"]["openapi-python-client"]
 
 
 @pytest.mark.parametrize("name", operations())
-def test_an_operation_is_there_sync_and_async(name: str) -> None:
-    """Four functions, typed; and the layer knows the operation by the spec's name of it."""
-    module = modules()[name]
-    assert name == operation_id(cast("Operation", module))
-    for function in (getattr(module, name) for name in ("sync", "sync_detailed", "asyncio", "asyncio_detailed")):
+def test_an_operation_has_typed_functions_sync_and_async(name: str) -> None:
+    """There are four of them."""
+    for function in (
+        getattr(modules()[name], kind) for kind in ("sync", "sync_detailed", "asyncio", "asyncio_detailed")
+    ):
         assert inspect.signature(function).return_annotation not in {None, inspect.Signature.empty}
 
 
+def test_the_contract_has_every_operation_with_its_statuses() -> None:
+    """The layer reads from it which responses are documented."""
+    documented = {
+        (operation["operationId"], method.upper(), path): set(operation["responses"])
+        for path, item in SPEC["paths"].items()
+        for method, operation in item.items()
+        if operation in operations().values()
+    }
+    assert {(one.id, one.method, one.path): set(one.responses) for one in OPERATIONS} == documented
+
+
 def test_both_packages_carry_types() -> None:
-    """PEP 561."""
+    """They have the marker of PEP 561."""
     assert (ROOT / "kayrros_ext" / "py.typed").is_file()
     assert (ROOT / "generated" / "kayrros_openapi" / "py.typed").is_file()

@@ -1,4 +1,4 @@
-"""What a user would write, for mypy --strict: never run, but every line of it is checked by `make check`."""
+"""Code of a user for mypy --strict: it never runs, but `make check` checks every line."""
 
 from datetime import date
 from typing import assert_type
@@ -13,7 +13,7 @@ from kayrros_openapi.api.datasets import download_static_dataset, get_dataset_me
 from kayrros_openapi.models import (
     AssetResult,
     DatasetMetadata,
-    Error,
+    ErrorResponse,
     LoginReply,
     LoginRequest,
     ProcessingResultTimeSeries,
@@ -28,7 +28,8 @@ def simple() -> None:
     """The layer."""
     with Kayrros(email="e", password="p") as kayrros:
         metadata = kayrros.metadata(DATASET)
-        assert_type(metadata, DatasetMetadata)
+        described: DatasetMetadata = metadata
+        assert described.id
         assert_type(metadata.asset_count, int | None | Unset)
         assert_type(metadata.shared_option, SharedOption | str | None | Unset)
         results = kayrros.results(str(DATASET), start="2024-01-01", stop=date(2024, 7, 1), assets=["a"])
@@ -55,21 +56,21 @@ def errors() -> str | None:
 def generated(kayrros: Kayrros) -> None:
     """Every operation, sync."""
     client = kayrros.client
-    assert_type(get_dataset_metadata.sync(DATASET, client=client), DatasetMetadata | Error | None)
+    assert_type(get_dataset_metadata.sync(DATASET, client=client), DatasetMetadata | ErrorResponse | None)
     answer = get_dataset_results.sync(DATASET, client=client)
     if isinstance(answer, ProcessingResultTimeSeries) and answer.assets:
         assert_type(answer.assets, list[AssetResult])
-    assert_type(login.sync(client=client, body=LoginRequest("e", "p")), LoginReply | Error | None)
-    assert_type(download_static_dataset.sync_detailed(DATASET, client=client), Response[Error | File])
+    assert_type(login.sync(client=client, body=LoginRequest("e", "p")), LoginReply | ErrorResponse | None)
+    assert_type(download_static_dataset.sync_detailed(DATASET, client=client), Response[ErrorResponse | File])
 
 
 async def generated_async() -> None:
     """Every operation, async."""
     async with Kayrros(token="t") as kayrros:
         client = kayrros.client
-        assert_type(await get_dataset_metadata.asyncio(DATASET, client=client), DatasetMetadata | Error | None)
+        assert_type(await get_dataset_metadata.asyncio(DATASET, client=client), DatasetMetadata | ErrorResponse | None)
         assert_type(
-            await get_dataset_results.asyncio(DATASET, client=client), ProcessingResultTimeSeries | Error | None
+            await get_dataset_results.asyncio(DATASET, client=client), ProcessingResultTimeSeries | ErrorResponse | None
         )
-        assert_type(await login.asyncio(client=client, body=LoginRequest("e", "p")), LoginReply | Error | None)
-        assert_type(await download_static_dataset.asyncio(DATASET, client=client), File | Error | None)
+        assert_type(await login.asyncio(client=client, body=LoginRequest("e", "p")), LoginReply | ErrorResponse | None)
+        assert_type(await download_static_dataset.asyncio(DATASET, client=client), File | ErrorResponse | None)

@@ -10,18 +10,19 @@ import pytest
 from kayrros_ext import Kayrros
 from kayrros_ext.testing import PrismMock
 from kayrros_openapi.models import DatasetMetadata, SharedOption
-from tests.contract.test_spec import named
 from tests.support.server import DATASET
+from tests.support.spec import named
 
 
 def test_collections_lead_to_datasets_and_their_metadata(kayrros: Kayrros) -> None:
     """Each call accepts the ids that the previous one returned."""
-    collection = kayrros.collections()[1]
-    assert (collection.id, collection.name) == ("9c41e7b8-6d03-4f25-a1b9-7e8f5d2c3a60", "Emissions and industry")
-    datasets = kayrros.datasets(str(collection.id))
-    names = [dataset.name for dataset in datasets]
-    assert names == ["Methane hot spots, large emitters", "Industrial activity, selected sites"]
-    assert isinstance(kayrros.metadata(str(datasets[0].id)), DatasetMetadata)
+    collection = kayrros.collections()[0]
+    assert collection.name == "Oil storage"
+    dataset = kayrros.datasets(str(collection.id))[0]
+    metadata = kayrros.metadata(str(dataset.id))
+    assert (metadata.id, metadata.name) == (UUID(DATASET), dataset.name)
+    assets = kayrros.results(str(dataset.id)).table["asset_id"].unique()
+    assert len(assets) == metadata.asset_count
 
 
 def test_metadata_is_typed(kayrros: Kayrros) -> None:

@@ -1,4 +1,4 @@
-"""Calls of the generated client, from the spec alone: where an operation is, what to call it with, what comes back."""
+"""Calls of the generated client, derived from the spec: the module of an operation, its arguments, its result."""
 
 import datetime as dt
 import enum
@@ -17,7 +17,7 @@ from openapi_python_client.strings import ClassName, PythonIdentifier
 import kayrros_openapi.api
 import kayrros_openapi.models
 from kayrros_openapi.types import File
-from tests.contract.test_spec import SPEC, operations, resolve
+from tests.support.spec import SPEC, examples, operations, resolve
 
 _JSON_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 _FORMATS: dict[str, Any] = {"binary": File, "date-time": dt.datetime, "date": dt.date, "uuid": UUID}
@@ -25,22 +25,24 @@ _FORMATS: dict[str, Any] = {"binary": File, "date-time": dt.datetime, "date": dt
 
 @functools.cache
 def modules() -> dict[str, ModuleType]:
-    """The generated module of each operation, by operationId; its name is what the generator makes of the id."""
+    """Return the generated module of each operation by operationId; the generator derives its name from the id."""
     root = Path(kayrros_openapi.api.__file__).parent
-    found = {
+    generated = {
         leaf.name: importlib.import_module(f"kayrros_openapi.api.{package.name}.{leaf.name}")
         for package in pkgutil.iter_modules([str(root)])
         for leaf in pkgutil.iter_modules([str(root / package.name)])
     }
-    by_id: dict[str, ModuleType | None] = {name: found.pop(PythonIdentifier(name, ""), None) for name in operations()}
+    by_id: dict[str, ModuleType | None] = {
+        name: generated.pop(PythonIdentifier(name, ""), None) for name in operations()
+    }
     missing = [name for name, module in by_id.items() if module is None]
-    assert not missing, f"no module of kayrros_openapi.api is made from {missing}: run `make generate`"
-    assert not found, f"openapi.yaml has no operation for {sorted(found)}: run `make generate`"
+    assert not missing, f"kayrros_openapi.api has no module for {missing}: run `make generate`"
+    assert not generated, f"openapi.yaml has no operation for {sorted(generated)}: run `make generate`"
     return {name: module for name, module in by_id.items() if module}
 
 
 def parameters(name: str) -> list[dict[str, Any]]:
-    """Those of the operation, and those that its path has for all of its operations."""
+    """Return the parameters of an operation, including those of its path."""
     [(item, operation)] = [
         (item, operation)
         for item in SPEC["paths"].values()
@@ -50,28 +52,28 @@ def parameters(name: str) -> list[dict[str, Any]]:
     return [resolve(parameter) for parameter in [*item.get("parameters", []), *operation.get("parameters", [])]]
 
 
-def example(of: dict[str, Any]) -> Any:
-    """The example of a parameter or a body, the first where there are several."""
-    if "examples" in of:
-        return resolve(next(iter(of["examples"].values())))["value"]
-    assert "example" in of, f"no example, and so nothing to call with: {of}"
-    return of["example"]
-
-
 def arguments(name: str) -> dict[str, Any]:
-    """What to call an operation with: the spec's own examples, as the types that the generated function wants."""
-    wants = typing.get_type_hints(modules()[name].sync_detailed)
-    given: dict[str, Any] = {
-        PythonIdentifier(parameter["name"], ""): example(parameter) for parameter in parameters(name)
+    """Return the arguments of an operation: the first examples of the spec, as the types of the generated function."""
+    hints = typing.get_type_hints(modules()[name].sync_detailed)
+    values: dict[str, Any] = {
+        PythonIdentifier(parameter["name"], ""): _first_example(parameter) for parameter in parameters(name)
     }
     if "requestBody" in operations()[name]:
-        given["body"] = example(next(iter(resolve(operations()[name]["requestBody"])["content"].values())))
-    return {key: _as(wants[key], value) for key, value in given.items()}
+        values["body"] = _first_example(next(iter(resolve(operations()[name]["requestBody"])["content"].values())))
+    return {key: _as(hints[key], value) for key, value in values.items()}
+
+
+def _first_example(owner: dict[str, Any]) -> Any:
+    values = list(examples(owner).values())
+    assert values, f"no example to call with: {owner}"
+    return values[0]
 
 
 def _as(hint: Any, value: Any) -> Any:
-    """A value of JSON as the first of the types in a hint that takes it."""
+    """Convert a JSON value to the first type of a hint that accepts it."""
     for kind in typing.get_args(hint) or (hint,):
+        if isinstance(value, list) and typing.get_origin(kind) is list:
+            return [_as(typing.get_args(kind)[0], item) for item in value]
         if isinstance(value, dict) and hasattr(kind, "from_dict"):
             return kind.from_dict(value)
         if kind is UUID:
@@ -84,7 +86,7 @@ def _as(hint: Any, value: Any) -> Any:
 
 
 def is_typed(schema: dict[str, Any], value: Any) -> bool:
-    """Whether what the client read is of the type that it made of a schema."""
+    """Return whether a value has the type that the generator makes of a schema."""
     target = resolve(schema)
     if options := target.get("anyOf") or target.get("oneOf"):
         return any(is_typed(option, value) for option in options)
@@ -95,18 +97,18 @@ def is_typed(schema: dict[str, Any], value: Any) -> bool:
 
 
 def _is_of(kind: str | None, schema: dict[str, Any], value: Any) -> bool:
-    """Whether a value is of one of the types of a schema; None where the schema says none, which is any."""
+    """Return whether a value has a type of a schema; None stands for any type."""
     if kind == "null":
         return value is None
     if kind == "array":
         return isinstance(value, list) and all(is_typed(schema.get("items", {}), item) for item in value)
-    if kind == "object" or "allOf" in schema or "enum" in schema:  # written in place, and a class all the same
+    if kind == "object" or "allOf" in schema or "enum" in schema:  # inline, and still a class
         return type(value).__module__.startswith(kayrros_openapi.models.__name__)
     return kind is None or isinstance(value, _FORMATS.get(schema.get("format", ""), _JSON_TYPES[kind]))
 
 
 def as_json(value: Any) -> Any:
-    """What the client read, as it was sent."""
+    """Return a value of the client as the JSON that it was read from."""
     if isinstance(value, list):
         return [as_json(item) for item in value]
     if isinstance(value, UUID | dt.date):
@@ -115,7 +117,7 @@ def as_json(value: Any) -> Any:
 
 
 def moments_alike(value: Any) -> Any:
-    """A JSON value, each moment in it in Python's way of writing it: with +00:00 in place of Z."""
+    """Return a JSON value with each moment in Python's form: `+00:00` instead of `Z`."""
     if isinstance(value, dict):
         return {name: moments_alike(member) for name, member in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""The judge of traffic, a hundred times as quick where nothing is wrong.
+"""A schema validator for openapi-core that accepts valid values a hundred times faster.
 
-jsonschema-rs looks at a value first. What it finds in order is in order; of anything else jsonschema has the word, and says
-what is wrong. Where jsonschema-rs is not installed (`make test-oldest`), jsonschema judges all.
+jsonschema-rs validates first. jsonschema validates what it rejects, and describes the errors. Without jsonschema-rs (in
+`make test-oldest`), jsonschema validates everything.
 """
 
 import importlib.util
@@ -18,12 +18,12 @@ HAS_QUICK = importlib.util.find_spec("jsonschema_rs") is not None
 if HAS_QUICK:
     import jsonschema_rs
 
-# jsonschema-rs knows the formats of strings alone.
+# jsonschema-rs validates only formats of strings.
 _BOUNDS = {f"int{bits}": {"minimum": -(2 ** (bits - 1)), "maximum": 2 ** (bits - 1) - 1} for bits in (32, 64)}
 
 
 class QuickFactory(DialectSchemaValidatorsFactory):
-    """What openapi-core asks for the validator of a schema; each is made once."""
+    """The factory that openapi-core asks for the validator of a schema; it makes each one once."""
 
     def __init__(self, components: dict[str, Any]) -> None:
         super().__init__(OAS31Validator, OAS31_BASE_DIALECT_ID, oas31_schema_validators_factory.format_checker)
@@ -31,7 +31,7 @@ class QuickFactory(DialectSchemaValidatorsFactory):
         self._made: dict[Any, SchemaValidator] = {}
 
     def create(self, spec: Any, schema: Any, *args: Any, **settings: Any) -> SchemaValidator:
-        """The validator of openapi-core, behind the quick one."""
+        """Return the quick validator with that of openapi-core behind it."""
         if schema not in self._made:
             slow = super().create(spec, schema, *args, **settings)
             self._made[schema] = _Quick(schema, slow.validator, self._judge(slow.validator.schema))
@@ -58,7 +58,7 @@ class _Quick(SchemaValidator):
         try:
             if self._is_valid(value):
                 return
-        except (TypeError, ValueError):  # no JSON, such as bytes
+        except (TypeError, ValueError):  # not JSON, such as bytes
             pass
         super().validate(value)
 

@@ -1,6 +1,6 @@
 """The public reference as data: each schema, field, type, format and enum value that it prints, and each operation.
 
-What it does not print is marked as ours.
+Additions of ours are marked as such.
 """
 
 from typing import Any
@@ -44,29 +44,30 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "source_id": ("string", None),
     },
     "Result": {"metrics": ["Metrics"], "value_date": ("string", None)},
-    # Not among its schemas, but printed in the chapter about the login.
+    # Printed in the chapter about the login, and not among the schemas.
     "LoginRequest": {"email": ("string", None), "password": ("string", "password")},  # the format is ours
     "LoginReply": {"token": ("string", None)},
 }
 SHARED_OPTIONS = ["OWNED", "SHARED", "NON_SHARED"]
 HOSTS = {"data": "https://platform.api.kayrros.com", "login": "https://auth.kayrros.com"}
-# Method and path, and how well each is known: the reference prints the login's and, in a curl line, the summary's.
+# Method, path and its provenance: the reference prints the path of the login and, in a curl line, that of the summary.
 PATHS = {
     "login": ("post", "/v3/login", "reference, observed"),
-    "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}", "reference (its curl line)"),
+    "getDatasetMetadata": ("get", "/v1/collection/dataset/summary/{datasetId}", "reference"),
     "getDatasetResults": ("post", "/v1/processingresult/dataset/{datasetId}", "observed"),
     "listCollections": ("get", "/v1/processing/collection/list", "observed"),
     "listCollectionDatasets": ("post", "/v1/processing/collection/datasets", "observed"),
     "downloadStaticDataset": (
         "get",
         "/v1/collection/dataset/download/{datasetId}",
-        "assumed (by analogy with `summary`)",
-    ),
+        "assumed",
+    ),  # by analogy with summary
 }
 LOGIN_STATUSES = ["200", "400", "401", "403", "500"]  # assumed
-# What a request must have, and what may not be empty (assumed; see openapi.yaml for each reason).
-REQUIRED = {
+# Required fields, and fields that may not be empty (assumed; openapi.yaml gives each reason).
+REQUIRED: dict[str, list[str]] = {
     "LoginRequest": ["email", "password"],
+    "LoginReply": ["token"],
     "DateRange": ["start_date", "stop_date"],
     "ProcessingResultFilter": [],
     "CollectionDatasetsRequest": ["collection_id"],
@@ -86,7 +87,7 @@ TAGS = {
     "getDatasetResults": "datasets",
     "downloadStaticDataset": "datasets",
 }
-# What the reference describes, and what it calls the answers, in its order; the numbers are assumed.
+# The operations of the reference, and its labels of responses in its order; the numbers are assumed.
 OPERATIONS = ["login", "getDatasetMetadata", "getDatasetResults", "downloadStaticDataset"]
 LABELS = {
     "200": "OK",
@@ -98,8 +99,8 @@ LABELS = {
     "409": "DUPLICATE_ENTITY",
     "500": "INTERNAL_SERVER_ERROR",
 }
-# What each data operation answers with: a schema, or for the download `string (byte)`, which we read as raw bytes.
-ANSWERS = {
+# The response of each data operation: a schema, or for the download `string (byte)`, which we read as raw bytes.
+RESPONSES = {
     "getDatasetMetadata": "DatasetMetadata",
     "getDatasetResults": "ProcessingResultTimeSeries",
     "downloadStaticDataset": ("string", "binary"),

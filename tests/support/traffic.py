@@ -1,4 +1,4 @@
-"""What went over the wire, and what openapi-core, which is somebody else's reading of openapi.yaml, says to it."""
+"""Exchanges over the wire, validated by openapi-core, an independent implementation of OpenAPI."""
 
 import contextlib
 import functools
@@ -18,22 +18,22 @@ from kayrros_ext._config.settings import USER_AGENT
 if TYPE_CHECKING:
     from openapi_core import OpenAPI
 
-# Bytes of an answer that are kept and validated. Of one that is larger, or was not read to its end, status, content type
-# and headers are: a larger one is generated from the same few lines of code, or is a file, which may be any bytes.
+# Larger bodies, and those that were not read to their end, are not validated; their status, content type and headers are. A
+# larger body comes from the same few lines of code, or is a file with any bytes.
 LARGEST_BODY = 2**20
-# What differs between exchanges that are the same: a token of the fake, a port on loopback, the time of day.
-_OF_THE_MOMENT = re.compile(rb"fake-[0-9a-f]{32}|127\.0\.0\.1:\d+|\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT")
-_in_order: set[bytes] = set()
+# Differences between equal exchanges: a token of the fake, a port on loopback, the time of day.
+_VOLATILE = re.compile(rb"fake-[0-9a-f]{32}|127\.0\.0\.1:\d+|\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT")
+_valid: set[bytes] = set()
 
 
 @attrs.define(eq=False)
 class Exchange:
-    """A request as it left httpx, and what came back.
+    """A request as it left httpx, and its response.
 
     Attributes:
-        by_fake: whether the platform fake has answered, or should have.
-        fault: what the fake was asked to do wrong with it.
-        body: what was read of the answer; None where that is not all of it, or too large.
+        by_fake: whether the platform fake answered, or should have.
+        fault: the fault that the fake injected.
+        body: the body of the response; None if it is incomplete or too large.
     """
 
     request: httpx.Request
@@ -45,7 +45,7 @@ class Exchange:
 
     @classmethod
     def of(cls, request: httpx.Request, *, by_fake: bool) -> "Exchange":
-        """Of the request as it is now: a repeat after a login takes the same one again, with another token."""
+        """Copy the request, because a retry after a login sends the same object with another token."""
         content = b""
         with contextlib.suppress(httpx.RequestNotRead):
             content = request.content
@@ -53,53 +53,53 @@ class Exchange:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the client has sent the request; what a test sends by itself may be wrong on purpose."""
+        """Whether our client sent the request; a test may send an invalid one on purpose."""
         return bool(self.request.headers.get("User-Agent") == USER_AGENT)
 
     def violations(self) -> list[str]:
-        """What openapi.yaml does not allow, of a request of the client and of an answer that no fault was asked for."""
-        if (key := self._key()) in _in_order:
+        """Return the violations of openapi.yaml by a request of our client, and by a response without a fault."""
+        if (key := self._key()) in _valid:
             return []
-        found = self._found()
-        if not found:
-            _in_order.add(key)
-        return found
+        violations = self._violations()
+        if not violations:
+            _valid.add(key)
+        return violations
 
     def _key(self) -> bytes:
-        """The same for two exchanges that say the same, as most do; the judge takes a hundredth of a second for one."""
+        """Return the same key for equal exchanges, because most are equal and a validation takes 10 ms."""
         asked = [self.request.method, str(self.request.url), self.request.headers.raw, self.request.content]
         answered = [self.by_fake, self.fault is None, self.status, self.headers.raw, self.body]
-        return hashlib.sha256(_OF_THE_MOMENT.sub(b"", repr([asked, answered]).encode())).digest()
+        return hashlib.sha256(_VOLATILE.sub(b"", repr([asked, answered]).encode())).digest()
 
-    def _found(self) -> list[str]:
+    def _violations(self) -> list[str]:
         place = f"{self.request.method} {self.request.url.path} {self.status}"
-        found = [f"request of {place}: {words}" for words in request_problems(self)] if self.is_ours else []
+        violations = [f"request of {place}: {text}" for text in request_problems(self)] if self.is_ours else []
         if self.by_fake and self.fault is None and self.status is not None:
-            found += [f"response of {place}: {words}" for words in response_problems(self)]
-        return found
+            violations += [f"response of {place}: {text}" for text in response_problems(self)]
+        return violations
 
 
 @functools.cache
 def contract() -> "tuple[OpenAPI, list[str]]":
-    """openapi.yaml, and the URLs of all its servers. Loaded in the tests that need it: it takes half a second."""
+    """Return openapi.yaml and the URLs of its servers. Loaded on first use, because it takes half a second."""
     from jsonschema_path import SchemaPath
     from openapi_core import Config, OpenAPI
 
-    from tests.contract.test_spec import SPEC
     from tests.support.quick import QuickFactory
+    from tests.support.spec import SPEC
 
     config = Config(
         extra_media_type_deserializers={kind: _reader(kind) for kind in _kinds(SPEC) if _reader(kind)},
         schema_validators_factory=QuickFactory(SPEC["components"]),
     )
     servers = [server["url"] for owner in [SPEC, *SPEC["paths"].values()] for server in owner.get("servers", [])]
-    # Looked up once for each place of the spec: unasked it keeps none, and looks each up some sixty times an exchange.
+    # The cache is off by default, and an exchange looks up each place of the spec some sixty times.
     spec = SchemaPath.from_file_path(str(Path(__file__).parents[2] / "openapi.yaml"), resolved_cache_maxsize=10_000)
     return OpenAPI(spec, config=config), servers
 
 
 def _kinds(node: Any) -> Iterator[str]:
-    """The content types that a part of the spec names."""
+    """Yield the content types in a part of the spec."""
     if isinstance(node, dict):
         yield from node.get("content") or ()
     for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
@@ -107,7 +107,7 @@ def _kinds(node: Any) -> Iterator[str]:
 
 
 def _reader(kind: str) -> Any:
-    """What reads a body that openapi-core would leave as bytes, which are no string and no object; None for the others."""
+    """Return a reader for a body that openapi-core would leave as bytes; None for other content types."""
     from openapi_core.deserializing.media_types import media_type_deserializers
 
     if kind in media_type_deserializers:
@@ -116,13 +116,13 @@ def _reader(kind: str) -> Any:
 
 
 def request_problems(exchange: Exchange) -> list[str]:
-    """What is wrong with the request; that it is no operation, too."""
+    """Return the violations by a request, including a path that is not in the spec."""
     spec, _ = contract()
-    return [_words(error) for error in spec.iter_request_errors(_as_request(exchange))]
+    return [_text(error) for error in spec.iter_request_errors(_as_request(exchange))]
 
 
 def response_problems(exchange: Exchange) -> list[str]:
-    """What is wrong with the answer. A request that is no operation has none that the spec could judge."""
+    """Return the violations by a response; none if the request is not in the spec."""
     from openapi_core.templating.media_types.exceptions import MediaTypeNotFound
     from openapi_core.templating.paths.exceptions import PathError
     from openapi_core.validation.response.exceptions import DataValidationError, MissingData
@@ -139,12 +139,12 @@ def response_problems(exchange: Exchange) -> list[str]:
             for error in errors
             if not isinstance(error, DataValidationError) or isinstance(error.__cause__, MediaTypeNotFound)
         ]
-    elif "json" not in exchange.headers.get("content-type", ""):  # an empty file is a file
+    elif "json" not in exchange.headers.get("content-type", ""):  # a file may be empty
         errors = [error for error in errors if not isinstance(error, MissingData)]
-    return [_words(error) for error in errors]
+    return [_text(error) for error in errors]
 
 
-def _words(error: Exception) -> str:
+def _text(error: Exception) -> str:
     cause = error.__cause__
     return "; ".join(map(str, [error, *getattr(cause, "schema_errors", [cause] if cause else [])]))
 
@@ -170,7 +170,7 @@ def _as_request(exchange: Exchange) -> Any:
 
 
 def _server_of(asked: Any) -> str:
-    """On loopback all hosts are one, so it is the server that the spec has for this path."""
+    """Return the server of the spec for a path, because all hosts are one on loopback."""
     from openapi_core.templating.paths.exceptions import PathError
     from openapi_core.templating.paths.finders import APICallPathFinder
 

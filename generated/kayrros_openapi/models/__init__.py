@@ -7,7 +7,7 @@ from .collection_dataset import CollectionDataset
 from .collection_datasets_request import CollectionDatasetsRequest
 from .dataset_metadata import DatasetMetadata
 from .date_range import DateRange
-from .error import Error
+from .error_response import ErrorResponse
 from .login_reply import LoginReply
 from .login_request import LoginRequest
 from .metrics import Metrics
@@ -23,7 +23,7 @@ __all__ = (
     "CollectionDatasetsRequest",
     "DatasetMetadata",
     "DateRange",
-    "Error",
+    "ErrorResponse",
     "LoginReply",
     "LoginRequest",
     "Metrics",

@@ -26,11 +26,11 @@ class AssetResult:
             assumed).
         asset_centroid_longitude (float | None | Unset): Longitude of the centroid, in degrees east (the unit is
             assumed).
-        asset_id (None | str | Unset): Id of the asset, the one that `mo_ids` takes.
+        asset_id (None | str | Unset): Id of the asset, as `mo_ids` takes it.
         asset_name (None | str | Unset): Name of the asset.
         asset_surface_area_m2 (float | None | Unset): Surface of the asset, in square metres.
         asset_version (int | None | Unset): Version of the asset.
-        parent_asset_id (None | str | Unset): Id of the asset that this one is part of, such as the terminal of a tank.
+        parent_asset_id (None | str | Unset): Id of the parent asset, such as the terminal of a tank.
         parent_asset_name (None | str | Unset): Name of the parent asset.
         parent_asset_version (int | None | Unset): Version of the parent asset.
         results (list[Result] | None | Unset): The results of the asset, date by date.

@@ -14,10 +14,10 @@ T = TypeVar("T", bound="CollectionDataset")
 
 @_attrs_define
 class CollectionDataset:
-    """A dataset, as the list of a collection names it.
+    """A dataset in the list of a collection.
 
     Attributes:
-        id (None | str | Unset): Id of the dataset, the one that the other operations take.
+        id (None | str | Unset): Id of the dataset, as the other operations take it.
         name (None | str | Unset): Name of the dataset.
     """
 

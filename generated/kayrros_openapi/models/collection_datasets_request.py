@@ -11,7 +11,7 @@ T = TypeVar("T", bound="CollectionDatasetsRequest")
 
 @_attrs_define
 class CollectionDatasetsRequest:
-    """Which collection.
+    """The collection whose datasets to list.
 
     Attributes:
         collection_id (str): Id of the collection.

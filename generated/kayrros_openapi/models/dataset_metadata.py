@@ -19,16 +19,16 @@ class DatasetMetadata:
     """Metadata of a dataset of a collection.
 
     Attributes:
-        asset_count (int | None | Unset): How many assets the dataset has.
+        asset_count (int | None | Unset): Number of assets in the dataset.
         attribution_file (None | str | Unset): File with the attribution of the data (not described by the reference).
         attribution_text (None | str | Unset): Text with the attribution of the data (not described by the reference).
-        description (None | str | Unset): What the dataset holds.
+        description (None | str | Unset): Description of the dataset.
         id (None | Unset | UUID): Id of the dataset.
         name (None | str | Unset): Name of the dataset.
         processing_id (None | str | Unset): Id of the platform processing that made the dataset.
         processing_name (None | str | Unset): Name of the platform processing.
         shared_option (None | SharedOption | str | Unset): Whether the account owns the dataset or has it shared. A
-            value not listed is read as it comes.
+            value that is not listed is kept as a string.
         source_id (None | str | Unset): Id of the platform source that the dataset was made from.
         source_name (None | str | Unset): Name of the platform source.
         start_date (int | None | Unset): First date that was computed, in epoch milliseconds (the unit is assumed, from

@@ -11,8 +11,8 @@ T = TypeVar("T", bound="DateRange")
 
 @_attrs_define
 class DateRange:
-    """A range of dates. Whether it includes its ends is unknown. That both are required is assumed: the reference does
-    not say, and a range with one end is not worth the risk of an answer that lacks rows.
+    """A range of dates. Whether it includes its ends is unknown. That both ends are required is assumed, because the
+    reference does not say, and a response to half a range may lack rows.
 
         Attributes:
             start_date (int): Start of the range, in epoch milliseconds.

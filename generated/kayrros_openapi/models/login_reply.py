@@ -2,55 +2,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-
-from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="LoginReply")
 
 
 @_attrs_define
 class LoginReply:
-    """The answer to a login. It holds more than the token; the reference does not say what.
+    """The response to a login. It has fields besides the token, which the reference does not name.
 
     Attributes:
-        token (None | str | Unset): Token for the `Authorization` header. How long it lives, and whether it is a JWT, is
-            unknown.
+        token (str): Token for the `Authorization` header. Its lifetime is unknown, and so is whether it is a JWT.
     """
 
-    token: None | str | Unset = UNSET
+    token: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        token: None | str | Unset
-        if isinstance(self.token, Unset):
-            token = UNSET
-        else:
-            token = self.token
+        token = self.token
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update({})
-        if token is not UNSET:
-            field_dict["token"] = token
+        field_dict.update(
+            {
+                "token": token,
+            }
+        )
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-
-        def _parse_token(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        token = _parse_token(d.pop("token", UNSET))
+        token = d.pop("token")
 
         login_reply = cls(
             token=token,

@@ -14,7 +14,7 @@ T = TypeVar("T", bound="Metrics")
 
 @_attrs_define
 class Metrics:
-    """One number that a processing found for an asset at a date.
+    """One number that a processing computed for an asset at a date.
 
     Attributes:
         name (None | str | Unset): Name or id of the metric.

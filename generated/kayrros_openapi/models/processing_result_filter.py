@@ -17,13 +17,13 @@ T = TypeVar("T", bound="ProcessingResultFilter")
 
 @_attrs_define
 class ProcessingResultFilter:
-    """Which results are wanted. What is left out does not filter.
+    """Selects results. An omitted field does not filter.
 
     Attributes:
-        mo_ids (list[str] | Unset): Ids of the assets wanted.
-        time_range (DateRange | Unset): A range of dates. Whether it includes its ends is unknown. That both are
-            required is assumed: the reference does
-            not say, and a range with one end is not worth the risk of an answer that lacks rows.
+        mo_ids (list[str] | Unset): Ids of the assets to return.
+        time_range (DateRange | Unset): A range of dates. Whether it includes its ends is unknown. That both ends are
+            required is assumed, because the
+            reference does not say, and a response to half a range may lack rows.
     """
 
     mo_ids: list[str] | Unset = UNSET

@@ -6,7 +6,7 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error import Error
+from ...models.error_response import ErrorResponse
 from ...models.login_reply import LoginReply
 from ...models.login_request import LoginRequest
 from ...types import Response
@@ -31,29 +31,31 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | LoginReply | None:
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorResponse | LoginReply | None:
     if response.status_code == 200:
         response_200 = LoginReply.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorResponse.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorResponse.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorResponse.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 500:
-        response_500 = Error.from_dict(response.json())
+        response_500 = ErrorResponse.from_dict(response.json())
 
         return response_500
 
@@ -63,7 +65,9 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | LoginReply]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorResponse | LoginReply]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -76,10 +80,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: LoginRequest,
-) -> Response[Error | LoginReply]:
+) -> Response[ErrorResponse | LoginReply]:
     """Log in
 
-     Exchange email and password for the token that every other operation wants.
+     Exchange email and password for the token that every other operation needs.
 
     Args:
         body (LoginRequest): The account to log in with.
@@ -89,7 +93,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | LoginReply]
+        Response[ErrorResponse | LoginReply]
     """
 
     kwargs = _get_kwargs(
@@ -107,10 +111,10 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: LoginRequest,
-) -> Error | LoginReply | None:
+) -> ErrorResponse | LoginReply | None:
     """Log in
 
-     Exchange email and password for the token that every other operation wants.
+     Exchange email and password for the token that every other operation needs.
 
     Args:
         body (LoginRequest): The account to log in with.
@@ -120,7 +124,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | LoginReply
+        ErrorResponse | LoginReply
     """
 
     return sync_detailed(
@@ -133,10 +137,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: LoginRequest,
-) -> Response[Error | LoginReply]:
+) -> Response[ErrorResponse | LoginReply]:
     """Log in
 
-     Exchange email and password for the token that every other operation wants.
+     Exchange email and password for the token that every other operation needs.
 
     Args:
         body (LoginRequest): The account to log in with.
@@ -146,7 +150,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | LoginReply]
+        Response[ErrorResponse | LoginReply]
     """
 
     kwargs = _get_kwargs(
@@ -162,10 +166,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: LoginRequest,
-) -> Error | LoginReply | None:
+) -> ErrorResponse | LoginReply | None:
     """Log in
 
-     Exchange email and password for the token that every other operation wants.
+     Exchange email and password for the token that every other operation needs.
 
     Args:
         body (LoginRequest): The account to log in with.
@@ -175,7 +179,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | LoginReply
+        ErrorResponse | LoginReply
     """
 
     return (

@@ -8,7 +8,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.collection_dataset import CollectionDataset
 from ...models.collection_datasets_request import CollectionDatasetsRequest
-from ...models.error import Error
+from ...models.error_response import ErrorResponse
 from ...types import Response
 
 
@@ -32,7 +32,7 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | list[CollectionDataset] | None:
+) -> ErrorResponse | list[CollectionDataset] | None:
     if response.status_code == 200:
         response_200 = []
         _response_200 = response.json()
@@ -44,37 +44,37 @@ def _parse_response(
         return response_200
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorResponse.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorResponse.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorResponse.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorResponse.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 405:
-        response_405 = Error.from_dict(response.json())
+        response_405 = ErrorResponse.from_dict(response.json())
 
         return response_405
 
     if response.status_code == 409:
-        response_409 = Error.from_dict(response.json())
+        response_409 = ErrorResponse.from_dict(response.json())
 
         return response_409
 
     if response.status_code == 500:
-        response_500 = Error.from_dict(response.json())
+        response_500 = ErrorResponse.from_dict(response.json())
 
         return response_500
 
@@ -86,7 +86,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | list[CollectionDataset]]:
+) -> Response[ErrorResponse | list[CollectionDataset]]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -99,22 +99,22 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: CollectionDatasetsRequest,
-) -> Response[Error | list[CollectionDataset]]:
+) -> Response[ErrorResponse | list[CollectionDataset]]:
     """List the datasets of a collection
 
-     The datasets of a collection, by its id. A read, although it is a POST. The reference does not
-    mention this
-    operation; a public client uses it.
+     The datasets of a collection, by its id. The request reads and changes nothing, although it is a
+    POST. The reference
+    does not mention this operation; a public client uses it.
 
     Args:
-        body (CollectionDatasetsRequest): Which collection.
+        body (CollectionDatasetsRequest): The collection whose datasets to list.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | list[CollectionDataset]]
+        Response[ErrorResponse | list[CollectionDataset]]
     """
 
     kwargs = _get_kwargs(
@@ -132,22 +132,22 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: CollectionDatasetsRequest,
-) -> Error | list[CollectionDataset] | None:
+) -> ErrorResponse | list[CollectionDataset] | None:
     """List the datasets of a collection
 
-     The datasets of a collection, by its id. A read, although it is a POST. The reference does not
-    mention this
-    operation; a public client uses it.
+     The datasets of a collection, by its id. The request reads and changes nothing, although it is a
+    POST. The reference
+    does not mention this operation; a public client uses it.
 
     Args:
-        body (CollectionDatasetsRequest): Which collection.
+        body (CollectionDatasetsRequest): The collection whose datasets to list.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | list[CollectionDataset]
+        ErrorResponse | list[CollectionDataset]
     """
 
     return sync_detailed(
@@ -160,22 +160,22 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: CollectionDatasetsRequest,
-) -> Response[Error | list[CollectionDataset]]:
+) -> Response[ErrorResponse | list[CollectionDataset]]:
     """List the datasets of a collection
 
-     The datasets of a collection, by its id. A read, although it is a POST. The reference does not
-    mention this
-    operation; a public client uses it.
+     The datasets of a collection, by its id. The request reads and changes nothing, although it is a
+    POST. The reference
+    does not mention this operation; a public client uses it.
 
     Args:
-        body (CollectionDatasetsRequest): Which collection.
+        body (CollectionDatasetsRequest): The collection whose datasets to list.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | list[CollectionDataset]]
+        Response[ErrorResponse | list[CollectionDataset]]
     """
 
     kwargs = _get_kwargs(
@@ -191,22 +191,22 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: CollectionDatasetsRequest,
-) -> Error | list[CollectionDataset] | None:
+) -> ErrorResponse | list[CollectionDataset] | None:
     """List the datasets of a collection
 
-     The datasets of a collection, by its id. A read, although it is a POST. The reference does not
-    mention this
-    operation; a public client uses it.
+     The datasets of a collection, by its id. The request reads and changes nothing, although it is a
+    POST. The reference
+    does not mention this operation; a public client uses it.
 
     Args:
-        body (CollectionDatasetsRequest): Which collection.
+        body (CollectionDatasetsRequest): The collection whose datasets to list.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | list[CollectionDataset]
+        ErrorResponse | list[CollectionDataset]
     """
 
     return (

@@ -9,7 +9,7 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error import Error
+from ...models.error_response import ErrorResponse
 from ...types import File, Response
 
 
@@ -27,44 +27,44 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | File | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorResponse | File | None:
     if response.status_code == 200:
         response_200 = File(payload=BytesIO(response.content))
 
         return response_200
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorResponse.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorResponse.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorResponse.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorResponse.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 405:
-        response_405 = Error.from_dict(response.json())
+        response_405 = ErrorResponse.from_dict(response.json())
 
         return response_405
 
     if response.status_code == 409:
-        response_409 = Error.from_dict(response.json())
+        response_409 = ErrorResponse.from_dict(response.json())
 
         return response_409
 
     if response.status_code == 500:
-        response_500 = Error.from_dict(response.json())
+        response_500 = ErrorResponse.from_dict(response.json())
 
         return response_500
 
@@ -74,7 +74,9 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | File]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorResponse | File]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -87,11 +89,11 @@ def sync_detailed(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | File]:
+) -> Response[ErrorResponse | File]:
     """Download static dataset
 
-     The file of a static dataset, of any type: `Content-Type` says which, `Content-Disposition` how it
-    is called.
+     The file of a static dataset, of any type. `Content-Type` gives its type, `Content-Disposition` its
+    name.
 
     Args:
         dataset_id (UUID):
@@ -101,7 +103,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | File]
+        Response[ErrorResponse | File]
     """
 
     kwargs = _get_kwargs(
@@ -119,11 +121,11 @@ def sync(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | File | None:
+) -> ErrorResponse | File | None:
     """Download static dataset
 
-     The file of a static dataset, of any type: `Content-Type` says which, `Content-Disposition` how it
-    is called.
+     The file of a static dataset, of any type. `Content-Type` gives its type, `Content-Disposition` its
+    name.
 
     Args:
         dataset_id (UUID):
@@ -133,7 +135,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | File
+        ErrorResponse | File
     """
 
     return sync_detailed(
@@ -146,11 +148,11 @@ async def asyncio_detailed(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | File]:
+) -> Response[ErrorResponse | File]:
     """Download static dataset
 
-     The file of a static dataset, of any type: `Content-Type` says which, `Content-Disposition` how it
-    is called.
+     The file of a static dataset, of any type. `Content-Type` gives its type, `Content-Disposition` its
+    name.
 
     Args:
         dataset_id (UUID):
@@ -160,7 +162,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | File]
+        Response[ErrorResponse | File]
     """
 
     kwargs = _get_kwargs(
@@ -176,11 +178,11 @@ async def asyncio(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | File | None:
+) -> ErrorResponse | File | None:
     """Download static dataset
 
-     The file of a static dataset, of any type: `Content-Type` says which, `Content-Disposition` how it
-    is called.
+     The file of a static dataset, of any type. `Content-Type` gives its type, `Content-Disposition` its
+    name.
 
     Args:
         dataset_id (UUID):
@@ -190,7 +192,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | File
+        ErrorResponse | File
     """
 
     return (

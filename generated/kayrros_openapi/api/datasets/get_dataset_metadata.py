@@ -9,7 +9,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.dataset_metadata import DatasetMetadata
-from ...models.error import Error
+from ...models.error_response import ErrorResponse
 from ...types import Response
 
 
@@ -29,44 +29,44 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> DatasetMetadata | Error | None:
+) -> DatasetMetadata | ErrorResponse | None:
     if response.status_code == 200:
         response_200 = DatasetMetadata.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorResponse.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorResponse.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorResponse.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorResponse.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 405:
-        response_405 = Error.from_dict(response.json())
+        response_405 = ErrorResponse.from_dict(response.json())
 
         return response_405
 
     if response.status_code == 409:
-        response_409 = Error.from_dict(response.json())
+        response_409 = ErrorResponse.from_dict(response.json())
 
         return response_409
 
     if response.status_code == 500:
-        response_500 = Error.from_dict(response.json())
+        response_500 = ErrorResponse.from_dict(response.json())
 
         return response_500
 
@@ -78,7 +78,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[DatasetMetadata | Error]:
+) -> Response[DatasetMetadata | ErrorResponse]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -91,10 +91,10 @@ def sync_detailed(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[DatasetMetadata | Error]:
+) -> Response[DatasetMetadata | ErrorResponse]:
     """Get dataset metadata
 
-     What a dataset is, where it comes from, how many assets it has and which dates it covers.
+     Name, origin, number of assets and range of dates of a dataset.
 
     Args:
         dataset_id (UUID):
@@ -104,7 +104,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[DatasetMetadata | Error]
+        Response[DatasetMetadata | ErrorResponse]
     """
 
     kwargs = _get_kwargs(
@@ -122,10 +122,10 @@ def sync(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> DatasetMetadata | Error | None:
+) -> DatasetMetadata | ErrorResponse | None:
     """Get dataset metadata
 
-     What a dataset is, where it comes from, how many assets it has and which dates it covers.
+     Name, origin, number of assets and range of dates of a dataset.
 
     Args:
         dataset_id (UUID):
@@ -135,7 +135,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        DatasetMetadata | Error
+        DatasetMetadata | ErrorResponse
     """
 
     return sync_detailed(
@@ -148,10 +148,10 @@ async def asyncio_detailed(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[DatasetMetadata | Error]:
+) -> Response[DatasetMetadata | ErrorResponse]:
     """Get dataset metadata
 
-     What a dataset is, where it comes from, how many assets it has and which dates it covers.
+     Name, origin, number of assets and range of dates of a dataset.
 
     Args:
         dataset_id (UUID):
@@ -161,7 +161,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[DatasetMetadata | Error]
+        Response[DatasetMetadata | ErrorResponse]
     """
 
     kwargs = _get_kwargs(
@@ -177,10 +177,10 @@ async def asyncio(
     dataset_id: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> DatasetMetadata | Error | None:
+) -> DatasetMetadata | ErrorResponse | None:
     """Get dataset metadata
 
-     What a dataset is, where it comes from, how many assets it has and which dates it covers.
+     Name, origin, number of assets and range of dates of a dataset.
 
     Args:
         dataset_id (UUID):
@@ -190,7 +190,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        DatasetMetadata | Error
+        DatasetMetadata | ErrorResponse
     """
 
     return (

@@ -8,7 +8,7 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error import Error
+from ...models.error_response import ErrorResponse
 from ...models.processing_result_filter import ProcessingResultFilter
 from ...models.processing_result_time_series import ProcessingResultTimeSeries
 from ...types import UNSET, Response, Unset
@@ -39,44 +39,44 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | ProcessingResultTimeSeries | None:
+) -> ErrorResponse | ProcessingResultTimeSeries | None:
     if response.status_code == 200:
         response_200 = ProcessingResultTimeSeries.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorResponse.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorResponse.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorResponse.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorResponse.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 405:
-        response_405 = Error.from_dict(response.json())
+        response_405 = ErrorResponse.from_dict(response.json())
 
         return response_405
 
     if response.status_code == 409:
-        response_409 = Error.from_dict(response.json())
+        response_409 = ErrorResponse.from_dict(response.json())
 
         return response_409
 
     if response.status_code == 500:
-        response_500 = Error.from_dict(response.json())
+        response_500 = ErrorResponse.from_dict(response.json())
 
         return response_500
 
@@ -88,7 +88,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | ProcessingResultTimeSeries]:
+) -> Response[ErrorResponse | ProcessingResultTimeSeries]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -102,26 +102,25 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: ProcessingResultFilter | Unset = UNSET,
-) -> Response[Error | ProcessingResultTimeSeries]:
+) -> Response[ErrorResponse | ProcessingResultTimeSeries]:
     """Get dataset results
 
-     The content of a dataset: its assets, for each asset its dates, for each date its metrics. Without a
-    filter, all
-    of it. A read, although it is a POST.
+     The content of a dataset: its assets, the dates of each asset, the metrics of each date. Without a
+    filter, all of
+    it. The request reads and changes nothing, although it is a POST.
 
-    Observed: the results of a large dataset end in a 504 from the gateway.
+    Observed: the gateway answers 504 for the results of a large dataset.
 
     Args:
         dataset_id (UUID):
-        body (ProcessingResultFilter | Unset): Which results are wanted. What is left out does not
-            filter.
+        body (ProcessingResultFilter | Unset): Selects results. An omitted field does not filter.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | ProcessingResultTimeSeries]
+        Response[ErrorResponse | ProcessingResultTimeSeries]
     """
 
     kwargs = _get_kwargs(
@@ -141,26 +140,25 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: ProcessingResultFilter | Unset = UNSET,
-) -> Error | ProcessingResultTimeSeries | None:
+) -> ErrorResponse | ProcessingResultTimeSeries | None:
     """Get dataset results
 
-     The content of a dataset: its assets, for each asset its dates, for each date its metrics. Without a
-    filter, all
-    of it. A read, although it is a POST.
+     The content of a dataset: its assets, the dates of each asset, the metrics of each date. Without a
+    filter, all of
+    it. The request reads and changes nothing, although it is a POST.
 
-    Observed: the results of a large dataset end in a 504 from the gateway.
+    Observed: the gateway answers 504 for the results of a large dataset.
 
     Args:
         dataset_id (UUID):
-        body (ProcessingResultFilter | Unset): Which results are wanted. What is left out does not
-            filter.
+        body (ProcessingResultFilter | Unset): Selects results. An omitted field does not filter.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | ProcessingResultTimeSeries
+        ErrorResponse | ProcessingResultTimeSeries
     """
 
     return sync_detailed(
@@ -175,26 +173,25 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: ProcessingResultFilter | Unset = UNSET,
-) -> Response[Error | ProcessingResultTimeSeries]:
+) -> Response[ErrorResponse | ProcessingResultTimeSeries]:
     """Get dataset results
 
-     The content of a dataset: its assets, for each asset its dates, for each date its metrics. Without a
-    filter, all
-    of it. A read, although it is a POST.
+     The content of a dataset: its assets, the dates of each asset, the metrics of each date. Without a
+    filter, all of
+    it. The request reads and changes nothing, although it is a POST.
 
-    Observed: the results of a large dataset end in a 504 from the gateway.
+    Observed: the gateway answers 504 for the results of a large dataset.
 
     Args:
         dataset_id (UUID):
-        body (ProcessingResultFilter | Unset): Which results are wanted. What is left out does not
-            filter.
+        body (ProcessingResultFilter | Unset): Selects results. An omitted field does not filter.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | ProcessingResultTimeSeries]
+        Response[ErrorResponse | ProcessingResultTimeSeries]
     """
 
     kwargs = _get_kwargs(
@@ -212,26 +209,25 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: ProcessingResultFilter | Unset = UNSET,
-) -> Error | ProcessingResultTimeSeries | None:
+) -> ErrorResponse | ProcessingResultTimeSeries | None:
     """Get dataset results
 
-     The content of a dataset: its assets, for each asset its dates, for each date its metrics. Without a
-    filter, all
-    of it. A read, although it is a POST.
+     The content of a dataset: its assets, the dates of each asset, the metrics of each date. Without a
+    filter, all of
+    it. The request reads and changes nothing, although it is a POST.
 
-    Observed: the results of a large dataset end in a 504 from the gateway.
+    Observed: the gateway answers 504 for the results of a large dataset.
 
     Args:
         dataset_id (UUID):
-        body (ProcessingResultFilter | Unset): Which results are wanted. What is left out does not
-            filter.
+        body (ProcessingResultFilter | Unset): Selects results. An omitted field does not filter.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | ProcessingResultTimeSeries
+        ErrorResponse | ProcessingResultTimeSeries
     """
 
     return (

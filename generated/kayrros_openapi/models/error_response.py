@@ -9,17 +9,17 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
-T = TypeVar("T", bound="Error")
+T = TypeVar("T", bound="ErrorResponse")
 
 
 @_attrs_define
-class Error:
-    """What went wrong. Assumed: the reference does not document the body of an error. Read whatever comes: JSON of any
-    shape, HTML from a gateway, nothing.
+class ErrorResponse:
+    """The body of an error. Assumed, because the reference does not document it. A server may send JSON of any other
+    shape, HTML from a gateway, or an empty body.
 
         Attributes:
             code (None | str | Unset): Code of the error (assumed).
-            message (None | str | Unset): What went wrong, in words (assumed).
+            message (None | str | Unset): Message for a person (assumed).
     """
 
     code: None | str | Unset = UNSET
@@ -71,13 +71,13 @@ class Error:
 
         message = _parse_message(d.pop("message", UNSET))
 
-        error = cls(
+        error_response = cls(
             code=code,
             message=message,
         )
 
-        error.additional_properties = d
-        return error
+        error_response.additional_properties = d
+        return error_response
 
     @property
     def additional_keys(self) -> list[str]:
