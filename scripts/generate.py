@@ -130,7 +130,7 @@ def _contract(document: dict[str, Any], types: "_Types") -> str:
 
 
 def _is_json(media: str) -> bool:
-    return media.split(";")[0].endswith(("/json", "+json"))
+    return media.partition(";")[0].endswith(("/json", "+json"))
 
 
 class _Types:
@@ -163,8 +163,8 @@ class _Types:
             strings = all(isinstance(value, str | int) and not isinstance(value, bool) for value in values)
             kinds = {f"Literal[{', '.join(map(repr, values))}]"} if values and strings else {"Any"}
             return kinds | ({"None"} if len(values) < len(schema["enum"]) else set())
-        for keyword in ("anyOf", "oneOf", "allOf"):
-            if len(parts := schema.get(keyword, [])) == 1 or (keyword != "allOf" and parts):
+        for name_of_union in ("anyOf", "oneOf", "allOf"):
+            if len(parts := schema.get(name_of_union, [])) == 1 or (name_of_union != "allOf" and parts):
                 return _simplify([self._union(part, f"{name}{number or ''}") for number, part in enumerate(parts)])
             if parts:  # the values of all parts: Python has no type for that
                 return {"dict[str, Any]"}

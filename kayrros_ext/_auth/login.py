@@ -74,7 +74,8 @@ class TokenSource:
     ) -> None:
         self._log_in, self.cache, self._now = log_in, cache, now
         self._lock, self._process = threading.Lock(), os.getpid()
-        self._failures, self._last_failure = 0, LoginError("")
+        self._failures = 0
+        self._last_failure: KayrrosError = LoginError("")
         self._token = Token(token, expires_at=jwt_expiry(token)) if token else None
         self.secrets = {token} if token else set()
 

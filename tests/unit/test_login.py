@@ -3,9 +3,9 @@
 import json
 import sys
 import threading
+from collections.abc import Callable  # noqa: TC003 - an annotation of an attribute
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -31,7 +31,7 @@ class Hosts:
         self.rejected: set[str] = set()
         self.logins = 0
         self.status = 401
-        self.reply: Any = None
+        self.reply: Callable[[], httpx.Response] | None = None
         self.now = 1_000_000.0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
