@@ -30,14 +30,14 @@ def run() -> Report:
     """Run the three measurements."""
     rows, claims = [], []
     for ratio in (1, 10, 100, 1000):
-        found = _in_process("requests", ratio)
+        measured = _in_process("requests", ratio)
         bound = 2 * ratio + 2 * math.log2(ratio) + 4
-        rows.append([f"N/L = {ratio:,}", f"{found['requests']:,} requests", f"{found['seconds']:.2f} s", ""])
-        claims.append(Claim(f"requests for N/L = {ratio}", found["requests"], most=bound))
-    found = min((_in_process("latency", WINDOWS) for _ in range(TRIES)), key=lambda one: one["seconds"])
-    ideal = found["requests"] / CONCURRENCY * LATENCY_S
-    rows.append(["64 windows, 0.2 s each", f"{found['requests']:,} requests", f"{found['seconds']:.2f} s", ""])
-    claims.append(Claim("wall time relative to the ideal", found["seconds"] / ideal, most=1.3))
+        rows.append([f"N/L = {ratio:,}", f"{measured['requests']:,} requests", f"{measured['seconds']:.2f} s", ""])
+        claims.append(Claim(f"requests for N/L = {ratio}", measured["requests"], most=bound))
+    measured = min((_in_process("latency", WINDOWS) for _ in range(TRIES)), key=lambda one: one["seconds"])
+    ideal = measured["requests"] / CONCURRENCY * LATENCY_S
+    rows.append(["64 windows, 0.2 s each", f"{measured['requests']:,} requests", f"{measured['seconds']:.2f} s", ""])
+    claims.append(Claim("wall time relative to the ideal", measured["seconds"] / ideal, most=1.3))
     fastest = {}
     for way in ("read", "export"):
         every = [_in_process(way, ROWS) for _ in range(TRIES)]
@@ -55,8 +55,8 @@ def run() -> Report:
 def _in_process(way: str, size: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.large", way, str(size)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
 
 
 def _requests(ratio: int, **settings: Any) -> dict[str, Any]:
@@ -68,11 +68,11 @@ def _requests(ratio: int, **settings: Any) -> dict[str, Any]:
         kayrros.results(dataset.id)  # logs in and imports, which is not measured
         platform.max_rows = math.ceil(dataset.row_count / ratio)
         start = time.perf_counter()
-        found = kayrros.results(dataset.id, progress=False)
+        results = kayrros.results(dataset.id, progress=False)
         seconds = time.perf_counter() - start
-    if found.table.num_rows != dataset.row_count:
-        raise SystemExit(f"{found.table.num_rows:,} of {dataset.row_count:,} rows came")
-    return {"requests": found.requests, "seconds": seconds}
+    if results.table.num_rows != dataset.row_count:
+        raise SystemExit(f"{results.table.num_rows:,} of {dataset.row_count:,} rows came")
+    return {"requests": results.requests, "seconds": seconds}
 
 
 def _large(way: str, rows: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How far a long fetch has come, for a person who waits for it."""
+"""Progress of a long fetch of results."""
 
 import sys
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from kayrros_ext.errors import UsageError
 
 @attrs.frozen
 class Progress:
-    """How far a fetch of results has come.
+    """How far a fetch of results is.
 
     Attributes:
-        fraction: of the time range, from 0 to 1.
-        rows: how many have come.
-        windows: how many parts they came in.
-        requests: how many requests it took so far.
+        fraction: share of the time range that is done, from 0 to 1.
+        rows: number of rows so far.
+        windows: number of time windows that they came in.
+        requests: number of requests so far.
     """
 
     fraction: float
@@ -25,36 +25,31 @@ class Progress:
     requests: int
 
 
-Report = Callable[[Progress], object]
+ProgressCallback = Callable[[Progress], object]
 
 
-def reporter(progress: Report | bool | None) -> Report:  # noqa: FBT001 - as the user gave it
-    """Who is told of progress.
+def make_callback(progress: ProgressCallback | bool | None) -> ProgressCallback | None:  # noqa: FBT001 - a user's argument
+    """Return the function to call with each Progress; None for no progress.
 
     Args:
-        progress: a callable; True for a line on stderr, False for nobody, None for the line where stderr is a terminal.
+        progress: a callable; True for a line on stderr, False for none, None for the line if stderr is a terminal.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: it is anything else.
     """
-    if progress is None:
-        progress = sys.stderr is not None and sys.stderr.isatty()
     if callable(progress):
         return progress
+    if progress is None:
+        progress = sys.stderr is not None and sys.stderr.isatty()
     if not isinstance(progress, bool):
-        raise UsageError(f"progress is {progress!r}. Give True, False, or a callable that takes a Progress.")
-    return _show if progress else lambda _: None
+        raise UsageError(f"progress is {progress!r}.", hint="Pass True, False, or a callable that takes a Progress.")
+    return _print if progress else None
 
 
-def _show(progress: Progress) -> None:
-    """One line that is written over, and stays at the end; nothing for what came in one answer."""
+def _print(progress: Progress) -> None:
+    """Overwrite one line on stderr, which stays at the end; print nothing for results of one response."""
     if progress.windows == 1 and progress.fraction == 1:
         return
+    counts = f"{progress.rows:,} rows in {progress.windows:,} windows, {progress.requests:,} requests"
     end = "\n" if progress.fraction == 1 else ""
-    print(
-        f"\rresults: {progress.fraction:4.0%}, {progress.rows:,} rows in {progress.windows:,} windows, "
-        f"{progress.requests:,} requests",
-        end=end,
-        file=sys.stderr,
-        flush=True,
-    )
+    print(f"\rresults: {progress.fraction:4.0%}, {counts}", end=end, file=sys.stderr, flush=True)

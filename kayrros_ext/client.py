@@ -35,10 +35,11 @@ from kayrros_openapi.types import UNSET, Response
 if TYPE_CHECKING:
     from kayrros_ext._download.transfer import Download
     from kayrros_ext._download.transfer import ProgressCallback as DownloadProgress
-    from kayrros_ext._inputs import Instant
     from kayrros_ext._progress import ProgressCallback
-    from kayrros_ext._results.fetch import OnGap
+    from kayrros_ext._results.query import Instant, OnGap
     from kayrros_openapi import Client
+    from kayrros_openapi.models import ProcessingResultFilter
+    from kayrros_openapi.types import Unset
 
 _T = TypeVar("_T")
 
@@ -257,14 +258,14 @@ class Kayrros:
         try:
             parts.extend(fetcher)
         except GapError as error:
-            from kayrros_ext._results.merge import merged as merge
+            from kayrros_ext._results.merge import merge
 
             error.results = merge(parts, gaps=error.gaps)
             raise
         if len(parts) == 1:
             results = parts[0]
         else:
-            from kayrros_ext._results.merge import merged as merge
+            from kayrros_ext._results.merge import merge
 
             results = merge(parts)
         if results.unknown_fields:
@@ -344,9 +345,9 @@ class Kayrros:
         progress: "ProgressCallback | bool | None",
         bounded_memory: bool,
     ) -> ResultsFetcher:
-        query = UNSET
+        query: ProcessingResultFilter | Unset = UNSET
         if not (start is stop is assets is None):
-            from kayrros_ext._inputs import parse_filter
+            from kayrros_ext._results.query import parse_filter
 
             query = parse_filter(start, stop, assets)
         return ResultsFetcher(

@@ -1,412 +1,491 @@
-"""All results of a dataset, however large: in one answer where the gateway lets it through, else window by window."""
+"""Fetch all results of a dataset, however large: in one response if the gateway allows it, else in time windows.
+
+Windows must lose no row, although a server may filter in its own time zone, count the ends of a range in or out, or round it
+to whole days. A margin of a day and a time zone at both ends of each request ensures this. But where a response holds a day
+or two, it would need three times the requests, and a response that holds one day would never come. So the range of two dates
+that arrived first is requested again. If exactly their rows come, the server keeps to ranges, and windows need only touch.
+Should it send a row with both windows at a boundary after all, or with the wrong one, `Deduplicator` sorts this out. For any
+other server, each window gets the margin.
+"""
 
 import logging
 import math
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Literal, cast, get_args
+from datetime import datetime
+from itertools import pairwise
 from uuid import UUID
 
 import attrs
 
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
-from kayrros_ext._inputs import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, now_ms
-from kayrros_ext._progress import Progress, Report, reporter
-from kayrros_ext._results.model import Gap, Results, list_names
-from kayrros_ext._results.windows import DAY_MS, MOST_ASSETS, Plan, Window
-from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
+from kayrros_ext._progress import Progress, ProgressCallback, make_callback
+from kayrros_ext._results.model import Gap, Results
+from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap, parse_on_gap
+from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MARGIN_MS, MAX_ASSETS_PER_REQUEST, Window, WindowPlanner
+from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError
 from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
 from kayrros_openapi.models import DatasetMetadata, DateRange, ProcessingResultFilter
 from kayrros_openapi.types import UNSET, Unset
 
-OnGap = Literal["raise", "warn"]
-# The answer is too large for the gateway, or for the time that we give it.
-TOO_LARGE = {502, 503, 504}
-# What one answer may hold where memory is to be flat: a quarter of a million rows, about.
-FLAT_BODY = 16 * 1024**2
-SPLIT_AT_ONCE = frozenset({504})
-
-_HINTS: dict[OnGap, str] = {
-    "raise": 'With on_gap="warn", what the platform can\'t answer is left out, and the rest comes.',
-    "warn": "The other parts would have ended the same way, so they were not asked for.",
+# A response may be too large for the gateway, or for the time that it has.
+TOO_LARGE_STATUSES = {502, 503, 504}
+# A 504 is not retried while a request can be split.
+SPLIT_STATUSES = frozenset({504})
+# Largest response with bounded memory, about a quarter of a million rows.
+STREAM_MAX_BYTES = 16 * 1024**2
+# A time zone (14 hours at most) and a day that a range is rounded to.
+WIDE_MARGIN_MS = DAY_MS + 14 * HOUR_MS
+# A range before all data, with a small response.
+_EMPTY_RANGE = 0, DAY_MS
+_OPERATION = "getDatasetResults"
+_GAP_HINTS: dict[OnGap, str] = {
+    "raise": 'The results so far are in `error.results`. With on_gap="warn", a part that is unavailable is left out.',
+    "warn": "The results so far are in `error.results`. The other parts were not requested, because they would fail alike.",
 }
 
 _log = logging.getLogger("kayrros_ext")
-_Outcome = tuple[Window, "Results | BaseException"]
 
 
 class ResultsFetcher:
-    """The results that a filter lets through, part by part, in order of time; each row in one part.
+    """The results that match a query, part by part, in order of time; each row in one part.
 
     Args:
-        door: of the client.
-        dataset_id: whose results.
-        wanted: the filter.
+        client: sends the requests.
+        dataset_id: id of the dataset.
+        query: the filter.
         concurrency: how many requests run at a time.
-        on_gap: what a window that can't be had at any size is: an error, or a gap in the results.
-        is_flat: whether memory is to be: then parts are small, and few wait for the one before them.
-        report: is told of progress.
+        on_gap: whether a window that is unavailable at any size is an error, or a gap in the results.
+        bounded_memory: whether to limit the size of a response, and the number of parts that wait for an earlier one.
+        progress: as `Kayrros.results` takes it.
 
     Attributes:
-        about: what a file should say of its rows: range, number of requests, gaps. Whole once the last part has come.
+        file_metadata: what a file should record: range, number of requests, gaps. Complete after the last part.
+
+    Raises:
+        UsageError: on_gap or progress can't work.
     """
 
     def __init__(
         self,
         client: ApiClient,
         dataset_id: UUID,
-        wanted: ProcessingResultFilter | Unset,
+        query: ProcessingResultFilter | Unset,
         *,
         concurrency: int,
         on_gap: OnGap,
         bounded_memory: bool,
-        progress: "Report | bool | None",
+        progress: ProgressCallback | bool | None,
     ) -> None:
-        is_flat, report, on_gap = bounded_memory, reporter(progress), parse_on_gap(on_gap)
-        self._client, self._dataset_id, self._concurrency = client, dataset_id, concurrency
-        self._wanted = wanted if isinstance(wanted, ProcessingResultFilter) else ProcessingResultFilter()
-        self._ids = tuple(self._wanted.mo_ids or ())
-        self._unseen = set(self._ids)
-        self._on_gap, self._report = on_gap, report
-        self._ahead: float = concurrency if is_flat else math.inf
-        self._max_body = FLAT_BODY if is_flat else None
-        self._requests = self._requests_told = 0
+        self._client, self._dataset_id, self._query, self._concurrency = client, dataset_id, query, concurrency
+        self._on_gap: OnGap = on_gap if on_gap == "raise" else parse_on_gap(on_gap)
+        self._callback = None if progress is None or progress is False else make_callback(progress)
+        self._shows_windows = progress is None
+        self._asset_ids = tuple(query.mo_ids or ()) if query else ()
+        self._missing_ids = set(self._asset_ids)
+        self._time_range = query.time_range if query and isinstance(query.time_range, DateRange) else None
+        self._max_waiting = concurrency if bounded_memory else math.inf
+        self._max_body = STREAM_MAX_BYTES if bounded_memory else None
+        self._requests = self._reported_requests = 0
         self._lock = threading.Lock()
-        self._about: DatasetMetadata | None = None
-        self.about: dict[str, str] = {}
-        self._outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
+        self._metadata: DatasetMetadata | None = None
+        self.file_metadata: dict[str, str] = {}
+        self._planner: WindowPlanner
+        self._is_checking = self._is_checked = False
+        self._rows, self._windows, self._amount = 0, 0, 0.0  # that came
+        # Windows that run, their outcomes, and those that wait for an earlier one.
+        self._outcomes: queue.SimpleQueue[tuple[Window | None, Results | BaseException | bool]] = queue.SimpleQueue()
         self._running: set[Window] = set()
-        self._ready: dict[Window, Results] = {}
+        self._waiting: dict[Window, Results] = {}
+        self._gaps: list[Gap] = []
 
     def __iter__(self) -> Iterator[Results]:
-        has_failed = False
-        if len(self._ids) <= MOST_ASSETS:
+        is_too_large = False
+        if len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST:
             try:
-                part = self._ask(self._wanted if self._wanted.to_dict() else UNSET, SPLIT_AT_ONCE)
+                part = self._request(self._query, SPLIT_STATUSES)
             except KayrrosError as error:
-                if not is_too_large(error) or (is_outage(error) and self._is_down()):
+                if not _is_too_large(error) or (_is_outage(error) and self._is_down()):
                     raise
-                has_failed = True
+                is_too_large = True
             else:
-                self._told(part.table.num_rows, 1.0)
-                self._see(part)
-                yield attrs.evolve(part, requests=self._requests_since())
-                self._ended(part.table.num_rows, 1, [])
+                self._report_progress(part.table.num_rows, 1.0, 1)
+                yield self._finish_part(part)
+                self._finish(part.table.num_rows, 1)
                 return
-        yield from self._windows(self._plan(has_failed=has_failed))
+        yield from self._fetch_windows(is_too_large=is_too_large)
 
     def parts(self) -> Iterator[Results]:
-        from kayrros_ext._results.merge import merged
-
-        unknown: set[str] = set()
+        """Yield the parts, and warn of each undeclared field once."""
+        warned: set[str] = set()
         for part in self:
-            if not unknown.issuperset(part.unknown_fields):
-                unknown.update(part.unknown_fields)
+            if not warned.issuperset(part.unknown_fields):
+                warned.update(part.unknown_fields)
                 part.warn_unknown_fields()
-            yield merged([part])
+            yield part
 
-    def _plan(self, *, has_failed: bool) -> Plan:
-        """Where to cut: the range of the filter, else that of the metadata, else from 1970 to now."""
-        ends = self._wanted.time_range
-        first, last = (ends.start_date, ends.stop_date) if isinstance(ends, DateRange) else (FIRST_MS, LAST_MS)
-        likely = (first, last)
-        if first == FIRST_MS or last == LAST_MS:
-            begins, ends_ = self._dates()
-            if not isinstance(ends, DateRange):  # nobody said that what lies beyond is not wanted
-                first, last = max(min(first, begins - DAY_MS), MIN_MS), min(max(last, ends_ + DAY_MS), MAX_MS)
-            likely = (max(first, begins), min(last, ends_))
-        if likely[0] >= likely[1]:
-            likely = (first, last)
-        batches = [self._ids[start : start + MOST_ASSETS] for start in range(0, len(self._ids), MOST_ASSETS)]
-        return Plan((first, last), likely, [*batches] or [None], self._concurrency, has_failed)
+    def _fetch_windows(self, *, is_too_large: bool) -> Iterator[Results]:
+        from kayrros_ext._results.merge import Deduplicator  # pyarrow is heavy
 
-    def _is_down(self) -> bool:
-        """Whether the platform does not answer at all: then no part of the results will come either."""
-        try:
-            self._about = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
-        except (APIError, TransportError) as error:
-            return is_outage(error)
-        except ContractError:
-            pass
-        return False
-
-    def _dates(self) -> tuple[int, int]:
-        """First and last date of the dataset, as far as its metadata knows; they say where to cut, not what to leave out."""
-        begins = ends = None
-        try:
-            self._about = (
-                self._about or get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
-            )
-            begins, ends = self._about.start_date, self._about.stop_date
-        except (APIError, ContractError, TransportError) as error:
-            _log.warning("The metadata of the dataset could not be had (%s): its results are cut from 1970 on.", error)
-        found = (begins if isinstance(begins, int) else FIRST_MS, ends if isinstance(ends, int) else now_ms())
-        if MIN_MS <= found[0] <= found[1] <= MAX_MS:
-            return found[0], found[1] + 1  # one moment is a range too
-        return FIRST_MS, now_ms()
-
-    def _windows(self, plan: Plan) -> Iterator[Results]:
-        """The parts, as soon as all before them are there."""
-        from kayrros_ext._results.merge import Repeats  # pyarrow is heavy
-        from kayrros_ext._results.reader import read_results
-
-        repeats, rows, count, done = Repeats(), 0, 0, 0.0
-        total = sum(plan.amount(window) for window in plan.pending) or 1.0  # of one moment, which has no length
-        gaps: list[Gap] = []
+        if self._shows_windows:
+            self._callback = make_callback(None)
+        planner = self._planner = self._plan(is_too_large=is_too_large)
+        deduplicator = Deduplicator()
+        total = sum(map(planner.amount, planner.pending)) or 1.0  # one moment has no length
         failure: GapError | None = None
-        while True:
-            self._start(plan)
-            if not self._running:
+        while not failure:
+            self._start_requests()
+            if not self._running and not self._is_checking:
                 break
             window, outcome = self._outcomes.get()
-            self._running.remove(window)
-            if isinstance(outcome, Results):
-                plan.succeeded(window, outcome.table.num_rows)
-                self._ready[window] = outcome
-            elif gap := self._failed(plan, window, outcome):
-                if self._on_gap == "warn" and _is_of_this_part(gap) and self._answers_at_all(window):
-                    _log.warning("getDatasetResults: %s could not be had, and is left out: %s", gap, gap.error)
-                    gaps.append(gap)
-                    self._ready[window] = attrs.evolve(read_results(b'{"assets": []}'), gaps=(gap,))
-                else:
-                    failure = self._gap_error(plan, gap)
-            if window in self._ready:
-                rows, count = rows + self._ready[window].table.num_rows, count + 1
-                done += plan.amount(window)
-                self._told(rows, min(done / total, 0.999) if plan.pending or self._running else 1.0, count)
-            for known in self._due(plan, everything=failure is not None):
-                part = repeats.without(self._ready.pop(known), known)
-                self._see(part)
-                yield attrs.evolve(part, requests=self._requests_since())
-            if failure:
-                raise failure
-        self._ended(rows, count, gaps)
+            if window is None:
+                self._handle_check(outcome)
+            else:
+                self._running.remove(window)
+                failure = self._handle_outcome(window, outcome)
+            if window in self._waiting:
+                fraction = min(self._amount / total, 0.999) if planner.pending or self._running else 1.0
+                self._report_progress(self._rows, fraction, self._windows)
+            for ready in self._take_ready(everything=failure is not None):
+                is_first = ready.start_ms == planner.outer[0]
+                part = deduplicator.deduplicate(ready, self._waiting.pop(ready), is_first=is_first)
+                yield self._finish_part(part)
+        if failure:
+            raise failure
+        self._finish(self._rows, self._windows)
 
-    def _start(self, plan: Plan) -> None:
-        """Start requests, each in a thread of its own that dies with the program: nobody waits for a gateway at the end."""
+    def _plan(self, *, is_too_large: bool) -> WindowPlanner:
+        """Plan windows over the range of the query, else of the metadata, else from 1970 to now."""
+        outer = (FIRST_MS, LAST_MS)
+        if self._time_range:
+            outer = self._time_range.start_date, self._time_range.stop_date
+        likely = outer
+        if outer[0] == FIRST_MS or outer[1] == LAST_MS:
+            first, last = self._date_range()
+            if not self._time_range:  # then dates beyond are part of the query, too
+                outer = max(min(FIRST_MS, first - DAY_MS), MIN_MS), min(max(LAST_MS, last + DAY_MS), MAX_MS)
+            likely = max(outer[0], first), min(outer[1], last)
+        if likely[0] >= likely[1]:
+            likely = outer
+        size = MAX_ASSETS_PER_REQUEST
+        batches = [self._asset_ids[start : start + size] for start in range(0, len(self._asset_ids), size)]
+        return WindowPlanner(outer, likely, [*batches] or [None], self._concurrency, is_too_large=is_too_large)
+
+    def _date_range(self) -> tuple[int, int]:
+        """Return the dates of the dataset by its metadata, which say where to split and not what to leave out."""
+        now_ms = (datetime.now(EPOCH.tzinfo) - EPOCH) // MILLISECOND
+        start = stop = None
+        try:
+            self._metadata = self._metadata or self._fetch_metadata()
+        except KayrrosError as error:
+            _log.warning("The metadata of the dataset is unavailable (%s). Its results are split from 1970 on.", error)
+        if self._metadata:
+            start, stop = self._metadata.start_date, self._metadata.stop_date
+        first, last = start if isinstance(start, int) else FIRST_MS, stop if isinstance(stop, int) else now_ms
+        # One moment is a range, too.
+        return (first, last + 1) if MIN_MS <= first <= last <= MAX_MS else (FIRST_MS, now_ms)
+
+    def _fetch_metadata(self) -> DatasetMetadata | None:
+        metadata = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
+        return metadata if isinstance(metadata, DatasetMetadata) else None
+
+    def _is_down(self) -> bool:
+        """Return whether the platform does not answer at all, so that no part of the results would come either."""
+        try:
+            self._metadata = self._fetch_metadata()
+        except KayrrosError as error:
+            return _is_outage(error)
+        return False
+
+    def _start_requests(self) -> None:
+        """Start requests in daemon threads, so that the program can exit while a gateway keeps one waiting."""
         while len(self._running) < self._concurrency:
-            if self._running and len(self._running) + len(self._ready) >= self._ahead:
+            if self._running and len(self._running) + len(self._waiting) >= self._max_waiting:
                 return
-            window = plan.take()
+            window = self._planner.take()
             if window is None:
                 return
             self._running.add(window)
-            can_be_cut = plan.parts(window) or self._may_learn_assets(plan, window)
-            arguments = (window, plan.asked(window), SPLIT_AT_ONCE if can_be_cut else frozenset())
+            may_split = self._planner.can_split(window) or self._may_learn_assets(window)
+            arguments = (window, self._planner.requested_range(window), SPLIT_STATUSES if may_split else frozenset())
             threading.Thread(target=self._run, args=arguments, daemon=True, name="kayrros-results").start()
 
-    def _run(self, window: Window, ends: tuple[int, int], unless: frozenset[int]) -> None:
+    def _run(self, window: Window, time_range: tuple[int, int], no_retry_statuses: frozenset[int]) -> None:
         outcome: Results | BaseException
         try:
-            outcome = self._ask(_filter(*ends, window.assets), unless)
-            _check_range(outcome, *ends)
+            outcome = self._request(_filter(time_range, window.assets), no_retry_statuses)
+            _check_range(outcome, *time_range)
             _check_assets(outcome, window.assets)
         except BaseException as error:
             outcome = error
         self._outcomes.put((window, outcome))
 
-    def _failed(self, plan: Plan, window: Window, error: BaseException) -> Gap | None:
-        """What a failed window comes to: nothing where it goes back in parts, else a gap."""
+    def _check_ranges(self, part: Results, assets: tuple[str, ...] | None) -> None:
+        outcome: bool | BaseException
+        try:
+            outcome = self._keeps_ranges(part, assets)
+        except BaseException as error:
+            outcome = error
+        self._outcomes.put((None, outcome))
+
+    def _keeps_ranges(self, part: Results, assets: tuple[str, ...] | None) -> bool:
+        """Return whether a request for the range of two dates of a part brings their rows again, and no others."""
+        import pyarrow.compute as pc
+
+        from kayrros_ext._results.merge import same_rows
+
+        column = part.table["value_date"]
+        dates = sorted(pc.unique(column.drop_null()).to_pylist())
+        if not dates:
+            return True
+        # At different times of day, because a server that rounds to days keeps midnights.
+        first, last = next(((a, b) for a, b in pairwise(dates) if a.time() != b.time()), (dates[0], dates[0]))
+        start, stop = (first - EPOCH) // MILLISECOND - MARGIN_MS, (last - EPOCH) // MILLISECOND + 1 + MARGIN_MS
+        outer = self._planner.outer
+        again = self._request(_filter((max(start, outer[0]), min(stop, outer[1])), assets))
+        is_between = pc.and_(pc.greater_equal(column, first), pc.less_equal(column, last))
+        return same_rows(again.table, part.table.filter(is_between))
+
+    def _handle_check(self, outcome: Results | BaseException | bool) -> None:  # noqa: FBT001 - one of the outcomes
+        """Put back all cut windows with a wide margin, unless the server keeps to ranges."""
+        self._is_checking = False
+        if isinstance(outcome, BaseException) and (self._running or self._planner.pending):
+            return  # the next part starts another check
+        self._is_checked = True
+        if outcome is True:
+            return
+        _log.warning("%s: the server does not keep to the ends of a range, so windows overlap from now on.", _OPERATION)
+        self._planner.margin_ms = WIDE_MARGIN_MS
+        while self._running:
+            window, _ = self._outcomes.get()
+            assert window  # noqa: S101 - the only check is over  # nosec B101
+            self._running.remove(window)
+            self._planner.abandon(window)
+            self._planner.requeue(window)
+        for window in [*filter(self._planner.is_cut, self._waiting)]:
+            self._count(window, self._waiting.pop(window), -1)
+            self._planner.requeue(window)
+        self._gaps.clear()
+
+    def _handle_outcome(self, window: Window, outcome: Results | BaseException | bool) -> GapError | None:  # noqa: FBT001
+        """Keep a part until the earlier ones are there, or handle a failure. Returns an error that ends everything."""
+        if isinstance(outcome, Results):
+            self._planner.succeeded(window, outcome.table.num_rows)
+            self._count(window, outcome, 1)
+            if outcome.table.num_rows and self._planner.is_cut(window) and not (self._is_checking or self._is_checked):
+                self._is_checking = True
+                threading.Thread(target=self._check_ranges, args=(outcome, window.assets), daemon=True).start()
+        elif isinstance(outcome, BaseException) and (gap := self._handle_failure(window, outcome)):
+            return self._handle_gap(window, gap)
+        return None
+
+    def _count(self, window: Window, part: Results, sign: int) -> None:
+        if sign > 0:
+            self._waiting[window] = part
+        self._rows += sign * part.table.num_rows
+        self._windows += sign
+        self._amount += sign * self._planner.amount(window)
+
+    def _handle_gap(self, window: Window, gap: Gap) -> GapError | None:
+        """Leave out a gap, or return the error that ends everything."""
+        if self._on_gap == "warn" and _is_local(gap) and self._answers(window):
+            _log.warning("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, gap.error)
+            self._gaps.append(gap)
+            self._count(window, _empty_part(gap), 1)
+            return None
+        return self._gap_error(gap)
+
+    def _handle_failure(self, window: Window, error: BaseException) -> Gap | None:
+        """Put back a failed window in parts, or return it as a gap."""
         if not isinstance(error, KayrrosError):
             raise error
-        if not is_too_large(error):
-            plan.gave_up(window)
-        elif plan.failed(window) or self._learn_assets(plan, window):
+        if not _is_too_large(error):
+            self._planner.abandon(window)
+        elif self._planner.failed(window) or self._learn_assets(window):
             return None
         elif isinstance(error, ContractError) and self._max_body is not None:
-            # Every answer names all assets that it is of: where these alone are many, none is small.
-            self._max_body, plan.assets = None, None
-            plan.once_more(window)
+            # Each response names all assets. When these are many, no window is small.
+            self._max_body, self._planner.assets = None, None
+            self._planner.requeue(attrs.evolve(window, is_too_large=False))
             return None
         return _gap(window, error)
 
-    def _may_learn_assets(self, plan: Plan, window: Window) -> bool:
-        return plan.assets is None and not self._ids and not window.assets
+    def _may_learn_assets(self, window: Window) -> bool:
+        return self._planner.assets is None and not self._asset_ids and not window.assets
 
-    def _learn_assets(self, plan: Plan, window: Window) -> bool:
-        """The ids of all assets, from an answer for a day before all data: what a day that is too large is cut by.
+    def _learn_assets(self, window: Window) -> bool:
+        """Request the ids of all assets, to split a day by them. Returns whether the window was split.
 
-        That an asset without a date in the range is in the answer is assumed, so they are counted.
+        A response for a range without data names all assets (assumed), so their number is compared with the metadata.
         """
-        if not self._may_learn_assets(plan, window):
+        if not self._may_learn_assets(window):
             return False
-        plan.assets = ()
+        self._planner.assets = ()
         try:
-            found = self._ask(_filter(0, DAY_MS, None)).assets["asset_id"]
+            ids = tuple(self._request(_filter(_EMPTY_RANGE, None)).assets["asset_id"].unique().to_pylist())
         except KayrrosError as error:
-            if self._max_body is not None and is_too_large(error):
-                return False  # they alone are too many for a small answer
-            _log.warning("The ids of the assets could not be had, and a day can't be cut by them: %s", error)
+            if self._max_body is None or not _is_too_large(error):
+                _log.warning("The ids of the assets are unavailable, so a day can't be split by them: %s", error)
             return False
-        ids = tuple(found.unique().to_pylist())
-        if None in ids:
-            _log.warning("Some assets have no id: a day can't be cut by them.")
+        count = self._metadata.asset_count if self._metadata else None
+        if None in ids or (isinstance(count, int) and len(ids) < count):
+            _log.warning("Some assets have no id, so a day can't be split by assets.")
             return False
-        count = self._about.asset_count if self._about else None
-        if isinstance(count, int) and len(ids) < count:
-            _log.warning("Of %d assets, only %d are known by id: a day can't be cut by them.", count, len(ids))
-            return False
-        plan.assets = ids
-        return plan.again(window)
+        self._planner.assets = ids
+        return self._planner.requeue(attrs.evolve(window, is_too_large=True))
 
-    def _answers_at_all(self, window: Window) -> bool:
-        """Whether the platform has an answer for a day before all data: else it would have none for the other parts either.
-
-        Without this, an outage would be left out day by day.
-        """
+    def _answers(self, window: Window) -> bool:
+        """Return whether the platform answers a small request, so that an outage is not left out day by day."""
         try:
-            self._ask(_filter(0, DAY_MS, window.assets))
+            self._request(_filter(_EMPTY_RANGE, window.assets))
         except ContractError:
             return True
         except KayrrosError as error:
-            _log.warning("getDatasetResults: no answer comes, not even to what is small: %s", error)
+            _log.warning("%s: even a small request fails: %s", _OPERATION, error)
             return False
         return True
 
-    def _due(self, plan: Plan, *, everything: bool) -> list[Window]:
-        """The parts that have come and that nothing before them is missing of, in order."""
-        missing = [] if everything else [*plan.pending[:1], *self._running]
-        limit = min((window.place for window in missing), default=None)
-        return sorted(
-            (window for window in self._ready if limit is None or window.place < limit), key=lambda known: known.place
-        )
+    def _take_ready(self, *, everything: bool) -> list[Window]:
+        """Return the windows whose results can leave in order, because no earlier window is missing."""
+        missing = [] if everything else [*self._planner.pending[:1], *self._running, *self._unchecked()]
+        limit = min((window.sort_key for window in missing), default=None)
+        ready = (window for window in self._waiting if limit is None or window.sort_key < limit)
+        return sorted(ready, key=lambda window: window.sort_key)
 
-    def _ask(self, wanted: ProcessingResultFilter | Unset, unless: frozenset[int] = frozenset()) -> Results:
-        kwargs = get_dataset_results._get_kwargs(dataset_id=self._dataset_id, body=wanted)
-        options = CallOptions(no_retry_statuses=unless, max_body=self._max_body)
+    def _unchecked(self) -> list[Window]:
+        """Return the windows that wait until the server is known to keep to ranges."""
+        if self._is_checked or not (self._is_checking or self._running or self._planner.pending):
+            return []
+        return [*filter(self._planner.is_cut, self._waiting)]
+
+    def _request(
+        self, query: ProcessingResultFilter | Unset, no_retry_statuses: frozenset[int] = frozenset()
+    ) -> Results:
+        from kayrros_ext._results.reader import read_results  # pyarrow is heavy
+
+        kwargs = get_dataset_results._get_kwargs(dataset_id=self._dataset_id, body=query)
+        options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=self._max_body)
+        http = self._client.get_httpx_client()
         try:
-            response = self._client.get_httpx_client().request(**kwargs, extensions={CALL_OPTIONS: options})
-            self._count(response.extensions["attempts"])
-            return self._read(response.content)
+            response = http.request(**kwargs, extensions={CALL_OPTIONS: options})
         except (APIError, TransportError) as error:
-            self._count(error.attempts)
+            self._count_requests(error.attempts)
             raise
-
-    def _read(self, body: bytes) -> Results:
-        from kayrros_ext._results.reader import read_results, sort_rows
-
+        self._count_requests(response.extensions["attempts"])
         try:
-            return sort_rows(read_results(body))
+            return read_results(response.content)
         except ContractError as error:
-            errors = self._client.get_httpx_client().policy.errors
-            problem, quoted = str(error.args[0]), None if error.where else body
-            raise errors.contract("getDatasetResults", problem, body=quoted, where=error.where) from None
+            body = None if error.where else response.content
+            raise http.policy.errors.contract(_OPERATION, str(error.args[0]), body=body, where=error.where) from None
 
-    def _count(self, attempts: int) -> None:
+    def _count_requests(self, attempts: int) -> None:
         with self._lock:
             self._requests += attempts
 
-    def _requests_since(self) -> int:
-        """Requests that no part has counted yet."""
-        count, self._requests_told = self._requests - self._requests_told, self._requests
-        return count
+    def _finish_part(self, part: Results) -> Results:
+        """Return a part sorted, with the number of requests since the last part."""
+        from kayrros_ext._results.reader import sort_rows
 
-    def _gap_error(self, plan: Plan, gap: Gap) -> GapError:
-        missing = sorted([*self._running, *plan.pending], key=lambda window: window.place)
+        if self._missing_ids:
+            self._missing_ids.difference_update(part.assets["asset_id"].unique().to_pylist())
+        count, self._reported_requests = self._requests - self._reported_requests, self._requests
+        return attrs.evolve(sort_rows(part), requests=count)
+
+    def _finish(self, rows: int, windows: int) -> None:
+        if self._time_range:
+            first, last = (_datetime(ms) for ms in (self._time_range.start_date, self._time_range.stop_date))
+            self.file_metadata |= {"start": first.isoformat(), "stop": last.isoformat()}
+        self.file_metadata |= {"requests": str(self._requests), "gaps": "; ".join(map(str, self._gaps))}
+        if self._missing_ids and not self._gaps:
+            from kayrros_ext._results.model import list_names
+
+            names = list_names(self._missing_ids)
+            _log.warning("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
+        _log.info("%s: %d rows in %d windows, %d requests", _OPERATION, rows, windows, self._requests)
+
+    def _gap_error(self, gap: Gap) -> GapError:
+        missing = sorted([*self._running, *self._planner.pending], key=lambda window: window.sort_key)
         error = GapError(
-            f"getDatasetResults: the results of {gap} could not be had ({gap.error}) What came until then is not lost: see "
-            f"GapError. {_HINTS[self._on_gap]}",
+            f"{_OPERATION}: results for {gap} are unavailable ({gap.error.args[0] if gap.error else 'no reason'})",
+            hint=_GAP_HINTS[self._on_gap],
             gaps=(gap, *(_gap(window, None) for window in missing)),
             results=None,
         )
         error.__cause__ = gap.error
         return error
 
-    def _ended(self, rows: int, windows: int, gaps: list[Gap]) -> None:
-        ends = self._wanted.time_range
-        if isinstance(ends, DateRange):
-            first, last = (EPOCH + moment * MILLISECOND for moment in (ends.start_date, ends.stop_date))
-            self.about |= {"start": first.isoformat(), "stop": last.isoformat()}
-        self.about |= {"requests": str(self._requests), "gaps": "; ".join(map(str, gaps))}
-        if self._unseen and not gaps:
-            named = list_names(self._unseen)
-            _log.warning("%d of the assets asked for are not in the answer: %s", len(self._unseen), named)
-        _log.info("getDatasetResults: %d rows in %d windows, %d requests", rows, windows, self._requests)
-
-    def _see(self, part: Results) -> None:
-        if self._unseen:
-            self._unseen.difference_update(part.assets["asset_id"].unique().to_pylist())
-
-    def _told(self, rows: int, fraction: float, windows: int = 1) -> None:
-        self._report(Progress(fraction=fraction, rows=rows, windows=windows, requests=self._requests))
+    def _report_progress(self, rows: int, fraction: float, windows: int) -> None:
+        if self._callback:
+            self._callback(Progress(fraction=fraction, rows=rows, windows=windows, requests=self._requests))
 
 
-def parse_on_gap(value: str) -> OnGap:
-    """What is to happen where a part can't be had.
-
-    Raises:
-        UsageError: it is neither of the two.
-    """
-    if value in get_args(OnGap):
-        return cast("OnGap", value)
-    raise UsageError(f'on_gap is {value!r}. Give "raise" or "warn".')
-
-
-def is_too_large(error: KayrrosError) -> bool:
-    """Whether less may come where this did not."""
+def _is_too_large(error: KayrrosError) -> bool:
+    """Return whether a smaller request may succeed where this one failed."""
     if isinstance(error, APIError):
-        return error.status in TOO_LARGE
+        return error.status in TOO_LARGE_STATUSES
     if isinstance(error, TransportError):
         return error.reason == "ReadTimeout" and error.operation != "login"
     return isinstance(error, ContractError) and error.is_too_large
 
 
-def _is_of_this_part(gap: Gap) -> bool:
-    """Whether the other parts may come all the same: not where the login, the network or the account is at fault."""
-    return isinstance(gap.error, ContractError) or (
-        isinstance(gap.error, KayrrosError) and (is_too_large(gap.error) or getattr(gap.error, "status", 0) >= 500)
+def _is_outage(error: KayrrosError) -> bool:
+    """Return whether the platform may be down. A 504 alone means that it works, too slowly."""
+    return isinstance(error, TransportError) or (isinstance(error, APIError) and error.status in {502, 503})
+
+
+def _is_local(gap: Gap) -> bool:
+    """Return whether other parts may succeed: not if the login, the network or the account fails."""
+    error = gap.error
+    if isinstance(error, APIError) and error.status >= 500:
+        return True
+    return isinstance(error, ContractError) or (isinstance(error, KayrrosError) and _is_too_large(error))
+
+
+def _check_range(part: Results, first_ms: int, last_ms: int) -> None:
+    """Raise ContractError for a row far outside the range, because results can't be split by a range that is ignored."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(part.table["value_date"].cast(pa.int64())).as_py()  # microseconds
+    if ends["min"] is None:
+        return
+    for moment_us in ends.values():
+        if not first_ms - WIDE_MARGIN_MS <= moment_us // 1000 <= last_ms + WIDE_MARGIN_MS:
+            raise ContractError(
+                f"A value of {_datetime(moment_us // 1000)} is more than a day outside of the requested range.",
+                hint="The results can't be split by time: ask for fewer assets.",
+                operation=_OPERATION,
+            )
+
+
+def _check_assets(part: Results, assets: tuple[str, ...] | None) -> None:
+    """Raise ContractError for another asset than requested, because its rows would come with each batch."""
+    others = set(part.assets["asset_id"].unique().to_pylist()).difference(assets) if assets else None
+    if others:
+        raise ContractError(
+            f"The response contains the asset {others.pop()!r}, which was not requested.",
+            hint="The results can't be split by assets: ask for a shorter range.",
+            operation=_OPERATION,
+        )
+
+
+def _filter(time_range: tuple[int, int], assets: tuple[str, ...] | None) -> ProcessingResultFilter:
+    return ProcessingResultFilter(
+        time_range=DateRange(start_date=time_range[0], stop_date=time_range[1]),
+        mo_ids=UNSET if assets is None else list(assets),
     )
 
 
 def _gap(window: Window, error: KayrrosError | None) -> Gap:
-    first, last = (EPOCH + moment * MILLISECOND for moment in (window.start_ms, window.stop_ms))
-    return Gap(first, last, window.assets, error)
+    return Gap(_datetime(window.start_ms), _datetime(window.stop_ms), window.assets, error)
 
 
-def is_outage(error: KayrrosError) -> bool:
-    """Whether the platform may be down: a 504 alone says that it works, and for too long."""
-    return isinstance(error, TransportError) or (isinstance(error, APIError) and error.status in {502, 503})
+def _empty_part(gap: Gap) -> Results:
+    from kayrros_ext._results.reader import read_results
+
+    return attrs.evolve(read_results(b'{"assets": []}'), gaps=(gap,))
 
 
-def _filter(first: int, last: int, assets: tuple[str, ...] | None) -> ProcessingResultFilter:
-    return ProcessingResultFilter(
-        time_range=DateRange(start_date=first, stop_date=last), mo_ids=UNSET if assets is None else list(assets)
-    )
-
-
-def _check_assets(found: Results, assets: tuple[str, ...] | None) -> None:
-    """That the server leaves out the assets that were not asked for: else their rows would come with each part.
-
-    Raises:
-        ContractError: it does not.
-    """
-    others = set(found.assets["asset_id"].unique().to_pylist()).difference(assets) if assets else None
-    if others:
-        raise ContractError(
-            f"the asset {others.pop()!r} came, which was not asked for, so the dataset can't be had part by part",
-            operation="getDatasetResults",
-        )
-
-
-def _check_range(found: Results, first: int, last: int) -> None:
-    """That the server cuts where it is asked to, give or take a day: else the parts would not be parts.
-
-    Raises:
-        ContractError: it does not.
-    """
-    import pyarrow.compute as pc
-
-    if not found.table.num_rows:
-        return
-    ends = pc.min_max(found.table["value_date"]).as_py()
-    for name, date, beyond in (("before", ends["min"], first - DAY_MS), ("after", ends["max"], last + DAY_MS)):
-        if date is None:
-            continue
-        moment = (date - EPOCH) / MILLISECOND
-        if (moment < beyond) if name == "before" else (moment > beyond):
-            raise ContractError(
-                f"a value of {date} came, more than a day {name} the range that was asked for, so the dataset can't be "
-                "had part by part",
-                operation="getDatasetResults",
-            )
+def _datetime(epoch_ms: int) -> datetime:
+    return EPOCH + epoch_ms * MILLISECOND

@@ -1,320 +1,289 @@
-"""Which part of a dataset's results to ask for next, when all of it is more than the gateway lets through.
+"""Decide which time window of a dataset's results to request next, when all of them are too many for one response. No I/O.
 
-A plan holds what is still missing, as windows of time, and learns from each answer how much one may hold. It performs no
-I/O: whoever does asks for a window, and says what came of it.
+The size of a window follows from the rows that the last windows held: as many as came in one response before and, one window
+at a time, up to twice as many. A window that is too large although it should have fitted is halved. Its second half waits
+for the first, because an empty first half means that the second is too large as well. A day is split by assets.
 
-Two windows share their boundary, and each asks for a millisecond beyond it: whether the API counts the ends of a range in
-or out is unknown, and so every value lies inside the range of one window at least.
+Windows are half-open and follow each other without a hole. Whether the API counts the ends of a range in or out is unknown,
+so each window is requested with a margin. It is a millisecond, because a wider one is wasteful where a response holds only a
+day or two: a server in another time zone shifts both windows at a boundary alike, so that one of them brings each row. See
+`fetch` for the servers that need more.
 """
 
 import math
 
 import attrs
 
-DAY_MS = 86_400_000
-# Half a second before noon: no value is thought to be dated so, and then none comes twice.
-CUT_MS = DAY_MS // 2 - 500
-# Ids of one request. How many the API takes is unknown; so many are a body of some 20 kB.
-MOST_ASSETS = 500
-# Rows beyond what is known to work that are worth a try; and so many windows go well before a try that failed is repeated.
-WORTH_TRYING = 1.2
-FIRST_PATIENCE = 16
-# How much of what was learned from a window the next one leaves: the last few are what the next will be like.
-MEMORY = 0.8
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+# Windows end half a second before noon (UTC), when few values are dated.
+CUT_MS = 12 * HOUR_MS - 500
+MARGIN_MS = 1
+# Ids of one request, a body of some 20 kB. How many the API accepts is unknown.
+MAX_ASSETS_PER_REQUEST = 500
+# Windows of different sizes that are requested first, all at once.
+MAX_PROBES = 8
+# Only try a larger window if it should hold 20 % more rows. After a failed try, wait for this many successes.
+MIN_GROWTH, RETRY_AFTER_SUCCESSES = 1.2, 16
+# Exponential decay, so that recent windows dominate the estimate of rows per time.
+DECAY = 0.8
+# A window is at most this many times as long as one that came, because what follows sparse data may be dense.
+MAX_GROWTH = 4
 
 
 @attrs.frozen
 class Window:
-    """A part of the results: from one moment to another, of all assets or of some.
+    """The results from one moment to before another, of all assets or some.
 
     Attributes:
-        start_ms: epoch milliseconds of its first moment.
-        stop_ms: of its last; the window behind it begins there.
+        start_ms: first moment, in epoch milliseconds.
+        stop_ms: the first moment after it.
         assets: ids; None for all.
-        round: which batch of assets it belongs to.
-        is_trial: whether it is larger than what is known to work.
-        has_failed: whether it was asked for, and is too large.
-        is_half: whether it is half of one that was thought to be small enough: then it is not made larger.
+        batch: number of the batch of assets.
+        is_trial: whether it should hold more rows than any response before.
+        is_too_large: whether it certainly holds more rows than a response can.
+        is_alone: whether its rows are expected to fill a response, so that it is not merged with the next window.
+        rest: the window that follows, when it waits for the result of this one.
     """
 
     start_ms: int
     stop_ms: int
     assets: tuple[str, ...] | None = None
-    round: int = 0
+    batch: int = 0
     is_trial: bool = attrs.field(default=False, eq=False)
-    has_failed: bool = attrs.field(default=False, eq=False)
-    is_half: bool = attrs.field(default=False, eq=False)
+    is_too_large: bool = attrs.field(default=False, eq=False)
+    is_alone: bool = attrs.field(default=False, eq=False)
+    rest: "Window | None" = attrs.field(default=None, eq=False)
 
     @property
-    def place(self) -> tuple[int, int, tuple[str, ...]]:
-        """What windows are ordered by."""
-        return self.round, self.start_ms, self.assets or ()
+    def sort_key(self) -> tuple[int, int, tuple[str, ...]]:
+        """Windows are ordered by batch, then by time, then by assets."""
+        return self.batch, self.start_ms, self.assets or ()
 
 
-@attrs.define
-class Lessons:
-    """How many rows come at once, and how many rows an amount of time and assets holds.
-
-    An amount is milliseconds times the share of the assets. Rows of a window are what it is expected to hold.
-    """
-
-    fits_rows: float = 0
-    fails_rows: float = math.inf
-    fails_amount: float = math.inf
-    rows: float = 0
-    amount: float = 0
-    patience: int = FIRST_PATIENCE
-    went_well: int = 0
-
-    def succeeded(self, amount: float, rows: int) -> None:
-        """So much came."""
-        self.rows, self.amount = self.rows * MEMORY + rows, self.amount * MEMORY + amount
-        self.fits_rows = max(self.fits_rows, rows)
-        if self.rows and self.fails_amount < math.inf:  # what failed before anything came
-            self.fails_rows, self.fails_amount = self.rows / self.amount * self.fails_amount, math.inf
-        self.fails_rows = max(self.fails_rows, self.fits_rows)
-        self.went_well += 1
-        if self.went_well >= self.patience:
-            self.fails_rows, self.went_well = math.inf, 0
-
-    def failed(self, amount: float, *, was_trial: bool) -> bool:
-        """So much did not. Whether that was to be expected."""
-        self.patience *= 1 + was_trial
-        self.went_well = 0
-        if not self.rows:
-            self.fails_amount = min(self.fails_amount, amount)
-            return True
-        expected = self.rows / self.amount * amount
-        if expected > self.fits_rows:
-            self.fails_rows = min(self.fails_rows, expected)
-            return True
-        self.rows, self.amount = 2 * self.fits_rows, amount  # it holds more than those before it
-        return False
-
-    def size(self, *, may_try: bool) -> tuple[float, bool]:
-        """The amount to ask for, and whether it is a trial; nothing while nothing has come."""
-        if not self.rows:
-            return 0, False
-        worth = min(math.sqrt(self.fits_rows * self.fails_rows), 2 * self.fits_rows)
-        is_trial = may_try and worth > self.fits_rows * WORTH_TRYING
-        return (worth if is_trial else self.fits_rows) * self.amount / self.rows, is_trial
-
-
-@attrs.define
-class Plan:
-    """What is still to be asked for, in order of time, and how much at once.
+class WindowPlanner:
+    """The windows that are still to be requested.
 
     Args:
-        outer: the range that is wanted, in epoch milliseconds.
-        likely: the range that is thought to hold values: where to cut. It grows where others hold some, too.
-        batches: the assets of each round, None for all of them.
-        width: how many requests run at a time.
-        has_failed: whether all of it was asked for at once, and is too large.
+        outer: the whole range, in epoch milliseconds. Its ends are requested as they are.
+        likely: the range that should hold the data. It reaches to the end of `outer` once data turns up beyond.
+        batches: the assets of each batch of windows; None for all.
+        concurrency: how many requests run at a time.
+        is_too_large: whether everything was requested at once, and is too large.
+        margin_ms: how much longer than a window its request is, at each end that is not an end of `outer`.
 
     Attributes:
-        assets: ids of all assets, once they are known: what a day is cut by.
-        pending: windows that are still to be asked for, in order; cut to size when they are.
+        pending: windows, in order. `take` splits and merges them.
+        assets: the ids of all assets, when they are known. A day is split by them.
     """
 
-    outer: tuple[int, int]
-    likely: tuple[int, int]
-    batches: list[tuple[str, ...] | None]
-    width: int
-    has_failed: bool = False
-    assets: tuple[str, ...] | None = None
-    pending: list[Window] = attrs.field(init=False)
-    _lessons: Lessons = attrs.field(factory=Lessons, init=False)
-    # What a day was too large with has been halved so often.
-    _most_assets: float = attrs.field(default=math.inf, init=False)
-    _running: int = attrs.field(default=0, init=False)
-    _trials: int = attrs.field(default=0, init=False)
-    # While nothing is known: windows of every size, the smallest first, that are asked for all at once.
-    _probes: int = attrs.field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.pending = [
-            Window(*self.outer, batch, number, has_failed=self.has_failed) for number, batch in enumerate(self.batches)
-        ]
+    def __init__(
+        self,
+        outer: tuple[int, int],
+        likely: tuple[int, int],
+        batches: list[tuple[str, ...] | None],
+        concurrency: int,
+        *,
+        is_too_large: bool = False,
+        margin_ms: int = MARGIN_MS,
+    ) -> None:
+        self.outer, self.margin_ms = outer, margin_ms
+        self._likely, self._concurrency = likely, concurrency
+        self.pending = [Window(*outer, ids, n, is_too_large=is_too_large) for n, ids in enumerate(batches)]
+        self.assets: tuple[str, ...] | None = None
+        self._total_assets = sum(len(ids or ()) for ids in batches)
+        self._max_assets: float = math.inf  # of a window, once a day was too large
+        self._running = self._running_trials = 0
+        self._capacity, self._too_many = 0.0, math.inf  # rows that came in one response, and rows that did not
+        self._rows = self._amount = 0.0  # of the last windows; older ones count less
+        self._empty_in_a_row = 0
+        self._max_amount = self._failed_amount = math.inf
+        self._successes, self._patience = 0, RETRY_AFTER_SUCCESSES
+        self._probes = self._split_into_probes() if is_too_large else 0
+        self._is_probing = self._probes > 0
 
     def take(self) -> Window | None:
-        """The next window to ask for; None where none is left, or where what is under way has first to come."""
+        """Return the next window to request; None when no window is left, or a running request must end first."""
         if not self.pending:
             return None
-        if self._lessons.fits_rows:
-            self._probes = 0
-            window = self._cut(self.pending.pop(0))
-        else:
-            if not self._probes:
-                if self._running:
-                    return None
-                self._probes = self._spread() if self.pending[0].has_failed else 1
+        if self._probes:
             self._probes -= 1
             window = self.pending.pop(0)
+        elif self._running and (self._is_probing or not self._capacity):
+            return None
+        else:
+            self._is_probing = False
+            window = self._size(self._merge())
         self._running += 1
-        self._trials += window.is_trial
+        self._running_trials += window.is_trial
         return window
 
     def succeeded(self, window: Window, rows: int) -> None:
-        """A window came, with so many rows."""
-        self._ended(window)
-        if rows and not self._overlaps(window):  # the range was wrong
-            self.likely = min(self.likely[0], window.start_ms), max(self.likely[1], window.stop_ms)
-        if rows or self._overlaps(window):  # that nothing lies where nothing was thought to lie is no lesson
-            self._lessons.succeeded(self.amount(window), rows)
+        """Learn from the rows of a window."""
+        self._end(window)
+        if window.rest:
+            self._put_back(attrs.evolve(window.rest, is_too_large=not rows, is_alone=rows > 0))
+        if rows and not self.amount(window):
+            is_later = window.start_ms >= self._likely[1]  # how far the data reaches is unknown
+            self._likely = (self._likely[0], self.outer[1]) if is_later else (self.outer[0], self._likely[1])
+        amount = self.amount(window)
+        if not amount:
+            return
+        self._empty_in_a_row = 0 if rows else self._empty_in_a_row + 1
+        if self._empty_in_a_row > 1 or not self._capacity:  # the density of before says nothing of what follows
+            self._rows = self._amount = 0
+        self._rows, self._amount = self._rows * DECAY + rows, self._amount * DECAY + amount
+        if rows and not self._capacity:
+            self._too_many = rows / amount * self._failed_amount
+        self._capacity = max(self._capacity, rows)
+        self._too_many = max(self._too_many, self._capacity)
+        growth = min(MAX_GROWTH, self._capacity / rows) if rows else MAX_GROWTH
+        self._max_amount = max(self._max_amount, amount * growth)
+        self._successes += 1
+        if self._successes >= self._patience:
+            self._too_many, self._successes = math.inf, 0
 
     def failed(self, window: Window) -> bool:
-        """A window is more than comes at once: it goes back. False where it can't be cut: then it stays out."""
-        self._ended(window)
-        parts, amount = self.parts(window), self.amount(window)
-        if not self._is_long(window) and parts:
-            self._most_assets = min(self._most_assets, len(parts[0].assets or ()))
-        if self._overlaps(window):
-            was_expected = self._lessons.failed(amount, was_trial=window.is_trial)
-            if self._is_long(window) and was_expected and amount > 2 * self._lessons.size(may_try=False)[0]:
-                self._back(attrs.evolve(window, is_trial=False, has_failed=True))
-                return True
-            if not was_expected and (edge := self._edge(window)) is not None:
-                parts = self._halves(window, edge)
-        self._back(*(attrs.evolve(part, is_half=True) for part in parts))
-        return bool(parts)
+        """Put back a window that is too large. False: it can't be split, and stays out."""
+        self._end(window)
+        self._successes = 0
+        self._patience *= 1 + window.is_trial
+        if window.rest:
+            self._put_back(window.rest)
+        amount = self.amount(window)
+        if not self._capacity:
+            self._failed_amount = min(self._failed_amount, amount or math.inf)
+        elif amount and (expected := amount * self._rows / self._amount) > self._capacity:
+            self._too_many = min(self._too_many, expected)
+        elif amount:
+            self._max_amount = min(self._max_amount, amount / 2)
+        return self.requeue(attrs.evolve(window, is_too_large=True))
 
-    def gave_up(self, window: Window) -> None:
-        """A window failed in a way that its parts would, too: it stays out."""
-        self._ended(window)
+    def abandon(self, window: Window) -> None:
+        """Leave out a window that failed for another reason than its size."""
+        self._end(window)
+        if window.rest:
+            self._put_back(window.rest)
 
-    def once_more(self, window: Window) -> None:
-        """A window that could not be cut goes back as it is."""
-        self._back(window)
+    def requeue(self, window: Window) -> bool:
+        """Put back a window that is not running. False: it is too large and can't be split."""
+        if window.is_too_large and self._middle(window) is None and len(self._ids(window)) < 2:
+            return False
+        self._put_back(attrs.evolve(window, is_trial=False, rest=None))
+        return True
 
-    def again(self, window: Window) -> bool:
-        """A window that could not be cut goes back, now that the assets are known. False where it still can't."""
-        parts = self.parts(window)
-        self._back(*parts)
-        return bool(parts)
+    def can_split(self, window: Window) -> bool:
+        """Return whether a window can be split, by time or by assets."""
+        return self._middle(window) is not None or len(self._ids(window)) > 1
 
-    def parts(self, window: Window) -> list[Window]:
-        """The two halves of a window: of its time down to a day, else of its assets; none where there are no two."""
-        window = attrs.evolve(window, is_trial=False, has_failed=False)
-        middle = self._middle(window)
-        if middle is not None:
-            return self._halves(window, middle)
-        ids = self._ids(window)
-        half = len(ids) // 2
-        return [attrs.evolve(window, assets=part) for part in (ids[:half], ids[half:])] if half else []
-
-    def asked(self, window: Window) -> tuple[int, int]:
-        """The range to ask for: a millisecond beyond a boundary that two windows share."""
+    def requested_range(self, window: Window) -> tuple[int, int]:
+        """Return the ends of the range to request for a window, which include its margins."""
         first, last = self.outer
         return (
-            first if window.start_ms == first else window.start_ms - 1,
-            last if window.stop_ms == last else window.stop_ms + 1,
+            first if window.start_ms == first else max(window.start_ms - self.margin_ms, first),
+            last if window.stop_ms == last else min(window.stop_ms + self.margin_ms, last),
         )
 
-    def _ended(self, window: Window) -> None:
-        self._running -= 1
-        self._trials -= window.is_trial
+    def is_cut(self, window: Window) -> bool:
+        """Return whether a window is shorter than the whole range."""
+        return (window.start_ms, window.stop_ms) != self.outer
 
-    def _spread(self) -> int:
-        """Cut the first window into ever smaller halves, as many as run at a time: one of them will be small enough.
-
-        Returns:
-            How many there are to ask for at once.
-        """
-        first, found = self.pending.pop(0), list[Window]()
-        while len(found) < max(self.width - 1, 1) and (halves := self.parts(first)):
-            first, behind = halves
-            found.insert(0, behind)
-        self._back(first, *found)
-        return min(1 + len(found), self.width)
-
-    def _cut(self, window: Window) -> Window:
-        """A window of the size that is thought to work; what is left behind it is still to be asked for."""
-        size, is_trial = self._lessons.size(may_try=not self._trials and self._is_far_from_done(window))
-        while self.pending and self._continues(window, self.pending[0]):
-            window = attrs.evolve(window, stop_ms=self.pending.pop(0).stop_ms)
-        window = self._some_assets(attrs.evolve(window, has_failed=False))
-        if not self._overlaps(window):  # nothing is thought to lie there
-            return window
-        amount = self.amount(window)
-        if amount <= size * 1.01:
-            # A trial is one only where it is larger than what works anyway.
-            return attrs.evolve(window, is_trial=is_trial and amount > self._lessons.size(may_try=False)[0] * 1.01)
+    def amount(self, window: Window) -> float:
+        """Return the milliseconds of a window that should hold data, times its share of the assets."""
         start, stop = self._core(window)
-        cut = _noon(start + (stop - start) * size * 1.01 / amount)
-        cut = cut if cut > window.start_ms else _noon(window.start_ms) + DAY_MS
-        if window.start_ms < cut < window.stop_ms:
-            self._back(attrs.evolve(window, start_ms=cut))
-            window = attrs.evolve(window, stop_ms=cut, is_trial=is_trial)
+        if not self._is_likely(window):
+            return 0
+        total = len(self.assets or ()) or self._total_assets
+        return (stop - start) * (len(window.assets) / total if window.assets and total else 1)
+
+    def _end(self, window: Window) -> None:
+        self._running -= 1
+        self._running_trials -= window.is_trial
+
+    def _split_into_probes(self) -> int:
+        """Split the first window into a half, a quarter, and so on; return how many to request at once."""
+        window = attrs.evolve(self.pending.pop(0), is_too_large=False, is_alone=True)
+        probes = list[Window]()
+        while len(probes) < max(min(self._concurrency, MAX_PROBES) - 1, 1) and (cut_ms := self._middle(window)):
+            probes.append(attrs.evolve(window, start_ms=cut_ms))
+            window = attrs.evolve(window, stop_ms=cut_ms)
+        self._put_back(window, *probes)
+        return min(self._concurrency, 1 + len(probes))
+
+    def _merge(self) -> Window:
+        """Return the first window, merged with those that continue it."""
+        window = self.pending.pop(0)
+        while self.pending and not (window.is_too_large or window.is_alone):
+            behind = self.pending[0]
+            continues = (behind.batch, behind.assets, behind.start_ms) == (window.batch, window.assets, window.stop_ms)
+            if not continues or behind.is_too_large or behind.is_alone:
+                break
+            window = attrs.evolve(window, stop_ms=self.pending.pop(0).stop_ms)
         return window
 
-    def _is_far_from_done(self, window: Window) -> bool:
-        """Whether more is left than can be asked for at once: then a larger window may save time, should it come."""
-        left = sum(self.amount(known) for known in (window, *self.pending))
-        return left > self.width * self._lessons.size(may_try=False)[0]
+    def _size(self, window: Window) -> Window:
+        """Return the part of a window that should fit one response, and put back the rest."""
+        window = self._limit_assets(window)
+        amount, safe = self.amount(window), self._amount_of(self._capacity)
+        size = safe
+        remaining = amount + sum(map(self.amount, self.pending))
+        more = min(math.sqrt(self._capacity * self._too_many), 2 * self._capacity) if self._capacity else 0
+        # A trial of what could be requested at once anyway would only fail last of all.
+        if not self._running_trials and remaining > self._concurrency * safe and more > self._capacity * MIN_GROWTH:
+            size = self._amount_of(more)
+        start, stop = self._core(window)
+        slack = amount / (stop - start) * HOUR_MS
+        if amount > size + slack:
+            cut_ms = max(_noon(start + (stop - start) * (size + slack) / amount), _noon(window.start_ms) + DAY_MS)
+            if cut_ms < window.stop_ms:
+                window = attrs.evolve(window, is_too_large=False)
+                self._put_back(attrs.evolve(window, start_ms=cut_ms))
+                return attrs.evolve(window, stop_ms=cut_ms, is_trial=size > safe)
+        if not window.is_too_large:
+            return attrs.evolve(window, is_trial=amount > safe + slack)
+        window = attrs.evolve(window, is_too_large=False, is_alone=False)
+        if cut_ms := self._middle(window) or 0:
+            return attrs.evolve(window, stop_ms=cut_ms, rest=attrs.evolve(window, start_ms=cut_ms))
+        self._max_assets = min(self._max_assets, max(len(self._ids(window)) // 2, 1))
+        return self._limit_assets(window)
 
-    @staticmethod
-    def _halves(window: Window, cut: int) -> list[Window]:
-        window = attrs.evolve(window, is_trial=False, has_failed=False)
-        return [attrs.evolve(window, stop_ms=cut), attrs.evolve(window, start_ms=cut)]
-
-    def _some_assets(self, window: Window) -> Window:
-        """A window of no more assets than a day may have; the others are still to be asked for, over as long a time."""
+    def _limit_assets(self, window: Window) -> Window:
+        """Return a window of no more assets than a day may have, and put back the others."""
         ids = self._ids(window)
-        if len(ids) <= self._most_assets:
+        if len(ids) <= self._max_assets:
             return window
-        most = math.ceil(len(ids) / math.ceil(len(ids) / self._most_assets))
-        self._back(attrs.evolve(window, assets=ids[most:]))
-        return attrs.evolve(window, assets=ids[:most])
+        count = math.ceil(len(ids) / math.ceil(len(ids) / self._max_assets))
+        window = attrs.evolve(window, is_too_large=False)
+        self._put_back(attrs.evolve(window, assets=ids[count:]))
+        return attrs.evolve(window, assets=ids[:count])
+
+    def _amount_of(self, rows: float) -> float:
+        """Return the amount that should hold a number of rows."""
+        return min(rows * self._amount / self._rows if self._rows else math.inf, self._max_amount)
 
     def _ids(self, window: Window) -> tuple[str, ...]:
         return window.assets or self.assets or ()
 
-    def _continues(self, window: Window, behind: Window) -> bool:
-        """Whether two windows may be asked for as one."""
-        same = (window.round, window.assets, window.stop_ms) == (behind.round, behind.assets, behind.start_ms)
-        return same and not (window.is_half or behind.is_half)
-
-    def _is_long(self, window: Window) -> bool:
-        return self._middle(window) is not None
-
     def _middle(self, window: Window) -> int | None:
-        """The noon to cut a window at: in the middle of that part of it that is known to hold values, else beside it."""
+        """Return where to cut a window: in the middle of its data, else before or after it; None within a day."""
         start, stop = self._core(window)
         noon = _noon((start + stop) / 2)
-        return next(
-            (cut for cut in (noon, noon + DAY_MS) if window.start_ms < cut < window.stop_ms), self._edge(window)
-        )
+        cuts = (noon, noon + DAY_MS, _noon(start), _noon(stop) + DAY_MS)
+        return next((cut_ms for cut_ms in cuts if window.start_ms < cut_ms < window.stop_ms), None)
 
-    def _edge(self, window: Window) -> int | None:
-        """The noon between the part of a window that is known to hold values and what lies before or behind it."""
-        if not self._overlaps(window):
-            return None
-        start, stop = self._core(window)
-        return next(
-            (cut for cut in (_noon(start), _noon(stop) + DAY_MS) if window.start_ms < cut < window.stop_ms), None
-        )
-
-    def amount(self, window: Window) -> float:
-        """Milliseconds of a window that are known to hold values, times its share of the assets."""
-        if not self._overlaps(window):
-            return 0
-        start, stop = self._core(window)
-        everything = len(self.assets or ()) or sum(len(batch or ()) for batch in self.batches)
-        return (stop - start) * (len(window.assets) / everything if window.assets and everything else 1)
-
-    def _overlaps(self, window: Window) -> bool:
-        return window.start_ms < self.likely[1] and self.likely[0] < window.stop_ms
+    def _is_likely(self, window: Window) -> bool:
+        return window.start_ms < self._likely[1] and self._likely[0] < window.stop_ms
 
     def _core(self, window: Window) -> tuple[int, int]:
-        """The part of a window that is known to hold values; all of it where none is."""
-        if not self._overlaps(window):
+        """Return the part of a window that should hold data; all of it when no part should."""
+        if not self._is_likely(window):
             return window.start_ms, window.stop_ms
-        return max(window.start_ms, self.likely[0]), min(window.stop_ms, self.likely[1])
+        return max(window.start_ms, self._likely[0]), min(window.stop_ms, self._likely[1])
 
-    def _back(self, *windows: Window) -> None:
-        self.pending = sorted([*windows, *self.pending], key=lambda window: window.place)
+    def _put_back(self, *windows: Window) -> None:
+        self.pending = sorted([*windows, *self.pending], key=lambda window: window.sort_key)
 
 
 def _noon(moment_ms: float) -> int:
-    """The last noon, or nearly, up to a moment."""
+    """Return the last possible cut up to a moment."""
     return int((moment_ms - CUT_MS) // DAY_MS) * DAY_MS + CUT_MS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kayrros_ext._inputs import MAX_MS, MIN_MS
+from kayrros_ext._results.query import MAX_MS, MIN_MS
 from tests.support.reference import (
     HOSTS,
     LABELS,

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from kayrros_ext import AccessDeniedError, Kayrros, LoginError, NotFoundError
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_ext.testing.operations import OPERATIONS
 from kayrros_openapi.api.datasets import get_dataset_results
@@ -106,7 +106,7 @@ import httpx
 import pytest
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_ext import Kayrros, KayrrosError
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_ext._config.settings import USER_AGENT
 from kayrros_ext.testing import Fault, Platform
 from tests.support.server import DATASET, METADATA, RESULTS

@@ -14,7 +14,7 @@ import trio.testing
 
 from kayrros_ext import APIError, ContractError, Kayrros, KayrrosError, MockError, TransportError
 from kayrros_ext._config.settings import BASE_URL
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform, StaticFile
 from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
 from kayrros_openapi.models import DatasetMetadata

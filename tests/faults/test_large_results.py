@@ -1,6 +1,5 @@
-"""Results past the gateway's 504, against the fake: all of it, exactly, in few requests, and what is missing is named."""
+"""Results past the gateway's 504, from the fake: complete, in few requests, and gaps are named."""
 
-import json
 import logging
 import math
 import threading
@@ -42,9 +41,9 @@ def results_requests(platform: Platform) -> list[Request]:
     return [seen for seen in platform.requests if seen.operation == "getDatasetResults"]
 
 
-def rows(found: Results) -> list[Row]:
+def rows(results: Results) -> list[Row]:
     return [
-        tuple(row.values()) for row in found.table.select(["asset_id", "value_date", "metric", "value"]).to_pylist()
+        tuple(row.values()) for row in results.table.select(["asset_id", "value_date", "metric", "value"]).to_pylist()
     ]
 
 
@@ -52,104 +51,103 @@ def rows(found: Results) -> list[Row]:
     ("ratio", "inclusive"),
     [*((ratio, ends) for ratio in (1, 10, 100) for ends in ("both", "left", "right", "neither")), (1000, "both")],
 )
-def test_all_of_it_comes_in_few_requests(
+def test_all_rows_come_in_few_requests(
     ratio: int, inclusive: str, platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """The very tables of a server without a limit, in at most 2N/L + 2 log2(N/L) + concurrency requests."""
+    """The same tables as without a limit, in at most 2N/L + 2 log2(N/L) + concurrency requests."""
     whole = kayrros.results(dataset.id)
     platform.requests.clear()
     platform.inclusive = inclusive  # type: ignore[assignment]  # one of the four
     platform.max_rows = 12_000 // ratio
-    found = kayrros.results(dataset.id)
-    assert whole.table.equals(found.table)
-    assert whole.assets.equals(found.assets)
-    assert (whole.processing_id, whole.source_id, ()) == (found.processing_id, found.source_id, found.gaps)
-    assert len(results_requests(platform)) == found.requests
-    assert found.requests <= 2 * ratio + 2 * math.log2(ratio) + 4
+    results = kayrros.results(dataset.id)
+    assert whole.table.equals(results.table)
+    assert whole.assets.equals(results.assets)
+    assert (whole.processing_id, whole.source_id, ()) == (results.processing_id, results.source_id, results.gaps)
+    assert len(results_requests(platform)) == results.requests
+    assert results.requests <= 2 * ratio + 2 * math.log2(ratio) + 4
 
 
 @pytest.mark.parametrize("every", [HOUR, timedelta(minutes=20), timedelta(days=1), timedelta(days=31)])
-def test_other_steps_of_time(every: timedelta, platform: Platform, kayrros: Kayrros) -> None:
-    """Values on the boundaries of windows, many a day, few a year."""
+def test_any_step_between_dates_works(every: timedelta, platform: Platform, kayrros: Kayrros) -> None:
+    """From 20 minutes to a month, and values at the boundaries of windows."""
     dataset = platform.generate(seed=2, assets=3, dates=500, every=every, start=datetime(2021, 5, 3, 12, tzinfo=UTC))
     whole = kayrros.results(dataset.id)
     platform.max_rows = 500
-    found = kayrros.results(dataset.id)
-    assert whole.table.equals(found.table)
-    assert whole.assets.equals(found.assets)
+    results = kayrros.results(dataset.id)
+    assert whole.table.equals(results.table)
+    assert whole.assets.equals(results.assets)
 
 
-def test_a_filter_holds(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """Its range is what is cut, its assets what is asked for; the metadata is not needed."""
+def test_each_request_keeps_to_the_query(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
+    """Its range is split, its assets are requested, and the metadata is not needed."""
     names = [f"tank-{number:06d}" for number in (3, 4, 11)]
-    given: dict[str, Any] = {"start": "2024-02-01", "stop": "2025-06-30", "assets": names}
-    whole = kayrros.results(dataset.id, **given)
+    query: dict[str, Any] = {"start": "2024-02-01", "stop": "2025-06-30", "assets": names}
+    whole = kayrros.results(dataset.id, **query)
     assert 0 < whole.table.num_rows < 12_000
     platform.requests.clear()
     platform.max_rows = 20
-    assert whole.table.equals(kayrros.results(dataset.id, **given).table)
-    assert {"getDatasetResults"} == {seen.operation for seen in platform.requests}
+    assert whole.table.equals(kayrros.results(dataset.id, **query).table)
+    assert {seen.operation for seen in platform.requests} == {"getDatasetResults"}
     for seen in platform.requests:
         sent = seen.json
         assert 1706745600000 <= sent["time_range"]["start_date"] <= sent["time_range"]["stop_date"] <= 1751241600000
         assert set(sent["mo_ids"]) <= set(names)
 
 
-def test_thousands_of_assets_are_asked_for_in_batches(platform: Platform, kayrros: Kayrros) -> None:
-    """500 at a time, and all of them come."""
+def test_thousands_of_assets_are_requested_in_batches(platform: Platform, kayrros: Kayrros) -> None:
+    """Of 500."""
     dataset = platform.generate(assets=2000, dates=2)
     names = [f"tank-{number:06d}" for number in range(1800)]
-    found = kayrros.results(dataset.id, assets=names)
-    assert names == found.assets["asset_id"].to_pylist()
-    assert 1800 * 4 == found.table.num_rows
-    assert [500, 500, 500, 300] == sorted(
-        (len(seen.json["mo_ids"]) for seen in results_requests(platform)), reverse=True
-    )
+    results = kayrros.results(dataset.id, assets=names)
+    assert names == results.assets["asset_id"].to_pylist()
+    assert results.table.num_rows == 1800 * 4
+    sizes = [len(request.json["mo_ids"]) for request in results_requests(platform)]
+    assert sorted(sizes) == [300, 500, 500, 500]
 
 
 def test_an_asset_that_is_named_twice_comes_once(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """Though the two might have been in two batches."""
+    """Even if the two would be in two batches."""
     names = ["tank-000003", "tank-000003", "tank-000007"] * 300
-    assert 2 * 600 == kayrros.results(dataset.id, assets=names).table.num_rows
+    assert kayrros.results(dataset.id, assets=names).table.num_rows == 2 * 600
     platform.max_rows = 100
-    assert 2 * 600 == kayrros.results(dataset.id, assets=names).table.num_rows
+    assert kayrros.results(dataset.id, assets=names).table.num_rows == 2 * 600
 
 
 @pytest.mark.parametrize("start", ["1980-01-01", "2090-01-01"])
-def test_a_range_beside_the_data_is_cut_too(start: str, platform: Platform, kayrros: Kayrros) -> None:
-    """Where the metadata says that there is nothing, and the gateway that it is too much."""
+def test_a_range_without_data_is_split_too(start: str, platform: Platform, kayrros: Kayrros) -> None:
+    """The gateway says that it is too large, although the metadata says that it is empty."""
     dataset = platform.generate(assets=2, dates=10)
     platform.fail_next(504, times=3, operation="getDatasetResults")
-    found = kayrros.results(dataset.id, start=start, stop="2095-01-01" if start > "2000" else None)
-    assert found.table.num_rows == (40 if start < "2000" else 0)
+    results = kayrros.results(dataset.id, start=start, stop="2095-01-01" if start > "2000" else None)
+    assert results.table.num_rows == (40 if start < "2000" else 0)
     platform.fail_next(504, times=None, operation="getDatasetResults")
     with pytest.raises(GapError):
         kayrros.results(dataset.id, start="2090-01-01", stop="2090-01-01")
 
 
-def test_a_dataset_of_one_date_is_cut_by_assets_at_once(platform: Platform, kayrros: Kayrros) -> None:
-    """Its metadata gives a range of one moment."""
+def test_a_dataset_of_one_date_is_split_by_assets(platform: Platform, kayrros: Kayrros) -> None:
+    """The range of its metadata is one moment."""
     dataset = platform.generate(assets=100, dates=1, metrics=["m"])
     platform.max_rows = 10
-    found = kayrros.results(dataset.id)
-    assert 100 == found.table.num_rows
-    assert found.requests <= 2 * 10 + 2 * math.log2(10) + 4
+    results = kayrros.results(dataset.id)
+    assert results.table.num_rows == 100
+    assert results.requests <= 2 * 10 + 2 * math.log2(10) + 4
 
 
-def test_assets_too_many_for_a_small_answer_come_all_the_same(
+def test_assets_too_many_for_a_small_response_still_come(
     platform: Platform, kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each answer names them all, so no range of time makes it small; also where they can't be told apart by id."""
-    monkeypatch.setattr("kayrros_ext._results.fetch.FLAT_BODY", 50_000)
+    """Each response names them all, so a shorter range does not help, nor ids, which some may lack."""
+    monkeypatch.setattr("kayrros_ext._results.fetch.STREAM_MAX_BYTES", 50_000)
     dataset = platform.generate(assets=400, dates=2, metrics=["m"])
-    assert 800 == sum(part.table.num_rows for part in kayrros.iter_results(dataset.id))
+    assert sum(part.table.num_rows for part in kayrros.iter_results(dataset.id)) == 800
     dataset.metadata["asset_count"] = 401
-    assert 800 == sum(part.table.num_rows for part in kayrros.iter_results(dataset.id))
+    assert sum(part.table.num_rows for part in kayrros.iter_results(dataset.id)) == 800
 
 
 @pytest.mark.parametrize("count", [6, None])
-def test_assets_without_an_id_are_not_cut_away(count: int | None, platform: Platform, kayrros: Kayrros) -> None:
-    """A day that can't be cut by assets is a gap, and not some rows less."""
+def test_assets_without_an_id_are_not_lost(count: int | None, platform: Platform, kayrros: Kayrros) -> None:
+    """A day that can't be split by assets is a gap."""
     results = [
         {"value_date": f"2024-01-01T{hour:02}:00:00Z", "metrics": [{"name": "m", "value": 1}]} for hour in range(24)
     ]
@@ -160,73 +158,73 @@ def test_assets_without_an_id_are_not_cut_away(count: int | None, platform: Plat
         kayrros.results(dataset.id)
 
 
-@pytest.mark.parametrize("about", [{"stop_date": 10**17}, {"start_date": -(10**17)}, {"start_date": -62135596800000}])
-def test_metadata_that_no_date_can_hold_is_passed_over(
-    about: dict[str, int], platform: Platform, dataset: Dataset, kayrros: Kayrros
+@pytest.mark.parametrize("dates", [{"stop_date": 10**17}, {"start_date": -(10**17)}, {"start_date": -62135596800000}])
+def test_impossible_dates_in_the_metadata_are_ignored(
+    dates: dict[str, int], platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """Micro- or nanoseconds for milliseconds, say."""
-    dataset.metadata.update(about)
+    """Such as micro- or nanoseconds instead of milliseconds."""
+    dataset.metadata.update(dates)
     platform.max_rows = 4_000
-    assert 12_000 == kayrros.results(dataset.id).table.num_rows
+    assert kayrros.results(dataset.id).table.num_rows == 12_000
 
 
 def test_a_date_at_the_end_of_time_is_not_lost(platform: Platform, kayrros: Kayrros) -> None:
-    """9999-12-31 stands for "no end" in many a database."""
+    """Many databases write 9999-12-31 for "no end"."""
     dates = [f"2024-01-{day:02}" for day in range(1, 29)] + ["9999-12-31"]
     dataset = platform.add({"a": {date: {"m": 1.0} for date in dates}})
     platform.max_rows = 20
-    assert 29 == kayrros.results(dataset.id).table.num_rows
+    assert kayrros.results(dataset.id).table.num_rows == 29
 
 
 def test_assets_that_share_an_id_stay_apart(platform: Platform, kayrros: Kayrros) -> None:
-    """Two versions of one asset, and assets without an id, are the same however many answers they came in."""
+    """Two versions of one asset, and assets without an id, come as in one response."""
     days = [{"value_date": f"2024-01-{day:02}", "metrics": [{"name": "m", "value": day}]} for day in range(1, 29)]
     named = [{"asset_id": "a", "asset_version": version, "results": days} for version in (1, 2)]
     nameless = [{"asset_name": name, "results": days} for name in ("x", "y")]
     dataset = platform.add({"assets": [*named, {"asset_id": "e", "asset_version": 1}, {"asset_id": "e"}, *nameless]})
     whole = kayrros.results(dataset.id)
     platform.max_rows = 30
-    found = kayrros.results(dataset.id)
-    assert whole.table.equals(found.table)
-    assert whole.assets.to_pylist() == found.assets.to_pylist()
+    results = kayrros.results(dataset.id)
+    assert whole.table.equals(results.table)
+    assert whole.assets.to_pylist() == results.assets.to_pylist()
 
 
-def test_an_asset_that_is_not_there_is_named(
+def test_a_missing_asset_is_named(
     platform: Platform, dataset: Dataset, kayrros: Kayrros, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In a warning, by whatever call, in one answer or in parts."""
+    """In a warning, from one response or from windows."""
     names = ["tank-000001", "tnak-000002"]
     with caplog.at_level(logging.WARNING, "kayrros_ext"):
         kayrros.results(dataset.id, assets=names)
         platform.max_rows = 300
         list(kayrros.iter_results(dataset.id, assets=names))
         kayrros.results(dataset.id, assets=names[:1])
-    assert ["1 of the assets asked for are not in the answer: tnak-000002"] * 2 == caplog.messages
+    assert ["1 of the requested assets are not in the results: tnak-000002"] * 2 == caplog.messages
 
 
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:
     """Whatever order they were sent in."""
     values = {"b": {"2024-02-01": {"z": 1.0, "a": 2.0}, "2024-01-01": {"a": 3.0}}, "a": {"2024-03-01": {"a": 4.0}}}
-    found = kayrros.results(platform.add(values).id)
-    assert [4.0, 3.0, 2.0, 1.0] == found.table["value"].to_pylist()
-    assert ["a", "b"] == found.assets["asset_id"].to_pylist()
+    results = kayrros.results(platform.add(values).id)
+    assert results.table["value"].to_pylist() == [4.0, 3.0, 2.0, 1.0]
+    assert results.assets["asset_id"].to_pylist() == ["a", "b"]
 
 
-def test_order_where_one_array_can_not_hold_all_lists(
+def test_rows_can_be_sorted_in_slices(
     platform: Platform, dataset: Dataset, kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows that are put in order slice by slice, as beyond 2 GiB of categories, are the same rows in the same order."""
+    """As is necessary with more than 2 GiB of categories."""
     monkeypatch.setattr("kayrros_ext._results.reader.ROWS_PER_TAKE", 1000)
     table = kayrros.results(dataset.id).table
     order = pc.sort_indices(table, [("value", "descending")])
-    found = take_in_slices(table, order)
-    assert 12 == found["asset_categories"].num_chunks
-    assert table.take(order).equals(found)
-    assert table.schema.equals(found.schema, check_metadata=True)
+    results = take_in_slices(table, order)
+    assert results["asset_categories"].num_chunks == 12
+    assert table.take(order).equals(results)
+    assert table.schema.equals(results.schema, check_metadata=True)
 
 
-def test_nothing_that_is_out_of_the_ordinary_is_lost(platform: Platform, kayrros: Kayrros) -> None:
-    """Assets without results, dates without metrics, one row twice in one answer."""
+def test_nothing_unusual_is_lost(platform: Platform, kayrros: Kayrros) -> None:
+    """Assets without results, dates without metrics, a row that one response has twice."""
     tank = {
         "asset_id": "tank",
         "results": [
@@ -238,16 +236,18 @@ def test_nothing_that_is_out_of_the_ordinary_is_lost(platform: Platform, kayrros
     dataset = platform.add({"processing_id": "p", "assets": [tank, {"asset_id": "empty"}]})
     whole = kayrros.results(dataset.id)
     platform.max_rows = 4
-    found = kayrros.results(dataset.id)
-    assert whole.table.equals(found.table)
-    assert whole.without_metrics.equals(found.without_metrics)
-    assert ["empty", "tank"] == found.assets["asset_id"].to_pylist()
-    assert [0, 29] == found.assets["date_count"].to_pylist()  # the date that came twice is one date
+    results = kayrros.results(dataset.id)
+    assert whole.table.equals(results.table)
+    assert whole.without_metrics.equals(results.without_metrics)
+    assert results.assets["asset_id"].to_pylist() == ["empty", "tank"]
+    assert results.assets["date_count"].to_pylist() == [0, 30]
 
 
 @pytest.mark.parametrize("status", [502, 503])
-def test_a_gateway_that_says_it_otherwise(status: int, platform: Platform, dataset: Dataset) -> None:
-    """502 and 503 are tried again first, and then the window is cut."""
+def test_other_gateway_errors_split_the_request_after_retries(
+    status: int, platform: Platform, dataset: Dataset
+) -> None:
+    """502 and 503 may pass."""
     source = dataset.source
     assert source
 
@@ -257,42 +257,42 @@ def test_a_gateway_that_says_it_otherwise(status: int, platform: Platform, datas
 
     platform.fail_when(is_large, status, operation="getDatasetResults")
     with platform.connect(retries=2) as kayrros:
-        found = kayrros.results(dataset.id)
-    assert 12_000 == found.table.num_rows
-    assert len(results_requests(platform)) == found.requests
+        results = kayrros.results(dataset.id)
+    assert results.table.num_rows == 12_000
+    assert len(results_requests(platform)) == results.requests
     statuses = [seen.status for seen in results_requests(platform)]
     assert [status] * 3 == statuses[:3]
 
 
 @pytest.mark.parametrize("fault", [503, 502, Fault.late(1000)])
-def test_a_platform_that_is_down_is_not_cut(fault: Fault | int, platform: Platform, dataset: Dataset) -> None:
-    """Where the metadata does not come either, the results are not too large: the error is what it was."""
+def test_an_outage_does_not_split_the_request(fault: Fault | int, platform: Platform, dataset: Dataset) -> None:
+    """If the metadata does not come either, the results are not too large."""
     platform.fail_next(fault, times=None)
     with (
         platform.connect(retries=1, token=platform.give_token()) as kayrros,
         pytest.raises((APIError, TransportError), match="after 2 attempts"),
     ):
         kayrros.results(dataset.id)
-    assert 4 == len(platform.requests)
+    assert len(platform.requests) == 4
 
 
-def test_a_timeout_is_cut_too(platform: Platform, dataset: Dataset) -> None:
-    """A read timeout, after its retries."""
+def test_a_timeout_splits_the_request(platform: Platform, dataset: Dataset) -> None:
+    """After its retries."""
     platform.fail_when(
         lambda request: b"time_range" not in request.body, Fault.late(1000), operation="getDatasetResults"
     )
     with platform.connect(retries=1, total_timeout=1e6) as kayrros:
-        assert 12_000 == kayrros.results(dataset.id).table.num_rows
+        assert kayrros.results(dataset.id).table.num_rows == 12_000
 
 
-def test_an_answer_beyond_the_limit_of_memory_is_cut(platform: Platform, dataset: Dataset) -> None:
-    """`max_body` is a limit of one answer, not of the dataset."""
+def test_a_response_beyond_max_body_splits_the_request(platform: Platform, dataset: Dataset) -> None:
+    """`max_body` limits one response, not the dataset."""
     with platform.connect(max_body=100_000) as kayrros:
-        assert 12_000 == kayrros.results(dataset.id).table.num_rows
+        assert kayrros.results(dataset.id).table.num_rows == 12_000
 
 
 def fails_in_march(request: Request) -> bool:
-    """Every request that touches 2 March 2024."""
+    """Return whether a request touches 2 March 2024."""
     ends = (request.json if request.body else {}).get("time_range", {"start_date": 0, "stop_date": 1e15})
     start, stop = int(ends["start_date"]), int(ends["stop_date"])
     return start < 1709337601000 < stop
@@ -300,42 +300,42 @@ def fails_in_march(request: Request) -> bool:
 
 @pytest.fixture
 def daily(platform: Platform) -> Dataset:
-    """2 assets on 100 days from 2024-01-02, one metric; and a hole that nothing gets through."""
+    """2 assets on 100 days from 2024-01-02, one metric; and a day that is unavailable."""
     dataset = platform.generate(seed=5, assets=2, dates=100, metrics=["m"], every=timedelta(days=1))
     platform.fail_when(fails_in_march, 504, operation="getDatasetResults")
     return dataset
 
 
-def test_a_window_that_can_not_be_had_is_named(daily: Dataset, kayrros: Kayrros) -> None:
-    """With its dates and its asset; what came until then is in the error."""
+def test_an_unavailable_window_is_an_error_that_names_it(daily: Dataset, kayrros: Kayrros) -> None:
+    """With its dates and its asset. The results so far are in the error."""
     with pytest.raises(GapError, match=r"2024-03-01T11:59:59Z to 2024-03-02T11:59:59Z of 1 assets.*504") as caught:
         kayrros.results(daily.id)
     gap, *others = caught.value.gaps
-    assert 504 == gap.error.status
+    assert gap.error.status == 504
     assert gap.assets in {("tank-000000",), ("tank-000001",)}  # whichever came first
     assert isinstance(caught.value.__cause__, APIError)
-    found = caught.value.results
-    assert caught.value.gaps == found.gaps
-    assert found.table.num_rows > 50
+    results = caught.value.results
+    assert caught.value.gaps == results.gaps
+    assert results.table.num_rows > 50
     assert all(other.error is None for other in others)
 
 
 def test_gaps_may_be_left_out(daily: Dataset, kayrros: Kayrros, caplog: pytest.LogCaptureFixture) -> None:
-    """All the rest comes, the gaps are in the results, and a warning names each."""
+    """The results list them, and a warning names each."""
     with caplog.at_level(logging.WARNING, "kayrros_ext"):
-        found = kayrros.results(daily.id, on_gap="warn")
-    assert 2 * 99 == found.table.num_rows
-    assert [("tank-000000",), ("tank-000001",)] == [gap.assets for gap in found.gaps]
-    assert {datetime(2024, 3, 1, 11, 59, 59, 500_000, tzinfo=UTC)} == {gap.start for gap in found.gaps}
-    assert 2 == sum("could not be had, and is left out" in record.getMessage() for record in caplog.records)
+        results = kayrros.results(daily.id, on_gap="warn")
+    assert results.table.num_rows == 2 * 99
+    assert [gap.assets for gap in results.gaps] == [("tank-000000",), ("tank-000001",)]
+    assert {datetime(2024, 3, 1, 11, 59, 59, 500_000, tzinfo=UTC)} == {gap.start for gap in results.gaps}
+    assert sum("are unavailable, and left out" in record.getMessage() for record in caplog.records) == 2
 
 
-def test_parts_know_their_gaps(daily: Dataset, kayrros: Kayrros) -> None:
+def test_parts_list_their_gaps(daily: Dataset, kayrros: Kayrros) -> None:
     """A part with a gap has no rows; the others have no gap."""
     parts = list(kayrros.iter_results(daily.id, on_gap="warn"))
-    assert 2 == len([part for part in parts if part.gaps])
+    assert len([part for part in parts if part.gaps]) == 2
     assert all(part.table.num_rows == 0 for part in parts if part.gaps)
-    assert 198 == sum(part.table.num_rows for part in parts)
+    assert sum(part.table.num_rows for part in parts) == 198
     came: list[Results] = []
     with pytest.raises(GapError) as caught:
         came.extend(kayrros.iter_results(daily.id))
@@ -343,22 +343,22 @@ def test_parts_know_their_gaps(daily: Dataset, kayrros: Kayrros) -> None:
     assert caught.value.results is None
 
 
-def test_a_day_that_fails_otherwise_is_a_gap_too(platform: Platform, kayrros: Kayrros) -> None:
-    """An answer that is not the contract, in one window: the others are there."""
+def test_a_window_that_fails_for_another_reason_is_a_gap(platform: Platform, kayrros: Kayrros) -> None:
+    """Such as a response that does not match the contract."""
     dataset = platform.generate(assets=2, dates=100, every=timedelta(days=1))
     platform.max_rows = 100
     platform.fail_next(Fault.body(b'{"assets": {}}'), operation="getDatasetResults", skip=4)
-    found = kayrros.results(dataset.id, on_gap="warn")
-    [gap] = found.gaps
+    results = kayrros.results(dataset.id, on_gap="warn")
+    [gap] = results.gaps
     assert isinstance(gap.error, ContractError)
-    assert 0 < found.table.num_rows < 400
+    assert 0 < results.table.num_rows < 400
 
 
 @pytest.mark.parametrize(("fault", "error"), [(403, APIError), (Fault.dropped(), TransportError)])
-def test_where_the_others_would_end_so_too_it_ends(
+def test_a_failure_that_concerns_all_windows_is_an_error(
     fault: Fault | int, error: type[Exception], platform: Platform, dataset: Dataset
 ) -> None:
-    """No permission any more, no network: also with on_gap="warn", and what came is not lost."""
+    """Such as no permission or no network, even with on_gap="warn". The results so far are in the error."""
     platform.max_rows = 1000
     with platform.connect(retries=0, token=platform.give_token()) as kayrros:
         platform.fail_next(fault, times=None, operation="getDatasetResults", skip=9)
@@ -370,65 +370,65 @@ def test_where_the_others_would_end_so_too_it_ends(
 
 @pytest.mark.parametrize("skip", [0, 9])
 @pytest.mark.parametrize("status", [503, 504])
-def test_an_outage_is_not_left_out_day_by_day(status: int, skip: int, platform: Platform, dataset: Dataset) -> None:
-    """Where nothing comes at all, from the first or from the tenth request on, on_gap="warn" ends soon, too."""
+def test_an_outage_is_not_a_list_of_gaps(status: int, skip: int, platform: Platform, dataset: Dataset) -> None:
+    """If nothing comes, from the first or from the tenth request on, on_gap="warn" ends soon."""
     platform.max_rows = 1000
     with platform.connect(retries=0) as kayrros:
         platform.fail_next(status, times=None, operation="getDatasetResults", skip=skip)
-        with pytest.raises(GapError, match="The other parts would have ended the same way") as caught:
+        with pytest.raises(GapError, match="they would fail alike") as caught:
             kayrros.results(dataset.id, on_gap="warn")
     assert bool(skip) == bool(caught.value.results.table.num_rows)
     assert len(results_requests(platform)) < 60
 
 
-def test_in_one_answer_an_error_is_what_it_was(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """No gap where nothing was cut."""
+def test_an_error_of_one_response_is_no_gap(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
+    """Nothing was split."""
     platform.fail_next(403, operation="getDatasetResults")
     with pytest.raises(APIError, match="403"):
         kayrros.results(dataset.id)
 
 
-def test_days_are_cut_by_the_assets_that_are_known(platform: Platform, kayrros: Kayrros) -> None:
-    """Asked for once, from an answer for a day before all data; where some are not known by id, the day is a gap."""
+def test_days_are_split_by_assets(platform: Platform, kayrros: Kayrros) -> None:
+    """Their ids come from a response without rows. If some assets have no id, the day is a gap."""
     dataset = platform.generate(assets=64, dates=3, metrics=["m"], every=timedelta(days=1))
     platform.max_rows = 4
-    found = kayrros.results(dataset.id)
-    assert 64 * 3 == found.table.num_rows
-    assert found.requests <= 2 * 48 + 2 * math.log2(48) + 4
+    results = kayrros.results(dataset.id)
+    assert results.table.num_rows == 64 * 3
+    assert results.requests <= 2 * 48 + 2 * math.log2(48) + 4
     dataset.metadata["asset_count"] = 65
     with pytest.raises(GapError, match="504"):
         kayrros.results(dataset.id)
 
 
-@pytest.mark.parametrize("about", [{"start_date": None, "stop_date": None}, {"start_date": 5, "stop_date": 3}])
-def test_without_dates_in_the_metadata_it_is_cut_from_1970(
-    about: dict[str, Any], platform: Platform, dataset: Dataset, kayrros: Kayrros
+@pytest.mark.parametrize("dates", [{"start_date": None, "stop_date": None}, {"start_date": 5, "stop_date": 3}])
+def test_without_dates_in_the_metadata_the_range_starts_in_1970(
+    dates: dict[str, Any], platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """As well as where the metadata can't be had at all."""
-    dataset.metadata.update(about)
+    """The same if the metadata is unavailable."""
+    dataset.metadata.update(dates)
     platform.max_rows = 2_000
-    assert 12_000 == kayrros.results(dataset.id).table.num_rows
+    assert kayrros.results(dataset.id).table.num_rows == 12_000
     platform.fail_next(500, operation="getDatasetMetadata")
-    assert 12_000 == kayrros.results(dataset.id).table.num_rows
+    assert kayrros.results(dataset.id).table.num_rows == 12_000
 
 
 @pytest.mark.parametrize("start", [datetime(1931, 5, 1, tzinfo=UTC), datetime(2098, 7, 1, tzinfo=UTC)])
 def test_no_date_is_too_far_away(start: datetime, platform: Platform, kayrros: Kayrros) -> None:
-    """Before 1970 and behind 2100, where the metadata says so."""
+    """Before 1970 and after 2100, if the metadata says so."""
     dataset = platform.generate(assets=2, dates=300, start=start)
     platform.max_rows = 100
-    assert 1_200 == kayrros.results(dataset.id).table.num_rows
+    assert kayrros.results(dataset.id).table.num_rows == 1_200
 
 
 def test_metadata_that_is_old_loses_nothing(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """It says where to cut, not what to leave out."""
+    """It says where to split, not what to leave out."""
     dataset.metadata.update({"start_date": 1720000000000, "stop_date": 1721000000000})
     platform.max_rows = 1_000
-    assert 12_000 == kayrros.results(dataset.id).table.num_rows
+    assert kayrros.results(dataset.id).table.num_rows == 12_000
 
 
-def test_parts_are_few_in_memory_and_each_row_is_in_one(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """In order of time, and none is asked for long before it is taken."""
+def test_few_parts_are_in_memory(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
+    """They come in order of time, each row in one, and none is requested long before it is taken."""
     platform.max_rows = 400
     seen: list[Row] = []
     last = datetime(1970, 1, 1, tzinfo=UTC)
@@ -444,47 +444,49 @@ def test_parts_are_few_in_memory_and_each_row_is_in_one(platform: Platform, data
     assert sorted(seen) == rows(kayrros.results(dataset.id))
 
 
-def test_an_iteration_that_is_left_asks_for_no_more(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """What is under way ends, and that is all."""
+def test_an_abandoned_iteration_sends_no_more_requests(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
+    """Only the running ones end."""
     platform.max_rows = 100
     for _ in kayrros.iter_results(dataset.id):
         break
     assert len(results_requests(platform)) < 40
 
 
-def test_a_person_sees_progress(
+def test_progress_is_reported(
     platform: Platform,
     dataset: Dataset,
     kayrros: Kayrros,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A callable is told; True is a line on stderr that ends with how many requests it took, and so does the log."""
+    """To a callable, to stderr, and in the log at the end."""
     platform.max_rows = 1_000
-    told: list[Progress] = []
+    reports: list[Progress] = []
     with caplog.at_level(logging.INFO, "kayrros_ext"):
-        found = kayrros.results(dataset.id, progress=told.append)
-    assert [one.fraction for one in told] == sorted(one.fraction for one in told)
-    assert (1.0, 12_000, found.requests) == (told[-1].fraction, told[-1].rows, told[-1].requests)
-    assert f"12000 rows in {told[-1].windows} windows, {found.requests} requests" in caplog.text
-    assert ("", "") == capsys.readouterr()
+        results = kayrros.results(dataset.id, progress=reports.append)
+    assert sorted(one.fraction for one in reports) == [one.fraction for one in reports]
+    assert (1.0, 12_000, results.requests) == (reports[-1].fraction, reports[-1].rows, reports[-1].requests)
+    assert f"12000 rows in {reports[-1].windows} windows, {results.requests} requests" in caplog.text
+    assert capsys.readouterr() == ("", "")
     kayrros.results(dataset.id, progress=True)
     assert capsys.readouterr().err.endswith(" requests\n")
     kayrros.results(dataset.id, progress=False)
-    assert ("", "") == capsys.readouterr()
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("wrong", [{"on_gap": "ignore"}, {"on_gap": None}, {"progress": 1}])
-def test_what_can_not_be_is_refused(wrong: dict[str, Any], platform: Platform, kayrros: Kayrros) -> None:
-    """Before anything is sent, also by the iterator, which is not yet asked for a part."""
+def test_bad_arguments_are_errors_before_any_request(
+    wrong: dict[str, Any], platform: Platform, kayrros: Kayrros
+) -> None:
+    """From the iterator as well, before its first part."""
     for call in (kayrros.results, kayrros.iter_results):
         with pytest.raises(UsageError):
             call(DATASET, **wrong)
-    assert [] == platform.requests
+    assert platform.requests == []
 
 
 def test_windows_run_at_the_same_time(platform: Platform, dataset: Dataset) -> None:
-    """As many as `concurrency` says: nobody answers before that many have asked."""
+    """As many as `concurrency` says. The server waits for that many requests."""
     platform.max_rows = 100
     gate, waiting, most = threading.Condition(), 0, 0
 
@@ -500,12 +502,12 @@ def test_windows_run_at_the_same_time(platform: Platform, dataset: Dataset) -> N
     slow = Platform(latency_s=1, sleep=wait, max_rows=100)
     same = slow.generate(seed=1, assets=20, dates=300)
     with slow.connect(concurrency=6) as kayrros:
-        assert 12_000 == kayrros.results(same.id).table.num_rows
-    assert 6 == most
+        assert kayrros.results(same.id).table.num_rows == 12_000
+    assert most == 6
 
 
-def test_a_server_that_ignores_the_range_is_found_out(start: Any, connect: Any) -> None:
-    """Its parts are not parts: an error, and never a row twice."""
+def test_a_server_that_ignores_the_range_is_an_error(start: Any, connect: Any) -> None:
+    """Its rows would come with each window."""
     answer = as_json(
         {
             "assets": [
@@ -514,84 +516,54 @@ def test_a_server_that_ignores_the_range_is_found_out(start: Any, connect: Any) 
         }
     )
 
-    def said(request: Any) -> Answer:
+    def respond(request: Any) -> Answer:
         if request.path != RESULTS:
             return as_json({"start_date": 1704067200000, "stop_date": 1735689600000})
         return answer if b"time_range" in request.body else Answer(504)
 
-    server: Server = start(said)
-    with pytest.raises(GapError, match="more than a day (before|after) the range"):
+    server: Server = start(respond)
+    with pytest.raises(GapError, match="more than a day outside of the requested range"):
         connect(server, token="a-token").results(DATASET)
 
 
-def test_a_server_that_ignores_the_assets_is_found_out(start: Any, connect: Any) -> None:
-    """Each batch would hold every row."""
+def test_a_server_that_ignores_the_assets_is_an_error(start: Any, connect: Any) -> None:
+    """Its rows would come with each batch."""
     days = [{"value_date": "2024-01-01", "metrics": [{"name": "m", "value": 1}]}]
     server = start(lambda _: as_json({"assets": [{"asset_id": f"a{n}", "results": days} for n in range(600)]}))
-    with pytest.raises(GapError, match="the asset 'a.*' came, which was not asked for"):
+    with pytest.raises(GapError, match="the asset 'a.*', which was not requested"):
         connect(server, token="a-token").results(DATASET, assets=[f"a{n}" for n in range(600)])
 
 
-@pytest.mark.parametrize("hours", [-12, -2, 2, 12])
-def test_a_server_in_another_zone_loses_nothing(hours: int, start: Any, connect: Any) -> None:
-    """It holds a date to be some hours off, or rounds to whole days: rows near a boundary come twice, or from the other."""
-    base = datetime(2024, 1, 1, tzinfo=UTC)
-    dates = [base + number * 6 * HOUR for number in range(400)]
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-
-    def answer(first: float, last: float) -> Answer:
-        found = [date for date in dates if first <= (date + hours * HOUR - epoch) / timedelta(milliseconds=1) <= last]
-        if len(found) > 40:
-            return Answer(504)
-        metrics = [{"name": "m", "value": 1.5}]
-        results = [{"value_date": date.isoformat(), "metrics": metrics} for date in found]
-        return as_json({"assets": [{"asset_id": "a", "results": results}]})
-
-    def said(request: Any) -> Answer:
-        if request.path != RESULTS:
-            return as_json({"start_date": 1704067200000, "stop_date": 1735689600000})
-        ends = json.loads(request.body or b"{}").get("time_range")
-        if ends is None:
-            return Answer(504)
-        day = 86_400_000
-        rounded = (ends["start_date"] // day * day, -(-ends["stop_date"] // day) * day)
-        return answer(*(rounded if hours > 0 else (ends["start_date"], ends["stop_date"])))
-
-    found = connect(start(said), token="a-token").results(DATASET)
-    assert dates == found.table["value_date"].to_pylist()
-    assert [400] == found.assets["date_count"].to_pylist()
-
-
-def test_an_export_is_all_of_it(platform: Platform, dataset: Dataset, kayrros: Kayrros, tmp_path: Any) -> None:
-    """In flat memory; the file says what it holds."""
+def test_an_export_is_complete(platform: Platform, dataset: Dataset, kayrros: Kayrros, tmp_path: Any) -> None:
+    """The file records the query."""
     import pyarrow.parquet as pq
 
     platform.max_rows = 500
     path = kayrros.export(dataset.id, tmp_path / "all.parquet", start="2024-01-01")
     platform.max_rows = None
     whole = kayrros.results(UUID(dataset.id), start="2024-01-01")
-    found = pq.read_table(path)
-    assert whole.table.equals(sort_table(found.cast(whole.table.schema)))
-    about = {key.decode(): value.decode() for key, value in pq.read_metadata(path).metadata.items()}
-    assert dataset.id == about["dataset_id"]
-    assert "2024-01-01T00:00:00+00:00" == about["start"]
-    assert int(about["requests"]) > 12_000 / 500
+    results = pq.read_table(path)
+    assert whole.table.equals(sort_table(results.cast(whole.table.schema)))
+    metadata = {key.decode(): value.decode() for key, value in pq.read_metadata(path).metadata.items()}
+    assert dataset.id == metadata["dataset_id"]
+    assert metadata["start"] == "2024-01-01T00:00:00+00:00"
+    assert int(metadata["requests"]) > 12_000 / 500
 
 
-def test_an_export_with_a_gap_is_no_file(daily: Dataset, kayrros: Kayrros, tmp_path: Any) -> None:
-    """Unless the gap may be left out; then the file names it."""
+def test_an_export_with_a_gap_leaves_no_file(daily: Dataset, kayrros: Kayrros, tmp_path: Any) -> None:
+    """Unless on_gap="warn"; then the file lists the gap."""
     import pyarrow.parquet as pq
 
     with pytest.raises(GapError):
         kayrros.export(daily.id, tmp_path / "all.parquet")
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
     path = kayrros.export(daily.id, tmp_path / "all.parquet", on_gap="warn")
     assert b"2024-03-01T11:59:59Z to 2024-03-02T11:59:59Z" in pq.read_metadata(path).metadata[b"gaps"]
-    assert 198 == pq.read_metadata(path).num_rows
+    assert pq.read_metadata(path).num_rows == 198
 
 
-def test_an_export_to_what_can_not_be_sends_nothing(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """No ending, no format."""
+def test_an_export_to_a_bad_path_sends_nothing(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
+    """The ending is no format."""
     with pytest.raises(UsageError, match="ending"):
         kayrros.export(dataset.id, "results.xyz")
-    assert [] == platform.requests
+    assert platform.requests == []

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata, LoginReply, LoginRequest

@@ -23,7 +23,7 @@ from kayrros_ext import (
     UsageError,
 )
 from kayrros_ext._http.retry import retry_after
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros, Retries, TransportError
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.support.authorities import Authority

@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 from kayrros_ext import APIError, ContractError, Kayrros, LoginError, Retries, TransportError
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_ext.testing.http import Request
 from kayrros_openapi.api.datasets import get_dataset_metadata

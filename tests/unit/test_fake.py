@@ -20,7 +20,7 @@ from kayrros_ext import (
     UsageError,
 )
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Platform, StaticFile
 from kayrros_ext.testing.datasets import EVERYTHING, ResultsFilter
 from kayrros_ext.testing.http import Request

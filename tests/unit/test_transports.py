@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from kayrros_ext import Kayrros, UsageError
-from kayrros_ext._inputs import parse_dataset_id
+from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.support.server import DATASET

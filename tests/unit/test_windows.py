@@ -1,68 +1,146 @@
-"""The plan of windows: everything is asked for, in few requests, whatever lies where. No I/O: a thousand runs are quick."""
+"""The plan of time windows: nothing is left out, in few requests, wherever the data lies. There is no I/O in these tests."""
 
 import bisect
 import math
-from itertools import pairwise
+import random
+from collections.abc import Iterator
+from itertools import pairwise, product
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kayrros_ext._results.windows import CUT_MS, DAY_MS, Plan, Window
+from kayrros_ext._results.windows import CUT_MS, DAY_MS, HOUR_MS, Window, WindowPlanner
 
 BEGIN = 1_704_153_600_000  # 2024-01-02
 EVER = (0, 4_102_444_800_000)
+RATIOS = (1.5, 2, 3, 5, 10, 30, 64, 100, 300, 1000)
+CONCURRENCY = (1, 2, 4, 8, 16)
 
 
-class Server:
-    """Some assets with a value each on some dates, and a limit of rows for one answer."""
+@attrs.frozen
+class Data:
+    """Assets with a value each on some dates, in order, and the range that the metadata of the dataset has."""
 
-    def __init__(self, dates: list[int], assets: int, most: int) -> None:
-        self.dates, self.assets, self.most = sorted(dates), assets, most
+    dates: list[int]
+    assets: int = 1
+    likely: tuple[int, int] | None = None
 
-    def rows(self, plan: Plan, window: Window) -> int:
-        first, last = plan.asked(window)
-        count = bisect.bisect_right(self.dates, last) - bisect.bisect_left(self.dates, first)
-        return count * (len(window.assets) if window.assets else self.assets)
+    @property
+    def count(self) -> int:
+        return len(self.dates) * self.assets
+
+    def rows(self, first: int, last: int, window: Window) -> int:
+        """Return the number of rows that a request for a window brings."""
+        dates = bisect.bisect_right(self.dates, last) - bisect.bisect_left(self.dates, first)
+        return dates * (len(window.assets) if window.assets else self.assets)
 
 
-def run(server: Server, width: int, likely: tuple[int, int] | None = None) -> tuple[int, list[Window], list[Window]]:
-    """How many requests it took, the windows that came, and those that could not be had."""
-    plan = Plan(EVER, likely or (server.dates[0], server.dates[-1]), [None], width, has_failed=True)
-    plan.assets = tuple(f"asset-{number:03d}" for number in range(server.assets))
-    requests, running, came, gaps = 1, list[Window](), list[Window](), list[Window]()
+@attrs.define
+class Run:
+    """The requests for some data, its windows, and those that stay unavailable."""
+
+    requests: int = 1
+    windows: list[Window] = attrs.field(factory=list)
+    gaps: list[Window] = attrs.field(factory=list)
+
+
+def run(data: Data, limit: int, concurrency: int, *, seed: int | None = None) -> Run:
+    """Request all windows of some data from a server with a limit of rows; with a seed, responses come in any order."""
+    planner = WindowPlanner(
+        EVER, data.likely or (data.dates[0], data.dates[-1] + 1), [None], concurrency, is_too_large=True
+    )
+    planner.assets = tuple(f"asset-{number:03d}" for number in range(data.assets))
+    draw, done, running = random.Random(seed), Run(), list[Window]()
     while True:
-        while len(running) < width and (window := plan.take()):
-            requests += 1
+        while len(running) < concurrency and (window := planner.take()):
+            done.requests += 1
             running.append(window)
         if not running:
-            assert not plan.pending
-            return requests, came, gaps
-        window = running.pop(0)
-        rows = server.rows(plan, window)
-        if rows <= server.most:
-            plan.succeeded(window, rows)
-            came.append(window)
-        elif not plan.failed(window):
-            gaps.append(window)
+            assert not planner.pending
+            return done
+        window = running.pop(0 if seed is None else draw.randrange(len(running)))
+        rows = data.rows(*planner.requested_range(window), window)
+        if rows <= limit:
+            planner.succeeded(window, rows)
+            done.windows.append(window)
+        elif not planner.failed(window):
+            done.gaps.append(window)
 
 
-def bound(ratio: float, width: int) -> float:
-    """What is asked of us, for so many times the limit."""
-    return 2 * ratio + 2 * math.log2(max(ratio, 1)) + width
+def bound(ratio: float, concurrency: int) -> float:
+    """Return the most requests for uniform data of `ratio` times the limit."""
+    return 2 * ratio + 2 * math.log2(max(ratio, 1)) + concurrency
 
 
-@pytest.mark.parametrize("width", [1, 2, 4, 8, 16])
-@pytest.mark.parametrize("ratio", [1.5, 2, 3, 10, 30, 64, 100, 300, 1000])
-@pytest.mark.parametrize(
-    ("step", "count", "assets"), [(DAY_MS, 1000, 10), (7 * DAY_MS, 1000, 10), (3_600_000, 24_000, 1), (DAY_MS, 100, 50)]
-)
-def test_few_requests(width: int, ratio: float, step: int, count: int, assets: int) -> None:
-    """At most 2N/L + 2 log2(N/L) + concurrency for N rows against a limit of L."""
-    server = Server([BEGIN + number * step for number in range(count)], assets, math.ceil(count * assets / ratio))
-    requests, _, gaps = run(server, width)
-    assert not gaps
-    assert requests <= bound(count * assets / server.most, width)
+def every(step_ms: int, count: int, begin: int = BEGIN) -> list[int]:
+    """Return dates at a regular step."""
+    return [begin + number * step_ms for number in range(count)]
+
+
+UNIFORM = {
+    "daily": Data(every(DAY_MS, 1000), assets=10),
+    "weekly": Data(every(7 * DAY_MS, 1000), assets=10),
+    "monthly": Data(every(30 * DAY_MS, 400), assets=20),
+    "six-hourly": Data(every(6 * HOUR_MS, 4000), assets=5),
+    "hourly": Data(every(HOUR_MS, 24_000)),
+    "few days": Data(every(DAY_MS, 100), assets=50),
+}
+
+
+def clustered() -> Iterator[tuple[str, Data]]:
+    """Yield data that does not lie evenly in its range."""
+    draw = random.Random(3)
+    span = 2000 * DAY_MS
+    for place in (0, 0.3, 0.95):
+        begin = BEGIN + int(span * place)
+        yield f"all in 5 % at {place}", Data(every(DAY_MS, 100, begin), 50, (BEGIN, BEGIN + span))
+    dense, sparse = every(HOUR_MS, 17_520), every(7 * DAY_MS, 400)
+    yield "dense, then sparse", Data([*dense, *every(7 * DAY_MS, 400, dense[-1] + DAY_MS)])
+    yield "sparse, then dense", Data([*sparse, *every(HOUR_MS, 17_520, sparse[-1] + DAY_MS)])
+    yield "growing fleet", Data([day for n, day in enumerate(every(DAY_MS, 1500)) for _ in range(1 + n // 75)])
+    yield "exponential", Data([day for n, day in enumerate(every(DAY_MS, 1500)) for _ in range(int(1.0025**n))], 2)
+    yield (
+        "every winter",
+        Data([date for year in range(8) for date in every(HOUR_MS, 2160, BEGIN + year * 365 * DAY_MS)]),
+    )
+    yield "random days", Data(sorted(BEGIN + draw.randrange(3000) * DAY_MS for _ in range(3000)), 3)
+    yield "weekdays", Data([day for n, day in enumerate(every(DAY_MS, 1500)) if n % 7 < 5], 8)
+    bursts = [every(HOUR_MS, 24 * draw.randrange(5, 30), BEGIN + draw.randrange(3000) * DAY_MS) for _ in range(20)]
+    yield "bursts", Data(sorted(date for burst in bursts for date in burst), 1, (BEGIN, BEGIN + 3100 * DAY_MS))
+
+
+CLUSTERED = dict(clustered())
+
+
+def excess(data: Data) -> list[tuple[float, float, int]]:
+    """Return requests as a share of the bound, with N/L and concurrency, of many runs without a gap."""
+    shares = []
+    for ratio, concurrency, seed in product(RATIOS, CONCURRENCY, (None, 1)):
+        limit = math.ceil(data.count / ratio)
+        done = run(data, limit, concurrency, seed=seed)
+        if not done.gaps:
+            # One more request checks that the server keeps to ranges.
+            shares.append(((done.requests + 1) / bound(data.count / limit, concurrency), ratio, concurrency))
+    return sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("name", list(UNIFORM))
+def test_uniform_data_takes_few_requests(name: str) -> None:
+    """At most 2N/L + 2 log2(N/L) + concurrency for N rows and a limit of L."""
+    shares = excess(UNIFORM[name])
+    assert len(shares) >= 80
+    assert shares[0][0] <= 1, shares[:3]
+
+
+@pytest.mark.parametrize("name", list(CLUSTERED))
+def test_clustered_data_takes_at_most_twice_as_many(name: str) -> None:
+    """Where N/L is at least 10; a search for all data in 5 % of the range, or for 20 bursts, takes a few more below."""
+    most = 1.25 if name == "bursts" else 1
+    shares = [(share, ratio, concurrency) for share, ratio, concurrency in excess(CLUSTERED[name]) if ratio >= 10]
+    assert shares
+    assert shares[0][0] / 2 <= most, shares[:3]
 
 
 @settings(max_examples=150)
@@ -71,79 +149,99 @@ def test_few_requests(width: int, ratio: float, step: int, count: int, assets: i
     st.integers(1, 7),
     st.integers(1, 40),
     st.integers(1, 9),
+    st.integers(),
 )
-def test_everything_is_asked_for_once(dates: list[int], assets: int, most: int, width: int) -> None:
-    """Windows of each asset follow each other without a hole, from the first moment to the last, however it was cut."""
-    server = Server(dates, assets, most)
-    _, came, gaps = run(server, width)
+def test_everything_is_requested_once(dates: list[int], assets: int, limit: int, concurrency: int, seed: int) -> None:
+    """The windows of each asset follow each other without a hole, from the first moment to the last."""
+    data = Data(sorted(dates), assets)
+    done = run(data, limit, concurrency, seed=seed)
     for number in range(assets):
         name = f"asset-{number:03d}"
-        mine = sorted(
-            (window for window in [*came, *gaps] if not window.assets or name in window.assets),
+        windows = sorted(
+            (window for window in [*done.windows, *done.gaps] if not window.assets or name in window.assets),
             key=lambda window: window.start_ms,
         )
-        assert EVER == (mine[0].start_ms, mine[-1].stop_ms)
-        assert all(one.stop_ms == two.start_ms for one, two in pairwise(mine))
-    plan = Plan(EVER, EVER, [None], 1)
-    assert all(server.rows(plan, gap) > most and len(gap.assets or ()) <= 1 for gap in gaps)
+        assert (windows[0].start_ms, windows[-1].stop_ms) == EVER
+        assert all(one.stop_ms == two.start_ms for one, two in pairwise(windows))
+    assert all(data.rows(gap.start_ms, gap.stop_ms, gap) > limit for gap in done.gaps)
+    assert all(len(gap.assets or ()) <= 1 and gap.stop_ms - gap.start_ms <= DAY_MS for gap in done.gaps)
 
 
-def test_what_worked_is_what_the_next_one_starts_with() -> None:
-    """And where less lies, it grows again, by what lies there."""
-    dense = [BEGIN + number * DAY_MS for number in range(400)]
-    sparse = [dense[-1] + number * 30 * DAY_MS for number in range(1, 100)]
-    server = Server([*dense, *sparse], 1, 10)
-    _, came, _ = run(server, 1)
-    lengths = [
-        window.stop_ms - window.start_ms for window in sorted(came, key=lambda one: one.start_ms) if window.start_ms
-    ]
-    assert 10 * DAY_MS >= max(lengths[2:20])
-    assert 100 * DAY_MS < max(lengths[-10:-1])
+def test_windows_grow_where_data_is_sparse() -> None:
+    """They start with what came before, and follow the density."""
+    dense = every(DAY_MS, 400)
+    done = run(Data([*dense, *every(30 * DAY_MS, 99, dense[-1] + 30 * DAY_MS)]), 10, 1)
+    windows = sorted(done.windows, key=lambda window: window.start_ms)
+    lengths = [window.stop_ms - window.start_ms for window in windows if window.start_ms]
+    assert max(lengths[2:20]) <= 10 * DAY_MS
+    assert max(lengths[-10:-1]) > 100 * DAY_MS
 
 
-@pytest.mark.parametrize("most", [30, 55, 70, 110])
-def test_nothing_is_tried_at_the_end(most: int) -> None:
-    """What is left and can be asked for at once is: a larger window that fails would come last of all."""
-    server = Server([BEGIN + number * DAY_MS for number in range(1000)], 1, most)
-    plan = Plan(EVER, (server.dates[0], server.dates[-1]), [None], 4, has_failed=True)
-    running, fits, left_at_trials = list[Window](), 0, [math.inf]
+def test_an_empty_half_is_not_searched_twice() -> None:
+    """If the first half of a window that is too large has no rows, the second is not requested whole."""
+    planner = WindowPlanner(EVER, (BEGIN, BEGIN + 1000 * DAY_MS), [None], 1, is_too_large=True)
+    first = planner.take()
+    assert first
+    assert planner.failed(first)
+    half = planner.take()
+    assert half
+    assert planner.take() is None
+    planner.succeeded(half, 0)
+    quarter = planner.take()
+    assert quarter
+    assert quarter.start_ms == half.stop_ms
+    assert quarter.stop_ms < first.stop_ms
+
+
+@pytest.mark.parametrize("limit", [30, 55, 70, 110])
+def test_no_trial_comes_last(limit: int) -> None:
+    """A larger window that fails when everything left could be requested at once would only take longer."""
+    data = Data(every(DAY_MS, 1000))
+    planner = WindowPlanner(EVER, (data.dates[0], data.dates[-1]), [None], 4, is_too_large=True)
+    running, capacity, left_at_trials = list[Window](), 0, [math.inf]
     while True:
-        while len(running) < 4 and (window := plan.take()):
+        while len(running) < 4 and (window := planner.take()):
             running.append(window)
             if window.is_trial:
-                left_at_trials.append(sum(map(plan.amount, [window, *plan.pending])) / fits / DAY_MS)
+                left_at_trials.append(sum(map(planner.amount, [window, *planner.pending])) / capacity / DAY_MS)
         if not running:
             break
         window = running.pop(0)
-        if (rows := server.rows(plan, window)) <= server.most:
-            plan.succeeded(window, rows)
-            fits = max(fits, rows)
+        if (rows := data.rows(*planner.requested_range(window), window)) <= limit:
+            planner.succeeded(window, rows)
+            capacity = max(capacity, rows)
         else:
-            plan.failed(window)
+            planner.failed(window)
     assert min(left_at_trials) > 4 * 0.95
 
 
-def test_neighbours_share_their_boundary_and_ask_beyond_it() -> None:
-    """So that a value on it is inside one of the two, whether the ends of a range count or not."""
-    plan = Plan(EVER, (BEGIN, BEGIN + 100 * DAY_MS), [None], 4)
-    left, right = plan.parts(plan.pending[0])
-    assert left.stop_ms == right.start_ms
-    assert (EVER[0], left.stop_ms + 1) == plan.asked(left)
-    assert (right.start_ms - 1, EVER[1]) == plan.asked(right)
-    assert CUT_MS == left.stop_ms % DAY_MS
+def test_requests_reach_beyond_the_ends_of_a_window() -> None:
+    """So that a value at a boundary is inside of a range, whether its ends count or not; but not beyond the query."""
+    planner = WindowPlanner(EVER, (BEGIN, BEGIN + 100 * DAY_MS), [None], 1)
+    boundary = BEGIN + CUT_MS
+    assert planner.requested_range(Window(EVER[0], boundary)) == (EVER[0], boundary + 1)
+    assert planner.requested_range(Window(boundary, EVER[1])) == (boundary - 1, EVER[1])
+    planner.margin_ms = DAY_MS
+    assert planner.requested_range(Window(EVER[0] + HOUR_MS, boundary)) == (EVER[0], boundary + DAY_MS)
 
 
-def test_a_day_is_cut_by_assets() -> None:
-    """Down to one, and no further."""
-    day = Window(BEGIN + CUT_MS, BEGIN + CUT_MS + DAY_MS, ("a", "b", "c"))
-    plan = Plan(EVER, (BEGIN, BEGIN + DAY_MS), [None], 4)
-    one, others = plan.parts(day)
-    assert [("a",), ("b", "c")] == [one.assets, others.assets]
-    assert [] == plan.parts(one)
-    assert [] == plan.parts(Window(day.start_ms, day.stop_ms))
+def test_a_day_is_split_by_assets() -> None:
+    """Down to one asset, and no further."""
+    planner = WindowPlanner(EVER, EVER, [None], 1)
+    day = Window(BEGIN + CUT_MS, BEGIN + CUT_MS + DAY_MS, ("a", "b", "c"), is_too_large=True)
+    planner.pending.clear()
+    assert planner.requeue(day)
+    windows = list[Window]()
+    while window := planner.take():
+        windows.append(window)
+        planner.succeeded(window, 1)
+    assert [window.assets for window in windows] == [("a",), ("b",), ("c",)]
+    assert not planner.can_split(attrs.evolve(day, assets=("a",)))
+    assert not planner.requeue(attrs.evolve(day, assets=("a",)))
+    assert not planner.requeue(attrs.evolve(day, assets=None))
 
 
-@pytest.mark.parametrize("width", [1, 3, 8])
+@pytest.mark.parametrize("concurrency", [1, 3, 8])
 @pytest.mark.parametrize(
     "likely",
     [
@@ -153,11 +251,10 @@ def test_a_day_is_cut_by_assets() -> None:
         (BEGIN + 2000 * DAY_MS, BEGIN + 2000 * DAY_MS + 1),
     ],
 )
-def test_outside_the_known_range_is_cut_too(likely: tuple[int, int], width: int) -> None:
-    """The metadata may be old, or wrong: what lies beside its dates is asked for, and cut where it is too much."""
-    server = Server([BEGIN + number * DAY_MS for number in range(1000)], 1, 50)
-    requests, came, gaps = run(server, width, likely=likely)
-    plan = Plan(EVER, likely, [None], width)
-    assert 1000 == sum(server.rows(plan, window) for window in came)
-    assert not gaps
-    assert requests <= 3 * bound(1000 / server.most, width)
+def test_data_outside_of_the_likely_range_is_requested_too(likely: tuple[int, int], concurrency: int) -> None:
+    """The metadata may be old or wrong. What lies elsewhere is split, too."""
+    data = Data(every(DAY_MS, 1000), likely=likely)
+    done = run(data, 50, concurrency)
+    assert not done.gaps
+    assert sum(data.rows(window.start_ms, window.stop_ms, window) for window in done.windows) == 1000
+    assert done.requests <= 3 * bound(1000 / 50, concurrency)

@@ -169,7 +169,7 @@ def _write_file(
 
 def _request_metadata(metrics: list[str], start: str | None, stop: str | None) -> dict[str, str]:
     """Return the metrics and the range that were asked for, for the metadata of a file."""
-    from kayrros_ext._inputs import parse_filter
+    from kayrros_ext._results.query import parse_filter
 
     metadata = {"metrics": ", ".join(metrics)} if metrics else {}
     time_range = (query := parse_filter(start, stop, None)) and query.time_range

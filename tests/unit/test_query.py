@@ -1,0 +1,174 @@
+"""Arguments of the methods: the forms that they take, and errors before anything is sent."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+import pytest
+
+from kayrros_ext import Kayrros, Results, UsageError
+from kayrros_ext._results.query import parse_filter, parse_instant, parse_on_gap
+from kayrros_ext.client import parse_dataset_id
+from kayrros_openapi.types import UNSET
+from tests.support.server import DATASET, Server, StubServer
+
+JUNE = 1_717_200_000_000  # 2024-06-01T00:00:00Z
+
+
+def time_range(start: Any, stop: Any) -> dict[str, int]:
+    """Return the range that is sent."""
+    query = parse_filter(start, stop, None)
+    assert query
+    sent: dict[str, int] = query.to_dict()["time_range"]
+    return sent
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        date(2024, 6, 1),
+        datetime(2024, 6, 1),
+        datetime(2024, 6, 1, tzinfo=UTC),
+        datetime(2024, 6, 1, 2, tzinfo=timezone(timedelta(hours=2))),
+        "2024-06-01",
+        "2024-06-01T00:00:00",
+        "2024-06-01T00:00:00Z",
+        "2024-06-01T02:00+02:00",
+        " 20240601 ",
+        JUNE,
+        pd.Timestamp("2024-06-01"),
+    ],
+)
+def test_every_form_of_an_instant_is_the_same_instant(value: Any) -> None:
+    """A date, a datetime (naive is UTC), an ISO 8601 string and epoch milliseconds."""
+    assert parse_instant("start", value) == JUNE
+
+
+def test_a_part_of_a_millisecond_widens_the_range() -> None:
+    """Rounding never loses a value: the start is rounded down, the stop up."""
+    moment = datetime(2024, 6, 1, 0, 0, 0, 500, tzinfo=UTC)
+    assert time_range(moment, moment) == {"start_date": JUNE, "stop_date": JUNE + 1}
+
+
+def test_before_1970_is_an_instant() -> None:
+    """Epoch milliseconds may be negative."""
+    assert parse_instant("start", "1969-12-31T23:59:59Z") == -1000
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2024-13-01", "", True, 1.5, [], JUNE * 1000, pd.NaT, b"2024-06-01"])
+def test_anything_else_is_an_error_that_names_the_argument(value: Any) -> None:
+    """Words, numbers that are not whole, and dates beyond the calendar."""
+    with pytest.raises(UsageError, match="start"):
+        parse_filter(value, None, None)
+
+
+def test_stop_before_start_is_an_error() -> None:
+    """The error repeats both. Equal ones are a range."""
+    with pytest.raises(UsageError, match="2024-01-01.*lies before.*2024-06-01"):
+        parse_filter("2024-06-01", "2024-01-01", None)
+    parse_filter(JUNE, JUNE, None)
+
+
+def test_an_open_end_is_sent_as_a_distant_date() -> None:
+    """Both ends are always sent, because the reference does not say that one may be missing."""
+    assert time_range(JUNE, None) == {"start_date": JUNE, "stop_date": 4102444800000}
+    assert time_range(None, JUNE) == {"start_date": 0, "stop_date": JUNE}
+
+
+def test_an_open_end_never_lies_before_the_other() -> None:
+    """Beyond 2100, and before 1970."""
+    for sent in (time_range("2101-01-01", None), time_range(None, "1969-01-01")):
+        assert sent["start_date"] <= sent["stop_date"]
+
+
+def test_numbers_that_look_like_seconds_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """They are sent unchanged, but nobody has data of January 1970."""
+    assert parse_instant("start", 1704067200) == 1704067200
+    assert "start is 1704067200 epoch milliseconds, which is 1970-01-20. Were seconds meant?" in caplog.text
+
+
+def test_no_filter_is_no_body() -> None:
+    """Without arguments, the request has no body."""
+    assert parse_filter(None, None, None) is UNSET
+
+
+def test_assets_are_any_iterable_of_ids() -> None:
+    """Such as a generator."""
+    assert parse_filter(None, None, (name for name in "ab")).to_dict() == {"mo_ids": ["a", "b"]}  # type: ignore[union-attr]
+
+
+def test_assets_may_be_a_column_of_results() -> None:
+    """Which yields Arrow scalars."""
+    column = Results.from_json(b'{"assets": [{"asset_id": "a"}, {"asset_id": "b"}]}').assets["asset_id"]
+    assert parse_filter(None, None, column).to_dict() == {"mo_ids": ["a", "b"]}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("value", ["tank-1", b"tank-1", [], [1], [""], 5, [None], ["\ud800"]])
+def test_anything_but_asset_ids_is_an_error(value: Any) -> None:
+    """A string is not a list of letters, and an empty list does not mean all assets."""
+    with pytest.raises(UsageError, match="assets"):
+        parse_filter(None, None, value)
+
+
+@pytest.mark.parametrize("value", [UUID(DATASET), DATASET, DATASET.upper(), f" {DATASET}\n"])
+def test_a_dataset_id_is_a_uuid_or_its_string(value: UUID | str) -> None:
+    """In any case, with blanks around it."""
+    assert parse_dataset_id(value) == UUID(DATASET)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "abc", DATASET[:-1], "../" + DATASET, "+" + DATASET[1:], "٣" + DATASET[1:], 5, None]
+)
+def test_a_bad_dataset_id_is_an_error_before_any_request(
+    value: Any, platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """Not even a login is sent. The error is a ValueError as well."""
+    server = start(platform)
+    kayrros = connect(server)
+    for call in (kayrros.metadata, kayrros.results, kayrros.download):
+        with pytest.raises(UsageError, match="is not") as caught:
+            call(value)
+        assert isinstance(caught.value, ValueError)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("directory", [None, 3, b"bytes", "a\0b", "\ud800"])
+def test_a_bad_directory_is_an_error_before_any_request(
+    directory: Any, platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """It can't be a path on any file system."""
+    server = start(platform)
+    with pytest.raises(UsageError, match="directory"):
+        connect(server).download(DATASET, directory)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("value", ["", " ", "a b", None, 5, "a\nb"])
+def test_a_bad_collection_id_is_an_error_before_any_request(
+    value: Any, platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """It is one word. Its form is unknown."""
+    server = start(platform)
+    with pytest.raises(UsageError, match="not the id of a collection"):
+        connect(server).datasets(value)
+    assert not server.requests
+
+
+def test_a_bad_filter_is_an_error_before_any_request(
+    platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
+) -> None:
+    """Not even a login is sent."""
+    server = start(platform)
+    with pytest.raises(UsageError):
+        connect(server).results(DATASET, start="2024-02-01", stop="2024-01-01")
+    assert not server.requests
+
+
+@pytest.mark.parametrize("value", ["ignore", None, "", ["raise"]])
+def test_on_gap_is_raise_or_warn(value: Any) -> None:
+    """Anything else is an error."""
+    assert parse_on_gap("warn") == "warn"
+    with pytest.raises(UsageError, match="on_gap"):
+        parse_on_gap(value)
