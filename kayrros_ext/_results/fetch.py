@@ -1,11 +1,8 @@
 """Fetch all results of a dataset, however large: in one response if the gateway allows it, else in time windows.
 
-Windows must lose no row, although a server may filter in its own time zone, count the ends of a range in or out, or round it
-to whole days. A margin of a day and a time zone at both ends of each request ensures this. But where a response holds a day
-or two, it would need three times the requests, and a response that holds one day would never come. So the range of two dates
-that arrived first is requested again. If exactly their rows come, the server keeps to ranges, and windows need only touch.
-Should it send a row with both windows at a boundary after all, or with the wrong one, `Deduplicator` sorts this out. For any
-other server, each window gets the margin.
+No row is lost between two windows, although a server may filter in its own time zone: it shifts both windows at a boundary
+alike. Rows that come with both, because the server counts the ends in or rounds a range to days, are dropped by
+`Deduplicator`.
 """
 
 import logging
@@ -14,7 +11,6 @@ import queue
 import threading
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import pairwise
 from uuid import UUID
 
 import attrs
@@ -23,7 +19,7 @@ from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext._progress import Progress, ProgressCallback, make_callback
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap, parse_on_gap
-from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MARGIN_MS, MAX_ASSETS_PER_REQUEST, Window, WindowPlanner
+from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Window, WindowPlanner
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError
 from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
 from kayrros_openapi.models import DatasetMetadata, DateRange, ProcessingResultFilter
@@ -36,7 +32,7 @@ SPLIT_STATUSES = frozenset({504})
 # Largest response with bounded memory, about a quarter of a million rows.
 STREAM_MAX_BYTES = 16 * 1024**2
 # A time zone (14 hours at most) and a day that a range is rounded to.
-WIDE_MARGIN_MS = DAY_MS + 14 * HOUR_MS
+MAX_SHIFT_MS = DAY_MS + 14 * HOUR_MS
 # A range before all data, with a small response.
 _EMPTY_RANGE = 0, DAY_MS
 _OPERATION = "getDatasetResults"
@@ -92,10 +88,8 @@ class ResultsFetcher:
         self._metadata: DatasetMetadata | None = None
         self.file_metadata: dict[str, str] = {}
         self._planner: WindowPlanner
-        self._is_checking = self._is_checked = False
-        self._rows, self._windows, self._amount = 0, 0, 0.0  # that came
         # Windows that run, their outcomes, and those that wait for an earlier one.
-        self._outcomes: queue.SimpleQueue[tuple[Window | None, Results | BaseException | bool]] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[tuple[Window, Results | BaseException]] = queue.SimpleQueue()
         self._running: set[Window] = set()
         self._waiting: dict[Window, Results] = {}
         self._gaps: list[Gap] = []
@@ -133,27 +127,31 @@ class ResultsFetcher:
         planner = self._planner = self._plan(is_too_large=is_too_large)
         deduplicator = Deduplicator()
         total = sum(map(planner.amount, planner.pending)) or 1.0  # one moment has no length
+        rows, count, done = 0, 0, 0.0
         failure: GapError | None = None
         while not failure:
             self._start_requests()
-            if not self._running and not self._is_checking:
+            if not self._running:
                 break
             window, outcome = self._outcomes.get()
-            if window is None:
-                self._handle_check(outcome)
-            else:
-                self._running.remove(window)
-                failure = self._handle_outcome(window, outcome)
+            self._running.remove(window)
+            if isinstance(outcome, Results):
+                planner.succeeded(window, outcome.table.num_rows)
+                self._waiting[window] = outcome
+            elif gap := self._handle_failure(window, outcome):
+                failure = self._handle_gap(window, gap)
             if window in self._waiting:
-                fraction = min(self._amount / total, 0.999) if planner.pending or self._running else 1.0
-                self._report_progress(self._rows, fraction, self._windows)
+                rows, count = rows + self._waiting[window].table.num_rows, count + 1
+                done += planner.amount(window)
+                fraction = min(done / total, 0.999) if planner.pending or self._running else 1.0
+                self._report_progress(rows, fraction, count)
             for ready in self._take_ready(everything=failure is not None):
                 is_first = ready.start_ms == planner.outer[0]
                 part = deduplicator.deduplicate(ready, self._waiting.pop(ready), is_first=is_first)
                 yield self._finish_part(part)
         if failure:
             raise failure
-        self._finish(self._rows, self._windows)
+        self._finish(rows, count)
 
     def _plan(self, *, is_too_large: bool) -> WindowPlanner:
         """Plan windows over the range of the query, else of the metadata, else from 1970 to now."""
@@ -221,78 +219,12 @@ class ResultsFetcher:
             outcome = error
         self._outcomes.put((window, outcome))
 
-    def _check_ranges(self, part: Results, assets: tuple[str, ...] | None) -> None:
-        outcome: bool | BaseException
-        try:
-            outcome = self._keeps_ranges(part, assets)
-        except BaseException as error:
-            outcome = error
-        self._outcomes.put((None, outcome))
-
-    def _keeps_ranges(self, part: Results, assets: tuple[str, ...] | None) -> bool:
-        """Return whether a request for the range of two dates of a part brings their rows again, and no others."""
-        import pyarrow.compute as pc
-
-        from kayrros_ext._results.merge import same_rows
-
-        column = part.table["value_date"]
-        dates = sorted(pc.unique(column.drop_null()).to_pylist())
-        if not dates:
-            return True
-        # At different times of day, because a server that rounds to days keeps midnights.
-        first, last = next(((a, b) for a, b in pairwise(dates) if a.time() != b.time()), (dates[0], dates[0]))
-        start, stop = (first - EPOCH) // MILLISECOND - MARGIN_MS, (last - EPOCH) // MILLISECOND + 1 + MARGIN_MS
-        outer = self._planner.outer
-        again = self._request(_filter((max(start, outer[0]), min(stop, outer[1])), assets))
-        is_between = pc.and_(pc.greater_equal(column, first), pc.less_equal(column, last))
-        return same_rows(again.table, part.table.filter(is_between))
-
-    def _handle_check(self, outcome: Results | BaseException | bool) -> None:  # noqa: FBT001 - one of the outcomes
-        """Put back all cut windows with a wide margin, unless the server keeps to ranges."""
-        self._is_checking = False
-        if isinstance(outcome, BaseException) and (self._running or self._planner.pending):
-            return  # the next part starts another check
-        self._is_checked = True
-        if outcome is True:
-            return
-        _log.warning("%s: the server does not keep to the ends of a range, so windows overlap from now on.", _OPERATION)
-        self._planner.margin_ms = WIDE_MARGIN_MS
-        while self._running:
-            window, _ = self._outcomes.get()
-            assert window  # noqa: S101 - the only check is over  # nosec B101
-            self._running.remove(window)
-            self._planner.abandon(window)
-            self._planner.requeue(window)
-        for window in [*filter(self._planner.is_cut, self._waiting)]:
-            self._count(window, self._waiting.pop(window), -1)
-            self._planner.requeue(window)
-        self._gaps.clear()
-
-    def _handle_outcome(self, window: Window, outcome: Results | BaseException | bool) -> GapError | None:  # noqa: FBT001
-        """Keep a part until the earlier ones are there, or handle a failure. Returns an error that ends everything."""
-        if isinstance(outcome, Results):
-            self._planner.succeeded(window, outcome.table.num_rows)
-            self._count(window, outcome, 1)
-            if outcome.table.num_rows and self._planner.is_cut(window) and not (self._is_checking or self._is_checked):
-                self._is_checking = True
-                threading.Thread(target=self._check_ranges, args=(outcome, window.assets), daemon=True).start()
-        elif isinstance(outcome, BaseException) and (gap := self._handle_failure(window, outcome)):
-            return self._handle_gap(window, gap)
-        return None
-
-    def _count(self, window: Window, part: Results, sign: int) -> None:
-        if sign > 0:
-            self._waiting[window] = part
-        self._rows += sign * part.table.num_rows
-        self._windows += sign
-        self._amount += sign * self._planner.amount(window)
-
     def _handle_gap(self, window: Window, gap: Gap) -> GapError | None:
         """Leave out a gap, or return the error that ends everything."""
         if self._on_gap == "warn" and _is_local(gap) and self._answers(window):
             _log.warning("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, gap.error)
             self._gaps.append(gap)
-            self._count(window, _empty_part(gap), 1)
+            self._waiting[window] = _empty_part(gap)
             return None
         return self._gap_error(gap)
 
@@ -348,16 +280,10 @@ class ResultsFetcher:
 
     def _take_ready(self, *, everything: bool) -> list[Window]:
         """Return the windows whose results can leave in order, because no earlier window is missing."""
-        missing = [] if everything else [*self._planner.pending[:1], *self._running, *self._unchecked()]
+        missing = [] if everything else [*self._planner.pending[:1], *self._running]
         limit = min((window.sort_key for window in missing), default=None)
         ready = (window for window in self._waiting if limit is None or window.sort_key < limit)
         return sorted(ready, key=lambda window: window.sort_key)
-
-    def _unchecked(self) -> list[Window]:
-        """Return the windows that wait until the server is known to keep to ranges."""
-        if self._is_checked or not (self._is_checking or self._running or self._planner.pending):
-            return []
-        return [*filter(self._planner.is_cut, self._waiting)]
 
     def _request(
         self, query: ProcessingResultFilter | Unset, no_retry_statuses: frozenset[int] = frozenset()
@@ -451,7 +377,7 @@ def _check_range(part: Results, first_ms: int, last_ms: int) -> None:
     if ends["min"] is None:
         return
     for moment_us in ends.values():
-        if not first_ms - WIDE_MARGIN_MS <= moment_us // 1000 <= last_ms + WIDE_MARGIN_MS:
+        if not first_ms - MAX_SHIFT_MS <= moment_us // 1000 <= last_ms + MAX_SHIFT_MS:
             raise ContractError(
                 f"A value of {_datetime(moment_us // 1000)} is more than a day outside of the requested range.",
                 hint="The results can't be split by time: ask for fewer assets.",

@@ -19,7 +19,7 @@ KEYS = ("asset_id", "value_date", "metric")
 # Rows with the same values in these columns describe the same asset: all columns that can be grouped by.
 _DESCRIPTION = [field.name for field in ASSET_FIELDS if field.type != STRINGS]
 # No row comes this long before the window that it belongs to.
-_MAX_OVERLAP_MS = 7 * DAY_MS
+_MAX_OVERLAP_MS = 2 * DAY_MS
 
 
 def merge(parts: Sequence[Results], gaps: tuple[Gap, ...] = ()) -> Results:
@@ -37,12 +37,6 @@ def merge(parts: Sequence[Results], gaps: tuple[Gap, ...] = ()) -> Results:
             requests=sum(part.requests for part in parts),
         )
     )
-
-
-def same_rows(one: pa.Table, other: pa.Table) -> bool:
-    """Return whether two tables have the same rows, as far as asset, date and metric tell."""
-    counts = {_count_distinct(table) for table in (one, other, pa.concat_tables([one, other]))}
-    return len(counts) == 1
 
 
 class Deduplicator:
@@ -122,11 +116,6 @@ def _recount_dates(assets: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
 
 def _set_date_count(assets: pa.Table, date_count: pa.ChunkedArray) -> pa.Table:
     return assets.set_column(assets.schema.get_field_index("date_count"), ASSETS.field("date_count"), date_count)
-
-
-def _count_distinct(table: pa.Table) -> int:
-    count: int = _plain_keys(table.select(KEYS)).group_by(KEYS).aggregate([]).num_rows
-    return count
 
 
 def _plain_keys(table: pa.Table) -> pa.Table:

@@ -4,10 +4,8 @@ The size of a window follows from the rows that the last windows held: as many a
 at a time, up to twice as many. A window that is too large although it should have fitted is halved. Its second half waits
 for the first, because an empty first half means that the second is too large as well. A day is split by assets.
 
-Windows are half-open and follow each other without a hole. Whether the API counts the ends of a range in or out is unknown,
-so each window is requested with a margin. It is a millisecond, because a wider one is wasteful where a response holds only a
-day or two: a server in another time zone shifts both windows at a boundary alike, so that one of them brings each row. See
-`fetch` for the servers that need more.
+Windows follow each other without a hole. Whether the API counts the ends of a range in or out is unknown, so a request goes
+a millisecond beyond its window. A wider margin would be wasteful where a response holds only a day or two.
 """
 
 import math
@@ -18,7 +16,6 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 # Windows end half a second before noon (UTC), when few values are dated.
 CUT_MS = 12 * HOUR_MS - 500
-MARGIN_MS = 1
 # Ids of one request, a body of some 20 kB. How many the API accepts is unknown.
 MAX_ASSETS_PER_REQUEST = 500
 # Windows of different sizes that are requested first, all at once.
@@ -70,7 +67,6 @@ class WindowPlanner:
         batches: the assets of each batch of windows; None for all.
         concurrency: how many requests run at a time.
         is_too_large: whether everything was requested at once, and is too large.
-        margin_ms: how much longer than a window its request is, at each end that is not an end of `outer`.
 
     Attributes:
         pending: windows, in order. `take` splits and merges them.
@@ -85,9 +81,8 @@ class WindowPlanner:
         concurrency: int,
         *,
         is_too_large: bool = False,
-        margin_ms: int = MARGIN_MS,
     ) -> None:
-        self.outer, self.margin_ms = outer, margin_ms
+        self.outer = outer
         self._likely, self._concurrency = likely, concurrency
         self.pending = [Window(*outer, ids, n, is_too_large=is_too_large) for n, ids in enumerate(batches)]
         self.assets: tuple[str, ...] | None = None
@@ -177,16 +172,12 @@ class WindowPlanner:
         return self._middle(window) is not None or len(self._ids(window)) > 1
 
     def requested_range(self, window: Window) -> tuple[int, int]:
-        """Return the ends of the range to request for a window, which include its margins."""
+        """Return the ends of the range to request: a millisecond beyond the ends that two windows share."""
         first, last = self.outer
         return (
-            first if window.start_ms == first else max(window.start_ms - self.margin_ms, first),
-            last if window.stop_ms == last else min(window.stop_ms + self.margin_ms, last),
+            first if window.start_ms == first else window.start_ms - 1,
+            last if window.stop_ms == last else window.stop_ms + 1,
         )
-
-    def is_cut(self, window: Window) -> bool:
-        """Return whether a window is shorter than the whole range."""
-        return (window.start_ms, window.stop_ms) != self.outer
 
     def amount(self, window: Window) -> float:
         """Return the milliseconds of a window that should hold data, times its share of the assets."""

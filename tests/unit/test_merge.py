@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kayrros_ext._results.merge import Deduplicator, merge, same_rows
+from kayrros_ext._results.merge import Deduplicator, merge
 from kayrros_ext._results.model import Results
 from kayrros_ext._results.reader import read_results
 from kayrros_ext._results.windows import DAY_MS, Window
@@ -111,12 +111,3 @@ def test_no_parts_are_empty_results() -> None:
     merged = merge([])
     assert merged.table.schema.equals(part({"a": ["2024-01-01"]}).table.schema)
     assert (merged.table.num_rows, merged.assets.num_rows, merged.without_metrics.num_rows) == (0, 0, 0)
-
-
-def test_same_rows_compares_asset_date_and_metric() -> None:
-    """In any order."""
-    one, two = part({"a": ["2024-01-01", "2024-01-02"]}).table, part({"a": ["2024-01-02", "2024-01-01"]}).table
-    assert same_rows(one, two)
-    assert not same_rows(one, one.slice(1))
-    assert not same_rows(one.slice(1), one)
-    assert not same_rows(one.slice(0, 1), one.slice(1))

@@ -221,8 +221,6 @@ def test_requests_reach_beyond_the_ends_of_a_window() -> None:
     boundary = BEGIN + CUT_MS
     assert planner.requested_range(Window(EVER[0], boundary)) == (EVER[0], boundary + 1)
     assert planner.requested_range(Window(boundary, EVER[1])) == (boundary - 1, EVER[1])
-    planner.margin_ms = DAY_MS
-    assert planner.requested_range(Window(EVER[0] + HOUR_MS, boundary)) == (EVER[0], boundary + DAY_MS)
 
 
 def test_a_day_is_split_by_assets() -> None:
