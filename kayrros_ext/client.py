@@ -89,8 +89,8 @@ class Kayrros:
             `default`.
         token_cache: whether other processes share the token of a login; else KAYRROS_TOKEN_CACHE (on, off). Default: on,
             unless a host is this machine or there is a transport.
-        transport: replaces the network; kayrros_ext.testing has one. It is closed with the client. A transport for sync or
-            for async calls only serves those; the others raise UsageError.
+        transport: replaces the network; kayrros_ext.testing has one. It is closed with the client. Async calls need one that
+            is an httpx.AsyncBaseTransport, too.
 
     Attributes:
         client: the generated Client, logged in. Every operation of kayrros_openapi.api takes it, sync and asyncio, and
@@ -121,7 +121,7 @@ class Kayrros:
         verify: Verify = True,
         profile: str | None = None,
         token_cache: bool | None = None,
-        transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         # Sealed first, because a traceback with locals shows this frame.
         password, token = Secret.parse(password), Secret.parse(token)
@@ -404,7 +404,8 @@ class Kayrros:
     async def aclose(self) -> None:
         """Close all connections, those of async calls too. An `async with` block does."""
         self.close()
-        await self._client.get_async_httpx_client().aclose()
+        if self._client._async_client:
+            await self._client._async_client.aclose()
 
     def __enter__(self) -> Self:
         return self

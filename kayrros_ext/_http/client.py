@@ -50,13 +50,7 @@ class BodyConsumer(Protocol):
 
 @attrs.frozen
 class CallOptions:
-    """Options of one call, carried as an extension of its request.
-
-    Attributes:
-        no_retry_statuses: statuses that end the call at the first attempt.
-        max_body: largest body in bytes, where that is less than the client allows.
-        consumer: takes the body. Redirects are followed then.
-    """
+    """Options of one call, carried as an extension of its request. With a consumer, redirects are followed."""
 
     no_retry_statuses: frozenset[int] = frozenset()
     max_body: int | None = None
@@ -65,15 +59,7 @@ class CallOptions:
 
 @attrs.frozen
 class RequestPolicy:
-    """What all requests of a client have in common.
-
-    Attributes:
-        errors: makes the errors.
-        retries: how often, and how long to wait.
-        total_timeout_s: seconds for a request with all of its attempts.
-        max_body: largest body in bytes, decoded.
-        retry_statuses: statuses that are retried.
-    """
+    """What all requests of a client have in common. `max_body` is in bytes, decoded."""
 
     errors: ErrorMapper
     retries: Retries
@@ -89,11 +75,7 @@ class CompleteResponse(httpx.Response):
     errors: ErrorMapper
 
     def json(self, **options: Any) -> Any:
-        """Return the JSON of the body.
-
-        Raises:
-            ContractError: it is not JSON, or not what the schema says.
-        """
+        """Return the JSON of the body, or raise ContractError for JSON that the schema does not allow."""
         documented = _documented_content(self.operation, self.status_code) or {}
         schema = next((kind for media, kind in documented.items() if _is_json(media)), None)
         try:
@@ -236,13 +218,12 @@ class HTTPClient(httpx.Client):
         if operation is None:
             return super().send(request, stream=stream, **options)
         call = _Call(self.policy, request, operation)
-        attempt = self._attempt_download if call.options.consumer else self._attempt
         while True:
             if self.is_closed:  # perhaps by another thread, between two attempts
                 raise closed_error()
             call.start_attempt()
             try:
-                response = attempt(call, options)
+                response = self._attempt(call, options)
                 call.check(response)
             except (APIError, *TRANSPORT_ERRORS) as caught:
                 error, delay = call.fail(caught)
@@ -253,30 +234,22 @@ class HTTPClient(httpx.Client):
             self.policy.retries.sleep(delay)
 
     def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
-        with contextlib.closing(super().send(call.request, stream=True, **options)) as response:
-            return self._read(call, response)
-
-    @staticmethod
-    def _read(call: _Call, response: httpx.Response) -> CompleteResponse:
-        try:
-            for chunk in response.iter_bytes():
-                if not call.add(response, chunk):
-                    break
-        except httpx.RequestError:
-            if response.is_success:
-                raise  # of an error, the beginning is enough
-        return call.complete(response)
-
-    def _attempt_download(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
         consumer = call.options.consumer
-        assert consumer is not None  # noqa: S101 - for mypy  # nosec B101
-        with contextlib.closing(self._send_following_redirects(call.request, options)) as response:
-            if not consumer.accepts(response):
-                return self._read(call, response)
-            call.check_is_file(response)
-            if not consumer.consume(response, self._chunks(call, response)):
+        send = self._send_following_redirects if consumer else super().send
+        with contextlib.closing(send(call.request, stream=True, **options)) as response:
+            if consumer and consumer.accepts(response):
+                call.check_is_file(response)
+                if consumer.consume(response, self._chunks(call, response)):
+                    return call.complete(httpx.Response(200, headers=response.headers, request=response.request))
                 raise httpx.RemoteProtocolError("the server ignores the range that was asked for", request=call.request)
-            return call.complete(httpx.Response(200, headers=response.headers, request=response.request))
+            try:
+                for chunk in response.iter_bytes():
+                    if not call.add(response, chunk):
+                        break
+            except httpx.RequestError:
+                if response.is_success:
+                    raise  # of an error, the beginning is enough
+            return call.complete(response)
 
     @staticmethod
     def _chunks(call: _Call, response: httpx.Response) -> Iterator[bytes]:
@@ -284,19 +257,17 @@ class HTTPClient(httpx.Client):
             call.check_progress(len(chunk), response)
             yield chunk
 
-    def _send_following_redirects(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
+    def _send_following_redirects(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Follow redirects to https, and from http to http of this machine. httpx drops the token on other hosts."""
         for _ in range(MAX_REDIRECTS + 1):
-            response = super().send(request, stream=True, **{**options, "follow_redirects": False})
+            response = super().send(request, **{**options, "follow_redirects": False})
             if response.next_request is None:
                 return response
             response.close()
             before, request = request, response.next_request
             is_local = before.url.scheme == request.url.scheme == "http" and is_loopback(request.url)
             if request.url.scheme != "https" and not is_local:
-                problem = (
-                    f"it redirects to {request.url.scheme} of {request.url.host or 'no host'}, which is not followed"
-                )
+                problem = f"it redirects to {request.url.scheme} of {request.url.host or 'no host'}, which is refused"
                 raise httpx.UnsupportedProtocol(problem, request=before)
         raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects", request=request)
 
@@ -354,6 +325,8 @@ class ApiClient(Client):
         """Return the async client of this process."""
         client = self._async_client
         if client is None or (isinstance(client, AsyncHTTPClient) and _is_inherited(client)):
+            if not isinstance(self._httpx_args.get("transport"), httpx.AsyncBaseTransport | None):
+                raise UsageError("The transport is for sync calls only.", hint="Pass one for async calls, too.")
             client = self._async_client = AsyncHTTPClient(**self._options())
         return client
 

@@ -60,25 +60,13 @@ def build_client(
     )
 
 
-def connection_options(
-    transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None, verify: Verify
-) -> dict[str, Any]:
-    """Return the options of httpx for a transport, else for certificates.
-
-    Raises:
-        ConfigurationError: there are no certificates at the path.
-        UsageError: it is no transport of httpx.
-    """
+def connection_options(transport: httpx.BaseTransport | None, verify: Verify) -> dict[str, Any]:
+    """Return the options of httpx for a transport, else for certificates."""
     if transport is None:
         return {"verify": _ssl_context(verify)}
-    if isinstance(transport, httpx.BaseTransport) and isinstance(transport, httpx.AsyncBaseTransport):
+    if isinstance(transport, httpx.BaseTransport):
         return {"transport": transport}
-    if isinstance(transport, httpx.BaseTransport | httpx.AsyncBaseTransport):
-        return {"transport": _OneSidedTransport(transport)}
-    raise UsageError(
-        f"transport is {transport!r}, which httpx can't use.",
-        hint="Pass an httpx.BaseTransport or an httpx.AsyncBaseTransport.",
-    )
+    raise UsageError(f"transport is {transport!r}, which is no httpx.BaseTransport.", hint="Pass a transport of httpx.")
 
 
 def _ssl_context(verify: Verify) -> ssl.SSLContext:
@@ -108,40 +96,3 @@ def _load_certificates(cafile: str | None = None, capath: str | None = None) -> 
             f"No certificates could be read from {cafile or capath} ({error}).",
             hint="Check verify=, SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from error
-
-
-class _OneSidedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A transport for sync or for async calls only, and a clear error for the others."""
-
-    def __init__(self, transport: httpx.BaseTransport | httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if isinstance(self._transport, httpx.BaseTransport):
-            return self._transport.handle_request(request)
-        import anyio.from_thread
-
-        try:
-            # An async call logs in on a worker thread of anyio: from there, the event loop can send the request.
-            return anyio.from_thread.run(self._handle_from_thread, request)
-        except RuntimeError:
-            raise UsageError("The transport is for async calls only.", hint="Await an asyncio function.") from None
-
-    async def _handle_from_thread(self, request: httpx.Request) -> httpx.Response:
-        response = await self.handle_async_request(request)
-        content = await response.aread()
-        response.headers.pop("Content-Encoding", None)
-        return httpx.Response(response.status_code, headers=response.headers, content=content)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if isinstance(self._transport, httpx.AsyncBaseTransport):
-            return await self._transport.handle_async_request(request)
-        raise UsageError("The transport is for sync calls only.", hint="Pass one for asyncio calls.")
-
-    def close(self) -> None:
-        if isinstance(self._transport, httpx.BaseTransport):
-            self._transport.close()
-
-    async def aclose(self) -> None:
-        if isinstance(self._transport, httpx.AsyncBaseTransport):
-            await self._transport.aclose()

@@ -219,7 +219,7 @@ def test_from_https_to_http_no_redirect_leads(certificate: Path, tmp_path: Path)
     whole = FRAMES["whole"]()
     with sending([whole, whole], certificate) as safe:
         with sending([whole]) as plain, sending([to(plain)], certificate) as redirecting:
-            with pytest.raises(TransportError, match="redirects to http of 127.0.0.1, which is not followed"):
+            with pytest.raises(TransportError, match="redirects to http of 127.0.0.1, which is refused"):
                 get(redirecting)
             assert CONTENT == get(plain)  # which nobody has asked: it has but this one answer
         for authority in (None, certificate):
