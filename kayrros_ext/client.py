@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 from uuid import UUID
 
@@ -140,13 +139,9 @@ class Kayrros:
             # A transport may be a fake, whose tokens have no place on the disk.
             token_cache=False if token_cache is None and transport is not None else token_cache,
         )
-        connections = connection_options(transport, verify)
-        account = settings.credentials
-        cache = (
-            open_token_cache(str(settings.auth_url), str(settings.base_url), account.email)
-            if account and settings.token_cache
-            else None
-        )
+        connections, account, cache = connection_options(transport, verify), settings.credentials, None
+        if account and settings.token_cache:
+            cache = open_token_cache(str(settings.auth_url), str(settings.base_url), account.email)
         self._settings, self._base_url = settings, str(settings.base_url)
         self._auth = LoginAuth(settings, connections, cache)
         hints = {} if account else {401: _NO_CREDENTIALS}
@@ -262,9 +257,8 @@ class Kayrros:
 
             error.results = merge(parts, gaps=error.gaps)
             raise
-        if len(parts) == 1:
-            results = parts[0]
-        else:
+        results = parts[0]
+        if len(parts) > 1:
             from kayrros_ext._results.merge import merge
 
             results = merge(parts)
@@ -410,17 +404,13 @@ class Kayrros:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
