@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# uuid.UUID takes more than UUIDs: signs, underscores, braces.
+# Because uuid.UUID accepts signs, underscores and braces.
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NO_CREDENTIALS = (
     "The token is not valid any more, and there are no credentials to get another. Pass a new token, or email and password "
@@ -185,12 +185,9 @@ class Kayrros:
         return _parsed(list_collections.sync_detailed(client=self.client))
 
     def datasets(self, collection_id: UUID | str) -> list[CollectionDataset]:
-        """Return the datasets of a collection, by id and name; any field may be UNSET or None.
+        """Return the datasets of one of `collections()`, by id and name; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
-
-        Args:
-            collection_id: the id of one of `collections()`.
 
         Raises:
             KayrrosError: as `metadata`.
@@ -298,26 +295,15 @@ class Kayrros:
         on_gap: "OnGap" = "raise",
         progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
-        """Write the results of a dataset to a file, in bounded memory. It appears only when it is complete.
+        """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
 
-        Other arguments, and errors, are those of `results`.
-
-        Args:
-            dataset_id: a UUID or its string.
-            path: its suffix is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
-                them all. Its directory is created; an existing file is replaced.
-            start: as for `results`.
-            stop: as for `results`.
-            assets: as for `results`.
-            on_gap: "raise", and there is no file; or "warn", and the gaps are listed in the file's metadata, where its
-                format has any, and in the log.
-            progress: as for `results`.
-
-        Returns:
-            The path.
+        The suffix of the path is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
+        them all. The directory is created; an existing file is replaced, once the new one is complete. If a gap raises,
+        there is no file; with on_gap="warn", gaps are listed in the log, and in the file's metadata where it has any.
 
         Raises:
-            ExportError: the file can't be written. UsageError: also for a path whose suffix is no format.
+            ExportError: the file can't be written.
+            KayrrosError: as `results`; UsageError also for a path whose suffix is no format.
         """
         from kayrros_ext._export import parse_target, write
 

@@ -200,7 +200,7 @@ MUTATIONS = [
     put("another OpenAPI", "openapi", "3.0.3"),
 ]
 # The control: nothing that a contract test may catch.
-NONE = put("no mutation: another comment on the file", "info x-comment", "Nothing changes.")
+UNCHANGED = put("no mutation: another comment on the file", "info x-comment", "Nothing changes.")
 
 
 @attrs.frozen
@@ -214,11 +214,11 @@ class Outcome:
 def main() -> int:
     """Try all mutations, print the table and the missed ones."""
     started = time.monotonic()
-    width = max(len(mutation.name) for mutation in [NONE, *MUTATIONS])
+    width = max(len(mutation.name) for mutation in [UNCHANGED, *MUTATIONS])
     outcomes = []
-    for outcome in run([NONE, *MUTATIONS]):
+    for outcome in run([UNCHANGED, *MUTATIONS]):
         tests = outcome.caught_by
-        passed = "passed, as it must" if outcome.mutation is NONE else "MISSED"
+        passed = "passed, as it must" if outcome.mutation is UNCHANGED else "MISSED"
         more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
         print(f"{outcome.mutation.name:<{width}}  {tests[0] + more if tests else passed}", flush=True)
         outcomes.append(outcome)

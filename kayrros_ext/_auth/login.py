@@ -58,11 +58,7 @@ class Token:
 class TokenSource:
     """The token of an account. One login at a time, whoever asks; blocking, and safe to share between threads.
 
-    Args:
-        token: a token to begin with.
-        log_in: logs in and returns the token; None where there are no credentials.
-        cache: keeps the token for other processes.
-        now: epoch seconds.
+    `log_in` returns a new token; it is None where there are no credentials. The cache keeps the token for other processes.
     """
 
     def __init__(
@@ -125,26 +121,19 @@ class TokenSource:
             raise copy.copy(error)  # each caller gets a traceback of its own
 
     def _renew(self, rejected: Token | None, *, use_cache: bool) -> Token:
-        self._token = self._new_token(rejected, use_cache=use_cache)
-        self.secrets.add(self._token.value)
-        return self._token
+        """Return a token from the cache or a login; the caller holds the lock."""
+        token = self._load_cached(rejected) if use_cache else None
+        if token is None:
+            with self.cache.lock(LOCK_TIMEOUT_S) if self.cache else contextlib.nullcontext() as held:
+                # The process that held the lock may have logged in.
+                token = (self._load_cached(rejected) if use_cache and held else None) or self._logged_in(rejected)
+        self._token = token
+        self.secrets.add(token.value)
+        return token
 
-    def _new_token(self, rejected: Token | None, *, use_cache: bool) -> Token:
-        if self.cache is None:
-            return self._logged_in()
-        if use_cache and (token := self._load_cached(rejected)):
-            return token
-        with self.cache.lock(LOCK_TIMEOUT_S) as held:
-            # The process that held the lock may have logged in.
-            if use_cache and held and (token := self._load_cached(rejected)):
-                return token
-            if rejected:
-                self.cache.discard(rejected.value)
-            token = self._logged_in()
-            self.cache.save(token.value)
-            return token
-
-    def _logged_in(self) -> Token:
+    def _logged_in(self, rejected: Token | None) -> Token:
+        if self.cache and rejected:
+            self.cache.discard(rejected.value)
         if self._log_in is None:
             raise ConfigurationError(
                 "There are no credentials to log in with.",
@@ -157,6 +146,8 @@ class TokenSource:
         except KayrrosError as error:
             self._failures, self._last_failure = self._failures + 1, error
             raise
+        if self.cache:
+            self.cache.save(secret)
         token = Token(secret, self._now(), jwt_expiry(secret))
         # A new token that has expired already tells of a wrong clock, ours or theirs. A 401 will decide.
         return attrs.evolve(token, expires_at=None) if self._is_expired(token) else token
@@ -172,11 +163,7 @@ class TokenSource:
 class LoginAuth(httpx.Auth):
     """Signs requests to the data host with a token, and renews it when the host rejects it.
 
-    Args:
-        settings: hosts and credentials.
-        connections: options of httpx for the login's own client.
-        cache: keeps tokens for other processes.
-        now: epoch seconds.
+    `connections` are options of httpx for the login's own client.
     """
 
     def __init__(

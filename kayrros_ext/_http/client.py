@@ -177,7 +177,7 @@ class _Call:
             raise self._policy.errors.contract(self.operation.id, problem, body=next(response.iter_bytes(), b""))
 
     def fail(self, error: Exception) -> tuple[APIError | TransportError, float | None]:
-        """Return the error of a failed attempt, and the seconds until the next one; None when there is none."""
+        """Return the error of a failed attempt, and the seconds until the next one; None after the last."""
         if isinstance(error, APIError):
             mapped: APIError | TransportError = error
             retryable = error.status in self._policy.retry_statuses - self.options.no_retry_statuses
@@ -205,14 +205,10 @@ class HTTPClient(httpx.Client):
         self.policy, self.process = policy, os.getpid()
 
     def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        """Send a request, with retries, and return the whole response.
+        """Send a request, with retries, and return the whole response, a documented success.
 
         Raises:
-            APIError: a status that is not success, or a success that is not documented.
-            ContractError: another content type than documented, or a body larger than max_body.
-            TransportError: no complete response arrived.
-            LoginError: the login failed.
-            UsageError: the client is closed.
+            APIError, ContractError, TransportError, LoginError, UsageError: as in `kayrros_ext.errors`.
         """
         operation = None if stream else _operation_of(request, self.base_url.path)
         if operation is None:
