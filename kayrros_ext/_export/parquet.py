@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kayrros_ext._results.arrays import empty_table, int64s
 from kayrros_ext._results.convert import centroids
-from kayrros_ext._results.schema import RESULTS
+from kayrros_ext._results.schema import RESULTS, int64s
 
 # Rows of a row group, whatever the size of the parts: few enough for memory, enough to compress well and to skip by.
 ROW_GROUP = 2**19
@@ -42,7 +41,7 @@ class ParquetWriter:
         # Values hardly repeat, so a dictionary of them costs time and saves nothing.
         repeating = [name for name in schema.names if name != "value"]
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating)
-        self._buffer = empty_table(schema)
+        self._buffer = pa.Table.from_batches([], schema)
 
     def write(self, table: pa.Table) -> None:
         """Write all complete row groups, and buffer the rest."""

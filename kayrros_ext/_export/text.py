@@ -13,8 +13,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kayrros_ext._results.arrays import int64s, strings
-from kayrros_ext._results.schema import RESULTS
+from kayrros_ext._results.schema import RESULTS, int64s, strings
 
 # Rows rendered at a time.
 BATCH = 2**14

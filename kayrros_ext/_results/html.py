@@ -1,13 +1,13 @@
 """HTML views of results and metadata for notebooks: no script, and colours that fit a light and a dark page."""
 
+import contextlib
 import html
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from kayrros_ext._results.arrays import without_time_zone
+from kayrros_ext._results.schema import without_time_zone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,12 +25,11 @@ _CELL = "padding:.15em .8em .15em 0;border-bottom:1px solid #8884;text-align:{};
 def results_html(results: "Results") -> str:
     """Return the size of the results, each metric with its range and dates, the gaps, and the first rows."""
     table = without_time_zone(results.table)
-    summary = [f"{table.num_rows:,} rows", f"{results.assets.num_rows:,} assets"]
-    if results.processing_id:
-        summary.append(f"processing {results.processing_id}")
-    if results.without_metrics.num_rows:
-        summary.append(f"{results.without_metrics.num_rows:,} dates without metrics")
-    parts = [f"<div><b>Results</b>: {html.escape(', '.join(summary))}</div>"]
+    summary = f"{table.num_rows:,} rows, {results.assets.num_rows:,} assets"
+    summary += f", processing {results.processing_id}" if results.processing_id else ""
+    if count := results.without_metrics.num_rows:
+        summary += f", {count:,} dates without metrics"
+    parts = [f"<div><b>Results</b>: {html.escape(summary)}</div>"]
     if results.gaps:
         gaps = "".join(f"<li>{html.escape(str(gap))}</li>" for gap in results.gaps[:MAX_ROWS])
         more = f"<li>and {len(results.gaps) - MAX_ROWS:,} more</li>" if len(results.gaps) > MAX_ROWS else ""
@@ -41,21 +40,20 @@ def results_html(results: "Results") -> str:
         parts.append(_table(heads, [_metric(table, names.slice(n, 1)) for n in range(min(len(names), MAX_METRICS))]))
         if len(names) > MAX_METRICS:
             parts.append(f"<div>… and {len(names) - MAX_METRICS:,} more metrics</div>")
-        rows = table.select(COLUMNS).slice(0, MAX_ROWS).to_pylist()
-        parts.append(_table(COLUMNS, [list(row.values()) for row in rows]))
-        parts.append(
-            f"<div>The first {len(rows)} of {table.num_rows:,} rows, {len(COLUMNS)} of {table.num_columns} columns</div>"
-        )
+        rows = [list(row.values()) for row in table.select(COLUMNS).slice(0, MAX_ROWS).to_pylist()]
+        parts.append(_table(COLUMNS, rows))
+        size = f"{len(rows)} of {table.num_rows:,} rows, {len(COLUMNS)} of {table.num_columns} columns"
+        parts.append(f"<div>The first {size}</div>")
     return f"<div>{''.join(parts)}</div>"
 
 
 def metadata_html(metadata: "DatasetMetadata") -> str:
     """Return every field of the metadata, epoch milliseconds as dates."""
-    fields = [
-        [name, _date(value) if name in {"start_date", "stop_date"} and isinstance(value, int) else value]
-        for name, value in metadata.to_dict().items()
-    ]
-    return f"<div><b>DatasetMetadata</b>{_table([], fields)}</div>"
+    fields = metadata.to_dict()
+    for name in {"start_date", "stop_date"} & fields.keys():
+        with contextlib.suppress(TypeError, ValueError, OverflowError, OSError):
+            fields[name] = datetime.fromtimestamp(fields[name] / 1000, UTC).replace(hour=0, minute=0, second=0)
+    return f"<div><b>DatasetMetadata</b>{_table([], [[name, _text(value)] for name, value in fields.items()])}</div>"
 
 
 def _metric(table: "pa.Table", name: "pa.Array") -> list[Any]:
@@ -66,38 +64,26 @@ def _metric(table: "pa.Table", name: "pa.Array") -> list[Any]:
     return [name[0].as_py(), count, values["min"], values["max"], dates["min"], dates["max"]]
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    rows = list(rows)
-    sides = ["right" if rows and _is_number(rows[0][place]) else "left" for place in range(len(heads))]
-    top = "".join(
-        f'<th style="{_CELL.format(side)}">{html.escape(head)}</th>' for head, side in zip(heads, sides, strict=True)
+def _table(heads: list[str], rows: list[list[Any]]) -> str:
+    top = f"<thead>{_row('th', heads, rows[0])}</thead>" if heads else ""
+    return f'<table style="{_TABLE}">{top}<tbody>{"".join(_row("td", row, row) for row in rows)}</tbody></table>'
+
+
+def _row(tag: str, values: list[Any], samples: list[Any]) -> str:
+    """Return a row with each value on the right where the sample of its column is a number."""
+    sides = ["right" if isinstance(sample, int | float) else "left" for sample in samples]
+    cells = (
+        f'<{tag} style="{_CELL.format(side)}">{html.escape(_text(value))}</{tag}>'
+        for side, value in zip(sides, values, strict=True)
     )
-    # Without heads a row is a name and its value, so numbers are not lined up.
-    lines = "".join(f"<tr>{''.join(_cell(value, in_column=bool(heads)) for value in row)}</tr>" for row in rows)
-    return f'<table style="{_TABLE}">{f"<thead><tr>{top}</tr></thead>" if heads else ""}<tbody>{lines}</tbody></table>'
-
-
-def _cell(value: object, *, in_column: bool) -> str:
-    side = "right" if in_column and _is_number(value) else "left"
-    return f'<td style="{_CELL.format(side)}">{html.escape(_text(value))}</td>'
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return "—"
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d}" if value.time() == datetime.min.time() else f"{value:%Y-%m-%d %H:%M:%S}"
+        return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
     if isinstance(value, float):
         return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:,.6g}"
-    return f"{value:,}" if _is_number(value) else str(value)
-
-
-def _date(milliseconds: int) -> str:
-    try:
-        return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d}"
-    except (ValueError, OverflowError, OSError):
-        return str(milliseconds)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "—" if value is None else str(value)

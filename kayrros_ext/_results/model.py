@@ -91,10 +91,7 @@ class Results:
         from kayrros_ext._results.reader import read_results  # loads pyarrow, which not every user of the package needs
 
         if not isinstance(body, bytes):
-            raise UsageError(
-                f"body is of type {type(body).__name__}.",
-                hint="Pass the bytes of a response, such as response.content.",
-            )
+            raise UsageError(f"body is of type {type(body).__name__}.", hint="Pass bytes, such as response.content.")
         results = cls(**attrs.asdict(read_results(body), recurse=False))
         results.warn_unknown_fields()
         return results
@@ -104,9 +101,7 @@ class Results:
         if not self.unknown_fields:
             return
         tables = (self.assets, self.table.select(["value_date", "metric", "value"]))
-        empty = [
-            name for table in tables for name in table.column_names if table[name].null_count == table.num_rows > 0
-        ]
+        empty = [name for rows in tables for name in rows.column_names if rows[name].null_count == rows.num_rows > 0]
         _log.warning(
             "The tables do not hold these undeclared fields of the results: %s.%s To read them, call "
             "kayrros_openapi.api.datasets.get_dataset_results with kayrros.client.",
@@ -120,9 +115,14 @@ class Results:
         Raises:
             MissingExtraError: pandas is not installed. The extra `pandas` installs it.
         """
-        from kayrros_ext._results.convert import to_pandas
+        import pyarrow as pa
 
-        return to_pandas(self.table)
+        from kayrros_ext._results.convert import import_optional
+
+        pandas = import_optional("pandas", extra="pandas")
+        # Without the nullable type, one null turns a column of integers into doubles, which are inexact beyond 2**53.
+        frame: pd.DataFrame = self.table.to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)
+        return frame
 
     def to_polars(self) -> "pl.DataFrame":
         """Return `table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC.
@@ -130,9 +130,10 @@ class Results:
         Raises:
             MissingExtraError: polars is not installed. The extra `polars` installs it.
         """
-        from kayrros_ext._results.convert import to_polars
+        from kayrros_ext._results.convert import import_optional
 
-        return to_polars(self.table)
+        frame: pl.DataFrame = import_optional("polars", extra="polars").from_arrow(self.table)
+        return frame
 
     def to_geopandas(self) -> "gpd.GeoDataFrame":
         """Return the DataFrame of `to_pandas` with a point at the centroid of each row's asset (EPSG:4326).
@@ -142,39 +143,24 @@ class Results:
         Raises:
             MissingExtraError: geopandas is not installed. The extra `geo` installs it.
         """
-        from kayrros_ext._results.convert import to_geopandas
+        from kayrros_ext._results import convert
 
-        return to_geopandas(self.table)
+        return convert.to_geopandas(self)
 
     def to_wide(self, metric: str) -> "pa.Table":
-        """Return one metric as a table with a row per date and a column per asset.
+        """Return one metric as a table with a row per date, and a column per asset that has the metric.
 
-        Returns:
-            value_date, in order, then for each asset that has the metric a column of its values (float64, null where it has
-            none), named and ordered by asset_id.
+        value_date, in order, comes first, then float64 columns named and ordered by asset_id, null where there is no value.
 
         Raises:
             UsageError: no row has this metric; or an asset has two values on one date; or a row has no asset_id or no date.
         """
-        from kayrros_ext._results.convert import to_wide
+        from kayrros_ext._results import convert
 
-        return to_wide(self.table, metric)
+        return convert.to_wide(self.table, metric)
 
     def plot(self, path: "str | Path | None" = None, **options: "Unpack[Options]") -> "Figure":
-        """Draw a metric over time, or on a map. See `kayrros_ext.plots.plot`.
-
-        Args:
-            path: a file to write, .png, .svg or .html.
-            options: metric, assets, map, statistic, theme, title, size.
-
-        Returns:
-            A matplotlib figure, which a notebook shows.
-
-        Raises:
-            UsageError: there is nothing to draw, or an argument is invalid.
-            MissingExtraError: matplotlib is not installed. The extra `plots` installs it.
-            ExportError: the file can't be written.
-        """
+        """Draw a metric over time, or on a map. `kayrros_ext.plots.plot` describes the arguments, figure and errors."""
         from kayrros_ext.plots import plot
 
         return plot(self, path, **options)
@@ -188,11 +174,9 @@ class Results:
         return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"
 
     def __arrow_c_schema__(self) -> object:
-        """Return the schema of `table` as a PyCapsule."""
         return self.table.schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Return `table` as a stream of record batches, as a PyCapsule."""
         return self.table.__arrow_c_stream__(requested_schema)
 
 

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextWriter
-from kayrros_ext._results.arrays import without_time_zone
+from kayrros_ext._results.schema import without_time_zone
 from kayrros_ext.cli.output import Table
 
 if TYPE_CHECKING:

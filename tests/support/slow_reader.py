@@ -53,6 +53,7 @@ class _Reader:
     def __init__(self) -> None:
         self.reading = Reading()
         self.names: dict[str, set[str]] = {kind: set() for kind in _FIELDS}
+        self.lists_of_objects: dict[str, set[str]] = {kind: set() for kind in _FIELDS}
 
     def read(self, answer: object) -> Reading:
         reading = self.reading
@@ -62,9 +63,12 @@ class _Reader:
         for where, asset in self.items(members, "assets", ""):
             self.read_asset(asset, where)
         for kind, names in self.names.items():
-            if names - set(_FIELDS[kind]):
-                required = _FIELDS[kind][: _REQUIRED[kind]]
-                reading.errors |= {kind + name for name in required if name not in names}
+            undeclared = names - set(_FIELDS[kind])
+            for name in _FIELDS[kind][: _REQUIRED[kind]]:
+                # A server may leave out an empty list, so its new name must hold a list of objects.
+                may_be_new = undeclared & self.lists_of_objects[kind] if name in {"results", "metrics"} else undeclared
+                if may_be_new and name not in names:
+                    reading.errors.add(kind + name)
         unknown = {kind + name for kind, names in self.names.items() for name in names - set(_FIELDS[kind])}
         reading.unknown_fields = tuple(sorted(unknown))
         return reading
@@ -94,6 +98,9 @@ class _Reader:
             self.reading.errors.add(where or "the answer")
             return {}
         self.names[kind].update(value)
+        self.lists_of_objects[kind] |= {
+            name for name, inner in value.items() if isinstance(inner, list) and inner and isinstance(inner[0], dict)
+        }
         return value
 
     def items(self, members: dict[str, Any], name: str, where: str) -> Iterator[tuple[str, Any]]:

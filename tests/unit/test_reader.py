@@ -240,15 +240,29 @@ def test_sort_rows_orders_by_asset_date_and_metric() -> None:
 def count_decoded(body: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return how many assets the strict decoder saw."""
     numbers: list[int] = []
-    decode = reader._Reader._decode
+    decode = reader._decode
 
-    def count(self: reader._Reader, number: int, asset: Any) -> bytes:
+    def count(number: int, asset: Any) -> bytes:
         numbers.append(number)
-        return decode(self, number, asset)
+        return decode(number, asset)
 
-    monkeypatch.setattr(reader._Reader, "_decode", count)
+    monkeypatch.setattr(reader, "_decode", count)
     read_results(body)
     return len(numbers)
+
+
+def count_visited(body: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how many assets were searched for undeclared fields."""
+    numbers: list[int] = []
+    objects = reader._objects
+
+    def count(assets: list[Any]) -> Any:
+        numbers.append(len(assets))
+        return objects(assets)
+
+    monkeypatch.setattr(reader, "_objects", count)
+    read_results(body)
+    return sum(numbers)
 
 
 def test_regular_response_is_never_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,16 +275,24 @@ def test_regular_response_is_never_decoded(monkeypatch: pytest.MonkeyPatch) -> N
 def test_undeclared_fields_are_learned_from_one_asset(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other assets that have them are read as columns."""
     body = make_body(99, extra_props={"cloud": 0.5, "tags": ["a"], "none": None, "seen": "2024-01-01"})
-    assert 1 == count_decoded(body, monkeypatch)
+    assert 0 == count_decoded(body, monkeypatch)
+    assert 1 == count_visited(body, monkeypatch)
+
+
+def test_other_undeclared_fields_cost_no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields that the first asset lacks, or that have other types there, are named and ignored."""
+    first, others = make_body(1, extra_props=1)[:-2], make_body(9, extra_props="a", colour=[{}])[len('{"assets": [') :]
+    assert 0 == count_decoded(first + b"," + others, monkeypatch)
+    assert ("assets[].colour", "assets[].extra_props") == read_results(first + b"," + others).unknown_fields
 
 
 @pytest.mark.parametrize(
     "extra", ['{"x":[' + ",".join(f'{{"{n}":1}}' for n in range(200)) + "]}", "[" * 500 + "]" * 500]
 )
 def test_learned_fields_are_bounded(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A response with many or deeply nested undeclared fields is read asset by asset, without a column for each."""
+    """Many or deeply nested undeclared fields get no columns: each asset is searched for their names."""
     body = make_body(9, extra="x").replace(b'"x"', extra.encode())
-    assert 9 == count_decoded(body, monkeypatch)
+    assert 1 + 9 == count_visited(body, monkeypatch)
     assert ("assets[].extra",) == read_results(body).unknown_fields
 
 

@@ -264,6 +264,17 @@ def test_renamed_required_field_is_an_error(old: str, new: str, where: str) -> N
     assert where == caught.value.where
 
 
+@pytest.mark.parametrize("value", ["red", None, [], ["red"], {"red": []}, [[{}]]])
+def test_omitted_empty_list_is_not_renamed(value: Any) -> None:
+    """Where no asset has the key of its results, or no date that of its metrics, next to an undeclared field."""
+    without_results = [{"asset_id": f"t{number}", "colour": value} for number in range(3)]
+    without_metrics = {"asset_id": "t", "results": [{"value_date": "2024-01-01", "colour": value}]}
+    results = Results.from_json(answer(*without_results))
+    assert [0, 0, 0] == results.assets["date_count"].to_pylist()
+    assert ("assets[].colour",) == results.unknown_fields
+    assert 1 == Results.from_json(answer(without_metrics)).without_metrics.num_rows
+
+
 def test_renamed_descriptive_field_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """The warning names the empty column and the undeclared field."""
     body = answer(*[{**ASSET, "results": [dated("2024-01-01", v=1)]} for _ in range(3)])
