@@ -14,12 +14,12 @@ from kayrros_ext._results.schema import RESULTS, int64s
 # Rows of a row group, whatever the size of the parts: few enough for memory, enough to compress well and to skip by.
 ROW_GROUP = 2**19
 
-# Without a coordinate system a geometry column is OGC:CRS84 (GeoParquet 1.1), which geopandas does not treat as EPSG:4326.
-# GeoParquet orders coordinates x, y in both.
 _AXES = [
     {"name": "Geodetic latitude", "abbreviation": "Lat", "direction": "north", "unit": "degree"},
     {"name": "Geodetic longitude", "abbreviation": "Lon", "direction": "east", "unit": "degree"},
 ]
+# Without a coordinate system a geometry column is OGC:CRS84 (GeoParquet 1.1), which geopandas does not treat as EPSG:4326.
+# GeoParquet orders coordinates x, y in both.
 EPSG_4326 = {
     "$schema": "https://proj.org/schemas/v0.7/projjson.schema.json",
     "type": "GeographicCRS",
@@ -56,8 +56,7 @@ class ParquetWriter:
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the buffered rows, the metadata and the units of the columns."""
-        if self._buffer.num_rows:
-            self._write_group(self._buffer)
+        self._write_group(self._buffer)
         # Arrow keeps the units in a schema of its own, which other readers do not see.
         units = {field.name: field.metadata[b"unit"].decode() for field in RESULTS if field.metadata}
         self._writer.add_key_value_metadata({**metadata, "units": json.dumps(units)})
@@ -84,8 +83,9 @@ class GeoParquetWriter(ParquetWriter):
         """Add the points to the table, and write it as Parquet."""
         x, y = table["asset_centroid_longitude"], table["asset_centroid_latitude"]
         has_point = pc.and_(x.is_valid(), y.is_valid())
-        for column, ends in ((x, self._x), (y, self._y)):
-            ends += [end for end in pc.min_max(column.filter(has_point)).as_py().values() if end is not None]
+        if pc.any(has_point).as_py():
+            self._x += pc.min_max(x.filter(has_point)).as_py().values()
+            self._y += pc.min_max(y.filter(has_point)).as_py().values()
         super().write(table.append_column("geometry", centroids(table)))
 
     def close(self, metadata: Mapping[str, str]) -> None:

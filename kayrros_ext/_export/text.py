@@ -1,7 +1,7 @@
 """Write tables to a text file, part by part: CSV, JSON, NDJSON or GeoJSON.
 
-The columns that describe an asset repeat on many rows in sequence, so Python renders them once per sequence. Arrow renders
-the columns that change with each row. So a row needs no Python object, as long as the rows of an asset are together.
+The columns that describe an asset repeat on many rows, as dates and metrics do, so Python renders each distinct value once.
+Arrow renders the numbers, and joins the columns. So a row needs no Python object.
 """
 
 import json
@@ -24,23 +24,15 @@ _ASSET_COLUMNS = [name for name in RESULTS.names if name not in _ROW_COLUMNS]
 
 @attrs.frozen
 class Dialect:
-    """How rows are rendered.
-
-    Attributes:
-        head: the beginning of the file.
-        asset: renders the beginning of a row, from the columns that describe its asset.
-        cell: renders one value of another column.
-        separators: the text before value_date, before metric, before value, and at the end of a row.
-        between: the text between two rows.
-        tail: renders the end of the file, from its metadata.
-    """
+    """How rows are rendered: the asset and the cells of a row, and the text around them."""
 
     head: str
-    asset: Callable[[dict[str, Any]], str]
-    cell: Callable[[Any], str]
+    render_asset: Callable[[dict[str, Any]], str]
+    render_cell: Callable[[Any], str]
+    # The text before value_date, before metric, before value, and at the end of a row.
     separators: tuple[str, str, str, str]
-    between: str = ""
-    tail: Callable[[Mapping[str, str]], str] = lambda _: ""
+    between_rows: str = ""
+    render_tail: Callable[[Mapping[str, str]], str] = lambda _: ""
 
 
 class TextWriter:
@@ -58,12 +50,12 @@ class TextWriter:
         for batch in table.to_batches(max_chunksize=BATCH):
             if batch.num_rows:
                 text = _render(batch, self._dialect)
-                self._put(text[len(self._dialect.between.encode()) :] if self._is_first else text)
+                self._put(text[len(self._dialect.between_rows) :] if self._is_first else text)
                 self._is_first = False
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the end of the file, with metadata where the format has a place for it."""
-        self._put(self._dialect.tail(metadata).encode())
+        self._put(self._dialect.render_tail(metadata).encode())
         if self._gzip:
             self._file.write(self._gzip.flush())
 
@@ -75,16 +67,21 @@ class TextWriter:
 
 
 def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
-    assets, run = _runs(batch.select(_ASSET_COLUMNS))
-    *separators, null, empty = strings([*dialect.separators, dialect.cell(None), ""])
+    assets, numbers = _distinct_assets(batch.select(_ASSET_COLUMNS))
+    date, metric, value = (batch.column(name) for name in _ROW_COLUMNS)
+    *separators, null, empty = strings([*dialect.separators, dialect.render_cell(None), ""])
     rows = pc.binary_join_element_wise(
-        strings(dialect.between + dialect.asset(asset) for asset in assets.to_pylist()).take(run),
+        strings(dialect.between_rows + dialect.render_asset(asset) for asset in assets.to_pylist()).take(numbers),
         separators[0],
-        _render_distinct(_iso(batch.column("value_date")), dialect.cell),
+        # Without its zone, which is UTC, because Arrow needs a database of time zones to print one. The form is always the
+        # same, 2024-01-31T00:00:00.000000Z, so that readers infer it from the first rows.
+        _render_distinct(
+            date.cast(pa.timestamp("us")), lambda text: dialect.render_cell(text and f"{text[:10]}T{text[11:]}Z")
+        ),
         separators[1],
-        _render_distinct(batch.column("metric").cast(pa.string()), dialect.cell),
+        _render_distinct(metric.cast(pa.string()), dialect.render_cell),
         separators[2],
-        pc.coalesce(_numbers(batch.column("value")), null),
+        pc.coalesce(_numbers(value), null),
         separators[3],
         empty,
     )
@@ -92,31 +89,21 @@ def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
     return memoryview(rows.buffers()[2])[: pc.sum(pc.binary_length(rows)).as_py()]
 
 
-def _runs(assets: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
-    """Return one row of each run of equal rows, and for each row the number of its run."""
-    count = assets.num_rows
-    ends = pc.run_end_encode(assets.column("asset_id").indices).run_ends
-    samples = assets.take(int64s(end - 1 for end in ends.to_pylist()))
-    numbers = pa.run_end_encoded(pa.int32(), pa.int64())
-    run = pc.run_end_decode(pa.Array.from_buffers(numbers, count, [None], children=[ends, int64s(range(len(ends)))]))
-    if samples.take(run).equals(assets):
-        return samples, run
-    # Another column changes within a run of one id, so each row is rendered.
-    return assets, int64s(range(count))
+def _distinct_assets(assets: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
+    """Return a row of each asset, and for each row the number of its asset."""
+    ids = assets.column("asset_id").indices
+    encoded = ids.dictionary_encode(null_encoding="encode")
+    samples = assets.take(pc.index_in(encoded.dictionary, ids))
+    if samples.take(encoded.indices).equals(assets):
+        return samples, encoded.indices
+    # Another column differs within the rows of one id, so each row is rendered.
+    return assets, int64s(range(assets.num_rows))
 
 
-def _render_distinct(column: pa.Array, cell: Callable[[Any], str]) -> pa.Array:
-    """Render each distinct value once."""
+def _render_distinct(column: pa.Array, cell: Callable[[str | None], str]) -> pa.Array:
+    """Render the text of each distinct value once."""
     encoded = column.dictionary_encode(null_encoding="encode")
-    return strings(map(cell, encoded.dictionary.to_pylist())).take(encoded.indices)
-
-
-def _iso(moments: pa.Array) -> pa.Array:
-    """Return dates as 2024-01-31T00:00:00.000000Z: always the same form, so that readers infer it from the first rows."""
-    # Without its zone, which is UTC, because Arrow needs a database of time zones to print one.
-    encoded = moments.cast(pa.timestamp("us")).dictionary_encode()
-    text = pc.binary_replace_slice(encoded.dictionary.cast(pa.string()), 10, 11, "T")
-    return pc.binary_join_element_wise(text, *strings(["Z", ""])).take(encoded.indices)
+    return strings(map(cell, encoded.dictionary.cast(pa.string()).to_pylist())).take(encoded.indices)
 
 
 def _numbers(values: pa.Array) -> pa.Array:
@@ -147,25 +134,19 @@ def _feature(asset: dict[str, Any]) -> str:
 
 
 CSV = Dialect(
-    head=",".join(RESULTS.names) + "\n",
-    asset=lambda asset: ",".join(map(_csv, asset.values())),
-    cell=_csv,
-    separators=(",", ",", ",", "\n"),
+    ",".join(RESULTS.names) + "\n", lambda asset: ",".join(map(_csv, asset.values())), _csv, (",", ",", ",", "\n")
 )
-NDJSON = Dialect(
-    head="",
-    asset=lambda asset: _json(asset)[:-1],
-    cell=_json,
-    separators=(',"value_date":', ',"metric":', ',"value":', "}\n"),
-)
+NDJSON = Dialect("", lambda asset: _json(asset)[:-1], _json, (',"value_date":', ',"metric":', ',"value":', "}\n"))
 # An array with an object on each line.
-JSON = attrs.evolve(NDJSON, head="[\n", separators=(*NDJSON.separators[:3], "}"), between=",\n", tail=lambda _: "\n]\n")
+JSON = attrs.evolve(
+    NDJSON, head="[\n", separators=(*NDJSON.separators[:3], "}"), between_rows=",\n", render_tail=lambda _: "\n]\n"
+)
 GEOJSON = Dialect(
     head='{"type":"FeatureCollection","features":[\n',
-    asset=_feature,
-    cell=_json,
+    render_asset=_feature,
+    render_cell=_json,
     separators=(*NDJSON.separators[:3], "}}"),
-    between=",\n",
-    tail=lambda metadata: f'\n],"metadata":{_json(dict(metadata))}}}\n',
+    between_rows=",\n",
+    render_tail=lambda metadata: f'\n],"metadata":{_json(dict(metadata))}}}\n',
 )
 DIALECTS = {"CSV": CSV, "JSON": JSON, "NDJSON": NDJSON, "GeoJSON": GEOJSON}
