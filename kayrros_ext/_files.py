@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 # Advice for an OSError, by its errno.
-ERRNO_HINTS = {
+_HINTS = {
     errno.ENOSPC: "Free disk space, or choose another directory.",
     errno.EDQUOT: "Free some of your disk quota, or choose another directory.",
     errno.EFBIG: "Raise the limit on the size of a file (ulimit -f), or choose another directory.",
@@ -20,7 +20,7 @@ ERRNO_HINTS = {
 
 def os_error_hint(error: OSError) -> str:
     """Return advice for an error that occurred while a file was written."""
-    return ERRNO_HINTS.get(error.errno or 0, "Choose another directory.")
+    return _HINTS.get(error.errno or 0, "Choose another directory.")
 
 
 @contextlib.contextmanager
@@ -32,19 +32,14 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """
     # The tempfile module makes files that only their owner can read. This one gets the usual permissions.
     part = path.with_name(f".{secrets.token_hex(8)}.part")
-    with part.open("xb") as file:
-        try:
+    try:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            move(part, path)
-        except BaseException:
-            # Closing writes the buffered bytes, which fails again on a full disk.
-            with contextlib.suppress(OSError):
-                file.close()
-            part.unlink(missing_ok=True)
-            raise
+        move(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def move(source: Path, target: Path, *, replace: bool = True) -> None:
@@ -57,7 +52,14 @@ def move(source: Path, target: Path, *, replace: bool = True) -> None:
     if replace:
         source.replace(target)
     else:
-        _move_without_replacing(source, target)
+        try:
+            os.link(source, target)  # unlike a rename, a link never replaces a file
+        except OSError:  # the target exists, or the file system has no hard links and the check can't be atomic
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+            source.replace(target)
+        else:
+            source.unlink()
     # Windows and some network file systems can't open or sync a directory.
     with contextlib.suppress(OSError):
         directory = os.open(target.parent, os.O_RDONLY)
@@ -65,16 +67,3 @@ def move(source: Path, target: Path, *, replace: bool = True) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-def _move_without_replacing(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)  # unlike a rename, a link never replaces a file
-    except FileExistsError:
-        raise
-    except (OSError, NotImplementedError):  # a file system without hard links, where the check can't be atomic
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-        source.replace(target)
-    else:
-        source.unlink()

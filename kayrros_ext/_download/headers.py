@@ -1,23 +1,25 @@
-"""Headers of a download: Range and its validators, digests, and the file name in Content-Disposition."""
+"""Headers of a download: Range and ETag, digests, and the file name in Content-Disposition."""
 
 import base64
-import binascii
 import contextlib
-import hashlib
 import mimetypes
 import os
 import re
 import unicodedata
 from email.message import Message
-from email.utils import collapse_rfc2231_value, parsedate_to_datetime
+from email.utils import collapse_rfc2231_value
 
 import httpx
 
 MAX_NAME_BYTES = 255  # of UTF-8, the limit of common file systems
 _MAX_EXTENSION_BYTES = 32
-_MAX_VALIDATOR = 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
-_DIGEST = re.compile(r"(?<![\w-])(sha-256|sha-512)=:?([A-Za-z0-9+/=]+)", re.IGNORECASE)
+_STRONG_ETAG = re.compile(r'"[!#-~]{0,1024}"', re.ASCII)
+# SHA-256 first, because it is computed in any case.
+_DIGESTS = {
+    "sha256": re.compile(r"(?<![\w-])sha-256=:?([a-z0-9+/]{43}=)", re.IGNORECASE | re.ASCII),
+    "sha512": re.compile(r"(?<![\w-])sha-512=:?([a-z0-9+/]{86}==)", re.IGNORECASE | re.ASCII),
+}
 # Windows reserves these names, with any extension. pathvalidate does not know all of them.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\s*(\.|$))", re.IGNORECASE)
 # Invisible characters can make a name look like another one. Unpaired surrogates can't be encoded.
@@ -29,46 +31,26 @@ def is_encoded(headers: httpx.Headers) -> bool:
     return bool(headers.get("Content-Encoding", "identity").strip().lower() != "identity")
 
 
-def resume_validator(headers: httpx.Headers) -> str | None:
-    """Return the value of If-Range with which this response can be resumed, or None where parts may not match.
-
-    This is a strong ETag, or else a Last-Modified at least a second before the Date of the response, because a file may
-    change twice within a second (RFC 9110, 8.8.2.2).
-    """
-    if is_encoded(headers) or headers.get("Accept-Ranges", "").strip().lower() == "none":
-        return None
+def strong_etag(headers: httpx.Headers) -> str | None:
+    """Return the ETag with which this response can be resumed, or None where parts may not match."""
     etag: str = headers.get("ETag", "").strip()
-    if re.fullmatch(r'"[!#-~]*"', etag) and len(etag) <= _MAX_VALIDATOR:
-        return etag
-    modified: str = headers.get("Last-Modified", "").strip()
-    if etag or not modified.isascii() or len(modified) > _MAX_VALIDATOR:  # a weak ETag does not tell versions apart
-        return None
-    try:
-        age = parsedate_to_datetime(headers["Date"]) - parsedate_to_datetime(modified)
-        return modified if age.total_seconds() >= 1 else None
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
+    return etag if _STRONG_ETAG.fullmatch(etag) and not is_encoded(headers) else None
 
 
-def is_continuation(response: httpx.Response, validator: str, start: int, size: int | None) -> bool:
-    """Return whether a 206 continues the version of this validator at byte `start`, of `size` bytes where that is set."""
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if not match or is_encoded(response.headers):
-        return False
+def content_length(headers: httpx.Headers) -> int | None:
+    """Return the size of the file of a 200, or None where it is not specified."""
+    length = headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() and not is_encoded(headers) else None
+
+
+def continued_size(headers: httpx.Headers, etag: str | None, start: int, size: int | None) -> int | None:
+    """Return the size of the file of a 206, or None where it does not continue this ETag, `start` and `size`."""
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if not match or is_encoded(headers) or headers.get("ETag", "").strip() not in {"", etag}:
+        return None
     first, last = int(match[1]), int(match[2])
     total = last + 1 if match[3] == "*" else int(match[3])
-    etag = response.headers.get("ETag", "").strip()
-    same_version = not etag or not validator.startswith('"') or etag == validator
-    return same_version and first == start <= last < total and size in {None, total}
-
-
-def total_size(response: httpx.Response) -> int | None:
-    """Return the size of the whole file from Content-Range or Content-Length, or None where it is not specified."""
-    if response.status_code == 206:
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-        return int(match[3]) if match and match[3] != "*" else None
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() and not is_encoded(response.headers) else None
+    return total if first == start <= last < total and size in {None, total} else None
 
 
 def server_digest(response: httpx.Response) -> str | None:
@@ -80,35 +62,22 @@ def server_digest(response: httpx.Response) -> str | None:
     if is_encoded(response.headers):
         return None
     names = ["Repr-Digest", "Digest", *(["Content-Digest"] if response.status_code == 200 else [])]
-    digests: dict[str, str] = {}
-    for algorithm, value in _DIGEST.findall(", ".join(response.headers.get(name, "") for name in names)):
-        name = algorithm.lower().replace("-", "")
-        with contextlib.suppress(binascii.Error):
-            digest = base64.b64decode(value, validate=True)
-            if len(digest) == hashlib.new(name).digest_size:
-                digests.setdefault(name, digest.hex())
-    # SHA-256 first, because it is computed in any case.
-    return next((f"{name}:{digests[name]}" for name in ("sha256", "sha512") if name in digests), None)
+    text = ", ".join(response.headers.get(name, "") for name in names)
+    matches = ((name, pattern.search(text)) for name, pattern in _DIGESTS.items())
+    return next((f"{name}:{base64.b64decode(match[1]).hex()}" for name, match in matches if match), None)
 
 
 def choose_filename(headers: httpx.Headers, fallback: str) -> str:
     """Return a safe file name from Content-Disposition, or else the fallback with an extension from Content-Type."""
-    media_type = headers.get("Content-Type", "").partition(";")[0].strip()
-    return server_filename(headers) or fallback + (mimetypes.guess_extension(media_type) or ".bin")
-
-
-def server_filename(headers: httpx.Headers) -> str:
-    """Return a safe file name from Content-Disposition, or an empty string where there is no usable one."""
-    message = Message()
+    message, name = Message(), ""
     message["Content-Disposition"] = headers.get("Content-Disposition", "")
-    try:
+    with contextlib.suppress(ValueError, TypeError, LookupError):  # the parser raises these for a malformed header
         parameters = message.get_params([], header="Content-Disposition")
-        names = [value for name, value in parameters if name.lower() == "filename"]
+        names = [value for key, value in parameters if key.lower() == "filename"]
         # `filename*`, parsed to a tuple with its character set, takes precedence over `filename` (RFC 6266).
-        names.sort(key=lambda value: isinstance(value, str))
-        return safe_filename(collapse_rfc2231_value(names[0])) if names else ""
-    except (ValueError, TypeError, LookupError):  # the parser raises these for a malformed header
-        return ""
+        name = safe_filename(collapse_rfc2231_value(min(names, key=lambda value: isinstance(value, str))))
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip()
+    return name or fallback + (mimetypes.guess_extension(media_type) or ".bin")
 
 
 def safe_filename(name: str) -> str:

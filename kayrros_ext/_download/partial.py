@@ -1,32 +1,25 @@
 """The hidden file that holds a download until it is complete, and that a later call can resume.
 
 `.{dataset id}.part` has the bytes and `.{dataset id}.part.json` describes the file that they belong to. They are named after
-the dataset, because Range is sent before the server names the file. The writer locks the part itself, so that no lock file
-is left over, and the lock ends with the process. Where another process holds the lock, or the file system has no locks, a
-part with a random name is used, which no later call resumes.
+the dataset, because Range is sent before the server names the file. One process at a time holds `.{dataset id}.part.lock`.
 """
 
 import contextlib
+import hashlib
 import os
-import secrets
 import stat
-import sys
-import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from io import FileIO
 from pathlib import Path
-from typing import Annotated
 
 import attrs
 import msgspec
-from filelock import lock_descriptor, unlock_descriptor
+from filelock import FileLock, Timeout
 
-from kayrros_ext._download.hashing import Hasher
 from kayrros_ext._files import move
+from kayrros_ext.errors import DownloadError
 
-# With O_APPEND, a part that another program truncates gets no hole of zeros, but is too short.
-_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
-_READ_SIZE = 1024 * 1024
-_ABANDONED_AFTER_S = 24 * 60 * 60
+_CHUNKS_PER_BLOCK = 16  # a mebibyte at most; threads that take turns more often are slower than one thread
 
 
 @attrs.frozen
@@ -36,149 +29,121 @@ class PartMetadata:
     Attributes:
         base_url: of the platform.
         name: safe name of the file.
-        validator: ETag or Last-Modified of this version, for If-Range. Without it, the part can't be resumed.
+        etag: strong ETag of this version. Without it, the part can't be resumed.
         size: of the whole file in bytes, if the server specified it.
         digest: of the whole file, if the server specified it, such as "sha256:2c26b4...".
     """
 
     base_url: str
-    name: str
-    validator: Annotated[str, msgspec.Meta(pattern="^[ -~]+$")] | None = None  # as a header can carry it
+    name: str = ""
+    etag: str | None = None
     size: int | None = None
     digest: str | None = None
 
 
 class PartialFile:
-    """An open part, hashed as it is written. If it is `shared`, it is locked, and later calls may resume it.
+    """A part. Its SHA-256 is computed in a thread while more bytes arrive, which hides half of the time it takes.
 
     Attributes:
         path: of the part.
-        sidecar: path of its metadata.
-        metadata: of the file. Without a validator, the part can't be resumed.
+        metadata: of the file.
+        size: bytes hashed, and on disk unless another program changes the part.
     """
 
-    def __init__(self, path: Path, descriptor: int, *, shared: bool) -> None:
-        self.path, self.metadata, self._shared = path, PartMetadata("", ""), shared
-        self._file, self.sidecar = FileIO(descriptor, "r+"), path.with_name(f"{path.name}.json")
-        self._hasher = Hasher({"sha256"})
+    _file: FileIO
 
-    @property
-    def size(self) -> int:
-        """Bytes hashed, and written unless another program truncates the part."""
-        return self._hasher.size
+    def __init__(self, directory: Path, dataset_id: str, base_url: str, timeout_s: float) -> None:
+        self.path, self.metadata, self.size = directory / f".{dataset_id}.part", PartMetadata(base_url), 0
+        self._sidecar = directory / f"{self.path.name}.json"
+        # thread_local, the default, would not let another thread release it.
+        self._lock = FileLock(f"{self.path}.lock", timeout=timeout_s, thread_local=False)
+        self._open_file = contextlib.ExitStack()
+        self._hash, self._chunks = hashlib.sha256(), list[bytes]()
+        self._thread, self._hashing = ThreadPoolExecutor(1), set[Future[None]]()
 
-    @property
-    def size_on_disk(self) -> int:
-        """Bytes on disk."""
-        return os.fstat(self._file.fileno()).st_size
+    def lock(self) -> None:
+        """Wait for the lock, and read the metadata that an earlier call left behind. A second call does nothing."""
+        if self._lock.is_locked:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            message = f"Another download of the same dataset into {self.path.parent} has not ended."
+            raise DownloadError(message, path=self.path, hint="Wait for it, or choose another directory.") from None
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            metadata = msgspec.json.decode(self._sidecar.read_bytes(), type=PartMetadata)
+            if metadata.base_url == self.metadata.base_url:
+                self.metadata = metadata
 
     @property
     def resumable_size(self) -> int:
         """Bytes that the next attempt can resume from."""
-        size = self.size_on_disk
-        return size if self.metadata.validator and self.size in {0, size} else 0
+        with contextlib.suppress(OSError):
+            info = self.path.lstat()
+            if self.metadata.etag and stat.S_ISREG(info.st_mode) and self.size in {0, info.st_size}:
+                return info.st_size
+        return 0
 
     def begin(self, metadata: PartMetadata, offset: int) -> None:
-        """Keep the first `offset` bytes, and hash them."""
-        if offset == 0:
-            self.sidecar.unlink(missing_ok=True)
-        self._file.truncate(offset)
-        if offset == 0 and self._shared and metadata.validator:
-            self.sidecar.write_bytes(msgspec.json.encode(metadata))
+        """Keep the first `offset` bytes, and hash them unless they are hashed."""
         self.metadata = metadata
-        names = {"sha256", (metadata.digest or "sha256").partition(":")[0]}
-        if self.size != offset or self._hasher.names != names:
-            self._hasher.close()
-            self._hasher = Hasher(names)
-            self._file.seek(0)
-            while chunk := self._file.read(_READ_SIZE):
-                self._hasher.update(chunk)
+        self._open_file.close()
+        if offset == 0:  # the part is not truncated but removed, because it may be a symlink
+            self._sidecar.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+        # In append mode, a part that another program truncates gets no hole of zeros, but is too short.
+        self._file = self._open_file.enter_context(self.path.open("ab", buffering=0))
+        self._file.truncate(offset)
+        if offset == 0 and metadata.etag:
+            self._sidecar.write_bytes(msgspec.json.encode(metadata))
+        if self.size != offset:
+            with self.path.open("rb") as file:
+                self._hash, self._chunks = hashlib.file_digest(file, "sha256"), []
+            self.size = offset
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
         rest = memoryview(chunk)
         while rest:
             rest = rest[self._file.write(rest) :]
-        self._hasher.update(chunk)
+        self.size += len(chunk)
+        self._chunks.append(chunk)
+        if len(self._chunks) >= _CHUNKS_PER_BLOCK:
+            wait(self._hashing)
+            block, self._chunks = b"".join(self._chunks), []
+            try:
+                self._hashing = {self._thread.submit(self._hash.update, block)}
+            except RuntimeError:  # the main thread has ended, and no pool starts a thread
+                self._hash.update(block)
 
     def hexdigest(self, name: str) -> str:
         """Return a digest of all bytes."""
-        return self._hasher.hexdigest(name)
+        if name != "sha256":
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, name).hexdigest()
+        wait(self._hashing)
+        self._hash.update(b"".join(self._chunks))
+        self._chunks = []
+        return self._hash.hexdigest()
 
     def finish(self, target: Path, *, replace: bool) -> None:
-        """Sync the part to disk and rename it.
-
-        Raises:
-            FileExistsError: `target` exists, and `replace` is False.
-            OSError: the part can't be synced or renamed.
-        """
+        """Sync the part to disk and rename it. Raise FileExistsError if `target` exists and `replace` is False."""
         os.fsync(self._file.fileno())
-        self.sidecar.unlink(missing_ok=True)
-        if sys.platform == "win32":  # an open file can't be renamed there
-            self._file.close()
+        self._open_file.close()  # Windows does not rename an open file
         move(self.path, target, replace=replace)
-        self._close()
+        self.close(keep=False)
 
-    def close(self, *, keep: bool) -> None:
-        """Keep the part for a later call if it can be resumed, else delete it. A second call does nothing."""
-        if self._file.closed:
+    def close(self, *, keep: bool = True) -> None:
+        """Release the lock. Keep the part for a later call if that can resume it. A second call does nothing."""
+        if not self._lock.is_locked:
             return
-        keep = keep and self._shared and self.resumable_size > 0
-        if sys.platform == "win32":
-            self._file.close()
+        self._thread.shutdown()
+        self._open_file.close()
         with contextlib.suppress(OSError):
-            if not keep:
-                self.sidecar.unlink(missing_ok=True)
+            if not (keep and self.resumable_size):
+                self._sidecar.unlink(missing_ok=True)
                 self.path.unlink(missing_ok=True)
-        self._close()
-
-    def _close(self) -> None:
-        self._hasher.close()
-        if not self._file.closed:
-            # A child process made by fork may still have the file open, and would keep it locked.
-            with contextlib.suppress(OSError):
-                unlock_descriptor(self._file.fileno())
-            self._file.close()
-
-
-def open_part(directory: Path, stem: str, base_url: str, flags: int = 0) -> PartialFile | None:
-    """Open and lock the part that an earlier call left behind. Return None where there is none or it can't be locked."""
-    path = directory / f".{stem}.part"
-    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-        descriptor = os.open(path, _FLAGS | flags, 0o666)
-        stack.callback(os.close, descriptor)
-        try:
-            locked = lock_descriptor(descriptor, blocking=False)
-        except OSError:  # the file system has no locks
-            if flags & os.O_CREAT:
-                path.unlink()
-            raise
-        if locked:
-            # Another process may have renamed the file before it was locked here. And symlinks are not resumed.
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(descriptor)):
-                stack.pop_all()
-                part = PartialFile(path, descriptor, shared=True)
-                with contextlib.suppress(OSError, msgspec.MsgspecError, RecursionError):
-                    metadata = msgspec.json.decode(part.sidecar.read_bytes(), type=PartMetadata)
-                    if metadata.base_url == base_url:
-                        part.metadata = metadata
-                return part
-    return None
-
-
-def create_part(directory: Path, stem: str, base_url: str) -> PartialFile:
-    """Open a part, in a directory that is created if it does not exist.
-
-    Raises:
-        OSError: the directory or the part can't be created.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):
-        for path in directory.glob(f".{stem}.*.part"):  # their processes were killed
-            if time.time() - path.lstat().st_mtime > _ABANDONED_AFTER_S:
-                path.unlink()
-    if part := open_part(directory, stem, base_url, os.O_CREAT | os.O_EXCL):
-        return part
-    path = directory / f".{stem}.{secrets.token_hex(8)}.part"
-    return PartialFile(path, os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666), shared=False)
+        with contextlib.suppress(OSError):  # Windows deletes the file of a lock on its release, and not before
+            Path(self._lock.lock_file).unlink()
+        self._lock.release()

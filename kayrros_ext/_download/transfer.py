@@ -1,5 +1,6 @@
 """Download a file to disk: in flat memory, verified, atomically, and resumed where the connection broke off."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -15,14 +16,13 @@ import httpx
 
 from kayrros_ext._download.headers import (
     choose_filename,
-    is_continuation,
-    resume_validator,
+    content_length,
+    continued_size,
     safe_filename,
     server_digest,
-    server_filename,
-    total_size,
+    strong_etag,
 )
-from kayrros_ext._download.partial import PartialFile, PartMetadata, create_part, open_part
+from kayrros_ext._download.partial import PartialFile, PartMetadata
 from kayrros_ext._files import os_error_hint
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext.errors import DownloadError, UsageError
@@ -72,11 +72,7 @@ class DownloadOptions:
 
     @classmethod
     def parse(cls, directory: str | Path, *, overwrite: bool, skip_existing: bool, sha256: str | None) -> Self:
-        """Check the arguments of a user.
-
-        Raises:
-            UsageError: directory is not a path, or sha256 is not a SHA-256.
-        """
+        """Check the arguments of a user, and raise UsageError if directory is not a path or sha256 is not a SHA-256."""
         digest = sha256.strip().lower() if isinstance(sha256, str) else sha256
         if digest is not None and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
             hint = "Pass 64 hexadecimal digits, as sha256sum prints them."
@@ -94,53 +90,45 @@ class DownloadOptions:
 def download(
     client: ApiClient, dataset_id: UUID, options: DownloadOptions, progress: ProgressCallback | None = None
 ) -> Download:
-    """Download the file of a static dataset.
-
-    Raises:
-        DownloadError: the file can't be written, exists, or has another digest.
-        KayrrosError: the request failed.
-    """
+    """Download the file of a static dataset."""
     http = client.get_httpx_client()
-    consumer = FileConsumer(options, str(dataset_id), str(http.base_url), progress)
+    part = PartialFile(options.directory, str(dataset_id), str(http.base_url), http.policy.total_timeout_s)
+    consumer = FileConsumer(options, str(dataset_id), part, progress)
     try:
+        with suppress(OSError):  # a directory that can't be written may have the file
+            part.lock()
         extensions = {CALL_OPTIONS: CallOptions(consumer=consumer)}
         http.request(**download_static_dataset._get_kwargs(dataset_id), extensions=extensions)
     finally:
-        consumer.close()
+        part.close()
     return consumer.result
 
 
 class FileConsumer:
-    """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it.
-
-    Args:
-        options: of the download.
-        stem: name of the part, and of the file where the server gives no name.
-        base_url: of the platform. A part from another one is not resumed.
-        progress: called after each chunk.
-    """
+    """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it."""
 
     result: Download
 
-    def __init__(self, options: DownloadOptions, stem: str, base_url: str, progress: ProgressCallback | None) -> None:
-        self._options, self._stem, self._base_url, self._progress = options, stem, base_url, progress
-        self._part = open_part(options.directory, stem, base_url)
-        self._path = options.directory / stem
-        self._offset = 0
+    def __init__(
+        self, options: DownloadOptions, stem: str, part: PartialFile, progress: ProgressCallback | None
+    ) -> None:
+        self._options, self._stem, self._part, self._progress = options, stem, part, progress
+        self._path, self._offset = options.directory / stem, 0
 
     @property
     def size(self) -> int:
         """Bytes that the next attempt can resume from."""
-        return self._part.resumable_size if self._part else 0
+        return self._part.resumable_size
 
     def headers(self) -> dict[str, str]:
         """Return the headers of the next attempt."""
+        metadata, self._offset = self._part.metadata, self.size
         # A compressed response could not be resumed, and its Content-Length would not be the size of the file.
-        headers, self._offset = {"Accept-Encoding": "identity"}, self.size
-        if self._part and self._offset:
+        headers = {"Accept-Encoding": "identity"}
+        if self._offset:
             # The last byte of a complete part is requested again, because no range is empty.
-            self._offset -= self._offset == self._part.metadata.size
-            headers |= {"Range": f"bytes={self._offset}-", "If-Range": self._part.metadata.validator or ""}
+            self._offset -= self._offset == metadata.size
+            headers |= {"Range": f"bytes={self._offset}-", "If-Range": metadata.etag or ""}
         return headers
 
     def accepts(self, response: httpx.Response) -> bool:
@@ -148,64 +136,54 @@ class FileConsumer:
         return response.status_code in ({200, 206, 416} if self._offset else {200})
 
     def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
-        """Write the body to disk. Return False where the range does not fit, so that the whole file must be requested.
-
-        Raises:
-            httpx.RequestError: the body broke off.
-            DownloadError: the file can't be written, exists, or has another digest.
-        """
+        """Write the body to disk. Return False where the range does not fit, so that the whole file must be requested."""
+        part, options = self._part, self._options
         metadata = self._read_headers(response)
         if metadata is None:
-            self.close(keep=False)
+            part.metadata = attrs.evolve(part.metadata, etag=None)  # so that it is not resumed
             return False
-        self._path = self._options.directory / metadata.name
+        self._path = options.directory / metadata.name
         with self._wrap_os_errors():
             if existing := self._existing():
                 self.result = existing
                 return True
-            self._part = part = self._part or create_part(self._options.directory, self._stem, self._base_url)
+            part.lock()
             part.begin(metadata, self._offset if response.status_code == 206 else 0)
         for chunk in chunks:
             with self._wrap_os_errors():
                 part.write(chunk)
             if self._progress:
                 self._progress(part.size, metadata.size)
-        if metadata.size not in {None, part.size}:
-            raise httpx.RemoteProtocolError(f"{part.size} of {metadata.size} bytes arrived", request=response.request)
         with self._wrap_os_errors():
-            self._verify(part)
-            part.finish(self._path, replace=self._options.overwrite)
-        self.result = Download(self._path, part.size, part.hexdigest("sha256"))
-        _log.info("%s: %d bytes, sha256 %s", self._path, part.size, self.result.sha256)
+            size = part.path.stat().st_size
+            if size != part.size or metadata.size not in {None, size}:
+                message = f"{size} of {metadata.size or part.size} bytes arrived"
+                raise httpx.RemoteProtocolError(message, request=response.request)
+            self._verify()
+            part.finish(self._path, replace=options.overwrite)
+        self.result = Download(self._path, size, part.hexdigest("sha256"))
+        _log.info("%s: %d bytes, sha256 %s", self._path, size, self.result.sha256)
         return True
-
-    def close(self, *, keep: bool = True) -> None:
-        """Close the part, and keep it for the next call where that can resume it."""
-        if self._part:
-            self._part.close(keep=keep)
-            self._part = None
 
     def _read_headers(self, response: httpx.Response) -> PartMetadata | None:
         """Return the metadata of the file, or None for a response that does not continue the part."""
-        headers = response.headers
-        if response.status_code == 200:
-            name, validator = choose_filename(headers, self._stem), resume_validator(headers)
-            return PartMetadata(self._base_url, name, validator, total_size(response), server_digest(response))
-        if self._part is None or response.status_code != 206 or self.size < self._offset:
-            return None
-        metadata = self._part.metadata
-        if not is_continuation(response, metadata.validator or "", self._offset, metadata.size):
+        headers, status, metadata = response.headers, response.status_code, self._part.metadata
+        digest = server_digest(response)
+        if status == 200:
+            name, size = choose_filename(headers, self._stem), content_length(headers)
+            return PartMetadata(metadata.base_url, name, strong_etag(headers), size, digest)
+        size = continued_size(headers, metadata.etag, self._offset, metadata.size)
+        if status != 206 or size is None or self.size < self._offset:  # another program may have truncated the part
             return None
         # A 206 may leave out headers that the 200 had (RFC 9110, 15.3.7).
-        name = server_filename(headers) or safe_filename(metadata.name) or self._stem
-        digest = metadata.digest or server_digest(response)
-        return attrs.evolve(metadata, name=name, size=total_size(response), digest=digest)
+        name = safe_filename(metadata.name) or self._stem
+        return attrs.evolve(metadata, name=name, size=size, digest=metadata.digest or digest)
 
     def _existing(self) -> Download | None:
-        """Return the existing file if the options allow it, or raise an error if it must not be replaced."""
+        """Return the existing file if the options allow it, or raise OSError if it must not be replaced."""
         path, options = self._path, self._options
         if path.is_dir() and not path.is_symlink():
-            raise DownloadError(f"{path} is a directory.", path=path, hint="Move it, or choose another directory.")
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if options.skip_existing and path.is_file():
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -213,43 +191,31 @@ class FileConsumer:
                 _log.info("%s already exists: sha256 %s", path, digest)
                 return Download(path, path.stat().st_size, digest, new=False)
         if not options.overwrite and os.path.lexists(path):
-            raise self._already_exists()
+            raise FileExistsError
         return None
 
-    def _verify(self, part: PartialFile) -> None:
-        if part.size_on_disk != part.size:
-            self.close(keep=False)
-            message = f"{self._path} was not written, because another program changed {part.path.name}."
-            raise DownloadError(message, path=self._path, hint="Download it again.")
-        expected = [("the server", part.metadata.digest)] if part.metadata.digest else []
-        expected += [("you", f"sha256:{self._options.sha256}")] if self._options.sha256 else []
-        for source, digest in expected:
-            name, _, value = digest.partition(":")
-            if (actual := part.hexdigest(name)) != value:
-                self.close(keep=False)
-                raise DownloadError(
-                    f"{self._path} was not written: the {name} of the download is {actual}, but {source} specified {value}.",
-                    path=self._path,
-                    hint="Download it again. If that fails too, the file has changed or the specified digest is wrong.",
-                )
-
-    def _already_exists(self) -> DownloadError:
-        hint = "Remove it, or pass {} to replace it or {} to keep it."
-        return DownloadError(
-            f"{self._path} already exists.",
-            path=self._path,
-            hint=hint.format("overwrite=True", "skip_existing=True"),
-            hint_cli=hint.format("--overwrite", "--skip-existing"),
-        )
+    def _verify(self) -> None:
+        own = self._options.sha256
+        for source, digest in {"the server": self._part.metadata.digest, "you": own and f"sha256:{own}"}.items():
+            name, _, expected = (digest or "").partition(":")
+            if digest and (actual := self._part.hexdigest(name)) != expected:
+                self._part.close(keep=False)
+                message = f"the {name} of the download is {actual}, but {source} specified {expected}"
+                hint = "Download it again. If that fails too, the file has changed or the specified digest is wrong."
+                raise DownloadError(f"{self._path} was not written: {message}.", path=self._path, hint=hint)
 
     @contextmanager
     def _wrap_os_errors(self) -> Iterator[None]:
         """Delete the part where the disk fails, and raise a DownloadError."""
+        path = self._path
         try:
             yield
         except OSError as error:
-            self.close(keep=False)
-            if isinstance(error, FileExistsError) and os.path.lexists(self._path):
-                raise self._already_exists() from None
-            message = f"{self._path} could not be written ({error.strerror or error})."
-            raise DownloadError(message, path=self._path, hint=os_error_hint(error)) from error
+            self._part.close(keep=False)
+            message, hint = f"{path} could not be written ({error.strerror or error}).", os_error_hint(error)
+            hint_cli = None
+            if isinstance(error, FileExistsError) and os.path.lexists(path):
+                message, template = f"{path} already exists.", "Remove it, or pass {} to replace it or {} to keep it."
+                hint = template.format("overwrite=True", "skip_existing=True")
+                hint_cli = template.format("--overwrite", "--skip-existing")
+            raise DownloadError(message, path=path, hint=hint, hint_cli=hint_cli) from error

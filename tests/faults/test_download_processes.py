@@ -1,5 +1,6 @@
 """Downloads in processes of their own that are killed, interrupted, out of disk space, or several at a time."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from kayrros_ext import DownloadError, Kayrros
+from kayrros_ext import DownloadError, Kayrros, TransportError
 from tests.support.checkout import ROOT, environment
 from tests.support.files import CONTENT, HALF, SHA256, File
 from tests.support.server import DATASET, Responder, Server
 from tests.support.unprivileged import unprivileged
 
 Start = Callable[[Responder], Server]
-PART, SIDECAR = f".{DATASET}.part", f".{DATASET}.part.json"
+PART, SIDECAR, LOCK = f".{DATASET}.part", f".{DATASET}.part.json", f".{DATASET}.part.lock"
 
 # A download that runs code of the test once its part has this many bytes. It prints the digest of the file.
 _CODE = """
@@ -66,9 +67,11 @@ def names(directory: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("event", "status"), [(KILL, -signal.SIGKILL), (INTERRUPT, -signal.SIGINT)], ids=["killed", "interrupted"]
+    ("event", "status", "left"),
+    [(KILL, -signal.SIGKILL, {PART, SIDECAR, LOCK}), (INTERRUPT, -signal.SIGINT, {PART, SIDECAR})],
+    ids=["killed", "interrupted"],
 )
-def test_next_process_resumes(event: str, status: int, start: Start, tmp_path: Path) -> None:
+def test_next_process_resumes(event: str, status: int, left: set[str], start: Start, tmp_path: Path) -> None:
     """After a kill or an interrupt the old file is unchanged. The next process resumes, and deletes all hidden files."""
     (tmp_path / "a.bin").write_bytes(b"old")
     file = File()
@@ -77,7 +80,7 @@ def test_next_process_resumes(event: str, status: int, start: Start, tmp_path: P
     finish(process)
     assert process.returncode == status
     assert (tmp_path / "a.bin").read_bytes() == b"old"
-    assert names(tmp_path) == {"a.bin", PART, SIDECAR}
+    assert names(tmp_path) == {"a.bin", *left}
     assert finish(start_download(server, tmp_path)) == SHA256
     offset = int((file.requested_ranges[-1] or "").removeprefix("bytes=").removesuffix("-"))
     assert HALF <= offset < len(CONTENT)
@@ -97,28 +100,62 @@ def test_full_disk_is_an_error_with_advice(start: Start, tmp_path: Path) -> None
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.bin": b"old"}
 
 
-def test_two_processes_at_once(start: Start, tmp_path: Path) -> None:
-    """While one is paused half-way, another downloads the same file and does not wait. Both get the right file."""
+def pause_half_way(server: Server, directory: Path) -> "subprocess.Popen[str]":
+    process = start_download(server, directory, PAUSE)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "half"
+    return process
+
+
+def test_second_process_waits(start: Start, tmp_path: Path) -> None:
+    """While one is paused half-way, another sends no request. Then both get the right file, one after the other."""
     file = File()
     server = start(file)
-    first = start_download(server, tmp_path, PAUSE)
-    assert first.stdout is not None
-    assert first.stdout.readline().strip() == "half"
-    assert finish(start_download(server, tmp_path)) == SHA256
-    assert (tmp_path / "a.bin").read_bytes() == CONTENT
-    (tmp_path / "a.bin").unlink()
+    first = pause_half_way(server, tmp_path)
+    second = start_download(server, tmp_path)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(1)
+    assert file.requested_ranges == [None]
     assert finish(first, "go on\n") == SHA256
+    assert finish(second) == SHA256
     assert file.requested_ranges == [None, None]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert names(tmp_path) == {"a.bin"}
 
 
-def test_many_processes_find_one_part(start: Start, tmp_path: Path) -> None:
-    """Four start together next to the part of a killed process. One resumes it at most, and all get the right file."""
+def test_waiting_process_resumes_after_a_kill(start: Start, tmp_path: Path) -> None:
+    """The lock ends with the process that holds it."""
+    file = File()
+    server = start(file)
+    first = pause_half_way(server, tmp_path)
+    second = start_download(server, tmp_path)
+    first.kill()
+    finish(first)
+    assert finish(second) == SHA256
+    assert len(file.requested_ranges) == 2
+    assert file.requested_ranges[1]
+    assert names(tmp_path) == {"a.bin"}
+
+
+def test_waiting_ends_with_the_total_timeout(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
+    """A DownloadError. The other process keeps its part, and gets the right file."""
     server = start(File())
+    first = pause_half_way(server, tmp_path)
+    with pytest.raises(DownloadError, match="Another download of the same dataset .* Wait for it"):
+        connect(server, token="t", total_timeout=0.2).download(DATASET, tmp_path)
+    assert names(tmp_path) == {PART, SIDECAR, LOCK}
+    assert finish(first, "go on\n") == SHA256
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+def test_many_processes_find_one_part(start: Start, tmp_path: Path) -> None:
+    """Four start together next to the part of a killed process. One resumes it, and all get the right file."""
+    file = File()
+    server = start(file)
     finish(start_download(server, tmp_path, KILL))
     for process in [start_download(server, tmp_path) for _ in range(4)]:
         assert finish(process) == SHA256
+    assert [requested is None for requested in file.requested_ranges] == [True, False, True, True, True]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert names(tmp_path) == {"a.bin"}
 
@@ -139,18 +176,22 @@ def test_forked_child_does_not_keep_the_lock(start: Start, tmp_path: Path) -> No
         first.communicate("end\n", timeout=60)
 
 
+@pytest.mark.filterwarnings("ignore:flock not supported")
 def test_file_system_without_locks(
     start: Start, connect: Callable[..., Kayrros], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The download works, resumes within the call, and leaves no part for the next one."""
+    """The lock file itself is the lock, and filelock warns. The next call resumes, and nothing is left."""
 
-    def fail(*_: object, **__: object) -> bool:
-        raise OSError("locks are not supported")
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr("kayrros_ext._download.partial.lock_descriptor", fail)
-    monkeypatch.setattr("kayrros_ext._download.partial.unlock_descriptor", fail)
+    monkeypatch.setattr("fcntl.flock", fail)
     file = File(cuts=[HALF])
-    assert connect(start(file), token="t").download(DATASET, tmp_path).sha256 == SHA256
+    server = start(file)
+    with pytest.raises(TransportError):
+        connect(server, token="t", retries=0).download(DATASET, tmp_path)
+    assert names(tmp_path) == {PART, SIDECAR}
+    assert connect(server, token="t").download(DATASET, tmp_path).sha256 == SHA256
     assert file.requested_ranges == [None, f"bytes={HALF}-"]
     assert names(tmp_path) == {"a.bin"}
 

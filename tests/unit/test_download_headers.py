@@ -1,4 +1,4 @@
-"""Headers of a download: safe file names, digests, validators."""
+"""Headers of a download: safe file names, digests, ETags, ranges."""
 
 import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from kayrros_ext._download.headers import (
     choose_filename,
-    is_continuation,
-    resume_validator,
+    content_length,
+    continued_size,
     safe_filename,
     server_digest,
-    total_size,
+    strong_etag,
 )
 
 _PREFIXES = [
@@ -151,39 +151,45 @@ def test_digest_of_other_bytes_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content_range", "size", "fits"),
+    ("content_range", "size", "total"),
     [
-        ("bytes 10-19/20", 20, True),
-        ("bytes 10-19/20", None, True),
-        ("bytes 10-14/20", 20, True),
-        ("bytes 10-19/*", 20, True),
-        ("bytes 10-19/*", 21, False),
-        ("bytes 10-19/30", 20, False),
-        ("bytes 10-20/20", 20, False),
-        ("bytes 9-19/20", 20, False),
-        ("bytes 10-9/20", 20, False),
-        ("bytes */20", 20, False),
-        ("items 10-19/20", 20, False),
-        ("bytes 10-19/2\xb2", None, False),
-        ("", 20, False),
+        ("bytes 10-19/20", 20, 20),
+        ("bytes 10-19/20", None, 20),
+        ("bytes 10-14/20", 20, 20),
+        ("bytes 10-19/*", 20, 20),
+        ("bytes 10-19/*", 21, None),
+        ("bytes 10-19/30", 20, None),
+        ("bytes 10-20/20", 20, None),
+        ("bytes 9-19/20", 20, None),
+        ("bytes 10-9/20", 20, None),
+        ("bytes */20", 20, None),
+        ("items 10-19/20", 20, None),
+        ("bytes 10-19/2\xb2", None, None),
+        ("", 20, None),
     ],
 )
-def test_only_the_requested_range_continues_a_part(content_range: str, size: int | None, fits: bool) -> None:
-    """It starts at the offset, and belongs to a file of the same size."""
-    headers = {b"Content-Range": content_range.encode("latin-1")}
-    assert is_continuation(httpx.Response(206, headers=headers), '"v1"', 10, size) is fits
+def test_only_the_requested_range_continues_a_part(content_range: str, size: int | None, total: int | None) -> None:
+    """It starts at the offset, and belongs to a file of the same size and version."""
+    headers = httpx.Headers({b"Content-Range": content_range.encode("latin-1")})
+    assert continued_size(headers, '"v1"', 10, size) == total
+    headers["ETag"] = '"v1"'
+    assert continued_size(headers, '"v1"', 10, size) == total
+    assert continued_size(headers, '"v2"', 10, size) is None
 
 
-def test_total_size() -> None:
-    """From Content-Range or Content-Length; a compressed body does not tell the size of the file."""
-    assert total_size(response(Content_Length="20")) == 20
-    assert total_size(response(206, Content_Length="10", Content_Range="bytes 10-19/20")) == 20
-    assert total_size(response(206, Content_Length="10", Content_Range="bytes 10-19/*")) is None
-    assert total_size(httpx.Response(200, headers={"Content-Length": "20", "Content-Encoding": "br"})) is None
+def test_compressed_body_has_no_size() -> None:
+    """Content-Length is the size of the file only where the file is sent as it is."""
+    assert content_length(httpx.Headers({"Content-Length": "20"})) == 20
+    assert content_length(httpx.Headers({"Content-Length": "20", "Content-Encoding": "br"})) is None
+    assert content_length(httpx.Headers()) is None
+    headers = httpx.Headers({"Content-Range": "bytes 10-19/20", "Content-Encoding": "br"})
+    assert continued_size(headers, '"v1"', 10, 20) is None
 
 
-def test_validator_is_ascii_and_short() -> None:
-    """Another one could not be sent in If-Range."""
-    assert resume_validator(httpx.Headers({"ETag": '"v1"'})) == '"v1"'
-    assert resume_validator(httpx.Headers({b"ETag": b'"v\xe9"'})) is None
-    assert resume_validator(httpx.Headers({"ETag": '"' + "v" * 2000 + '"'})) is None
+def test_etag_is_strong_and_short() -> None:
+    """Another one does not tell versions apart, or could not be sent in If-Range."""
+    assert strong_etag(httpx.Headers({"ETag": '"v1"'})) == '"v1"'
+    assert strong_etag(httpx.Headers({"ETag": 'W/"v1"'})) is None
+    assert strong_etag(httpx.Headers({b"ETag": b'"v\xe9"'})) is None
+    assert strong_etag(httpx.Headers({"ETag": '"' + "v" * 2000 + '"'})) is None
+    assert strong_etag(httpx.Headers({"ETag": '"v1"', "Content-Encoding": "br"})) is None
