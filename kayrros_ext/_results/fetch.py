@@ -36,14 +36,12 @@ MAX_SHIFT_MS = DAY_MS + 14 * HOUR_MS
 # A range before all data, with a small response.
 _EMPTY_RANGE = 0, DAY_MS
 _OPERATION = "getDatasetResults"
+_SO_FAR = "The results so far are in `error.results`."
 _FAIL_ALIKE = "The other parts were not requested, because they would fail alike."
 # The advice after a gap, and that for the command line.
 _GAP_HINTS: dict[OnGap, tuple[str, str]] = {
-    "raise": (
-        'The results so far are in `error.results`. With on_gap="warn", a part that is unavailable is left out.',
-        "Use --on-gap warn to get the rest.",
-    ),
-    "warn": (f"The results so far are in `error.results`. {_FAIL_ALIKE}", _FAIL_ALIKE),
+    "raise": ('Use on_gap="warn" to get the rest.', "Use --on-gap warn to get the rest."),
+    "warn": (_FAIL_ALIKE, _FAIL_ALIKE),
 }
 
 _log = logging.getLogger("kayrros_ext")
@@ -91,20 +89,19 @@ class ResultsFetcher:
         self._gaps: list[Gap] = []
 
     def __iter__(self) -> Iterator[Results]:
-        is_too_large = False
-        if len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST:
+        is_one_request = len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST
+        if is_one_request:
             try:
                 part = self._request(self._query, SPLIT_STATUSES)
             except KayrrosError as error:
                 if not _is_too_large(error) or (_is_outage(error) and _is_outage(self._request_empty_range(None))):
                     raise
-                is_too_large = True
             else:
                 self._report_progress(part.table.num_rows, 1.0, 1)
                 yield self._finish_part(part)
                 self._finish(part.table.num_rows, 1)
                 return
-        yield from self._fetch_windows(is_too_large=is_too_large)
+        yield from self._fetch_windows(is_too_large=is_one_request)
 
     def parts(self) -> Iterator[Results]:
         """Yield the parts, and warn of each undeclared field once."""
@@ -217,7 +214,9 @@ class ResultsFetcher:
             planner.put_back(window)
             return None
         gap = _gap(window, error)
-        if self._on_gap == "warn" and _is_local(error) and self._answers(window):
+        may_go_on = self._on_gap == "warn" and _is_local(error)
+        # An outage is not left out day by day.
+        if may_go_on and isinstance(self._request_empty_range(window.assets), Results | ContractError):
             from kayrros_ext._results.merge import merge
 
             _log.warning("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
@@ -225,45 +224,26 @@ class ResultsFetcher:
             self._waiting[window] = merge([], (gap,))
             return None
         missing = sorted([*planner.running, *planner.pending], key=lambda window: window.sort_key)
+        gaps = (gap, *(_gap(other, None) for other in missing))
         hint, hint_cli = _GAP_HINTS[self._on_gap]
-        return GapError(
-            f"{_OPERATION}: results for {gap} are unavailable ({error.args[0]})",
-            hint=hint,
-            hint_cli=hint_cli,
-            gaps=(gap, *(_gap(other, None) for other in missing)),
-            results=None,
-        )
+        text = f"{_OPERATION}: results for {gap} are unavailable ({error.args[0]})"
+        return GapError(text, hint=f"{_SO_FAR} {hint}", hint_cli=hint_cli, gaps=gaps, results=None)
 
     def _may_learn_assets(self, window: Window) -> bool:
         return self._planner.assets is None and not self._asset_ids and not window.assets
 
     def _split_by_assets(self, window: Window) -> bool:
-        """Request the ids of all assets, to split a day by them. Returns whether the window was split.
-
-        A response for a range without data names all assets (assumed), so their number is compared with the metadata.
-        """
+        """Split a day by the ids of all assets, which a response for a range without data contains (assumed)."""
         if not self._may_learn_assets(window):
             return False
-        self._planner.assets = ()
         response = self._request_empty_range(None)
-        if isinstance(response, KayrrosError):
-            if self._max_body is None or not _is_too_large(response):
-                _log.warning("The ids of the assets are unavailable, so a day can't be split by them: %s", response)
-            return False
-        ids = tuple(response.assets["asset_id"].unique().to_pylist())
+        ids = tuple(response.assets["asset_id"].unique().to_pylist()) if isinstance(response, Results) else ()
         if None in ids or (isinstance(self._asset_count, int) and len(ids) < self._asset_count):
-            _log.warning("Some assets have no id, so a day can't be split by assets.")
-            return False
+            ids = ()
+        if not ids and not (self._max_body and isinstance(response, ContractError)):
+            _log.warning("A day can't be split by assets, because the ids of some are unavailable.")
         self._planner.assets = ids
         return self._planner.split(window)
-
-    def _answers(self, window: Window) -> bool:
-        """Return whether the platform answers a small request, so that an outage is not left out day by day."""
-        response = self._request_empty_range(window.assets)
-        if isinstance(response, Results | ContractError):
-            return True
-        _log.warning("%s: even a small request fails: %s", _OPERATION, response)
-        return False
 
     def _request_empty_range(self, assets: Assets) -> Results | KayrrosError:
         """Send a request with a small response; return its error, if any."""
@@ -321,11 +301,9 @@ class ResultsFetcher:
 
 def _is_too_large(error: KayrrosError) -> bool:
     """Return whether a smaller request may succeed where this one failed."""
-    if isinstance(error, APIError):
-        return error.status in TOO_LARGE_STATUSES
-    if isinstance(error, TransportError):
-        return error.reason == "ReadTimeout" and error.operation != "login"
-    return isinstance(error, ContractError) and error.is_too_large
+    is_slow = isinstance(error, TransportError) and error.reason == "ReadTimeout" and error.operation != "login"
+    is_cut_off = isinstance(error, APIError) and error.status in TOO_LARGE_STATUSES
+    return is_slow or is_cut_off or (isinstance(error, ContractError) and error.is_too_large)
 
 
 def _is_outage(error: object) -> bool:
@@ -335,8 +313,9 @@ def _is_outage(error: object) -> bool:
 
 def _is_local(error: KayrrosError) -> bool:
     """Return whether other parts may succeed: not if the login, the network or the account fails."""
-    is_server_error = isinstance(error, APIError) and error.status >= 500
-    return is_server_error or isinstance(error, ContractError) or _is_too_large(error)
+    return (
+        error.status >= 500 if isinstance(error, APIError) else isinstance(error, ContractError) or _is_too_large(error)
+    )
 
 
 def _check_part(part: Results, time_range: Range, assets: Assets) -> None:
@@ -346,16 +325,13 @@ def _check_part(part: Results, time_range: Range, assets: Assets) -> None:
 
     first, last = time_range[0] - MAX_SHIFT_MS, time_range[1] + MAX_SHIFT_MS
     ends = pc.min_max(part.table["value_date"].cast(pa.int64())).as_py().values()  # microseconds
-    dates = [_datetime(us // 1000) for us in ends if us is not None and not first <= us // 1000 <= last]
+    far = [us // 1000 for us in ends if us is not None and not first <= us // 1000 <= last]
     others = set(part.assets["asset_id"].unique().to_pylist()).difference(assets) if assets else set()
-    if dates or others:
-        raise ContractError(
-            f"The response contains a value of {dates[0]}, more than a day outside of the requested range."
-            if dates
-            else f"The response contains the asset {others.pop()!r}, which was not requested.",
-            hint="The server ignores the filter, so the results can't be split.",
-            operation=_OPERATION,
-        )
+    values = [f"a value of {_datetime(ms)}, more than a day outside of the requested range" for ms in far]
+    values += [f"the asset {other!r}, which was not requested" for other in others]
+    if values:
+        hint = "The server ignores the filter, so the results can't be split."
+        raise ContractError(f"The response contains {values[0]}.", hint=hint, operation=_OPERATION)
 
 
 def _filter(time_range: Range, assets: Assets) -> ProcessingResultFilter:
