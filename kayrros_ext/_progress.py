@@ -29,14 +29,7 @@ ProgressCallback = Callable[[Progress], object]
 
 
 def make_callback(progress: ProgressCallback | bool | None) -> ProgressCallback | None:  # noqa: FBT001 - a user's argument
-    """Return the function to call with each Progress; None for no progress.
-
-    Args:
-        progress: a callable; True for a line on stderr, False for none, None for the line if stderr is a terminal.
-
-    Raises:
-        UsageError: it is anything else.
-    """
+    """Return a callable, or one for a line on stderr: if True, or if None and stderr is a terminal. False: None."""
     if callable(progress):
         return progress
     if progress is None:
@@ -47,9 +40,9 @@ def make_callback(progress: ProgressCallback | bool | None) -> ProgressCallback 
 
 
 def _print(progress: Progress) -> None:
-    """Overwrite one line on stderr, which stays at the end; print nothing for results of one response."""
+    """Overwrite one line on stderr. Results of one response have none."""
     if progress.windows == 1 and progress.fraction == 1:
         return
     counts = f"{progress.rows:,} rows in {progress.windows:,} windows, {progress.requests:,} requests"
-    end = "\n" if progress.fraction == 1 else ""
-    print(f"\rresults: {progress.fraction:4.0%}, {counts}", end=end, file=sys.stderr, flush=True)
+    line = f"\rresults: {progress.fraction:4.0%}, {counts}"
+    print(line, end="\n" if progress.fraction == 1 else "", file=sys.stderr, flush=True)

@@ -40,23 +40,15 @@ def merge(parts: Sequence[Results], gaps: tuple[Gap, ...] = ()) -> Results:
 
 
 class Deduplicator:
-    """Drops rows that came with an earlier window.
-
-    A server may round a range to whole days, and rows near a boundary then come with both windows. Rows of one response are
-    never compared with each other.
-    """
+    """Drops rows that came with an earlier window, because a server may round ranges to days."""
 
     def __init__(self) -> None:
         self._earlier: list[tuple[Window, Results]] = []
 
     def deduplicate(self, window: Window, part: Results, *, is_first: bool) -> Results:
-        """Return a part without rows that came before.
+        """Return the part of a window without rows that came before. Windows come in the order of their `sort_key`.
 
-        Args:
-            window: the window of the part. Windows come in the order of their `sort_key`.
-            part: the rows that the server sent for it.
-            is_first: whether no window of its assets is earlier. Values without a date count for this one only, because a
-                server may send them with each window.
+        Values without a date are left to the first window of each asset, because a server may send them with each.
         """
         self._earlier = [
             (other, rows)
@@ -85,30 +77,25 @@ def _drop_repeated(table: pa.Table, earlier: pa.Table) -> pa.Table:
         return table
     keys = [name for name in KEYS if name in table.column_names]
     near = earlier.filter(pc.greater_equal(earlier["value_date"], first))
-    both = _plain_keys(pa.concat_tables([near.select(keys), table.select(keys)]))
-    places = pc.indices_nonzero(pa.nulls(both.num_rows).is_null())
-    groups = both.append_column("place", places).group_by(keys).aggregate([("place", "min"), ("place", "list")])
+    groups = _group(pa.concat_tables([near.select(keys), table.select(keys)]), [("place", "min"), ("place", "list")])
     repeated = groups.filter(pc.less(groups["place_min"], near.num_rows))["place_list"].combine_chunks().flatten()
-    return table.filter(pc.invert(pc.is_in(places.slice(near.num_rows), value_set=repeated)))
+    places = pc.add(pc.indices_nonzero(pa.nulls(table.num_rows).is_null()), near.num_rows)
+    return table.filter(pc.invert(pc.is_in(places, value_set=repeated)))
 
 
 def _merge_assets(assets: pa.Table) -> pa.Table:
     """Return one row of each asset, with the sum of its dates. The same id with another version or name is another asset."""
-    places = pc.indices_nonzero(pa.nulls(assets.num_rows).is_null())
-    rows = _plain_keys(assets.select(_DESCRIPTION)).append_column("place", places)
-    rows = rows.append_column("dates", assets["date_count"])
-    groups = rows.group_by(_DESCRIPTION, use_threads=False).aggregate([("place", "min"), ("dates", "sum")])
+    groups = _group(assets.select(_DESCRIPTION), [("place", "min"), ("dates", "sum")], dates=assets["date_count"])
     unique = assets.unify_dictionaries().take(groups["place_min"].combine_chunks())
     return _set_date_count(unique, groups["dates_sum"])
 
 
 def _recount_dates(assets: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
     """Return the assets with the number of their dates in the tables; assets that share an id keep their count."""
-    dates = _plain_keys(pa.concat_tables([table.select(["asset_id", "value_date"]) for table in tables]))
-    counts = dates.group_by(["asset_id", "value_date"]).aggregate([]).group_by("asset_id")
-    counts = counts.aggregate([([], "count_all")])
+    dates = _group(pa.concat_tables([table.select(["asset_id", "value_date"]) for table in tables]), [])
+    counts = dates["asset_id"].combine_chunks().value_counts()
     ids = assets["asset_id"].cast(pa.string()).combine_chunks()
-    date_count = pc.fill_null(counts["count_all"].take(pc.index_in(ids, counts["asset_id"].combine_chunks())), 0)
+    date_count = pc.fill_null(counts.field("counts").take(pc.index_in(ids, counts.field("values"))), 0)
     occurrences = ids.value_counts()
     unique = occurrences.field("values").filter(pc.equal(occurrences.field("counts"), 1))
     return _set_date_count(assets, pc.if_else(pc.is_in(ids, unique), date_count, assets["date_count"]))
@@ -118,6 +105,11 @@ def _set_date_count(assets: pa.Table, date_count: pa.ChunkedArray) -> pa.Table:
     return assets.set_column(assets.schema.get_field_index("date_count"), ASSETS.field("date_count"), date_count)
 
 
-def _plain_keys(table: pa.Table) -> pa.Table:
-    """Return the table with its labels as strings, which can be grouped by across dictionaries."""
-    return table.cast(pa.schema([f.with_type(pa.string()) if f.type == LABEL else f for f in table.schema]))
+def _group(table: pa.Table, aggregations: list[tuple[str, str]], **columns: pa.ChunkedArray) -> pa.Table:
+    """Group rows by the columns of a table, in order, and aggregate `columns` and `place`, the number of the row."""
+    # Labels become strings, which can be grouped by across dictionaries.
+    rows = table.cast(pa.schema([f.with_type(pa.string()) if f.type == LABEL else f for f in table.schema]))
+    columns["place"] = pc.indices_nonzero(pa.nulls(table.num_rows).is_null())
+    for name, column in columns.items():
+        rows = rows.append_column(name, column)
+    return rows.group_by(table.column_names, use_threads=False).aggregate(aggregations)

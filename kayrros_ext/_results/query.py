@@ -23,7 +23,9 @@ MIN_MS, MAX_MS = -62_135_596_800_000, 253_402_300_799_999
 # Smaller numbers look like epoch seconds: as milliseconds, they lie before March 1973.
 MIN_LIKELY_MS = 100_000_000_000
 
-_INSTANT = "a date, a datetime, an ISO 8601 string, or epoch milliseconds"
+_INSTANT_HINT = "Pass {} as a date, a datetime, an ISO 8601 string like 2024-01-31, or epoch milliseconds."
+_ASSETS_HINT = "Pass a list of asset ids, such as those in results.assets."
+_OPTIONS = {"start": "--from", "stop": "--to"}
 
 _log = logging.getLogger("kayrros_ext")
 
@@ -31,11 +33,7 @@ _log = logging.getLogger("kayrros_ext")
 def parse_filter(
     start: Instant | None, stop: Instant | None, assets: Iterable[str] | None
 ) -> ProcessingResultFilter | Unset:
-    """Return the filter of a results request, or UNSET for everything.
-
-    Raises:
-        UsageError: `start`, `stop` or `assets` can't work.
-    """
+    """Return the filter of a results request, or UNSET for everything."""
     query = ProcessingResultFilter()
     if start is not None or stop is not None:
         first = None if start is None else parse_instant("start", start)
@@ -45,7 +43,11 @@ def parse_filter(
         if last is None:
             last = max(LAST_MS, first)
         if last < first:
-            raise UsageError(f"stop ({stop}) lies before start ({start}).", hint="Swap them, or leave one out.")
+            raise UsageError(
+                f"{stop} lies before {start}.",
+                hint="Swap start and stop, or omit one.",
+                hint_cli="Swap --from and --to, or omit one.",
+            )
         query.time_range = DateRange(start_date=first, stop_date=last)
     if assets is not None:
         query.mo_ids = _parse_asset_ids(assets)
@@ -53,23 +55,10 @@ def parse_filter(
 
 
 def parse_instant(name: str, value: Instant, *, round_up: bool = False) -> int:
-    """Return epoch milliseconds, rounded down or up.
-
-    A date is its first moment in UTC. A datetime or string without a zone is UTC.
-
-    Args:
-        name: of the argument, for the error.
-        value: the instant.
-        round_up: whether a part of a millisecond is rounded up.
-
-    Raises:
-        UsageError: the value is not an instant.
-    """
+    """Return epoch milliseconds. A date is its first moment in UTC; a datetime or string without a zone is UTC."""
     if isinstance(value, int) and not isinstance(value, bool):
         if not MIN_MS <= value <= MAX_MS:
-            raise UsageError(
-                f"{name} is beyond the year 9999 in epoch milliseconds.", hint="Convert micro- or nanoseconds."
-            )
+            raise UsageError(f"{name} is beyond the year 9999.", hint="Convert micro- or nanoseconds to milliseconds.")
         if 0 < value < MIN_LIKELY_MS:
             day = f"{EPOCH + value * MILLISECOND:%Y-%m-%d}"
             _log.warning("%s is %d epoch milliseconds, which is %s. Were seconds meant?", name, value, day)
@@ -80,44 +69,38 @@ def parse_instant(name: str, value: Instant, *, round_up: bool = False) -> int:
 
 
 def parse_on_gap(value: str) -> OnGap:
-    """Return the value of `on_gap`.
-
-    Raises:
-        UsageError: it is neither "raise" nor "warn".
-    """
+    """Return the value of `on_gap`, if it is one."""
     if value in get_args(OnGap):
         return cast("OnGap", value)
     raise UsageError(f"on_gap is {value!r}.", hint='Pass "raise" or "warn".')
 
 
 def _parse_datetime(name: str, value: object) -> datetime:
-    if isinstance(value, datetime):
-        if value != value:  # pandas.NaT is a datetime that differs from itself  # noqa: PLR0124
-            raise UsageError(f"{name} is {value}.", hint=f"Pass {_INSTANT}, or leave it out.")
+    if isinstance(value, datetime) and value == value:  # pandas.NaT differs from itself  # noqa: PLR0124
         return value
-    if isinstance(value, date):
+    if isinstance(value, date) and not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day)
-    if isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value.strip())
-        except ValueError:
-            problem = f"{name} is {value!r}, which is not an ISO 8601 date."
-            raise UsageError(problem, hint="Write it like 2024-01-31.") from None
-    raise UsageError(f"{name} is {value!r}.", hint=f"Pass {_INSTANT}.")
+    try:
+        return datetime.fromisoformat(cast("str", value).strip())
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError(
+            f"{value!r} is not an ISO 8601 date." if isinstance(value, str) else f"{value!r} is not a date.",
+            hint=_INSTANT_HINT.format(name),
+            hint_cli=f"Write {_OPTIONS.get(name, name)} like 2024-01-31.",
+        ) from None
 
 
 def _parse_asset_ids(assets: Iterable[str]) -> list[str]:
-    hint = "Pass a list of asset ids, such as those in results.assets."
     if isinstance(assets, str | bytes):
-        raise UsageError(f"assets is {assets!r}.", hint=hint)
+        raise UsageError(f"assets is {assets!r}.", hint=_ASSETS_HINT)
     try:
         # A column of an Arrow table yields scalars.
         ids = list(dict.fromkeys(asset.as_py() if hasattr(asset, "as_py") else asset for asset in assets))
     except TypeError:
-        raise UsageError(f"assets is {assets!r}.", hint=hint) from None
+        raise UsageError(f"assets is {assets!r}.", hint=_ASSETS_HINT) from None
     if not ids:
         raise UsageError("assets is empty.", hint="Omit it to request all assets.")
     for asset in ids:
         if not (isinstance(asset, str) and re.fullmatch("[^\ud800-\udfff]+", asset)):
-            raise UsageError(f"assets contains {asset!r}, which is not an asset id.", hint=hint)
+            raise UsageError(f"assets contains {asset!r}, which is not an asset id.", hint=_ASSETS_HINT)
     return ids

@@ -202,7 +202,7 @@ def test_no_trial_comes_last(limit: int) -> None:
     while True:
         while len(running) < 4 and (window := planner.take()):
             running.append(window)
-            if window.is_trial:
+            if window == planner.trial:
                 left_at_trials.append(sum(map(planner.amount, [window, *planner.pending])) / capacity / DAY_MS)
         if not running:
             break
@@ -226,17 +226,17 @@ def test_requests_reach_beyond_the_ends_of_a_window() -> None:
 def test_a_day_is_split_by_assets() -> None:
     """Down to one asset, and no further."""
     planner = WindowPlanner(EVER, EVER, [None], 1)
-    day = Window(BEGIN + CUT_MS, BEGIN + CUT_MS + DAY_MS, ("a", "b", "c"), is_too_large=True)
+    day = Window(BEGIN + CUT_MS, BEGIN + CUT_MS + DAY_MS, ("a", "b", "c"))
     planner.pending.clear()
-    assert planner.requeue(day)
+    assert planner.split(day)
     windows = list[Window]()
     while window := planner.take():
         windows.append(window)
         planner.succeeded(window, 1)
     assert [window.assets for window in windows] == [("a",), ("b",), ("c",)]
     assert not planner.can_split(attrs.evolve(day, assets=("a",)))
-    assert not planner.requeue(attrs.evolve(day, assets=("a",)))
-    assert not planner.requeue(attrs.evolve(day, assets=None))
+    assert not planner.split(attrs.evolve(day, assets=("a",)))
+    assert not planner.split(attrs.evolve(day, assets=None))
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 8])
