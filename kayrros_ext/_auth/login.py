@@ -19,7 +19,7 @@ from kayrros_ext._auth.token_cache import TokenCache
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.settings import Settings, clean_token
 from kayrros_ext._http.client import RequestPolicy
-from kayrros_ext._http.errors import ErrorMapper
+from kayrros_ext._http.errors import ErrorBody, ErrorMapper
 from kayrros_ext._http.retry import LOGIN_RETRY_STATUSES
 from kayrros_ext._http.transport import build_client
 from kayrros_ext._secret import Secret, redact
@@ -297,25 +297,17 @@ def _token_of(response: Response[Any]) -> Secret:
 
 
 def _login_error(error: APIError, host: str) -> LoginError:
-    hint_cli = None
+    hint, hint_cli = "Try again later.", None
     if error.status in REFUSALS:
         hint = "Check your email and password, then create a new client; this one won't retry, to avoid locking the account."
         hint_cli = "Check your email and password, then run `kayrros login`."
     elif 300 <= error.status < 500 and error.status not in {408, 425, 429}:
         hint = "Check KAYRROS_AUTH_URL."
-    else:
-        hint = "Try again later."
-    explanation = ": ".join(filter(None, (error.code, error.message))) or error.excerpt or "no explanation"
+    details = {name: getattr(error, name) for name in ("status", "code", "message", "retry_after_s")}
+    explanation = ErrorBody(error.code, error.message, error.excerpt)
     waits = f" It asks to wait {error.retry_after_s:,.0f} seconds." if error.retry_after_s else ""
-    return LoginError(
-        f"The login at {host} failed with status {error.status} ({explanation}).{waits}",
-        hint=hint,
-        hint_cli=hint_cli,
-        status=error.status,
-        code=error.code,
-        message=error.message,
-        retry_after_s=error.retry_after_s,
-    )
+    problem = f"The login at {host} failed with status {error.status} ({explanation}).{waits}"
+    return LoginError(problem, hint=hint, hint_cli=hint_cli, **details)
 
 
 def jwt_expiry(token: Secret) -> float | None:

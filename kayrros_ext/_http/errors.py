@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import attrs
 import httpx
@@ -45,20 +46,15 @@ _CLI_HINTS = {
     401: "Run `kayrros login`. If KAYRROS_TOKEN is set, replace or unset it.",
     504: "The response is too large for the gateway. Ask for less, with --from and --to or with --asset.",
 }
-_UNTRUSTED = (
-    "Certificate verification failed. If it is signed by a private CA, pass that CA's certificate with verify= or "
-    "SSL_CERT_FILE."
+_UNTRUSTED = "Certificate verification failed. If a private CA signed it, name the CA with SSL_CERT_FILE or verify=."
+_UNREACHABLE = (
+    "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, raise timeout."
 )
-_UNTRUSTED_CLI = (
-    "Certificate verification failed. If it is signed by a private CA, name that CA's certificate with SSL_CERT_FILE."
-)
-_UNREACHABLE = "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, "
 _TOO_LARGE = "Ask for less, or raise max_body."
 _NOT_THE_API = "Check KAYRROS_BASE_URL and the proxy. If both are right, the API has changed: please report it."
 
 
-@attrs.frozen
-class ErrorBody:
+class ErrorBody(NamedTuple):
     """The server's own explanation of an error."""
 
     code: str | None = None
@@ -71,13 +67,7 @@ class ErrorBody:
 
 @attrs.frozen
 class ErrorMapper:
-    """Makes the errors of one client.
-
-    Attributes:
-        host: name of the host.
-        redact: removes secrets from a text, because a server may repeat what it was sent.
-        hints: hints by status, in place of the usual ones.
-    """
+    """Makes the errors of one client. `redact` removes secrets, because a server may repeat what it was sent."""
 
     host: str
     redact: Callable[[str], str] = str
@@ -96,9 +86,7 @@ class ErrorMapper:
             hint_cli=_CLI_HINTS.get(status),
             status=status,
             operation=operation,
-            code=explanation.code,
-            message=explanation.message,
-            excerpt=explanation.excerpt,
+            **explanation._asdict(),
             retry_after_s=wait_s,
             attempts=attempts,
         )
@@ -111,8 +99,7 @@ class ErrorMapper:
         reason = type(error).__name__
         mapped = TransportError(
             f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}.",
-            hint=_UNTRUSTED if is_certificate_error(error) else f"{_UNREACHABLE}raise timeout.",
-            hint_cli=_UNTRUSTED_CLI if is_certificate_error(error) else f"{_UNREACHABLE}try again later.",
+            hint=_UNTRUSTED if is_certificate_error(error) else _UNREACHABLE,
             operation=operation,
             reason=reason,
             attempts=attempts,
@@ -126,9 +113,9 @@ class ErrorMapper:
         self,
         operation: str,
         problem: str,
-        *,
         body: bytes | None = None,
         where: str | None = None,
+        *,
         too_large: bool = False,
     ) -> ContractError:
         """Return the error for a response that is not what openapi.yaml says; `body` is quoted."""
@@ -154,17 +141,13 @@ def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBo
     # Some servers nest it: {"error": {"code": ..., "message": ...}}.
     fields = {**value, **value["error"]} if isinstance(value.get("error"), dict) else value
     code, message = (
-        next((_one_line(str(fields[name]), redact) for name in names if _is_scalar(fields.get(name))), None)
+        next((_one_line(str(fields[name]), redact) for name in names if type(fields.get(name)) in {str, int}), None)
         for names in (_CODES, _MESSAGES)
     )
     if code or message:
         return ErrorBody(code, message)
     # Fields that we don't expect are named but not shown, because nobody can tell what they hold.
     return ErrorBody(message=_one_line("an object with " + (", ".join(value) or "no fields"), redact))
-
-
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _one_line(text: str, redact: Callable[[str], str]) -> str | None:
