@@ -256,7 +256,9 @@ print((held("VmHWM") - before) // 1024)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]) -> None:
-    """100 MB of blanks in half a MB, with a limit of 4 MB: the peak of a process of its own grows by 32 MB at most.
+    """100 MB of blanks in half a MB, with a limit of 4 MB: the peak of its process grows by 64 MB at most.
+
+    httpx decodes what it reads at once, 64 KiB, which is up to 64 MB.
 
     As the response to a call, and to a login, whether it succeeds or fails.
     """
@@ -265,7 +267,7 @@ def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]
     server = start(lambda request: Answer(500 if request.path.startswith("/fails") else 200, bomb, headers))
     command = [sys.executable, "-c", BOMB, server.url, DATASET]
     grown_mb = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert grown_mb <= 32
+    assert grown_mb <= 64
 
 
 def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
