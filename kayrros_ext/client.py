@@ -243,9 +243,7 @@ class Kayrros:
             KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`.
             GapError: a part stays unavailable; the other parts are in `error.results`.
         """
-        fetcher = self._fetcher(
-            dataset_id, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, bounded_memory=False
-        )
+        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=False)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -279,10 +277,7 @@ class Kayrros:
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
         """
-        fetcher = self._fetcher(
-            dataset_id, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, bounded_memory=True
-        )
-        return fetcher.parts()
+        return self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=True).parts()
 
     def export(
         self,
@@ -308,32 +303,28 @@ class Kayrros:
         from kayrros_ext._export import parse_target, write
 
         target, dataset_id = parse_target(path), parse_dataset_id(dataset_id)
-        fetcher = self._fetcher(
-            dataset_id, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, bounded_memory=True
-        )
+        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=True)
         write(target, fetcher.parts(), dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
         return target
 
     def _fetcher(
         self,
         dataset_id: UUID | str,
-        *,
-        start: "Instant | None",
-        stop: "Instant | None",
-        assets: Iterable[str] | None,
+        query: tuple["Instant | None", "Instant | None", Iterable[str] | None],
         on_gap: "OnGap",
         progress: "ProgressCallback | bool | None",
+        *,
         bounded_memory: bool,
     ) -> ResultsFetcher:
-        query: ProcessingResultFilter | Unset = UNSET
-        if not (start is stop is assets is None):
+        filters: ProcessingResultFilter | Unset = UNSET
+        if any(part is not None for part in query):
             from kayrros_ext._results.query import parse_filter
 
-            query = parse_filter(start, stop, assets)
+            filters = parse_filter(*query)
         return ResultsFetcher(
             self._client,
             parse_dataset_id(dataset_id),
-            query,
+            filters,
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
             bounded_memory=bounded_memory,

@@ -202,7 +202,7 @@ class HTTPClient(httpx.Client):
 
     def __init__(self, *, policy: RequestPolicy, **options: Any) -> None:
         super().__init__(**options)
-        self.policy, self.process = policy, os.getpid()
+        self.policy = policy
 
     def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         """Send a request, with retries, and return the whole response, a documented success.
@@ -273,7 +273,7 @@ class AsyncHTTPClient(httpx.AsyncClient):
 
     def __init__(self, *, policy: RequestPolicy, **options: Any) -> None:
         super().__init__(**options)
-        self.policy, self.process = policy, os.getpid()
+        self.policy = policy
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         """Send a request, with retries, and return the whole response. It raises what HTTPClient.send raises."""
@@ -311,38 +311,37 @@ class AsyncHTTPClient(httpx.AsyncClient):
 class ApiClient(Client):
     """The generated client over our HTTP clients. A process made by fork opens its own connections."""
 
+    _process = -1
+
     def get_httpx_client(self) -> HTTPClient:
         """Return the sync client of this process."""
-        if not isinstance(self._client, HTTPClient) or _is_inherited(self._client):
+        self._drop_inherited()
+        if not isinstance(self._client, HTTPClient):
             self._client = HTTPClient(**self._options())
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """Return the async client of this process."""
-        client = self._async_client
-        if client is None or (isinstance(client, AsyncHTTPClient) and _is_inherited(client)):
+        self._drop_inherited()
+        if self._async_client is None:
             if not isinstance(self._httpx_args.get("transport"), httpx.AsyncBaseTransport | None):
                 raise UsageError("The transport is for sync calls only.", hint="Pass one for async calls, too.")
-            client = self._async_client = AsyncHTTPClient(**self._options())
-        return client
+            self._async_client = AsyncHTTPClient(**self._options())
+        return self._async_client
+
+    def _drop_inherited(self) -> None:
+        if self._process != os.getpid():
+            # They are not closed, because the parent uses their connections.
+            self._process, self._client, self._async_client = os.getpid(), None, None
 
     def _options(self) -> dict[str, Any]:
-        return {
-            "base_url": self._base_url,
-            "headers": self._headers,
-            "timeout": self._timeout,
-            **self._httpx_args,
-        }
+        client_options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout}
+        return {**client_options, **self._httpx_args}
 
 
 def closed_error() -> UsageError:
     """Return the error for a call after close()."""
     return UsageError("This Kayrros is closed.", hint="Make the call inside its `with` block, or create a new one.")
-
-
-def _is_inherited(client: HTTPClient | AsyncHTTPClient) -> bool:
-    # It is dropped and not closed, because the parent uses its connections.
-    return client.process != os.getpid() and not client.is_closed
 
 
 def _operation_of(request: httpx.Request, base_path: str) -> Operation | None:
