@@ -15,51 +15,14 @@ if TYPE_CHECKING:
     from kayrros_ext._progress import Progress
     from kayrros_ext._results.model import Gap, Results
     from kayrros_ext.client import Kayrros, Metadata
-    from kayrros_ext.errors import (
-        AccessDeniedError,
-        APIError,
-        ConfigurationError,
-        ContractError,
-        DownloadError,
-        ExportError,
-        GapError,
-        KayrrosError,
-        LoginError,
-        MissingExtraError,
-        MockError,
-        NotFoundError,
-        TransportError,
-        UnauthorizedError,
-        UsageError,
-    )
+    from kayrros_ext.errors import *
 
-__all__ = [
-    "APIError",
-    "AccessDeniedError",
-    "ConfigurationError",
-    "ContractError",
-    "Download",
-    "DownloadError",
-    "ExportError",
-    "Gap",
-    "GapError",
-    "Identity",
-    "Kayrros",
-    "KayrrosError",
-    "LoginError",
-    "Metadata",
-    "MissingExtraError",
-    "MockError",
-    "NotFoundError",
-    "Progress",
-    "Results",
-    "Retries",
-    "TransportError",
-    "UnauthorizedError",
-    "UsageError",
-]
+__all__ = ["Download", "Gap", "Identity", "Kayrros", "Metadata", "Progress", "Results", "Retries"]
+__all__ += ["ConfigurationError", "KayrrosError", "MissingExtraError", "MockError", "UsageError"]
+__all__ += ["APIError", "AccessDeniedError", "ContractError", "LoginError", "NotFoundError", "UnauthorizedError"]
+__all__ += ["DownloadError", "ExportError", "GapError", "TransportError"]
 
-# Imported on first use, because pytest imports this package in every run on the machine, for its plugin.
+# Modules of all names but errors. They load on first use, because each run of pytest imports this package for its plugin.
 _MODULES = {
     "Download": "_download.transfer",
     "Gap": "_results.model",

@@ -44,11 +44,7 @@ class KayrrosError(Exception):
 
 
 class ConfigurationError(KayrrosError):
-    """A setting is missing, contradicts another, or is not safe. Nothing was sent.
-
-    Attributes:
-        needs_login: whether credentials are missing, or half of an account.
-    """
+    """A setting is missing, wrong or unsafe. Nothing was sent. `needs_login` tells whether credentials are incomplete."""
 
     needs_login: bool = False
 
@@ -61,12 +57,7 @@ class LoginError(KayrrosError):
     """The login host rejected the credentials, or responded without a usable token.
 
     Not raised without a response (TransportError), nor where the data host rejects a token (UnauthorizedError).
-
-    Attributes:
-        status: HTTP status of the response.
-        code: error code from the server, if any.
-        message: error message from the server, if any.
-        retry_after_s: seconds to wait, if the server asks for that.
+    `status`, `code`, `message` and `retry_after_s` are those of APIError.
     """
 
     status: int
