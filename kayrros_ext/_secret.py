@@ -8,11 +8,7 @@ HIDDEN = "**********"
 
 
 class Secret:
-    """A password or token. It shows as `**********` in repr, str, format, and JSON made with `default=str`.
-
-    Attributes:
-        value: the string itself.
-    """
+    """A password or token, in `value`. It shows as `**********` in repr, str, format, and JSON made with `default=str`."""
 
     __slots__ = ("value",)
 

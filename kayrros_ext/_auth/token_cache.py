@@ -1,7 +1,6 @@
 """Cache of tokens for other processes, so that a hundred short runs cost one login.
 
-It is a file in the user's cache directory that only its owner can read. No method raises, because a missing token costs
-no more than a login.
+It is in the user's cache directory. No method raises, because a missing token costs no more than a login.
 """
 
 import contextlib
@@ -13,8 +12,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import attrs
+from typing import NamedTuple
 
 from kayrros_ext._config.profiles import user_path
 from kayrros_ext._config.settings import clean_token
@@ -27,8 +25,7 @@ _log = logging.getLogger(__name__)
 _MAX_BYTES = 64 * 1024
 
 
-@attrs.frozen
-class CachedToken:
+class CachedToken(NamedTuple):
     """A token from the cache, and when it was obtained, in epoch seconds."""
 
     token: Secret
@@ -49,8 +46,7 @@ class TokenCache:
         """Return the cached token; None without one, or where its file is invalid or not private."""
         with self._log_errors("read"):
             info = self._path.lstat()
-            is_private = _is_ours(info) and (os.name != "posix" or not info.st_mode & 0o077)
-            if not stat.S_ISREG(info.st_mode) or not is_private or info.st_size > _MAX_BYTES:
+            if not (stat.S_ISREG(info.st_mode) and _is_ours(info, 0o077)) or info.st_size > _MAX_BYTES:
                 raise PermissionError
             record = json.loads(self._path.read_bytes())
             if record["version"] == 1:
@@ -91,9 +87,7 @@ class TokenCache:
     def _log_errors(self, action: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            pass  # nothing is cached
-        except Exception as error:  # any other fault costs no more than a login
+        except Exception as error:  # at worst, this costs a login
             _log.debug("The token in %s could not be %s (%s).", self._folder, action, type(error).__name__)
 
     def _make_folder(self) -> None:
@@ -117,5 +111,6 @@ def user_cache_dir() -> Path | None:
     return user_path("KAYRROS_CACHE_DIR", "user_cache_path")
 
 
-def _is_ours(info: os.stat_result) -> bool:
-    return os.name != "posix" or info.st_uid == os.geteuid()  # Windows keeps user profiles private
+def _is_ours(info: os.stat_result, denied: int = 0) -> bool:
+    """Return whether we own a file, and nobody has the denied permissions. Windows keeps user profiles private."""
+    return os.name != "posix" or (info.st_uid == os.geteuid() and not info.st_mode & denied)

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 Origin = Literal["arguments", "environment", "profile", "keyring", "netrc"]
 SECRET_KEYS = ("password", "token")
 KEYS = ("email", *SECRET_KEYS, "base_url", "auth_url")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @attrs.frozen
@@ -56,18 +57,15 @@ class Identity:
     token_expires: datetime | None = None
 
 
-def _parse_secret(value: str | Secret | None) -> Secret | None:
-    return Secret.parse(value)  # mypy does not accept the method itself as a converter
-
-
 @attrs.frozen
 class Source:
     """The settings from one place. None and an empty string count as unset."""
 
     origin: Origin
     email: str | None = None
-    password: Secret | None = attrs.field(default=None, converter=_parse_secret)
-    token: Secret | None = attrs.field(default=None, converter=_parse_secret)
+    # mypy supports functions as converters, but not methods.
+    password: Secret | None = attrs.field(default=None, converter=Secret.parse)  # type: ignore[misc]
+    token: Secret | None = attrs.field(default=None, converter=Secret.parse)  # type: ignore[misc]
     base_url: str | None = None
     auth_url: str | None = None
     profile: str | None = None
@@ -97,10 +95,7 @@ class Source:
                 needs_login=True,
             )
         # httpx would show the whole login in its error about a string that UTF-8 can't encode.
-        if any(
-            not isinstance(text, str) or re.search("[\ud800-\udfff]", text)
-            for text in (self.email, self.password.value)
-        ):
+        if any(not isinstance(text, str) or _SURROGATE.search(text) for text in (self.email, self.password.value)):
             raise ConfigurationError("The email or the password is not UTF-8 text.", hint="Check its encoding.")
         return Credentials(self.email, self.password)
 
@@ -150,9 +145,7 @@ def load_netrc(host: str) -> tuple[str, Secret] | None:
     except (netrc.NetrcParseError, UnicodeDecodeError) as error:
         # The message of the error would quote the file.
         place = f" at line {error.lineno}" if isinstance(error, netrc.NetrcParseError) else ", because it is not UTF-8"
-        raise ConfigurationError(
-            f"{path} is not a valid netrc file{place}.", hint="Correct it, or put the credentials elsewhere."
-        ) from None
+        raise ConfigurationError(f"{path} is not a valid netrc file{place}.", hint="Correct or remove it.") from None
     if not (login.value and password.value):
         return None
     check_private(path, info)

@@ -12,8 +12,6 @@ from kayrros_ext.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_PROFILE = "default"
-
 
 def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source:
     """Return a profile of the config file: the named one, else that of KAYRROS_PROFILE, else `default`."""
@@ -22,14 +20,12 @@ def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source
     tables = _read_tables(path) if path else None
     if tables is None and not missing_ok and (requested or os.environ.get("KAYRROS_CONFIG")):
         needed_for = f"the profile {requested!r}" if requested else "KAYRROS_CONFIG"
-        raise ConfigurationError(
-            f"There is no config file {path or ''} for {needed_for}.", hint="Create it, or change KAYRROS_CONFIG."
-        )
+        problem = f"There is no config file {path or ''} for {needed_for}."
+        raise ConfigurationError(problem, hint="Create it, or change KAYRROS_CONFIG.")
     if tables is not None and not missing_ok and requested and requested not in tables:
-        raise ConfigurationError(
-            f"There is no profile {requested!r} in {path}.", hint=f"It has: {', '.join(tables) or 'none'}."
-        )
-    profile = requested or DEFAULT_PROFILE
+        problem = f"There is no profile {requested!r} in {path}."
+        raise ConfigurationError(problem, hint=f"It has: {', '.join(tables) or 'none'}.")
+    profile = requested or "default"
     table = (tables or {}).get(profile, {})
     if unknown := sorted(set(table) - set(KEYS)):
         _log.warning("%s: profile %s has unknown keys, which are ignored: %s", path, profile, ", ".join(unknown))
@@ -80,10 +76,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Secret]] | None:
         raise ConfigurationError(f"{path} is not {problem}.", hint="See docs/credentials.md.") from None
     sections = {name: table for name, table in tables.items() if table is not None}
     if loose := [name for name in tables if name not in sections]:
-        raise ConfigurationError(
-            f"{path}: {', '.join(loose)} must be in a profile, such as [{DEFAULT_PROFILE}].",
-            hint="See docs/credentials.md.",
-        )
-    has_secrets = any(key in table for table in sections.values() for key in SECRET_KEYS)
-    check_private(path, info, has_secrets=has_secrets)
+        problem = f"{path}: {', '.join(loose)} must be in a profile, such as [default]."
+        raise ConfigurationError(problem, hint="See docs/credentials.md.")
+    check_private(path, info, has_secrets=any(key in table for table in sections.values() for key in SECRET_KEYS))
     return sections

@@ -47,9 +47,7 @@ class Retries:
         if isinstance(value, Retries):
             return value
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ConfigurationError(
-                f"retries is {value!r}.", hint="Pass the number of retries (0 turns them off), or Retries."
-            )
+            raise ConfigurationError(f"retries is {value!r}.", hint="Pass a number (0 turns them off), or Retries.")
         return cls(value)
 
     def backoff(self, attempt: int, retry_after: float | None) -> float:

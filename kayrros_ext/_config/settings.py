@@ -139,9 +139,8 @@ def clean_token(token: Secret) -> Secret:
     # httpx would show a token that is not visible ASCII in its error.
     if isinstance(token.value, str) and re.fullmatch(r"\s*[!-~]+\s*", token.value):
         return Secret(token.value.strip())
-    raise ConfigurationError(
-        "The token is empty, or has spaces or characters that a header can't carry.", hint="Copy all of it again."
-    )
+    problem = "The token is empty, or has spaces or characters that a header can't carry."
+    raise ConfigurationError(problem, hint="Copy all of it again.")
 
 
 def is_loopback(url: httpx.URL) -> bool:
@@ -169,15 +168,11 @@ def _parse_host(name: str, sources: list[Source]) -> httpx.URL:
     except (httpx.InvalidURL, UnicodeError):
         url = httpx.URL()
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
-        raise ConfigurationError(
-            f"{name} is not an http or https URL without user, password, query and fragment.",
-            hint=f"Use one such as {BASE_URL}.",
-        )
+        problem = f"{name} is not an http or https URL without user, password, query and fragment."
+        raise ConfigurationError(problem, hint=f"Use one such as {BASE_URL}.")
     if url.scheme == "http" and not is_loopback(url):
-        raise ConfigurationError(
-            f"{name} is plain http to {url.host}, which would show the token to everyone on the way.",
-            hint="Use https. Plain http is for localhost only.",
-        )
+        problem = f"{name} is plain http to {url.host}, which would show the token to everyone on the way."
+        raise ConfigurationError(problem, hint="Use https. Plain http is for localhost only.")
     return url
 
 
