@@ -165,9 +165,7 @@ class Kayrros:
 
         Raises:
             ConfigurationError: there is only a token, and no email and password.
-            LoginError: the login host gave no token.
-            TransportError: no complete response arrived.
-            UsageError: the client is closed.
+            LoginError, TransportError, UsageError: as `metadata`.
         """
         if self._client.get_httpx_client().is_closed:
             raise closed_error()
@@ -343,9 +341,9 @@ class Kayrros:
     ) -> "Download":
         """Download the file of a static dataset into a directory, under the name that the API gives it.
 
-        The file appears only when it is complete and verified: its length, and its digest where the server sends one. An
-        interrupted download resumes, in the same call or a later one, even from another process, if the server says which
-        version of the file it sends. `total_timeout` does not end a download that makes progress.
+        The file appears only when it is complete, and its length and the server's digest, if any, are verified. If the server
+        identifies the version of the file, an interrupted download resumes, in the same call or a later one, even from another
+        process. `total_timeout` does not end a download that makes progress.
 
         Args:
             dataset_id: a UUID or its string.
