@@ -9,7 +9,6 @@ import hashlib
 import os
 import stat
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from io import FileIO
 from pathlib import Path
 
 import attrs
@@ -24,33 +23,20 @@ _CHUNKS_PER_BLOCK = 16  # a mebibyte at most; threads that take turns more often
 
 @attrs.frozen
 class PartMetadata:
-    """The file that a part belongs to.
-
-    Attributes:
-        base_url: of the platform.
-        name: safe name of the file.
-        etag: strong ETag of this version. Without it, the part can't be resumed.
-        size: of the whole file in bytes, if the server specified it.
-        digest: of the whole file, if the server specified it, such as "sha256:2c26b4...".
-    """
+    """The file that a part belongs to. Its size and digest are those of the whole file, if the server specified them."""
 
     base_url: str
     name: str = ""
-    etag: str | None = None
+    etag: str | None = None  # a strong one; without it, the part can't be resumed
     size: int | None = None
-    digest: str | None = None
+    digest: str | None = None  # such as "sha256:2c26b4..."
 
 
 class PartialFile:
     """A part. Its SHA-256 is computed in a thread while more bytes arrive, which hides half of the time it takes.
 
-    Attributes:
-        path: of the part.
-        metadata: of the file.
-        size: bytes hashed, and on disk unless another program changes the part.
+    `size` counts the bytes hashed; these are on disk unless another program changes the part.
     """
-
-    _file: FileIO
 
     def __init__(self, directory: Path, dataset_id: str, base_url: str, timeout_s: float) -> None:
         self.path, self.metadata, self.size = directory / f".{dataset_id}.part", PartMetadata(base_url), 0

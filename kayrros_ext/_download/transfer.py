@@ -56,14 +56,7 @@ class Download:
 
 @attrs.frozen
 class DownloadOptions:
-    """Checked arguments of a download.
-
-    Attributes:
-        directory: that the file goes into.
-        overwrite: whether to replace an existing file.
-        skip_existing: whether to return an existing file.
-        sha256: that the file must have; None for any.
-    """
+    """Checked arguments of `Kayrros.download`."""
 
     directory: Path
     overwrite: bool = True
@@ -107,8 +100,6 @@ def download(
 class FileConsumer:
     """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it."""
 
-    result: Download
-
     def __init__(
         self, options: DownloadOptions, stem: str, part: PartialFile, progress: ProgressCallback | None
     ) -> None:
@@ -117,11 +108,9 @@ class FileConsumer:
 
     @property
     def size(self) -> int:
-        """Bytes that the next attempt can resume from."""
         return self._part.resumable_size
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of the next attempt."""
         metadata, self._offset = self._part.metadata, self.size
         # A compressed response could not be resumed, and its Content-Length would not be the size of the file.
         headers = {"Accept-Encoding": "identity"}
@@ -132,7 +121,6 @@ class FileConsumer:
         return headers
 
     def accepts(self, response: httpx.Response) -> bool:
-        """Return whether the response answers the request, and is not an error."""
         return response.status_code in ({200, 206, 416} if self._offset else {200})
 
     def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:

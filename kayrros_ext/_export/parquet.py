@@ -48,7 +48,8 @@ class ParquetWriter:
         self._buffer = pa.concat_tables([self._buffer, table])
         complete = self._buffer.num_rows - self._buffer.num_rows % ROW_GROUP
         for start in range(0, complete, ROW_GROUP):
-            self._write_group(self._buffer.slice(start, ROW_GROUP))
+            # A column chunk has one dictionary. With a second one the writer stops to use dictionaries.
+            self._writer.write_table(self._buffer.slice(start, ROW_GROUP).unify_dictionaries(), ROW_GROUP)
         if complete:
             rest = self._buffer.slice(complete)
             # A copy, because a slice keeps the whole table in memory.
@@ -56,7 +57,7 @@ class ParquetWriter:
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the buffered rows, the metadata and the units of the columns."""
-        self._write_group(self._buffer)
+        self._writer.write_table(self._buffer.unify_dictionaries(), ROW_GROUP)
         # Arrow keeps the units in a schema of its own, which other readers do not see.
         units = {field.name: field.metadata[b"unit"].decode() for field in RESULTS if field.metadata}
         self._writer.add_key_value_metadata({**metadata, "units": json.dumps(units)})
@@ -65,10 +66,6 @@ class ParquetWriter:
     def abandon(self) -> None:
         """Write no more, not even when the writer is garbage-collected."""
         self._writer.is_open = False
-
-    def _write_group(self, table: pa.Table) -> None:
-        # A column chunk has one dictionary. With a second one the writer stops to use dictionaries.
-        self._writer.write_table(table.unify_dictionaries(), ROW_GROUP)
 
 
 class GeoParquetWriter(ParquetWriter):

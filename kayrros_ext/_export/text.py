@@ -67,21 +67,29 @@ class TextWriter:
 
 
 def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
-    assets, numbers = _distinct_assets(batch.select(_ASSET_COLUMNS))
+    assets = batch.select(_ASSET_COLUMNS)
+    ids = assets.column("asset_id").indices
+    encoded = ids.dictionary_encode(null_encoding="encode")
+    # A row of each asset, and for each row the number of its asset.
+    samples, numbers = assets.take(pc.index_in(encoded.dictionary, ids)), encoded.indices
+    if not samples.take(numbers).equals(assets):  # the rows of one id differ, so each row is rendered
+        samples, numbers = assets, int64s(range(assets.num_rows))
     date, metric, value = (batch.column(name) for name in _ROW_COLUMNS)
+    # The shortest text that reads back as the same double, and as a double: 1.0 instead of 1.
+    number = value.cast(pa.string())
+    decimal = pc.binary_join_element_wise(number, *strings([".0", ""]))
+    number = pc.if_else(pc.match_substring_regex(number, "[.e]"), number, decimal)
     *separators, null, empty = strings([*dialect.separators, dialect.render_cell(None), ""])
     rows = pc.binary_join_element_wise(
-        strings(dialect.between_rows + dialect.render_asset(asset) for asset in assets.to_pylist()).take(numbers),
+        strings(dialect.between_rows + dialect.render_asset(asset) for asset in samples.to_pylist()).take(numbers),
         separators[0],
         # Without its zone, which is UTC, because Arrow needs a database of time zones to print one. The form is always the
         # same, 2024-01-31T00:00:00.000000Z, so that readers infer it from the first rows.
-        _render_distinct(
-            date.cast(pa.timestamp("us")), lambda text: dialect.render_cell(text and f"{text[:10]}T{text[11:]}Z")
-        ),
+        _render_distinct(date.cast(pa.timestamp("us")), lambda t: dialect.render_cell(t and f"{t[:10]}T{t[11:]}Z")),
         separators[1],
         _render_distinct(metric.cast(pa.string()), dialect.render_cell),
         separators[2],
-        pc.coalesce(_numbers(value), null),
+        pc.coalesce(number, null),
         separators[3],
         empty,
     )
@@ -89,28 +97,10 @@ def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
     return memoryview(rows.buffers()[2])[: pc.sum(pc.binary_length(rows)).as_py()]
 
 
-def _distinct_assets(assets: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
-    """Return a row of each asset, and for each row the number of its asset."""
-    ids = assets.column("asset_id").indices
-    encoded = ids.dictionary_encode(null_encoding="encode")
-    samples = assets.take(pc.index_in(encoded.dictionary, ids))
-    if samples.take(encoded.indices).equals(assets):
-        return samples, encoded.indices
-    # Another column differs within the rows of one id, so each row is rendered.
-    return assets, int64s(range(assets.num_rows))
-
-
 def _render_distinct(column: pa.Array, cell: Callable[[str | None], str]) -> pa.Array:
     """Render the text of each distinct value once."""
     encoded = column.dictionary_encode(null_encoding="encode")
     return strings(map(cell, encoded.dictionary.cast(pa.string()).to_pylist())).take(encoded.indices)
-
-
-def _numbers(values: pa.Array) -> pa.Array:
-    """Return the shortest text that reads back as the same double, and as a double: 1.0 instead of 1."""
-    text = values.cast(pa.string())
-    has_point = pc.match_substring_regex(text, "[.e]")
-    return pc.if_else(has_point, text, pc.binary_join_element_wise(text, *strings([".0", ""])))
 
 
 def _json(value: object) -> str:
@@ -141,12 +131,11 @@ NDJSON = Dialect("", lambda asset: _json(asset)[:-1], _json, (',"value_date":', 
 JSON = attrs.evolve(
     NDJSON, head="[\n", separators=(*NDJSON.separators[:3], "}"), between_rows=",\n", render_tail=lambda _: "\n]\n"
 )
-GEOJSON = Dialect(
+GEOJSON = attrs.evolve(
+    JSON,
     head='{"type":"FeatureCollection","features":[\n',
     render_asset=_feature,
-    render_cell=_json,
     separators=(*NDJSON.separators[:3], "}}"),
-    between_rows=",\n",
     render_tail=lambda metadata: f'\n],"metadata":{_json(dict(metadata))}}}\n',
 )
 DIALECTS = {"CSV": CSV, "JSON": JSON, "NDJSON": NDJSON, "GeoJSON": GEOJSON}

@@ -72,10 +72,8 @@ def _table(heads: list[str], rows: list[list[Any]]) -> str:
 def _row(tag: str, values: list[Any], samples: list[Any]) -> str:
     """Return a row with each value on the right where the sample of its column is a number."""
     sides = ["right" if isinstance(sample, int | float) else "left" for sample in samples]
-    cells = (
-        f'<{tag} style="{_CELL.format(side)}">{html.escape(_text(value))}</{tag}>'
-        for side, value in zip(sides, values, strict=True)
-    )
+    heads = (f'<{tag} style="{_CELL.format(side)}">' for side in sides)
+    cells = (f"{head}{html.escape(_text(value))}</{tag}>" for head, value in zip(heads, values, strict=True))
     return f"<tr>{''.join(cells)}</tr>"
 
 

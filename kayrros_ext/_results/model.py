@@ -54,7 +54,7 @@ class Results:
     """Results of a dataset: every metric of every date of every asset.
 
     It supports the Arrow PyCapsule interface, so polars.DataFrame(results), pandas.DataFrame.from_arrow(results) and a
-    query of DuckDB accept it directly.
+    query of DuckDB accept it directly. A conversion raises MissingExtraError where its extra is not installed.
 
     Attributes:
         table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the response from
@@ -110,11 +110,7 @@ class Results:
         )
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return `table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64.
-
-        Raises:
-            MissingExtraError: pandas is not installed. The extra `pandas` installs it.
-        """
+        """Return `table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64."""
         import pyarrow as pa
 
         from kayrros_ext._results.convert import import_optional
@@ -125,11 +121,7 @@ class Results:
         return frame
 
     def to_polars(self) -> "pl.DataFrame":
-        """Return `table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC.
-
-        Raises:
-            MissingExtraError: polars is not installed. The extra `polars` installs it.
-        """
+        """Return `table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC."""
         from kayrros_ext._results.convert import import_optional
 
         frame: pl.DataFrame = import_optional("polars", extra="polars").from_arrow(self.table)
@@ -139,9 +131,6 @@ class Results:
         """Return the DataFrame of `to_pandas` with a point at the centroid of each row's asset (EPSG:4326).
 
         The geometry is None where the asset has no centroid. Rows of one asset share their point.
-
-        Raises:
-            MissingExtraError: geopandas is not installed. The extra `geo` installs it.
         """
         from kayrros_ext._results import convert
 

@@ -87,12 +87,7 @@ class _Result(msgspec.Struct):
     metrics: list[_Metric] | None = None
 
 
-_TYPES: Any = {
-    schema.LABEL: str,
-    schema.INTEGER: _Integer,
-    schema.DOUBLE: float,
-    schema.STRINGS: list[str | None],
-}
+_TYPES: Any = {schema.LABEL: str, schema.INTEGER: _Integer, schema.DOUBLE: float, schema.STRINGS: list[str | None]}
 _members = [(field.name, _TYPES[field.type] | None, None) for field in schema.ASSET_FIELDS]
 _Asset = msgspec.defstruct("_Asset", [*_members, ("results", list[_Result] | None, None)])
 _STRUCTS: dict[str, Any] = {ANSWER: _Answer, ASSET: _Asset, RESULT: _Result, METRIC: _Metric}
@@ -142,8 +137,9 @@ def read_results(body: bytes, *, batch_bytes: int | None = None) -> Results:
         raise ContractError(f"the results are not JSON ({reason})", operation="getDatasetResults") from None
     unknown = {kind: names[kind].difference(struct.__struct_fields__) for kind, struct in _STRUCTS.items()}
     _check_renamed(body, assets, unknown)
+    # Without an asset, there is no part.
     empty = (pa.Table.from_batches([], columns) for columns in (schema.RESULTS, schema.ASSETS, schema.WITHOUT_METRICS))
-    tables = zip(*parts, strict=True) if parts else ([table] for table in empty)
+    tables = zip(empty, *parts, strict=True)
     table, by_asset, without_metrics = (pa.concat_tables(parts).unify_dictionaries() for parts in tables)
     unknown_fields = tuple(sorted(kind + name for kind in unknown for name in unknown[kind]))
     return Results(table, by_asset, without_metrics, answer.processing_id, answer.source_id, unknown_fields)
@@ -273,11 +269,8 @@ def _read_columns(assets: list[Any], columns: pa.Schema, undeclared: str) -> _Ta
     metric, value = metrics.field("name").dictionary_encode(), metrics.field("value")
     doubles = [value, *(column for column in assets if column.type == schema.DOUBLE)]
     # pyarrow turns a number that is too large for a double into infinity.
-    if (
-        results.null_count
-        or metrics.null_count
-        or not all(pc.all(pc.is_finite(d), min_count=0).as_py() for d in doubles)
-    ):
+    are_finite = all(pc.all(pc.is_finite(column), min_count=0).as_py() for column in doubles)
+    if results.null_count or metrics.null_count or not are_finite:
         raise pa.ArrowInvalid("an object is null, or a number is too large")
     assets = [column.dictionary_encode() if column.type == pa.string() else column for column in assets]
     dates = _parse_dates(results.field("value_date"))
@@ -285,12 +278,11 @@ def _read_columns(assets: list[Any], columns: pa.Schema, undeclared: str) -> _Ta
     result_of_metric = pc.list_parent_indices(metric_lists)
     asset_columns = [_take(column, asset_of_result.take(result_of_metric)) for column in assets]
     is_bare = pc.invert(_lengths(metric_lists).cast(pa.bool_()))
+    bare = [_take(assets[0], asset_of_result.filter(is_bare)), dates.filter(is_bare)]
     return (
         pa.table([*asset_columns, _take(dates, result_of_metric), metric, value], schema=schema.RESULTS),
         pa.table([*assets, _lengths(result_lists)], schema=schema.ASSETS),
-        pa.table(
-            [_take(assets[0], asset_of_result.filter(is_bare)), dates.filter(is_bare)], schema=schema.WITHOUT_METRICS
-        ),
+        pa.table(bare, schema=schema.WITHOUT_METRICS),
     )
 
 

@@ -35,16 +35,9 @@ ASSET_FIELDS = [
 ]
 VALUE_DATE = _field("value_date", pa.timestamp("us", tz="UTC"), "us since 1970-01-01T00:00:00Z")
 
-# A row per asset, date and metric.
-RESULTS = pa.schema(
-    [
-        *ASSET_FIELDS,
-        VALUE_DATE,
-        _field("metric", LABEL),
-        # The API gives no units of metrics: the name of the metric tells a user.
-        _field("value", DOUBLE, "that of the metric"),
-    ]
-)
+# A row per asset, date and metric. The API gives no units of metrics: the name of the metric tells a user.
+_value = _field("value", DOUBLE, "that of the metric")
+RESULTS = pa.schema([*ASSET_FIELDS, VALUE_DATE, _field("metric", LABEL), _value])
 # A row per asset. date_count counts its dates, with metrics or without.
 ASSETS = pa.schema([*ASSET_FIELDS, _field("date_count", INTEGER)])
 # A row per asset and date that has no metric.
