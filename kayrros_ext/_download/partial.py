@@ -39,7 +39,8 @@ class PartialFile:
     """
 
     def __init__(self, directory: Path, dataset_id: str, base_url: str, timeout_s: float) -> None:
-        self.path, self.metadata, self.size = directory / f".{dataset_id}.part", PartMetadata(base_url), 0
+        self.dataset_id, self.metadata, self.size = dataset_id, PartMetadata(base_url), 0
+        self.path = directory / f".{dataset_id}.part"
         self._sidecar = directory / f"{self.path.name}.json"
         # thread_local, the default, would not let another thread release it.
         self._lock = FileLock(f"{self.path}.lock", timeout=timeout_s, thread_local=False)
@@ -78,11 +79,11 @@ class PartialFile:
         if offset == 0:  # the part is not truncated but removed, because it may be a symlink
             self._sidecar.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
+            if metadata.etag:
+                self._sidecar.write_bytes(msgspec.json.encode(metadata))
         # In append mode, a part that another program truncates gets no hole of zeros, but is too short.
         self._file = self._open_file.enter_context(self.path.open("ab", buffering=0))
         self._file.truncate(offset)
-        if offset == 0 and metadata.etag:
-            self._sidecar.write_bytes(msgspec.json.encode(metadata))
         if self.size != offset:
             with self.path.open("rb") as file:
                 self._hash, self._chunks = hashlib.file_digest(file, "sha256"), []

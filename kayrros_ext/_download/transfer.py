@@ -68,8 +68,7 @@ class DownloadOptions:
         """Check the arguments of a user, and raise UsageError if directory is not a path or sha256 is not a SHA-256."""
         digest = sha256.strip().lower() if isinstance(sha256, str) else sha256
         if digest is not None and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
-            hint = "Pass 64 hexadecimal digits, as sha256sum prints them."
-            raise UsageError(f"sha256 is {sha256!r:.80}.", hint=hint)
+            raise UsageError(f"sha256 is {sha256!r:.80}.", hint="Pass 64 hexadecimal digits, as sha256sum prints them.")
         try:
             path = Path(directory)
             with suppress(OSError):
@@ -86,7 +85,7 @@ def download(
     """Download the file of a static dataset."""
     http = client.get_httpx_client()
     part = PartialFile(options.directory, str(dataset_id), str(http.base_url), http.policy.total_timeout_s)
-    consumer = FileConsumer(options, str(dataset_id), part, progress)
+    consumer = FileConsumer(options, part, progress)
     try:
         with suppress(OSError):  # a directory that can't be written may have the file
             part.lock()
@@ -100,11 +99,9 @@ def download(
 class FileConsumer:
     """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it."""
 
-    def __init__(
-        self, options: DownloadOptions, stem: str, part: PartialFile, progress: ProgressCallback | None
-    ) -> None:
-        self._options, self._stem, self._part, self._progress = options, stem, part, progress
-        self._path, self._offset = options.directory / stem, 0
+    def __init__(self, options: DownloadOptions, part: PartialFile, progress: ProgressCallback | None) -> None:
+        self._options, self._part, self._progress = options, part, progress
+        self._path, self._offset = options.directory / part.dataset_id, 0
 
     @property
     def size(self) -> int:
@@ -158,13 +155,13 @@ class FileConsumer:
         headers, status, metadata = response.headers, response.status_code, self._part.metadata
         digest = server_digest(response)
         if status == 200:
-            name, size = choose_filename(headers, self._stem), content_length(headers)
+            name, size = choose_filename(headers, self._part.dataset_id), content_length(headers)
             return PartMetadata(metadata.base_url, name, strong_etag(headers), size, digest)
         size = continued_size(headers, metadata.etag, self._offset, metadata.size)
         if status != 206 or size is None or self.size < self._offset:  # another program may have truncated the part
             return None
         # A 206 may leave out headers that the 200 had (RFC 9110, 15.3.7).
-        name = safe_filename(metadata.name) or self._stem
+        name = safe_filename(metadata.name) or self._part.dataset_id
         return attrs.evolve(metadata, name=name, size=size, digest=metadata.digest or digest)
 
     def _existing(self) -> Download | None:

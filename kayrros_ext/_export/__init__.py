@@ -33,10 +33,10 @@ def parse_target(path: str | Path) -> Path:
         target = Path(path)
         if target.is_dir() or b"\0" in os.fsencode(target):
             problem = "which can't be a file"
+        elif not _ending(target):
+            problem, hint = "and its ending names no format", f"Use one of these: {', '.join(ENDINGS)}."
     except (TypeError, ValueError) as error:
         problem = f"not a path ({error})"
-    if not problem and not _ending(target):
-        problem, hint = "and its ending names no format", f"Use one of these: {', '.join(ENDINGS)}."
     if problem:
         raise UsageError(f"path is {str(path)!r}, {problem}.", hint=hint)
     return target
