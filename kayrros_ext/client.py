@@ -190,7 +190,15 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`.
         """
-        body = CollectionDatasetsRequest(collection_id=parse_collection_id(collection_id))
+        # The form of a collection id is unknown, so any word is one.
+        word = re.fullmatch(r"\s*([!-~]+)\s*", str(collection_id)) if isinstance(collection_id, UUID | str) else None
+        if not word:
+            raise UsageError(
+                f"{collection_id!r} is not the id of a collection.",
+                hint="Pass the id of one of kayrros.collections().",
+                hint_cli="`kayrros collections` lists the ids.",
+            )
+        body = CollectionDatasetsRequest(collection_id=word[1])
         return _parsed(list_collection_datasets.sync_detailed(client=self.client, body=body))
 
     def metadata(self, dataset_id: UUID | str) -> Metadata:
@@ -341,9 +349,9 @@ class Kayrros:
     ) -> "Download":
         """Download the file of a static dataset into a directory, under the name that the API gives it.
 
-        The file appears only when it is complete, and its length and the server's digest, if any, are verified. If the server
-        identifies the version of the file, an interrupted download resumes, in the same call or a later one, even from another
-        process. `total_timeout` does not end a download that makes progress.
+        The file appears only when it is complete and verified: its length, and its digest where the server sends one. An
+        interrupted download resumes, in the same call or a later one, if the server identifies the version of the file.
+        `total_timeout` does not end a download that makes progress.
 
         Args:
             dataset_id: a UUID or its string.
@@ -402,17 +410,6 @@ def parse_dataset_id(value: UUID | str) -> UUID:
         f"{value!r} is not a dataset id, which is a UUID.",
         hint="Copy the id from the Collection Dashboard in Kayrros Studio; it looks like "
         "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4.",
-    )
-
-
-def parse_collection_id(value: UUID | str) -> str:
-    """Return a collection id, or raise UsageError. Its form is unknown, so any word without blanks is one."""
-    if isinstance(value, UUID | str) and re.fullmatch(r"[!-~]+", str(value).strip()):
-        return str(value).strip()
-    raise UsageError(
-        f"{value!r} is not the id of a collection.",
-        hint="Pass the id of one of kayrros.collections().",
-        hint_cli="`kayrros collections` lists the ids.",
     )
 
 

@@ -77,9 +77,8 @@ class CompleteResponse(httpx.Response):
     def json(self, **options: Any) -> Any:
         """Return the JSON of the body, or raise ContractError for JSON that the schema does not allow."""
         documented = _documented_content(self.operation, self.status_code) or {}
-        schema = next((kind for media, kind in documented.items() if _is_json(media)), None)
         try:
-            if schema is not None:
+            for schema in (kind for media, kind in documented.items() if _is_json(media)):
                 msgspec.json.decode(self.content, type=schema)
             return super().json(**options)
         except msgspec.ValidationError as error:
@@ -205,11 +204,7 @@ class HTTPClient(httpx.Client):
         self.policy = policy
 
     def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        """Send a request, with retries, and return the whole response, a documented success.
-
-        Raises:
-            APIError, ContractError, TransportError, LoginError, UsageError: as in `kayrros_ext.errors`.
-        """
+        """Send a request, with retries, and return the whole response, a documented success. All else raises our errors."""
         operation = None if stream else _operation_of(request, self.base_url.path)
         if operation is None:
             return super().send(request, stream=stream, **options)
@@ -335,8 +330,7 @@ class ApiClient(Client):
             self._process, self._client, self._async_client = os.getpid(), None, None
 
     def _options(self) -> dict[str, Any]:
-        client_options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout}
-        return {**client_options, **self._httpx_args}
+        return {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}
 
 
 def closed_error() -> UsageError:

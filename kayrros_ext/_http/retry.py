@@ -19,7 +19,6 @@ RETRY_STATUSES = frozenset({429, 502, 503, 504})
 # Of a login. A 4xx is about the credentials, and those are tried once.
 LOGIN_RETRY_STATUSES = frozenset(range(500, 600))
 
-_NEVER = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects)
 _log = logging.getLogger("kayrros_ext")
 
 
@@ -27,9 +26,8 @@ def is_retryable(error: Exception) -> bool:
     """Return whether the same request may succeed after an httpx error."""
     if isinstance(error, httpx.ProxyError):
         return not str(error).startswith("4")  # the proxy refuses, for example without its password
-    if isinstance(error, _NEVER) or is_certificate_error(error):
-        return False
-    return isinstance(error, httpx.TransportError | httpx.DecodingError)
+    never = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError) or is_certificate_error(error)
+    return isinstance(error, httpx.TransportError | httpx.DecodingError) and not never
 
 
 def is_certificate_error(error: BaseException | None) -> bool:

@@ -73,26 +73,20 @@ def _ssl_context(verify: Verify) -> ssl.SSLContext:
     """Return the TLS settings for `verify` of Kayrros."""
     if isinstance(verify, ssl.SSLContext):
         return verify
-    if not isinstance(verify, bool):
-        return _load_certificates(**{"capath" if Path(verify).is_dir() else "cafile": str(verify)})
     cafile, capath = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if verify and (cafile or capath):
-        return _load_certificates(cafile=cafile or None, capath=capath or None)
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    elif not context.cert_store_stats()["x509_ca"]:  # a small container may have none
-        import certifi  # a dependency of httpx
-
-        context.load_verify_locations(cafile=certifi.where())
-    return context
-
-
-def _load_certificates(cafile: str | None = None, capath: str | None = None) -> ssl.SSLContext:
+    if not isinstance(verify, bool):
+        cafile, capath = (None, str(verify)) if Path(verify).is_dir() else (str(verify), None)
     try:
-        return ssl.create_default_context(cafile=cafile, capath=capath)
+        context = ssl.create_default_context(cafile=cafile or None, capath=capath or None)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ConfigurationError(
             f"No certificates could be read from {cafile or capath} ({error}).",
             hint="Check verify=, SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from error
+    if verify is False:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif not (cafile or capath or context.cert_store_stats()["x509_ca"]):  # a small container may have none
+        import certifi  # a dependency of httpx
+
+        context.load_verify_locations(cafile=certifi.where())
+    return context
