@@ -132,7 +132,7 @@ def test_make_mock_serves_until_it_is_told_to_stop(how: signal.Signals) -> None:
             [url] = [line.partition("=")[2].strip() for line in itertools.islice(run.stdout, 4) if "BASE_URL" in line]
             assert httpx.get(url, trust_env=False).status_code
             run.send_signal(how)
-            assert 0 == run.wait(20)
+            assert run.wait(20) == 0
         finally:
             run.kill()
     assert not listens(httpx.URL(url).port or 0)

@@ -28,15 +28,15 @@ from kayrros_ext._config.retries import Retries
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import SharedOption
 from kayrros_openapi.types import UNSET
-from tests.support.server import DATASET, DOWNLOAD, METADATA, RESULTS, Answer, Platform, Server, as_json
+from tests.support.server import DATASET, DOWNLOAD, METADATA, RESULTS, Server, StubResponse, StubServer, as_json
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
-HTML = Answer(200, b"<html><body>Please sign in</body></html>", {"Content-Type": "text/html"})
+HTML = StubResponse(200, b"<html><body>Please sign in</body></html>", {"Content-Type": "text/html"})
 
 
 @pytest.fixture
-def kayrros(platform: Platform, start: Start, connect: Connect) -> Kayrros:
+def kayrros(platform: StubServer, start: Start, connect: Connect) -> Kayrros:
     platform.valid.add("a-token")
     return connect(start(platform), token="a-token")
 
@@ -58,11 +58,11 @@ SUBCLASS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
     "status", [201, 204, 302, 400, 401, 403, 404, 405, 409, 418, 429, 500, 502, 504, 499, 520, 999]
 )
 def test_a_status_that_is_not_200_is_an_error(
-    status: int, path: str, kayrros: Kayrros, platform: Platform, tmp_path: Path
+    status: int, path: str, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
     """Documented or not, in the IANA list or not: with its number, the server's words and the operation."""
     body = b"" if status == 204 else b'{"code": "SOME_CODE", "message": "some words"}'
-    platform.answers[path] = Answer(status, body)
+    platform.answers[path] = StubResponse(status, body)
     # Results that are too large come in parts, and here none of them does.
     in_parts = path == RESULTS and status == 504
     with pytest.raises(GapError if in_parts else APIError) as caught:
@@ -73,7 +73,7 @@ def test_a_status_that_is_not_200_is_an_error(
     assert (status, OPERATIONS[path]) == (error.status, error.operation)
     assert str(status) in str(error)
     if status != 204:
-        assert ("SOME_CODE", "some words") == (error.code, error.message)
+        assert (error.code, error.message) == ("SOME_CODE", "some words")
         assert "some words" in str(error)
     assert not list(tmp_path.iterdir())
 
@@ -94,21 +94,21 @@ def test_a_status_that_is_not_200_is_an_error(
     ],
 )
 def test_whatever_comes_as_the_body_of_an_error_is_read(
-    body: bytes, said: dict[str, str], kayrros: Kayrros, platform: Platform
+    body: bytes, said: dict[str, str], kayrros: Kayrros, platform: StubServer
 ) -> None:
     """JSON of any shape, HTML, nothing, ten megabytes: the error has the status, and a line at most of the rest."""
-    platform.answers[METADATA] = Answer(504, body)
+    platform.answers[METADATA] = StubResponse(504, body)
     with pytest.raises(APIError, match="response is too large") as caught:
         kayrros.metadata(DATASET)
-    assert 504 == caught.value.status
+    assert caught.value.status == 504
     assert said.items() <= vars(caught.value).items()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
 
 
-def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, platform: Platform) -> None:
+def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, platform: StubServer) -> None:
     """A status is better news than a broken connection."""
-    platform.answers[METADATA] = Answer(404, b"x" * 1000, cut=10)
+    platform.answers[METADATA] = StubResponse(404, b"x" * 1000, cut=10)
     with pytest.raises(NotFoundError):
         kayrros.metadata(DATASET)
 
@@ -116,10 +116,10 @@ def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, pl
 @pytest.mark.parametrize("path", [METADATA, RESULTS])
 @pytest.mark.parametrize("kind", ["text/html", "text/plain; charset=utf-8", "application/octet-stream", "*/*"])
 def test_another_content_type_is_a_contract_error(
-    kind: str, path: str, kayrros: Kayrros, platform: Platform, tmp_path: Path
+    kind: str, path: str, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
     """Even where the body happens to be JSON; the error names the type, and shows how the body begins."""
-    platform.answers[path] = Answer(200, b'{"name": "n"}', {"Content-Type": kind})
+    platform.answers[path] = StubResponse(200, b'{"name": "n"}', {"Content-Type": kind})
     with pytest.raises(ContractError, match="not application/json.*begins: .*name") as caught:
         calls(kayrros, tmp_path)[path]()
     assert kind.partition(";")[0] in str(caught.value)
@@ -128,23 +128,23 @@ def test_another_content_type_is_a_contract_error(
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/json;charset=UTF-8", "application/problem+json", None]
 )
-def test_json_by_any_of_its_names_is_read(kind: str | None, kayrros: Kayrros, platform: Platform) -> None:
+def test_json_by_any_of_its_names_is_read(kind: str | None, kayrros: Kayrros, platform: StubServer) -> None:
     """With a charset, with a suffix, or where the server does not say."""
-    platform.answers[METADATA] = Answer(200, b'{"name": "n"}', {"Content-Type": kind} if kind else {})
-    assert "n" == kayrros.metadata(DATASET).name
+    platform.answers[METADATA] = StubResponse(200, b'{"name": "n"}', {"Content-Type": kind} if kind else {})
+    assert kayrros.metadata(DATASET).name == "n"
 
 
-def test_lists_are_read_with_tolerance_too(kayrros: Kayrros, platform: Platform) -> None:
+def test_lists_are_read_with_tolerance_too(kayrros: Kayrros, platform: StubServer) -> None:
     """Fields may be missing or null, and unknown ones are kept; an item that is no object is an error with its place."""
     platform.answers["/v1/processing/collection/list"] = as_json([{"id": None, "owner": "me"}, {}])
     first, second = kayrros.collections()
-    assert (None, {"owner": "me"}, UNSET) == (first.id, first.additional_properties, second.name)
+    assert (first.id, first.additional_properties, second.name) == (None, {"owner": "me"}, UNSET)
     wrongs: list[Any] = [[5], {}, None, [{"name": 5}], "text"]
     for wrong in wrongs:
         platform.answers["/v1/processing/collection/list"] = as_json(wrong)
         with pytest.raises(ContractError) as caught:
             kayrros.collections()
-        assert "listCollections" == caught.value.operation
+        assert caught.value.operation == "listCollections"
 
 
 @pytest.mark.parametrize("path", [METADATA, RESULTS])
@@ -152,18 +152,18 @@ def test_lists_are_read_with_tolerance_too(kayrros: Kayrros, platform: Platform)
     "answer",
     [
         HTML,
-        Answer(200, b""),
-        Answer(200, b'{"id": '),
-        Answer(200, b'"text"'),
-        Answer(200, b"null"),
-        Answer(200, b"[]"),
-        Answer(200, b'""'),
-        Answer(200, b"\xff"),
-        Answer(200, b"[" * 100_000),
+        StubResponse(200, b""),
+        StubResponse(200, b'{"id": '),
+        StubResponse(200, b'"text"'),
+        StubResponse(200, b"null"),
+        StubResponse(200, b"[]"),
+        StubResponse(200, b'""'),
+        StubResponse(200, b"\xff"),
+        StubResponse(200, b"[" * 100_000),
     ],
 )
 def test_a_success_that_is_not_the_contract_is_a_contract_error(
-    path: str, answer: Answer, kayrros: Kayrros, platform: Platform, tmp_path: Path
+    path: str, answer: StubResponse, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
     """HTML with status 200, half a body, JSON of another type."""
     platform.answers[path] = answer
@@ -176,12 +176,12 @@ def test_a_success_that_is_not_the_contract_is_a_contract_error(
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(200, b"x" * 5_000_000, cut=3_000_000),
-        Answer(200, b"not gzip at all", {"Content-Encoding": "gzip"}),
+        StubResponse(200, b"x" * 5_000_000, cut=3_000_000),
+        StubResponse(200, b"not gzip at all", {"Content-Encoding": "gzip"}),
     ],
 )
 def test_a_body_that_breaks_off_is_a_transport_error(
-    path: str, answer: Answer, kayrros: Kayrros, platform: Platform, tmp_path: Path
+    path: str, answer: StubResponse, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
     """Shorter than promised, or not the compression that it says; no half file is left."""
     platform.answers[path] = answer
@@ -191,9 +191,9 @@ def test_a_body_that_breaks_off_is_a_transport_error(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_redirect_to_what_is_no_url_is_an_error_of_ours(kayrros: Kayrros, platform: Platform) -> None:
+def test_a_redirect_to_what_is_no_url_is_an_error_of_ours(kayrros: Kayrros, platform: StubServer) -> None:
     """Httpx looks at the Location even where it does not follow it."""
-    platform.answers[METADATA] = Answer(302, b"", {"Location": "javascript:alert(1)"})
+    platform.answers[METADATA] = StubResponse(302, b"", {"Location": "javascript:alert(1)"})
     with pytest.raises(TransportError, match="InvalidURL"):
         kayrros.metadata(DATASET)
 
@@ -207,13 +207,13 @@ def test_nobody_there_is_a_transport_error() -> None:
         kayrros.metadata(DATASET)
 
 
-def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, start: Start) -> None:
+def test_a_server_that_says_nothing_is_a_transport_error(platform: StubServer, start: Start) -> None:
     """The timeout is ours to set."""
     done = threading.Event()
 
-    def silent(_: object) -> Answer:
+    def silent(_: object) -> StubResponse:
         done.wait(20)
-        return Answer()
+        return StubResponse()
 
     server = start(silent)
     with (
@@ -224,10 +224,10 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: Platform, sta
     done.set()
 
 
-def test_a_client_that_is_closed_between_two_attempts_says_so(platform: Platform, start: Start) -> None:
+def test_a_client_that_is_closed_between_two_attempts_says_so(platform: StubServer, start: Start) -> None:
     """As one that was closed before the first: httpx has a RuntimeError for it."""
     platform.valid.add("t")
-    platform.answers[METADATA] = Answer(503)
+    platform.answers[METADATA] = StubResponse(503)
 
     opened: list[Kayrros] = []
 
@@ -262,7 +262,7 @@ def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
     ],
 )
 def test_metadata_of_the_wrong_type_is_a_contract_error(
-    member: str, value: Any, words: str, kayrros: Kayrros, platform: Platform
+    member: str, value: Any, words: str, kayrros: Kayrros, platform: StubServer
 ) -> None:
     """The generated models would let a string pass for a number. The error names the place."""
     platform.answers[METADATA] = as_json({member: value})
@@ -271,58 +271,62 @@ def test_metadata_of_the_wrong_type_is_a_contract_error(
     assert caught.value.where == member
 
 
-def test_metadata_is_read_with_tolerance(kayrros: Kayrros, platform: Platform) -> None:
+def test_metadata_is_read_with_tolerance(kayrros: Kayrros, platform: StubServer) -> None:
     """Fields may be missing or null, unknown ones are kept, a sharedOption outside the enum is the plain string."""
     platform.answers[METADATA] = as_json({"name": None, "sharedOption": "LEASED", "colour": "red"})
     metadata = kayrros.metadata(DATASET)
-    assert (UNSET, None, "LEASED") == (metadata.asset_count, metadata.name, metadata.shared_option)
-    assert {"colour": "red"} == metadata.additional_properties
+    assert (metadata.asset_count, metadata.name, metadata.shared_option) == (UNSET, None, "LEASED")
+    assert metadata.additional_properties == {"colour": "red"}
     platform.answers[METADATA] = as_json({"sharedOption": "OWNED"})
     assert SharedOption.OWNED is kayrros.metadata(DATASET).shared_option
 
 
-def test_a_filter_arrives_as_the_reference_says(kayrros: Kayrros, platform: Platform, start: Start) -> None:
+def test_a_filter_arrives_as_the_reference_says(kayrros: Kayrros, platform: StubServer, start: Start) -> None:
     """mo_ids and time_range in epoch milliseconds; without a filter, no body and no content type."""
     server = start(platform)
     with Kayrros(token="a-token", base_url=server.url) as client:
         client.results(DATASET, start="2024-01-01", stop="2024-07-01", assets=["a", "b"])
         client.results(DATASET)
     filtered, plain = server.requests
-    assert {
+    assert filtered.json == {
         "mo_ids": ["a", "b"],
         "time_range": {"start_date": 1704067200000, "stop_date": 1719792000000},
-    } == filtered.json
-    assert "application/json" == filtered.headers["content-type"]
-    assert b"" == plain.body
+    }
+    assert filtered.headers["content-type"] == "application/json"
+    assert plain.body == b""
     assert "content-type" not in plain.headers
 
 
-def test_a_file_is_streamed_under_its_name(kayrros: Kayrros, platform: Platform, tmp_path: Path) -> None:
+def test_a_file_is_streamed_under_its_name(kayrros: Kayrros, platform: StubServer, tmp_path: Path) -> None:
     """The directory is made, the bytes are the server's, a file of that name is replaced."""
     target = tmp_path / "new" / "deep"
     for content in (bytes(range(256)) * 20_000, b"second"):
-        platform.answers[DOWNLOAD] = Answer(200, content, {"Content-Disposition": 'attachment; filename="../a b.bin"'})
+        platform.answers[DOWNLOAD] = StubResponse(
+            200, content, {"Content-Disposition": 'attachment; filename="../a b.bin"'}
+        )
         path = kayrros.download(DATASET, target).path
         assert target / "a b.bin" == path
         assert content == path.read_bytes()
         assert [path] == list(target.iterdir())
 
 
-def test_a_lost_connection_leaves_the_old_file(kayrros: Kayrros, platform: Platform, tmp_path: Path) -> None:
+def test_a_lost_connection_leaves_the_old_file(kayrros: Kayrros, platform: StubServer, tmp_path: Path) -> None:
     """Whole or not at all."""
     headers = {"Content-Disposition": "attachment; filename=a.csv"}
-    platform.answers[DOWNLOAD] = Answer(200, b"old", headers)
+    platform.answers[DOWNLOAD] = StubResponse(200, b"old", headers)
     path = kayrros.download(DATASET, tmp_path).path
-    platform.answers[DOWNLOAD] = Answer(200, b"n" * 5_000_000, headers, cut=4_000_000)
+    platform.answers[DOWNLOAD] = StubResponse(200, b"n" * 5_000_000, headers, cut=4_000_000)
     with pytest.raises(TransportError):
         kayrros.download(DATASET, tmp_path)
-    assert b"old" == path.read_bytes()
+    assert path.read_bytes() == b"old"
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_a_directory_that_can_not_be_is_a_download_error(kayrros: Kayrros, platform: Platform, tmp_path: Path) -> None:
+def test_a_directory_that_can_not_be_is_a_download_error(
+    kayrros: Kayrros, platform: StubServer, tmp_path: Path
+) -> None:
     """A file in the way, named, with what to do."""
-    platform.answers[DOWNLOAD] = Answer(200, b"x")
+    platform.answers[DOWNLOAD] = StubResponse(200, b"x")
     (tmp_path / "file").write_text("in the way")
     for directory in (tmp_path / "file", tmp_path / "file" / "deeper"):
         with pytest.raises(DownloadError, match="file.*Choose another directory") as caught:
@@ -330,11 +334,11 @@ def test_a_directory_that_can_not_be_is_a_download_error(kayrros: Kayrros, platf
         assert tmp_path in caught.value.path.parents
 
 
-def test_every_error_says_what_to_do(kayrros: Kayrros, platform: Platform) -> None:
+def test_every_error_says_what_to_do(kayrros: Kayrros, platform: StubServer) -> None:
     """The last sentence of each message is advice, for every status there is."""
     for status in http.HTTPStatus:
         if status >= 300:
-            platform.answers[METADATA] = Answer(status.value)
+            platform.answers[METADATA] = StubResponse(status.value)
             with pytest.raises(KayrrosError) as caught:
                 kayrros.metadata(DATASET)
             assert str(caught.value).rstrip(".").rpartition("). ")[2], str(caught.value)

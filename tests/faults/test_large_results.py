@@ -14,7 +14,7 @@ import pytest
 from kayrros_ext import APIError, ContractError, GapError, Kayrros, Progress, Results, TransportError, UsageError
 from kayrros_ext._results.reader import sort_table, take_in_slices
 from kayrros_ext.testing import Dataset, Fault, Platform, Request
-from tests.support.server import DATASET, RESULTS, Answer, Server, as_json
+from tests.support.server import DATASET, RESULTS, Server, StubResponse, as_json
 
 Row = tuple[Any, ...]
 HOUR = timedelta(hours=1)
@@ -199,7 +199,7 @@ def test_a_missing_asset_is_named(
         platform.max_rows = 300
         list(kayrros.iter_results(dataset.id, assets=names))
         kayrros.results(dataset.id, assets=names[:1])
-    assert ["1 of the requested assets are not in the results: tnak-000002"] * 2 == caplog.messages
+    assert caplog.messages == ["1 of the requested assets are not in the results: tnak-000002"] * 2
 
 
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:
@@ -515,10 +515,10 @@ def test_a_server_that_ignores_the_range_is_an_error(start: Any, connect: Any) -
         }
     )
 
-    def respond(request: Any) -> Answer:
+    def respond(request: Any) -> StubResponse:
         if request.path != RESULTS:
             return as_json({"start_date": 1704067200000, "stop_date": 1735689600000})
-        return answer if b"time_range" in request.body else Answer(504)
+        return answer if b"time_range" in request.body else StubResponse(504)
 
     server: Server = start(respond)
     with pytest.raises(GapError, match="more than a day outside of the requested range"):

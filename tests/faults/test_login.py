@@ -18,7 +18,7 @@ from kayrros_openapi.api.authentication import login
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata, LoginReply, LoginRequest
 from tests.support.leaks import PASSWORD, TOKEN, ours
-from tests.support.server import DATASET, LOGIN, METADATA, RESULTS, Answer, Platform, Request, Server, as_json
+from tests.support.server import DATASET, LOGIN, METADATA, RESULTS, Request, Server, StubResponse, StubServer, as_json
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
@@ -26,17 +26,17 @@ ID = parse_dataset_id(DATASET)
 MANY = 32
 
 
-def test_nothing_is_sent_before_the_first_call(platform: Platform, start: Start, connect: Connect) -> None:
+def test_nothing_is_sent_before_the_first_call(platform: StubServer, start: Start, connect: Connect) -> None:
     """The login is lazy, and happens once."""
     server = start(platform)
     kayrros = connect(server)
     assert not server.requests
     kayrros.metadata(DATASET)
     kayrros.metadata(DATASET)
-    assert [LOGIN, METADATA, METADATA] == server.paths()
+    assert server.paths() == [LOGIN, METADATA, METADATA]
 
 
-def test_an_expired_token_costs_one_login(platform: Platform, start: Start, connect: Connect) -> None:
+def test_an_expired_token_costs_one_login(platform: StubServer, start: Start, connect: Connect) -> None:
     """After a 401 we log in once, repeat once, and keep the new token."""
     server = start(platform)
     kayrros = connect(server)
@@ -44,37 +44,37 @@ def test_an_expired_token_costs_one_login(platform: Platform, start: Start, conn
     platform.expire_tokens()
     kayrros.metadata(DATASET)
     kayrros.metadata(DATASET)
-    assert 2 == platform.logins
-    assert [LOGIN, METADATA, METADATA, LOGIN, METADATA, METADATA] == server.paths()
+    assert platform.logins == 2
+    assert server.paths() == [LOGIN, METADATA, METADATA, LOGIN, METADATA, METADATA]
 
 
-def test_a_second_401_is_the_answer(platform: Platform, start: Start, connect: Connect) -> None:
+def test_a_second_401_is_the_answer(platform: StubServer, start: Start, connect: Connect) -> None:
     """A new login that does not help is not followed by a third."""
     platform.answers[METADATA] = as_json({"message": "still no"}, 401)
     server = start(platform)
     with pytest.raises(UnauthorizedError, match="still no.*rejected a new token"):
         connect(server).metadata(DATASET)
-    assert [LOGIN, METADATA, LOGIN, METADATA] == server.paths()
+    assert server.paths() == [LOGIN, METADATA, LOGIN, METADATA]
 
 
-def test_a_token_without_credentials_is_used_as_it_is(platform: Platform, start: Start, connect: Connect) -> None:
+def test_a_token_without_credentials_is_used_as_it_is(platform: StubServer, start: Start, connect: Connect) -> None:
     """It works without a login; where it is refused, the error says what to give."""
     platform.valid.add("given")
     server = start(platform)
     kayrros = connect(server, token="given")
-    assert "Tanks" == kayrros.metadata(DATASET).name
+    assert kayrros.metadata(DATASET).name == "Tanks"
     platform.expire_tokens()
     with pytest.raises(UnauthorizedError, match="Pass a new token, or email and password"):
         kayrros.metadata(DATASET)
-    assert [METADATA, METADATA] == server.paths()
+    assert server.paths() == [METADATA, METADATA]
 
 
-def gated(platform: Platform, size: int) -> Callable[[Request], Answer]:
+def gated(platform: StubServer, size: int) -> Callable[[Request], StubResponse]:
     """The platform, its first `size` data requests held back until all are there, so that they fail together."""
     gate = threading.Barrier(size)
     held = iter(range(size))
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> StubResponse:
         if request.path != LOGIN and next(held, None) is not None:
             gate.wait(20)
         return platform(request)
@@ -82,22 +82,22 @@ def gated(platform: Platform, size: int) -> Callable[[Request], Answer]:
     return answer
 
 
-def test_many_threads_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+def test_many_threads_share_a_login(platform: StubServer, start: Start, connect: Connect) -> None:
     """32 threads without a token log in once."""
     server = start(gated(platform, MANY))
     kayrros = connect(server, email="e", password="p")
     with ThreadPoolExecutor(MANY) as pool:
-        assert ["Tanks"] * MANY == list(pool.map(lambda _: kayrros.metadata(DATASET).name, range(MANY)))
-    assert 1 == platform.logins
+        assert list(pool.map(lambda _: kayrros.metadata(DATASET).name, range(MANY))) == ["Tanks"] * MANY
+    assert platform.logins == 1
 
 
-def test_many_threads_share_a_renewal(platform: Platform, start: Start, connect: Connect) -> None:
+def test_many_threads_share_a_renewal(platform: StubServer, start: Start, connect: Connect) -> None:
     """32 threads that get a 401 at the same time cost one login."""
     server = start(gated(platform, MANY))
     kayrros = connect(server, token="expired", email="e", password="p")
     with ThreadPoolExecutor(MANY) as pool:
-        assert ["Tanks"] * MANY == list(pool.map(lambda _: kayrros.metadata(DATASET).name, range(MANY)))
-    assert 1 == platform.logins
+        assert list(pool.map(lambda _: kayrros.metadata(DATASET).name, range(MANY))) == ["Tanks"] * MANY
+    assert platform.logins == 1
 
 
 async def name_of(kayrros: Kayrros) -> object:
@@ -106,7 +106,7 @@ async def name_of(kayrros: Kayrros) -> object:
     return metadata.name
 
 
-def test_many_tasks_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+def test_many_tasks_share_a_login(platform: StubServer, start: Start, connect: Connect) -> None:
     """32 tasks of asyncio too, first and when the token has expired."""
     server = start(platform)
 
@@ -114,14 +114,14 @@ def test_many_tasks_share_a_login(platform: Platform, start: Start, connect: Con
         async with connect(server) as kayrros:
             for logins in (1, 2):
                 names = await asyncio.gather(*(name_of(kayrros) for _ in range(MANY)))
-                assert ["Tanks"] * MANY == names
+                assert names == ["Tanks"] * MANY
                 assert logins == platform.logins
                 platform.expire_tokens()
 
     asyncio.run(main())
 
 
-def test_tasks_of_trio_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+def test_tasks_of_trio_share_a_login(platform: StubServer, start: Start, connect: Connect) -> None:
     """The wait for the turn does not depend on asyncio."""
     server = start(platform)
 
@@ -131,10 +131,10 @@ def test_tasks_of_trio_share_a_login(platform: Platform, start: Start, connect: 
                 nursery.start_soon(name_of, kayrros)
 
     trio.run(main)
-    assert 1 == platform.logins
+    assert platform.logins == 1
 
 
-def test_threads_and_tasks_share_a_login(platform: Platform, start: Start, connect: Connect) -> None:
+def test_threads_and_tasks_share_a_login(platform: StubServer, start: Start, connect: Connect) -> None:
     """One Kayrros under both at once."""
     server = start(platform)
 
@@ -144,14 +144,14 @@ def test_threads_and_tasks_share_a_login(platform: Platform, start: Start, conne
             await asyncio.gather(*threads, *(name_of(kayrros) for _ in range(8)))
 
     asyncio.run(main())
-    assert 1 == platform.logins
+    assert platform.logins == 1
 
 
-def test_a_sync_call_inside_a_loop_does_not_hang(platform: Platform, start: Start, connect: Connect) -> None:
+def test_a_sync_call_inside_a_loop_does_not_hang(platform: StubServer, start: Start, connect: Connect) -> None:
     """While a task logs in, a sync call in the same thread keeps the task from ending: it logs in by itself."""
     arrived, go_on = threading.Event(), threading.Event()
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> StubResponse:
         if request.path == LOGIN and not arrived.is_set():
             arrived.set()
             go_on.wait(20)
@@ -163,18 +163,18 @@ def test_a_sync_call_inside_a_loop_does_not_hang(platform: Platform, start: Star
         async with connect(server) as kayrros:
             task = asyncio.create_task(name_of(kayrros))
             await asyncio.to_thread(arrived.wait, 20)
-            assert "Tanks" == kayrros.metadata(DATASET).name
+            assert kayrros.metadata(DATASET).name == "Tanks"
             go_on.set()
-            assert "Tanks" == await task
+            assert await task == "Tanks"
 
     asyncio.run(main())
 
 
-def test_a_cancelled_login_lets_the_next_one_in(platform: Platform, start: Start, connect: Connect) -> None:
+def test_a_cancelled_login_lets_the_next_one_in(platform: StubServer, start: Start, connect: Connect) -> None:
     """A task that is cancelled while it logs in, or while it waits, does not keep the others from it."""
     arrived, go_on = threading.Event(), threading.Event()
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> StubResponse:
         if request.path == LOGIN and not arrived.is_set():
             arrived.set()
             go_on.wait(20)
@@ -190,7 +190,7 @@ def test_a_cancelled_login_lets_the_next_one_in(platform: Platform, start: Start
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-            assert "Tanks" == await name_of(kayrros)
+            assert await name_of(kayrros) == "Tanks"
         go_on.set()
 
     try:
@@ -199,7 +199,7 @@ def test_a_cancelled_login_lets_the_next_one_in(platform: Platform, start: Start
         go_on.set()
 
 
-def test_many_threads_try_wrong_credentials_once(platform: Platform, start: Start, connect: Connect) -> None:
+def test_many_threads_try_wrong_credentials_once(platform: StubServer, start: Start, connect: Connect) -> None:
     """All get the error, and the account is not locked."""
     platform.refuse_logins_with = as_json({"code": "WRONG_CREDENTIALS", "message": "no such pair"}, 401)
     kayrros = connect(start(platform))
@@ -210,16 +210,16 @@ def test_many_threads_try_wrong_credentials_once(platform: Platform, start: Star
         return caught.value.status
 
     with ThreadPoolExecutor(MANY) as pool:
-        assert [401] * MANY == list(pool.map(attempt, range(MANY)))
-    assert 1 == platform.logins
+        assert list(pool.map(attempt, range(MANY))) == [401] * MANY
+    assert platform.logins == 1
 
 
-def test_many_threads_share_a_login_host_that_is_down(platform: Platform, start: Start, connect: Connect) -> None:
+def test_many_threads_share_a_login_host_that_is_down(platform: StubServer, start: Start, connect: Connect) -> None:
     """Who waited for a login that failed takes its outcome; who comes later tries again."""
     arrived = threading.Semaphore(0)
-    platform.refuse_logins_with = Answer(503)
+    platform.refuse_logins_with = StubResponse(503)
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> StubResponse:
         # The first login is answered once the other threads have had every chance to queue behind it.
         arrived.acquire(timeout=0.5)
         return platform(request)
@@ -232,18 +232,18 @@ def test_many_threads_share_a_login_host_that_is_down(platform: Platform, start:
         return caught.value.status
 
     with ThreadPoolExecutor(8) as pool:
-        assert [503] * 8 == list(pool.map(attempt, range(8)))
+        assert list(pool.map(attempt, range(8))) == [503] * 8
     assert platform.logins < 4
     platform.refuse_logins_with = None
     arrived.release(10)
-    assert "Tanks" == kayrros.metadata(DATASET).name
+    assert kayrros.metadata(DATASET).name == "Tanks"
 
 
-def test_a_login_host_that_hangs_does_not_hang_us(platform: Platform, start: Start) -> None:
+def test_a_login_host_that_hangs_does_not_hang_us(platform: StubServer, start: Start) -> None:
     """The timeout holds for the login, and those who wait for it do not each add theirs."""
     done = threading.Event()
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> StubResponse:
         done.wait(20)
         return platform(request)
 
@@ -256,7 +256,7 @@ def test_a_login_host_that_hangs_does_not_hang_us(platform: Platform, start: Sta
             return caught.value.operation
 
         with ThreadPoolExecutor(MANY) as pool:
-            assert ["login"] * MANY == list(pool.map(attempt, range(MANY)))
+            assert list(pool.map(attempt, range(MANY))) == ["login"] * MANY
 
         async def main() -> None:
             for _ in range(2):
@@ -272,60 +272,62 @@ def test_a_login_host_that_hangs_does_not_hang_us(platform: Platform, start: Sta
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(401, b"x" * 1000, cut=10),
-        Answer(401, b"not gzip", {"Content-Encoding": "gzip"}),
-        Answer(401, b"x" * 20_000_000),
+        StubResponse(401, b"x" * 1000, cut=10),
+        StubResponse(401, b"not gzip", {"Content-Encoding": "gzip"}),
+        StubResponse(401, b"x" * 20_000_000),
     ],
 )
-def test_the_body_of_a_401_is_no_matter(answer: Answer, platform: Platform, start: Start, connect: Connect) -> None:
+def test_the_body_of_a_401_is_no_matter(
+    answer: StubResponse, platform: StubServer, start: Start, connect: Connect
+) -> None:
     """Broken off, badly compressed or huge: we log in and ask again."""
     refusals = [answer]
 
-    def respond(request: Request) -> Answer:
+    def respond(request: Request) -> StubResponse:
         return refusals.pop() if request.path != LOGIN and refusals else platform(request)
 
     server = start(respond)
     kayrros = connect(server)
-    assert "Tanks" == kayrros.metadata(DATASET).name
+    assert kayrros.metadata(DATASET).name == "Tanks"
     refusals.append(answer)
 
     async def main() -> None:
         async with connect(server) as other:
-            assert "Tanks" == await name_of(other)
+            assert await name_of(other) == "Tanks"
 
     asyncio.run(main())
     assert not refusals
 
 
-def test_a_login_without_an_answer_is_a_transport_error(platform: Platform, start: Start, connect: Connect) -> None:
+def test_a_login_without_an_answer_is_a_transport_error(platform: StubServer, start: Start, connect: Connect) -> None:
     """The error says that it was the login, and a later call logs in again."""
-    broken = [Answer(200, b"x" * 100, cut=10)]
+    broken = [StubResponse(200, b"x" * 100, cut=10)]
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> StubResponse:
         return broken.pop() if broken else platform(request)
 
     kayrros = connect(start(answer), retries=0)
     with pytest.raises(TransportError, match="^login: ") as caught:
         kayrros.metadata(DATASET)
-    assert "login" == caught.value.operation
+    assert caught.value.operation == "login"
     assert isinstance(caught.value.__cause__, httpx.RequestError)
-    assert "Tanks" == kayrros.metadata(DATASET).name
+    assert kayrros.metadata(DATASET).name == "Tanks"
 
 
-def test_the_generated_login_works_with_the_client(platform: Platform, start: Start) -> None:
+def test_the_generated_login_works_with_the_client(platform: StubServer, start: Start) -> None:
     """Any generated operation takes kayrros.client, the login too, though it is on another host."""
     data, auth = start(platform), start(platform)
     body = LoginRequest(email="e", password="p")
     with Kayrros(token="t", base_url=data.url, auth_url=auth.url) as kayrros:
         assert isinstance(login.sync(client=kayrros.client, body=body), LoginReply)
-    assert ([], [LOGIN]) == (data.paths(), auth.paths())
+    assert (data.paths(), auth.paths()) == ([], [LOGIN])
 
 
 @pytest.mark.off_contract("it follows a redirect, and a URL of its own, to what is no operation")
-def test_the_token_stays_with_the_data_host(platform: Platform, start: Start) -> None:
+def test_the_token_stays_with_the_data_host(platform: StubServer, start: Start) -> None:
     """Neither a redirect nor an absolute URL takes it elsewhere."""
-    elsewhere = start(lambda _: Answer())
-    platform.answers[METADATA] = Answer(302, b"", {"Location": elsewhere.url + "/landing"})
+    elsewhere = start(lambda _: StubResponse())
+    platform.answers[METADATA] = StubResponse(302, b"", {"Location": elsewhere.url + "/landing"})
     data = start(platform)
     with Kayrros(email="e", password="p", base_url=data.url, auth_url=data.url) as kayrros:
         http = kayrros.client.get_httpx_client()
@@ -333,21 +335,21 @@ def test_the_token_stays_with_the_data_host(platform: Platform, start: Start) ->
         http.get(METADATA, follow_redirects=True)
         with pytest.raises(APIError, match="302") as caught:
             kayrros.metadata(DATASET)
-    assert 302 == caught.value.status
-    assert ["/", "/landing"] == elsewhere.paths()
-    assert [None, None] == [request.token for request in elsewhere.requests]
+    assert caught.value.status == 302
+    assert elsewhere.paths() == ["/", "/landing"]
+    assert [request.token for request in elsewhere.requests] == [None, None]
 
 
 def test_proxies_of_the_environment_get_nothing_for_loopback(
-    platform: Platform, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    platform: StubServer, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request to this machine goes there directly: a proxy would be given the password in the clear."""
-    proxy = start(lambda _: Answer(500))
+    proxy = start(lambda _: StubResponse(500))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, proxy.url)
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    assert "Tanks" == connect(start(platform)).metadata(DATASET).name
+    assert connect(start(platform)).metadata(DATASET).name == "Tanks"
     assert not proxy.requests
 
 
@@ -359,14 +361,14 @@ def everything_about(error: BaseException) -> str:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 520])
 def test_no_secret_in_errors_or_logs(
-    status: int, platform: Platform, start: Start, caplog: pytest.LogCaptureFixture
+    status: int, platform: StubServer, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At debug level, with tracebacks that show locals, from a server that repeats whatever it was sent."""
     secrets = {"password": PASSWORD, "token": TOKEN}
 
-    def echo(request: Request) -> Answer:
+    def echo(request: Request) -> StubResponse:
         said = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
-        return Answer(status, said.encode(), {"X-Echo": "1"})
+        return StubResponse(status, said.encode(), {"X-Echo": "1"})
 
     server = start(echo)
     shown: list[str] = []
@@ -398,17 +400,22 @@ SECRET = TOKEN
     [
         as_json({"asset_count": f"Bearer {SECRET}", "assets": f"Bearer {SECRET}"}),
         as_json({"name": 5, "assets": [{"results": [{"value_date": SECRET}]}]}),
-        Answer(200, f"<p>{SECRET}".encode()),
+        StubResponse(200, f"<p>{SECRET}".encode()),
         as_json({"x": SECRET}, 400),
         as_json([SECRET], 400),
         as_json({"error": {"message": SECRET}}, 400),
-        Answer(302, b"", {"Location": f"http://h:x{SECRET}"}),
-        Answer(200, b"xx", {"Transfer-Encoding": "chunked", SECRET: SECRET}, cut=1),
-        Answer(200, b"{}", {"Set-Cookie": f"session={SECRET}", "Content-Length": f"1{SECRET}"}),
+        StubResponse(302, b"", {"Location": f"http://h:x{SECRET}"}),
+        StubResponse(200, b"xx", {"Transfer-Encoding": "chunked", SECRET: SECRET}, cut=1),
+        StubResponse(200, b"{}", {"Set-Cookie": f"session={SECRET}", "Content-Length": f"1{SECRET}"}),
     ],
 )
 def test_a_server_that_repeats_the_token_gives_nothing_away(
-    path: str, answer: Answer, platform: Platform, start: Start, connect: Connect, caplog: pytest.LogCaptureFixture
+    path: str,
+    answer: StubResponse,
+    platform: StubServer,
+    start: Start,
+    connect: Connect,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """No message and no log line of ours repeats it: in a success, in an error, in a broken header."""
     platform.valid.add(SECRET)
@@ -431,7 +438,7 @@ def test_a_login_that_is_not_one_shows_nothing_of_what_it_holds(status: int, sta
     assert SECRET not in ours(caught.value)
 
 
-def test_the_client_sends_its_own_name(platform: Platform, start: Start, connect: Connect) -> None:
+def test_the_client_sends_its_own_name(platform: StubServer, start: Start, connect: Connect) -> None:
     """Kayrros can tell who calls."""
     server = start(platform)
     connect(server).metadata(DATASET)

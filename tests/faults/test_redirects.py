@@ -7,14 +7,14 @@ import pytest
 
 from kayrros_ext import APIError, Kayrros, TransportError
 from tests.support.files import CONTENT, HALF, File
-from tests.support.server import DATASET, DOWNLOAD, Answer, Answering, Request, Server
+from tests.support.server import DATASET, DOWNLOAD, Request, Responder, Server, StubResponse
 
-Start = Callable[[Answering], Server]
+Start = Callable[[Responder], Server]
 ELSEWHERE = pytest.mark.off_contract("a redirect leads to what is no operation")
 
 
-def to(place: str, status: int = 302) -> Answer:
-    return Answer(status, b"", {"Location": place, "Set-Cookie": "session=secret"})
+def to(place: str, status: int = 302) -> StubResponse:
+    return StubResponse(status, b"", {"Location": place, "Set-Cookie": "session=secret"})
 
 
 @ELSEWHERE
@@ -25,9 +25,9 @@ def test_a_download_is_followed_to_another_host_without_the_token(
     """Nor with a cookie; and what breaks off there is resumed there, by way of the data host, which may sign anew."""
     store = start(File(cuts=[HALF]))
     platform = start(lambda _: to(f"{store.url}/file?sign=abc", status))
-    assert CONTENT == connect(platform, token="a-token").download(DATASET, tmp_path).path.read_bytes()
-    assert ["/file?sign=abc", "/file?sign=abc"] == store.paths()
-    assert [DOWNLOAD, DOWNLOAD] == platform.paths()
+    assert connect(platform, token="a-token").download(DATASET, tmp_path).path.read_bytes() == CONTENT
+    assert store.paths() == ["/file?sign=abc", "/file?sign=abc"]
+    assert platform.paths() == [DOWNLOAD, DOWNLOAD]
     assert not [name for seen in store.requests for name in seen.headers if name in {"authorization", "cookie"}]
     assert [None, f"bytes={HALF}-"] == [seen.headers.get("range") for seen in store.requests]
 
@@ -36,17 +36,17 @@ def test_a_download_is_followed_to_another_host_without_the_token(
 def test_on_the_data_host_the_token_goes_along(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
     """A relative Location, five times, and no more."""
 
-    def answer(request: Request, hops: int) -> Answer:
+    def answer(request: Request, hops: int) -> StubResponse:
         done = int(request.path.removeprefix("/hop/")) if request.path.startswith("/hop/") else 0
-        return Answer(200, b"x") if done == hops else to(f"/hop/{done + 1}")
+        return StubResponse(200, b"x") if done == hops else to(f"/hop/{done + 1}")
 
     five = start(lambda request: answer(request, 5))
-    assert b"x" == connect(five, token="a-token").download(DATASET, tmp_path).path.read_bytes()
+    assert connect(five, token="a-token").download(DATASET, tmp_path).path.read_bytes() == b"x"
     assert {"a-token"} == {request.token for request in five.requests}
     six = start(lambda request: answer(request, 6))
     with pytest.raises(TransportError, match="more than 5 redirects"):
         connect(six, token="a-token").download(DATASET, tmp_path)
-    assert 6 == len(six.requests)
+    assert len(six.requests) == 6
 
 
 @pytest.mark.parametrize(
@@ -75,16 +75,16 @@ def test_a_redirect_to_where_none_may_lead(
 @ELSEWHERE
 def test_what_the_other_host_refuses_is_its_own(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
     """Named with its host, and no reason to log in again."""
-    store = start(lambda _: Answer(403, b"expired"))
+    store = start(lambda _: StubResponse(403, b"expired"))
     platform = start(lambda request: to(f"{store.url.replace('127.0.0.1', 'localhost')}/signed"))
     with pytest.raises(APIError, match="localhost answered 403"):
         connect(platform, token="a-token").download(DATASET, tmp_path)
-    assert 1 == len(platform.requests)
+    assert len(platform.requests) == 1
 
 
 def test_no_other_operation_is_redirected(start: Start, connect: Callable[..., Kayrros]) -> None:
     """The API is not known to redirect: it is an error of that status."""
-    store = start(lambda _: Answer(200, b"{}"))
+    store = start(lambda _: StubResponse(200, b"{}"))
     kayrros = connect(start(lambda _: to(store.url)), token="a-token")
     for call in (kayrros.metadata, kayrros.results):
         with pytest.raises(APIError, match="302"):

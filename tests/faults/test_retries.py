@@ -27,7 +27,7 @@ from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
-from tests.support.server import DATASET, Answer, Server, as_json
+from tests.support.server import DATASET, Server, StubResponse, as_json
 
 ID = parse_dataset_id(DATASET)
 
@@ -91,11 +91,11 @@ def test_what_passes_is_tried_again(
         caplog.at_level(logging.INFO, "kayrros_ext"),
         platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros,
     ):
-        assert DATASET == str(kayrros.metadata(DATASET).id)
-    assert [1, 2, 4, 8] == clock.waits
-    assert 5 == len(metadata_requests(platform))
+        assert str(kayrros.metadata(DATASET).id) == DATASET
+    assert clock.waits == [1, 2, 4, 8]
+    assert len(metadata_requests(platform)) == 5
     lines = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
-    assert ["INFO"] * 4 == [record.levelname for record in caplog.records if record.name == "kayrros_ext"]
+    assert [record.levelname for record in caplog.records if record.name == "kayrros_ext"] == ["INFO"] * 4
     assert lines[0].startswith("getDatasetMetadata: ")
     assert lines[0].endswith("Attempt 1 of 5, retrying in 1.0 s")
 
@@ -113,7 +113,7 @@ def test_a_generated_call_is_tried_again(name: str, platform: Platform, clock: C
     with platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros:
         platform.fail_next(FAULTS[name], times=2, operation="getDatasetMetadata")
         assert isinstance(get_dataset_metadata.sync(ID, client=kayrros.client), DatasetMetadata)
-    assert [1, 2, 1, 2] == clock.waits
+    assert clock.waits == [1, 2, 1, 2]
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -126,10 +126,10 @@ def test_after_the_last_attempt_comes_the_error(name: str, platform: Platform, c
         pytest.raises(expected, match="after 5 attempts"),
     ):
         kayrros.metadata(DATASET)
-    assert 5 == len(metadata_requests(platform))
+    assert len(metadata_requests(platform)) == 5
     with platform.connect(retries=0, total_timeout=1e6) as kayrros, pytest.raises(expected):
         kayrros.metadata(DATASET)
-    assert 6 == len(metadata_requests(platform))
+    assert len(metadata_requests(platform)) == 6
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 418, 423, 500, 501, 520])
@@ -170,7 +170,7 @@ def test_what_the_server_asks_for_is_waited_for(
 def test_a_date_is_by_the_clock_of_the_server() -> None:
     """Ours may be wrong."""
     headers = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 08:50:00 GMT"}
-    assert 23 == retry_after(httpx.Response(503, headers=headers))
+    assert retry_after(httpx.Response(503, headers=headers)) == 23
 
 
 @pytest.mark.parametrize("asked", ["121", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -182,7 +182,7 @@ def test_a_server_that_asks_for_too_much_is_an_error(asked: str, platform: Platf
         pytest.raises(APIError, match=r"asks to wait [\d,]+ seconds") as caught,
     ):
         kayrros.metadata(DATASET)
-    assert [] == clock.waits
+    assert clock.waits == []
     assert caught.value.retry_after_s is not None
     assert caught.value.retry_after_s > 120
 
@@ -192,7 +192,7 @@ def test_the_total_ends_it(platform: Platform, clock: Clock) -> None:
     platform.fail_next(Fault.status(503, retry_after=40), times=None, operation="getDatasetMetadata")
     with platform.connect(retries=clock.retries(), total_timeout=100) as kayrros, pytest.raises(APIError):
         kayrros.metadata(DATASET)
-    assert [40, 40] == clock.waits
+    assert clock.waits == [40, 40]
     platform.faults.clear()
     sleeps: list[float] = []
     slow = Platform(latency_s=1000, sleep=sleeps.append)
@@ -210,7 +210,7 @@ def test_a_login_is_tried_again_for_what_passes(platform: Platform, clock: Clock
         platform.fail_next(fault, operation="login")
     with platform.connect(retries=clock.retries()) as kayrros:
         kayrros.metadata(DATASET)
-    assert [1, 2, 4] == clock.waits
+    assert clock.waits == [1, 2, 4]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 423, 429])
@@ -219,7 +219,7 @@ def test_wrong_credentials_are_tried_once(status: int, platform: Platform, clock
     platform.fail_next(status, times=None, operation="login")
     with platform.connect(retries=clock.retries()) as kayrros, pytest.raises(LoginError):
         kayrros.metadata(DATASET)
-    assert (1, []) == (len(platform.requests), clock.waits)
+    assert (len(platform.requests), clock.waits) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -254,22 +254,26 @@ async def _asyncio(kayrros: Kayrros) -> object:
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
-        (Answer(418, b"{}"), APIError, "418"),
-        (Answer(520, b"<html>"), APIError, "520"),
-        (Answer(499), APIError, "499"),
-        (Answer(204), APIError, "204"),
-        (Answer(302, headers={"Location": "/"}), APIError, "302"),
-        (Answer(200, b"<html>", {"Content-Type": "text/html"}), ContractError, "'text/html', not application/json"),
-        (Answer(200, b"<html>"), ContractError, "JSON is malformed"),
-        (Answer(200, b"[]"), ContractError, "Expected `object`, got `array`"),
-        (Answer(200, b"{", cut=0, headers={"Content-Length": "9"}), TransportError, "RemoteProtocolError"),
-        (Answer(404, b"<html>", {"Content-Type": "text/html"}), NotFoundError, "404"),
-        (Answer(403, b"", {"Content-Type": "application/json"}), AccessDeniedError, "403"),
+        (StubResponse(418, b"{}"), APIError, "418"),
+        (StubResponse(520, b"<html>"), APIError, "520"),
+        (StubResponse(499), APIError, "499"),
+        (StubResponse(204), APIError, "204"),
+        (StubResponse(302, headers={"Location": "/"}), APIError, "302"),
+        (
+            StubResponse(200, b"<html>", {"Content-Type": "text/html"}),
+            ContractError,
+            "'text/html', not application/json",
+        ),
+        (StubResponse(200, b"<html>"), ContractError, "JSON is malformed"),
+        (StubResponse(200, b"[]"), ContractError, "Expected `object`, got `array`"),
+        (StubResponse(200, b"{", cut=0, headers={"Content-Length": "9"}), TransportError, "RemoteProtocolError"),
+        (StubResponse(404, b"<html>", {"Content-Type": "text/html"}), NotFoundError, "404"),
+        (StubResponse(403, b"", {"Content-Type": "application/json"}), AccessDeniedError, "403"),
     ],
 )
 def test_a_generated_call_fails_with_an_error_of_ours(
     call: str,
-    answer: Answer,
+    answer: StubResponse,
     error: type[KayrrosError],
     words: str,
     start: Callable[..., Server],
@@ -280,7 +284,7 @@ def test_a_generated_call_fails_with_an_error_of_ours(
     with pytest.raises(error, match=words) as caught:
         CALLS[call](kayrros)
     assert error is type(caught.value)
-    assert "getDatasetMetadata" == vars(caught.value)["operation"]
+    assert vars(caught.value)["operation"] == "getDatasetMetadata"
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -307,7 +311,7 @@ def test_other_requests_of_the_http_client_are_as_httpx_makes_them(platform: Pla
     """Logged in, and otherwise left alone."""
     platform.fail_next(503, operation=None, skip=1)
     with platform.connect() as kayrros:
-        assert 503 == kayrros.client.get_httpx_client().get("/v9/new").status_code
+        assert kayrros.client.get_httpx_client().get("/v9/new").status_code == 503
 
 
 @pytest.mark.parametrize("make", [lambda client: client.with_headers({"X-A": "1"}), lambda client: client])
@@ -324,7 +328,7 @@ def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[...,
 
     bomb = gzip.compress(b" " * 50_000_000)
     for body, headers in ((bomb, {"Content-Encoding": "gzip"}), (b" " * 2_000_000, {})):
-        answer = Answer(200, body, {"Content-Type": "application/json", **headers})
+        answer = StubResponse(200, body, {"Content-Type": "application/json", **headers})
         kayrros = connect(start(lambda _, answer=answer: answer), token="a-token", max_body=1_000_000)
         with pytest.raises(ContractError, match="more than 1,000,000 bytes"):
             kayrros.metadata(DATASET)
@@ -332,7 +336,7 @@ def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[...,
 
 def test_no_cookie_reaches_another_host(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
     """Nor the one that set it: the API is not known to want any."""
-    server = start(lambda _: Answer(200, b"{}", {"Set-Cookie": "a=b"}))
+    server = start(lambda _: StubResponse(200, b"{}", {"Set-Cookie": "a=b"}))
     kayrros = connect(server, token="a-token")
     kayrros.metadata(DATASET)
     kayrros.metadata(DATASET)

@@ -101,7 +101,7 @@ def test_the_file_is_what_was_sent(frame: str, tls: bool, certificate: Path, tmp
         sending([FRAMES[frame]()], certificate if tls else None) as url,
         Kayrros(token="a-token", base_url=url, verify=f"{certificate}.crt", retries=0) as kayrros,
     ):
-        assert CONTENT == kayrros.download(DATASET, tmp_path).path.read_bytes()
+        assert kayrros.download(DATASET, tmp_path).path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
@@ -182,7 +182,7 @@ def test_a_body_that_never_ends(call: str, tmp_path: Path) -> None:
                 calls[call]()
         ended.set()
         thread.join()
-    assert ("login" == caught.value.operation) == (call == "login")
+    assert (caught.value.operation == "login") == (call == "login")
     assert not list(tmp_path.iterdir())
 
 
@@ -221,7 +221,7 @@ def test_from_https_to_http_no_redirect_leads(certificate: Path, tmp_path: Path)
         with sending([whole]) as plain, sending([to(plain)], certificate) as redirecting:
             with pytest.raises(TransportError, match="redirects to http of 127.0.0.1, which is refused"):
                 get(redirecting)
-            assert CONTENT == get(plain)  # which nobody has asked: it has but this one answer
+            assert get(plain) == CONTENT  # which nobody has asked: it has but this one answer
         for authority in (None, certificate):
             with sending([to(safe)], authority) as redirecting:
-                assert CONTENT == get(redirecting)
+                assert get(redirecting) == CONTENT

@@ -19,7 +19,7 @@ from kayrros_openapi.models import DatasetMetadata
 from tests.support.authorities import Authority
 from tests.support.leaks import PASSWORD, ours
 from tests.support.proxies import proxy
-from tests.support.server import DATASET, LOGIN, METADATA, Platform, Server
+from tests.support.server import DATASET, LOGIN, METADATA, Server, StubServer
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
@@ -53,7 +53,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(
     way: str,
     authority: Authority,
     tls: ssl.SSLContext,
-    platform: Platform,
+    platform: StubServer,
     start: Start,
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
@@ -74,9 +74,9 @@ def test_a_private_authority_is_trusted_where_it_is_named(
             found = await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
             return found.name if isinstance(found, DatasetMetadata) else found
 
-    assert "Tanks" == kayrros.metadata(DATASET).name
-    assert "Tanks" == asyncio.run(name())
-    assert 1 == platform.logins
+    assert kayrros.metadata(DATASET).name == "Tanks"
+    assert asyncio.run(name()) == "Tanks"
+    assert platform.logins == 1
 
 
 @pytest.mark.parametrize("who", ["nobody named", "another authority", "another host"])
@@ -84,7 +84,7 @@ def test_who_is_not_trusted_is_told_nothing(
     who: str,
     authority: Authority,
     tls: ssl.SSLContext,
-    platform: Platform,
+    platform: StubServer,
     start: Start,
     connect: Connect,
     tmp_path: Path,
@@ -96,7 +96,7 @@ def test_who_is_not_trusted_is_told_nothing(
         trusted = {"verify": Authority.make(tmp_path).certificate}
     with pytest.raises(TransportError, match=r"(?s)certificate verify failed.*SSL_CERT_FILE or verify=") as caught:
         connect(server, **({} if who == "nobody named" else trusted)).metadata(DATASET)
-    assert (1, "login", []) == (caught.value.attempts, caught.value.operation, server.requests)
+    assert (caught.value.attempts, caught.value.operation, server.requests) == (1, "login", [])
 
 
 SYSTEM = """
@@ -109,17 +109,17 @@ with Kayrros(token="a-token", base_url=sys.argv[2]) as kayrros:
 
 
 def test_the_trust_store_of_the_system_is_trusted(
-    authority: Authority, tls: ssl.SSLContext, platform: Platform, start: Start
+    authority: Authority, tls: ssl.SSLContext, platform: StubServer, start: Start
 ) -> None:
     """Where a company's authority is installed, nothing need be set."""
     platform.valid.add("a-token")
     command = [sys.executable, "-c", SYSTEM, str(authority.certificate), start(platform, tls).url, DATASET]
-    assert "Tanks\n" == subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "Tanks\n"
 
 
 @pytest.fixture
 def hosts(
-    authority: Authority, platform: Platform, start: Start, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, platform: StubServer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, dict[str, Any]]:
     """Two hosts of two names, which only a proxy can find; settings of a client of them."""
     data, login = (start(platform, authority.serves(host)) for host in (HOST, LOGIN_HOST))
@@ -142,10 +142,10 @@ def test_a_proxy_of_the_environment_is_gone_through(
     with proxy("me:secret/%") as running:
         monkeypatch.setenv(name, f"http://me:secret%2F%25@{running.address}")
         with Kayrros(**hosts["settings"]) as kayrros:
-            assert "Tanks" == kayrros.metadata(DATASET).name
+            assert kayrros.metadata(DATASET).name == "Tanks"
     targets = [hosts["settings"][name].removeprefix("https://") for name in ("auth_url", "base_url")]
     assert targets == running.targets
-    assert [[LOGIN], [METADATA]] == [hosts["servers"][name].paths() for name in ("login", "data")]
+    assert [hosts["servers"][name].paths() for name in ("login", "data")] == [[LOGIN], [METADATA]]
     assert not [word for word in (PASSWORD, "Bearer") if word in "".join(running.heads)]
 
 
@@ -160,7 +160,7 @@ def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: 
         monkeypatch.setenv("HTTPS_PROXY", f"http://{running.address}")
         monkeypatch.setenv("NO_PROXY", HOST)
         with Kayrros(**hosts["settings"]) as kayrros:
-            assert "Tanks" == kayrros.metadata(DATASET).name
+            assert kayrros.metadata(DATASET).name == "Tanks"
     assert [hosts["settings"]["auth_url"].removeprefix("https://")] == running.targets
 
 

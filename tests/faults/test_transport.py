@@ -25,7 +25,7 @@ from kayrros_ext.testing.http import Request
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.faults.test_streams import sending
-from tests.support.server import DATASET, Answer, Server, as_json
+from tests.support.server import DATASET, Server, StubResponse, as_json
 from tests.support.server import Request as Seen
 
 ID = parse_dataset_id(DATASET)
@@ -216,7 +216,7 @@ def test_an_answer_that_is_not_the_contract_is_an_error(
     connect: Callable[..., Kayrros],
 ) -> None:
     """It is not retried, because it would come again, and the error says what came instead."""
-    server = start(lambda _: Answer(200, body, headers))
+    server = start(lambda _: StubResponse(200, body, headers))
     kayrros = connect(server, token="a-token")
     for call in (kayrros.metadata, kayrros.results):
         with pytest.raises(ContractError, match=rf"(?s){words}"):
@@ -264,7 +264,7 @@ def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]
     """
     bomb = gzip.compress(b" " * 100_000_000, 1)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    server = start(lambda request: Answer(500 if request.path.startswith("/fails") else 200, bomb, headers))
+    server = start(lambda request: StubResponse(500 if request.path.startswith("/fails") else 200, bomb, headers))
     command = [sys.executable, "-c", BOMB, server.url, DATASET]
     grown_mb = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert grown_mb <= 64
@@ -273,7 +273,7 @@ def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]
 def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
     """No cookie is sent, to either host."""
 
-    def answer(request: Seen) -> Answer:
+    def answer(request: Seen) -> StubResponse:
         reply = as_json({"token": "a-token", "name": "Tanks"})
         return attrs.evolve(reply, headers={**reply.headers, "Set-Cookie": "a=b; Path=/"})
 
@@ -292,7 +292,7 @@ def test_a_child_made_by_fork_has_connections_of_its_own(
     """A child that used its parent's connection would read responses meant for it."""
     connections: list[int] = []
 
-    def answer(_: Seen) -> Answer:
+    def answer(_: Seen) -> StubResponse:
         connections.append(threading.get_ident())  # the server has a thread for each connection
         return as_json({"token": "a-token", "name": "Tanks"})
 

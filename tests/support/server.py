@@ -150,9 +150,3 @@ class StubServer:
 
     def expire_tokens(self) -> None:
         self.valid.clear()
-
-
-# The former names, until every test uses the new ones.
-Platform = StubServer
-Answer = StubResponse
-Answering = Responder

@@ -18,7 +18,6 @@ from tests.support.keyrings import Working
 from tests.support.leaks import PASSWORD
 
 
-@pytest.mark.holds_secrets("cache/tokens/*")
 def test_login_saves_the_password_in_the_keyring_until_logout(
     use_keyring: Callable[[KeyringBackend], None], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:

@@ -50,14 +50,14 @@ BOTH = concatenate(FIRST, SECOND)
 def test_pandas_has_categories_dates_and_exact_integers() -> None:
     """Labels are categories, dates know their zone, and an integer beyond 2**53 is exact next to a null."""
     frame = BOTH.to_pandas()
-    assert ["t1", "t1", "t1", "t0"] == list(frame["asset_id"])
+    assert list(frame["asset_id"]) == ["t1", "t1", "t1", "t0"]
     assert all(isinstance(frame[name].dtype, pd.CategoricalDtype) for name in ("asset_id", "asset_name", "metric"))
-    assert "datetime64[us, UTC]" == str(frame["value_date"].dtype)
+    assert str(frame["value_date"].dtype) == "datetime64[us, UTC]"
     assert [pd.Timestamp(DAY), pd.Timestamp(DAY), pd.Timestamp(NEXT), pd.Timestamp(NEXT)] == list(frame["value_date"])
-    assert "Int64" == str(frame["asset_version"].dtype)
-    assert [2**53 + 1] * 3 == frame["asset_version"].to_list()[:3]
+    assert str(frame["asset_version"].dtype) == "Int64"
+    assert frame["asset_version"].to_list()[:3] == [2**53 + 1] * 3
     assert frame["asset_version"][3] is pd.NA
-    assert {"t0": 3.0, "t1": 1.5} == frame.groupby("asset_id", observed=True)["value"].sum().to_dict()
+    assert frame.groupby("asset_id", observed=True)["value"].sum().to_dict() == {"t0": 3.0, "t1": 1.5}
 
 
 def test_polars_has_the_rows_of_the_table() -> None:
@@ -72,18 +72,18 @@ def test_polars_has_the_rows_of_the_table() -> None:
 def test_geopandas_has_points_at_the_centroids() -> None:
     """A row per row of the table, x the longitude, in EPSG:4326; None where the asset has no centroid."""
     frame = BOTH.to_geopandas()
-    assert "EPSG:4326" == frame.crs
-    assert [(-2.0, 1.5)] * 3 + [None] == [point and (point.x, point.y) for point in frame.geometry]
+    assert frame.crs == "EPSG:4326"
+    assert [point and (point.x, point.y) for point in frame.geometry] == [(-2.0, 1.5)] * 3 + [None]
     assert list(BOTH.to_pandas().columns) == list(frame.columns)[:-1]
     near = gpd.GeoDataFrame(geometry=gpd.points_from_xy([-2], [1.5], crs="EPSG:4326")).sjoin(frame)
-    assert ["t1"] * 3 == list(near["asset_id"])
+    assert list(near["asset_id"]) == ["t1"] * 3
 
 
 @pytest.mark.parametrize("axis", ["latitude", "longitude"])
 def test_half_a_centroid_has_no_point(axis: str) -> None:
     """A point needs both coordinates. The other one stays in its column."""
     frame = results({**TANK, f"asset_centroid_{axis}": None, "results": [dated("2024-01-01", v=1)]}).to_geopandas()
-    assert [None] == list(frame.geometry)
+    assert list(frame.geometry) == [None]
 
 
 def test_sliced_table_has_its_own_points() -> None:
@@ -91,7 +91,7 @@ def test_sliced_table_has_its_own_points() -> None:
     assets = [{**TANK, "asset_centroid_latitude": n, "results": [dated("2024-01-01", v=1)]} for n in range(5)]
     whole = results(*assets)
     part = Results(whole.table.slice(2, 2), whole.assets, whole.without_metrics, None, None)
-    assert [2.0, 3.0] == [point.y for point in part.to_geopandas().geometry]
+    assert [point.y for point in part.to_geopandas().geometry] == [2.0, 3.0]
 
 
 def test_empty_results_convert() -> None:
@@ -123,7 +123,7 @@ def without(modules: str, code: str, *arguments: str) -> str:
     """Return the output of code in a process where some modules can't be imported."""
     command = [sys.executable, "-W", "error", "-c", BLOCK + code, modules, *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "" == run.stderr
+    assert run.stderr == ""
     return run.stdout
 
 
@@ -159,7 +159,7 @@ print(results.to_wide("v").schema.names)
 for ending in ENDINGS:
     write(Path(sys.argv[2]) / f"results{ending}", [results], dataset_id=sys.argv[2])
 """
-    assert "['value_date', 'a']\n" == without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path))
+    assert without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path)) == "['value_date', 'a']\n"
     assert len(ENDINGS) == len(list(tmp_path.iterdir()))
 
 
@@ -175,7 +175,7 @@ def test_wide_has_a_row_per_date_and_a_column_per_asset() -> None:
         "a": [None, None, 0.5],
         "b": [1.0, 2.0, None],
     } == wide.to_pydict()
-    assert ["value_date", "a", "b"] == wide.schema.names
+    assert wide.schema.names == ["value_date", "a", "b"]
     assert [pa.timestamp("us", "UTC"), pa.float64(), pa.float64()] == wide.schema.types
 
 

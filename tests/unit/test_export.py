@@ -91,12 +91,12 @@ def test_parquet_has_all_values_types_and_units(tmp_path: Path) -> None:
     """Pyarrow reads back schema, units and values. The metadata holds dataset and request."""
     path = exported(tmp_path, ".parquet", *PARTS, start="2024-01-01", requests="3")
     table = pq.read_table(path)
-    assert ROWS == table.to_pylist()
+    assert table.to_pylist() == ROWS
     assert PARTS[0].table.schema.equals(table.schema)
     assert [field.metadata for field in PARTS[0].table.schema] == [units_of(field) for field in table.schema]
     kept = {key.decode(): value.decode() for key, value in pq.read_metadata(path).metadata.items()}
     assert (str(DATASET), "2024-01-01", "3") == (kept["dataset_id"], kept["start"], kept["requests"])
-    assert "m2" == json.loads(kept["units"])["asset_surface_area_m2"]
+    assert json.loads(kept["units"])["asset_surface_area_m2"] == "m2"
 
 
 def test_other_libraries_read_parquet(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_other_libraries_read_parquet(tmp_path: Path) -> None:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     expected = [{**row, "value_date": (row["value_date"] - epoch) // timedelta(microseconds=1)} for row in ROWS]
     assert [tuple(row[name] for name in names) for row in expected] == duckdb.connect().execute(query).fetchall()
-    assert ROWS == pl.read_parquet(path).to_dicts()
+    assert pl.read_parquet(path).to_dicts() == ROWS
 
 
 def test_row_groups_have_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_row_groups_have_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ]
     path = exported(tmp_path, ".parquet", *parts)
     metadata = pq.read_metadata(path)
-    assert [10, 10, 10, 10, 10, 5] == [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [10, 10, 10, 10, 10, 5]
     assert [row for part in parts for row in part.table.to_pylist()] == pq.read_table(path).to_pylist()
 
 
@@ -133,9 +133,9 @@ def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
         for part in ("north", "south")
     ]
     metadata = pq.read_metadata(exported(tmp_path, ".parquet", *parts))
-    assert 1 == metadata.num_row_groups
+    assert metadata.num_row_groups == 1
     column = metadata.row_group(0).column(1)
-    assert ("asset_name", "ZSTD") == (column.path_in_schema, column.compression)
+    assert (column.path_in_schema, column.compression) == ("asset_name", "ZSTD")
     text = sum(len(name) for part in parts for name in part.table["asset_name"].to_pylist())
     assert column.total_uncompressed_size < 0.2 * text
 
@@ -145,22 +145,22 @@ def test_geopandas_reads_geoparquet(tmp_path: Path, ending: str) -> None:
     """Points at the centroids in EPSG:4326, None without one, their bounds in the metadata of GeoParquet 1.1."""
     path = exported(tmp_path, ending, *PARTS, requests="3")
     frame = gpd.read_parquet(path)
-    assert "EPSG:4326" == frame.crs
+    assert frame.crs == "EPSG:4326"
     expected = [None if row["asset_centroid_latitude"] is None else (-2.25, 1.5) for row in ROWS]
     assert None in expected
     assert expected == [point and (point.x, point.y) for point in frame.geometry]
     assert [row["value"] for row in ROWS] == frame["value"].astype(object).where(frame["value"].notna(), None).to_list()
     metadata = pq.read_metadata(path).metadata
     geo = json.loads(metadata[b"geo"])
-    assert ("1.1.0", "geometry") == (geo["version"], geo["primary_column"])
+    assert (geo["version"], geo["primary_column"]) == ("1.1.0", "geometry")
     column = geo["columns"]["geometry"]
-    assert ("WKB", ["Point"], [-2.25, 1.5, -2.25, 1.5]) == (
+    assert (
         column["encoding"],
         column["geometry_types"],
         column["bbox"],
-    )
+    ) == ("WKB", ["Point"], [-2.25, 1.5, -2.25, 1.5])
     assert str(DATASET).encode() == metadata[b"dataset_id"]
-    assert b"3" == metadata[b"requests"]
+    assert metadata[b"requests"] == b"3"
 
 
 def test_other_libraries_read_csv(tmp_path: Path) -> None:
@@ -184,16 +184,16 @@ def test_csv_distinguishes_null_from_an_empty_string(tmp_path: Path) -> None:
     """Null is an empty cell, an empty string is two quotes, and categories are a JSON array."""
     path = exported(tmp_path, ".csv", results({**ASSET, "parent_asset_id": None, "results": [dated(0, volume=1)]}))
     line = path.read_text("utf-8").splitlines()[1]
-    assert (
+    assert line == (
         't1,"Réserve ""Nord"", 1",9007199254740993,"[""crude"",""tank; floating""]",1.5,-2.25,0.1,,"",3,'
         "2024-01-01T00:00:00.000000Z,volume,1.0"
-    ) == line
+    )
 
 
 def test_json_is_one_array(tmp_path: Path) -> None:
     """It has an object per row, and is empty without rows."""
     assert as_text(ROWS) == json.loads(exported(tmp_path, ".json", *PARTS).read_text("utf-8"))
-    assert [] == json.loads(exported(tmp_path, ".json", results()).read_text("utf-8"))
+    assert json.loads(exported(tmp_path, ".json", results()).read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize("ending", [".ndjson", ".jsonl", ".JSONL"])
@@ -202,7 +202,7 @@ def test_ndjson_has_an_object_per_line(tmp_path: Path, ending: str) -> None:
     path = exported(tmp_path, ending, *PARTS)
     lines = path.read_text("utf-8").split("\n")
     assert as_text(ROWS) == [json.loads(line) for line in lines[:-1]]
-    assert "" == lines[-1]
+    assert lines[-1] == ""
     assert as_text(ROWS) == pl.read_ndjson(path).to_dicts()
     query = "SELECT asset_name, asset_version, value, asset_categories FROM read_json(?, format='newline_delimited')"
     names = ("asset_name", "asset_version", "value", "asset_categories")
@@ -224,7 +224,7 @@ def test_geojson_has_a_feature_per_row(tmp_path: Path) -> None:
     assert geometries == [feature["geometry"] for feature in read["features"]]
     assert {"Feature"} == {feature["type"] for feature in read["features"]}
     frame = gpd.read_file(path)
-    assert "EPSG:4326" == frame.crs
+    assert frame.crs == "EPSG:4326"
     assert [row["asset_id"] for row in ROWS] == list(frame["asset_id"])
     assert [(-2.25, 1.5) if geometry else None for geometry in geometries] == [
         point and (point.x, point.y) for point in frame.geometry
@@ -246,11 +246,11 @@ def test_file_without_rows_is_complete(tmp_path: Path, parts: tuple[Results, ...
         (folder := tmp_path / str(number)).mkdir()
         exported(folder, ending, *parts)
     files = {"".join(path.suffixes): path for path in tmp_path.glob("*/*")}
-    assert 0 == len(gpd.read_parquet(files[".geoparquet"]))
+    assert len(gpd.read_parquet(files[".geoparquet"])) == 0
     assert results().table.schema.equals(pq.read_schema(files[".parquet"]))
     assert ",".join(ROWS[0]) + "\n" == files[".csv"].read_text("utf-8")
-    assert "" == files[".ndjson"].read_text("utf-8")
-    assert [] == json.loads(files[".geojson"].read_text("utf-8"))["features"]
+    assert files[".ndjson"].read_text("utf-8") == ""
+    assert json.loads(files[".geojson"].read_text("utf-8"))["features"] == []
 
 
 def test_asset_columns_may_change_within_one_id(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_metadata_is_read_after_the_last_part(tmp_path: Path) -> None:
         metadata["gaps"] = "none"
 
     write(tmp_path / "a.parquet", parts(), dataset_id=DATASET, file_metadata=metadata)
-    assert b"none" == pq.read_metadata(tmp_path / "a.parquet").metadata[b"gaps"]
+    assert pq.read_metadata(tmp_path / "a.parquet").metadata[b"gaps"] == b"none"
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -350,7 +350,7 @@ def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: 
 
     with pytest.raises(error):
         write(path, parts(), dataset_id=DATASET)
-    assert b"before" == path.read_bytes()
+    assert path.read_bytes() == b"before"
     assert [path] == list(tmp_path.iterdir())
     assert closed
 
@@ -372,7 +372,7 @@ def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) ->
         with pytest.raises((KeyError, ValueError), match="metric|schema"):
             write(tmp_path / f"results{ending}", making, dataset_id=DATASET)
         assert closed
-        assert [] == list(tmp_path.iterdir())
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_file_is_replaced_and_folders_are_made(tmp_path: Path) -> None:
@@ -433,11 +433,11 @@ except ExportError as error:
     path.write_bytes(b"before")
     process = run(code, str(path))
     out, err = process.communicate()
-    assert "" == err
+    assert err == ""
     assert str(path) in out
     assert "File too large" in out
-    assert 0 == process.returncode
-    assert b"before" == path.read_bytes()
+    assert process.returncode == 0
+    assert path.read_bytes() == b"before"
     assert [path] == list(tmp_path.iterdir())
 
 
@@ -457,10 +457,10 @@ write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
     path.write_bytes(b"before")
     process = run(code, str(path))
     assert process.stdout
-    assert "half-way\n" == process.stdout.readline()
+    assert process.stdout.readline() == "half-way\n"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert b"before" == path.read_bytes()
+    assert path.read_bytes() == b"before"
 
 
 @pytest.mark.parametrize(
@@ -495,4 +495,4 @@ def test_parse_target_does_not_load_pyarrow() -> None:
     """A wrong path is refused at once."""
     use = "from kayrros_ext._export import parse_target; parse_target('a.csv')"
     code = f"import sys; {use}; sys.exit('pyarrow' in sys.modules)"
-    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

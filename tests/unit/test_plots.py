@@ -214,7 +214,7 @@ def test_gaps_of_results_break_lines_and_are_shaded() -> None:
     results = results_of({"a": [1.0] * 10, "b": [2.0] * 10}, step_days=10)
     start, stop = (datetime(2024, 2, day, tzinfo=UTC) for day in (1, 5))
     figure = attrs.evolve(results, gaps=(Gap(start, stop, ("id0",)),)).plot(assets=["a", "b"])
-    assert ([4, 6], [10]) == (run_lengths(figure, 0), run_lengths(figure, 1))
+    assert (run_lengths(figure, 0), run_lengths(figure, 1)) == ([4, 6], [10])
     [span] = figure.axes[0].patches
     box = span.get_extents().transformed(figure.axes[0].transData.inverted())
     assert [num2date(x).date() for x in (box.x0, box.x1)] == [start.date(), stop.date()]

@@ -219,7 +219,7 @@ def test_rows_keep_the_order_of_the_response(indent: int | None, batch_bytes: in
     """In any layout and with any number of batches. A label is stored once."""
     results = read_results(make_body(200, indent), batch_bytes=batch_bytes)
     assert [f"t{number}" for number in range(200) for _ in range(6)] == results.table["asset_id"].to_pylist()
-    assert ["volume", "level"] * 600 == results.table["metric"].to_pylist()
+    assert results.table["metric"].to_pylist() == ["volume", "level"] * 600
     assert {200} == {len(chunk.dictionary) for chunk in results.table["asset_id"].chunks if len(chunk)}
 
 
@@ -230,11 +230,11 @@ def test_sort_rows_orders_by_asset_date_and_metric() -> None:
     dates += [{"value_date": "2024-01-01", "metrics": metrics[:1]}, {"value_date": "2023-01-01"}]
     assets = [{"asset_id": name, "results": dates} for name in ("t2", None, "t1")]
     results = sort_rows(read_results(json.dumps({"assets": assets}).encode(), batch_bytes=1))
-    assert ["t1"] * 5 + ["t2"] * 5 + [None] * 5 == results.table["asset_id"].to_pylist()
-    assert [1, 2, 2, 2, None] * 3 == [date and date.day for date in results.table["value_date"].to_pylist()]
-    assert ["b", "a", "b", None, "b"] * 3 == results.table["metric"].to_pylist()
-    assert ["t1", "t2", None] == results.assets["asset_id"].to_pylist()
-    assert ["t1", "t2", None] == results.without_metrics["asset_id"].to_pylist()
+    assert results.table["asset_id"].to_pylist() == ["t1"] * 5 + ["t2"] * 5 + [None] * 5
+    assert [date and date.day for date in results.table["value_date"].to_pylist()] == [1, 2, 2, 2, None] * 3
+    assert results.table["metric"].to_pylist() == ["b", "a", "b", None, "b"] * 3
+    assert results.assets["asset_id"].to_pylist() == ["t1", "t2", None]
+    assert results.without_metrics["asset_id"].to_pylist() == ["t1", "t2", None]
 
 
 def count_decoded(body: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -269,21 +269,21 @@ def test_regular_response_is_never_decoded(monkeypatch: pytest.MonkeyPatch) -> N
     """Line breaks, escapes, missing members and nulls are regular."""
     odd = b'{},{"asset_name":"\\u00e9","results":null},{"results":[{"metrics":[]}]},'
     body = make_body(9, 2).replace(b"[", b"[" + odd, 1)
-    assert 0 == count_decoded(body, monkeypatch)
+    assert count_decoded(body, monkeypatch) == 0
 
 
 def test_undeclared_fields_are_learned_from_one_asset(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other assets that have them are read as columns."""
     body = make_body(99, extra_props={"cloud": 0.5, "tags": ["a"], "none": None, "seen": "2024-01-01"})
-    assert 0 == count_decoded(body, monkeypatch)
-    assert 1 == count_visited(body, monkeypatch)
+    assert count_decoded(body, monkeypatch) == 0
+    assert count_visited(body, monkeypatch) == 1
 
 
 def test_other_undeclared_fields_cost_no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fields that the first asset lacks, or that have other types there, are named and ignored."""
     first, others = make_body(1, extra_props=1)[:-2], make_body(9, extra_props="a", colour=[{}])[len('{"assets": [') :]
-    assert 0 == count_decoded(first + b"," + others, monkeypatch)
-    assert ("assets[].colour", "assets[].extra_props") == read_results(first + b"," + others).unknown_fields
+    assert count_decoded(first + b"," + others, monkeypatch) == 0
+    assert read_results(first + b"," + others).unknown_fields == ("assets[].colour", "assets[].extra_props")
 
 
 @pytest.mark.parametrize(
@@ -292,8 +292,8 @@ def test_other_undeclared_fields_cost_no_decoding(monkeypatch: pytest.MonkeyPatc
 def test_learned_fields_are_bounded(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many or deeply nested undeclared fields get no columns: each asset is searched for their names."""
     body = make_body(9, extra="x").replace(b'"x"', extra.encode())
-    assert 1 + 9 == count_visited(body, monkeypatch)
-    assert ("assets[].extra",) == read_results(body).unknown_fields
+    assert count_visited(body, monkeypatch) == 1 + 9
+    assert read_results(body).unknown_fields == ("assets[].extra",)
 
 
 def test_hostile_field_names_cost_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +303,7 @@ def test_hostile_field_names_cost_little_memory(monkeypatch: pytest.MonkeyPatch)
     metric = '{"name":"a","value":1,' + ",".join(f'"{n}":1' for n in range(1000)) + "}"
     metrics = ",".join([metric, *["{}"] * 100_000])
     body = f'{{"assets":[{{"asset_id":"t","results":[{{"value_date":null,"metrics":[{metrics}]}}]}}]}}'
-    assert 1000 == len(read_results(body.encode()).unknown_fields)
+    assert len(read_results(body.encode()).unknown_fields) == 1000
     assert pool.max_memory() < 50e6
 
 
@@ -324,7 +324,7 @@ def test_first_error_is_named() -> None:
     """The same error each time, whichever thread was first. Damage comes before both."""
     body = make_body(50).replace(b'"t20"', b"20").replace(b'"t30"', b"30")
     for _ in range(5):
-        assert "assets[20].asset_id" == getattr(check(body, 1000), "where", None)
+        assert getattr(check(body, 1000), "where", None) == "assets[20].asset_id"
     assert "not JSON" in str(check(body[:-9], 1000))
 
 

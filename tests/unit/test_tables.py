@@ -46,11 +46,11 @@ def test_schema_is_fixed() -> None:
         Results.from_json(b"{}").table,
         Results.from_json(answer({**ASSET, "results": [dated("2024-01-01", v=1)]})),
     )
-    assert COLUMNS == empty.schema.names
+    assert empty.schema.names == COLUMNS
     assert empty.schema.equals(full.table.schema, check_metadata=True)
     units = {field.name: field.metadata[b"unit"].decode() for field in empty.schema if field.metadata}
-    assert "m2" == units["asset_surface_area_m2"]
-    assert "degree_north" == units["asset_centroid_latitude"]
+    assert units["asset_surface_area_m2"] == "m2"
+    assert units["asset_centroid_latitude"] == "degree_north"
     assert pa.timestamp("us", tz="UTC") == empty.schema.field("value_date").type
 
 
@@ -61,27 +61,29 @@ def test_a_row_per_asset_date_and_metric() -> None:
     )
     day = datetime(2024, 1, 1, tzinfo=UTC)
     assert {**ASSET, "value_date": day, "metric": "volume", "value": 1.0} == results.table.to_pylist()[0]
-    assert [("volume", 1.0), ("level", 0.1), ("volume", 2.0)] == [
-        (row["metric"], row["value"]) for row in results.table.to_pylist()
+    assert [(row["metric"], row["value"]) for row in results.table.to_pylist()] == [
+        ("volume", 1.0),
+        ("level", 0.1),
+        ("volume", 2.0),
     ]
-    assert 3 == results.table.num_rows
+    assert results.table.num_rows == 3
 
 
 def test_asset_without_results_is_kept() -> None:
     """It has no row in `table`, but one in `assets`."""
     results = Results.from_json(answer({**ASSET, "results": []}, {"asset_id": "t2"}, {**ASSET, "results": None}))
-    assert 0 == results.table.num_rows
-    assert ["t1", "t2", "t1"] == results.assets["asset_id"].to_pylist()
-    assert [0, 0, 0] == results.assets["date_count"].to_pylist()
+    assert results.table.num_rows == 0
+    assert results.assets["asset_id"].to_pylist() == ["t1", "t2", "t1"]
+    assert results.assets["date_count"].to_pylist() == [0, 0, 0]
 
 
 def test_date_without_metrics_is_kept() -> None:
     """It has no row in `table`, but one in `without_metrics`."""
     bare = [dated("2024-01-01"), {"value_date": "2024-01-02"}, {"value_date": "2024-01-03", "metrics": None}]
     results = Results.from_json(answer({**ASSET, "results": [*bare, dated("2024-01-04", v=1)]}))
-    assert 1 == results.table.num_rows
-    assert [1, 2, 3] == [row["value_date"].day for row in results.without_metrics.to_pylist()]
-    assert [4] == results.assets["date_count"].to_pylist()
+    assert results.table.num_rows == 1
+    assert [row["value_date"].day for row in results.without_metrics.to_pylist()] == [1, 2, 3]
+    assert results.assets["date_count"].to_pylist() == [4]
 
 
 def test_field_may_be_missing_or_null() -> None:
@@ -92,13 +94,13 @@ def test_field_may_be_missing_or_null() -> None:
     assert [dict.fromkeys(COLUMNS)] * 2 == results.table.to_pylist()
     assert results.processing_id is None
     assert results.source_id is None
-    assert 0 == Results.from_json(b'{"assets": null}').assets.num_rows
+    assert Results.from_json(b'{"assets": null}').assets.num_rows == 0
 
 
 def test_ids_of_the_response_are_kept() -> None:
     """processing_id and source_id."""
     results = Results.from_json(answer(processing_id="p", source_id="s"))
-    assert ("p", "s") == (results.processing_id, results.source_id)
+    assert (results.processing_id, results.source_id) == ("p", "s")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_body_must_be_bytes() -> None:
 
 def test_integer_may_have_a_point() -> None:
     """3.0 is an integer in JSON."""
-    assert [3] == Results.from_json(b'{"assets": [{"asset_version": 3.0}]}').assets["asset_version"].to_pylist()
+    assert Results.from_json(b'{"assets": [{"asset_version": 3.0}]}').assets["asset_version"].to_pylist() == [3]
 
 
 def warnings_of(body: bytes, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -229,13 +231,13 @@ def test_unknown_fields_are_named_once(caplog: pytest.LogCaptureFixture) -> None
     assert "renamed" not in message
     results = Results.from_json(body)
     assert sorted(fields) == list(results.unknown_fields)
-    assert 5 == results.table.num_rows
+    assert results.table.num_rows == 5
 
 
 def test_declared_fields_cause_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     """Whether they have a value or not."""
     body = answer({"asset_id": "t", "results": [dated("2024-01-01", v=1)]}, processing_id="p", source_id="s")
-    assert [] == warnings_of(body, caplog)
+    assert warnings_of(body, caplog) == []
 
 
 def renamed(body: bytes, old: str, new: str) -> bytes:
@@ -270,9 +272,9 @@ def test_omitted_empty_list_is_not_renamed(value: Any) -> None:
     without_results = [{"asset_id": f"t{number}", "colour": value} for number in range(3)]
     without_metrics = {"asset_id": "t", "results": [{"value_date": "2024-01-01", "colour": value}]}
     results = Results.from_json(answer(*without_results))
-    assert [0, 0, 0] == results.assets["date_count"].to_pylist()
-    assert ("assets[].colour",) == results.unknown_fields
-    assert 1 == Results.from_json(answer(without_metrics)).without_metrics.num_rows
+    assert results.assets["date_count"].to_pylist() == [0, 0, 0]
+    assert results.unknown_fields == ("assets[].colour",)
+    assert Results.from_json(answer(without_metrics)).without_metrics.num_rows == 1
 
 
 def test_renamed_descriptive_field_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -287,25 +289,25 @@ def test_null_is_not_renamed() -> None:
     """A required field that is null everywhere, with an undeclared one next to it, is read."""
     metric = {"name": None, "value": None, "unit": "bbl"}
     asset = {"asset_id": None, "colour": "red", "results": [{"value_date": None, "metrics": [metric], "extra": 1}]}
-    assert 1 == Results.from_json(answer(asset)).table.num_rows
+    assert Results.from_json(answer(asset)).table.num_rows == 1
 
 
 def test_other_libraries_read_the_arrow_stream() -> None:
     """polars, pandas, DuckDB and pyarrow get the same dates, names and values."""
     results = Results.from_json(answer({**ASSET, "results": [dated("2024-01-01", volume=1.5, level=2)]}))
-    assert 3.5 == pl.DataFrame(results)["value"].sum()
+    assert pl.DataFrame(results)["value"].sum() == 3.5
     frame = pd.DataFrame.from_arrow(results)
-    assert ["volume", "level"] == list(frame["metric"])
+    assert list(frame["metric"]) == ["volume", "level"]
     assert pd.Timestamp("2024-01-01", tz="UTC") == frame["value_date"][0]
     query = "SELECT asset_name, sum(value) FROM results GROUP BY 1"
-    assert [("Tank 1", 3.5)] == duckdb.connect().execute(query).fetchall()
+    assert duckdb.connect().execute(query).fetchall() == [("Tank 1", 3.5)]
     assert pa.table(results).equals(results.table)
     assert pa.schema(results).equals(results.table.schema)
 
 
 def test_repr_is_a_summary() -> None:
     """It has the number of rows and assets and the processing, but no data."""
-    assert "<Results: 0 rows, 1 assets, processing p>" == repr(Results.from_json(answer(ASSET, processing_id="p")))
+    assert repr(Results.from_json(answer(ASSET, processing_id="p"))) == "<Results: 0 rows, 1 assets, processing p>"
 
 
 USE = """
@@ -332,5 +334,5 @@ results.to_pandas()
 def test_pandas_is_not_imported_unless_asked_for(tmp_path: Path) -> None:
     """Reading, sorting, printing, exporting in any format, and the wide table take no pandas, which is slow to import."""
     run = subprocess.run([sys.executable, "-c", USE, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert "[]\n" == run.stdout, run.stderr
-    assert 0 == run.returncode
+    assert run.stdout == "[]\n", run.stderr
+    assert run.returncode == 0

@@ -53,8 +53,8 @@ def test_a_transport_for_sync_calls_serves_those() -> None:
     """It is closed with the client; an asyncio call says why it can't."""
     transport = Sync()
     with Kayrros(token="t", transport=transport) as kayrros:
-        assert "platform.api.kayrros.com" == kayrros.metadata(DATASET).name
-    assert 1 == transport.closed
+        assert kayrros.metadata(DATASET).name == "platform.api.kayrros.com"
+    assert transport.closed == 1
     with pytest.raises(UsageError, match="for sync calls only"):
         asyncio.run(name(Kayrros(token="t", transport=Sync())))
 
