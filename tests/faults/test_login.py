@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -148,13 +149,16 @@ def test_threads_and_tasks_share_a_login(platform: StubServer, start: Start, con
 
 
 def test_a_sync_call_inside_a_loop_does_not_hang(platform: StubServer, start: Start, connect: Connect) -> None:
-    """While a task logs in, a sync call in the same thread keeps the task from ending: it logs in by itself."""
-    arrived, go_on = threading.Event(), threading.Event()
+    """A sync call that blocks the event loop shares the login of a task, which runs in a worker thread."""
+    arrived = threading.Event()
+    loop_thread = threading.get_ident()
 
     def answer(request: Request) -> StubResponse:
-        if request.path == LOGIN and not arrived.is_set():
+        if request.path == LOGIN:
             arrived.set()
-            go_on.wait(20)
+            # The thread of the loop waits for the lock of the login.
+            while sys._current_frames()[loop_thread].f_code.co_name != "get":
+                threading.Event().wait(0.001)
         return platform(request)
 
     server = start(answer)
@@ -164,18 +168,20 @@ def test_a_sync_call_inside_a_loop_does_not_hang(platform: StubServer, start: St
             task = asyncio.create_task(name_of(kayrros))
             await asyncio.to_thread(arrived.wait, 20)
             assert kayrros.metadata(DATASET).name == "Tanks"
-            go_on.set()
             assert await task == "Tanks"
 
     asyncio.run(main())
+    assert platform.logins == 1
 
 
-def test_a_cancelled_login_lets_the_next_one_in(platform: StubServer, start: Start, connect: Connect) -> None:
-    """A task that is cancelled while it logs in, or while it waits, does not keep the others from it."""
+def test_a_cancelled_task_leaves_its_login_to_the_next_call(
+    platform: StubServer, start: Start, connect: Connect
+) -> None:
+    """A task that is cancelled while it logs in, or while it waits, ends at once. The login goes on, and is not repeated."""
     arrived, go_on = threading.Event(), threading.Event()
 
     def answer(request: Request) -> StubResponse:
-        if request.path == LOGIN and not arrived.is_set():
+        if request.path == LOGIN:
             arrived.set()
             go_on.wait(20)
         return platform(request)
@@ -190,13 +196,11 @@ def test_a_cancelled_login_lets_the_next_one_in(platform: StubServer, start: Sta
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
+            go_on.set()
             assert await name_of(kayrros) == "Tanks"
-        go_on.set()
 
-    try:
-        asyncio.run(main())
-    finally:
-        go_on.set()
+    asyncio.run(main())
+    assert platform.logins == 1
 
 
 def test_many_threads_try_wrong_credentials_once(platform: StubServer, start: Start, connect: Connect) -> None:
