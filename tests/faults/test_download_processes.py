@@ -22,7 +22,7 @@ PART, SIDECAR, LOCK = f".{DATASET}.part", f".{DATASET}.part.json", f".{DATASET}.
 # A download that runs code of the test once its part has this many bytes. It prints the digest of the file.
 _CODE = """
 import os, resource, signal, sys
-from kayrros_ext import Kayrros, KayrrosError
+from kayrros_ext import Kayrros, KayrrosError, Retries
 from kayrros_ext._download.partial import PartialFile
 
 url, directory, limit, event = sys.argv[1:]
@@ -36,7 +36,7 @@ def write(part, block):
 
 PartialFile.write = write
 try:
-    with Kayrros(token="a-token", base_url=url) as kayrros:
+    with Kayrros(token="a-token", base_url=url, retries=Retries(backoff_initial=0)) as kayrros:
         print(kayrros.download({dataset!r}, directory).sha256)
 except KayrrosError as error:
     sys.exit(f"{{type(error).__name__}}: {{error}}")
