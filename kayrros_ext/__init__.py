@@ -1,8 +1,4 @@
-"""A client of the Kayrros Platform API: datasets by id, as typed metadata, tables and files. Unofficial.
-
-`kayrros_openapi` is the typed client of every operation, generated from openapi.yaml. This package adds the login, retries,
-errors, tables and downloads.
-"""
+"""A client of the Kayrros Platform API: datasets by id, as typed metadata, tables and files. Unofficial."""
 
 from typing import TYPE_CHECKING, Any
 

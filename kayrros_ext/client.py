@@ -19,7 +19,7 @@ from kayrros_ext._http.transport import Verify, build_client, connection_options
 from kayrros_ext._results.fetch import ResultsFetcher
 from kayrros_ext._results.model import Results
 from kayrros_ext._secret import Secret
-from kayrros_ext.errors import GapError, UsageError
+from kayrros_ext.errors import ContractError, GapError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import (
@@ -44,10 +44,7 @@ _T = TypeVar("_T")
 
 # Because uuid.UUID accepts signs, underscores and braces.
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NO_CREDENTIALS = (
-    "The token is not valid any more, and there are no credentials to get another. Pass a new token, or email and password "
-    "(KAYRROS_EMAIL, KAYRROS_PASSWORD)."
-)
+_NO_CREDENTIALS = "The token is not valid. Pass a new token, or email and password (KAYRROS_EMAIL, KAYRROS_PASSWORD)."
 
 
 class Metadata(DatasetMetadata):
@@ -193,11 +190,8 @@ class Kayrros:
         # The form of a collection id is unknown, so any word is one.
         word = re.fullmatch(r"\s*([!-~]+)\s*", str(collection_id)) if isinstance(collection_id, UUID | str) else None
         if not word:
-            raise UsageError(
-                f"{collection_id!r} is not the id of a collection.",
-                hint="Pass the id of one of kayrros.collections().",
-                hint_cli="`kayrros collections` lists the ids.",
-            )
+            hint, hint_cli = "Pass the id of one of kayrros.collections().", "`kayrros collections` lists the ids."
+            raise UsageError(f"{collection_id!r} is not the id of a collection.", hint=hint, hint_cli=hint_cli)
         body = CollectionDatasetsRequest(collection_id=word[1])
         return _parsed(list_collection_datasets.sync_detailed(client=self.client, body=body))
 
@@ -415,4 +409,7 @@ def parse_dataset_id(value: UUID | str) -> UUID:
 
 def _parsed(response: Response[_T | ErrorResponse]) -> _T:
     """Return the parsed success: the HTTP client raises for everything else."""
+    if response.parsed is None:
+        hint = "Use the generated operation, which returns the status and the headers."
+        raise ContractError(f"The API answered with status {response.status_code:d} and no content.", hint=hint)
     return cast("_T", response.parsed)

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import copy
+import functools
 import json
 import math
 import os
@@ -86,12 +87,12 @@ class TokenSource:
             LoginError: the login failed. A refusal is remembered, so that no account gets locked.
             TransportError: the login host did not answer.
         """
-        token, failures = self._token, self._failures
-        if token and self._is_usable(token, rejected):
+        failures = self._failures
+        if token := self.at_hand(rejected):
             return token
         with self._lock_of_process():
-            if self._token and self._is_usable(self._token, rejected):
-                return self._token
+            if token := self.at_hand(rejected):
+                return token
             self._raise_last_failure(failures)
             return self._renew(rejected, use_cache=use_cache)
 
@@ -108,8 +109,10 @@ class TokenSource:
             self._lock, self._process = threading.Lock(), os.getpid()
         return self._lock
 
-    def _is_usable(self, token: Token, rejected: Token | None) -> bool:
-        return token is not rejected and not (self._log_in and self._is_expired(token))
+    def at_hand(self, rejected: Token | None) -> Token | None:
+        """Return the token in memory, unless it is rejected or expires."""
+        token = self._token
+        return token if token and token is not rejected and not (self._log_in and self._is_expired(token)) else None
 
     def _is_expired(self, token: Token) -> bool:
         return token.expires_at is not None and self._now() > token.expires_at - EXPIRY_LEEWAY_S
@@ -214,10 +217,14 @@ class LoginAuth(httpx.Auth):
         import anyio.to_thread  # httpx loads it for async clients only
 
         async def get(rejected: Token | None, *, use_cache: bool) -> Token:
-            # A cancelled task does not wait for the login, whose token serves the next call.
-            return await anyio.to_thread.run_sync(
-                lambda: self.tokens.get(rejected, use_cache=use_cache), abandon_on_cancel=True
+            if token := self.tokens.at_hand(rejected):
+                return token
+            # A cancelled task does not wait for the login, whose token serves the next call. The limiter spares anyio's own.
+            log_in, limiter = (
+                functools.partial(self.tokens.get, rejected, use_cache=use_cache),
+                anyio.CapacityLimiter(1),
             )
+            return await anyio.to_thread.run_sync(log_in, abandon_on_cancel=True, limiter=limiter)
 
         if not self._is_for_data_host(request):
             yield request

@@ -85,12 +85,10 @@ class CompleteResponse(httpx.Response):
             problem, _, path = str(error).partition(" - at `$")
             where = path.rstrip("`").lstrip(".") or None
             place = f" at `{where}`" if where else ""
-            contract_error = self.errors.contract(self.operation.id, problem + place, where=where)
+            raise self.errors.contract(self.operation.id, problem + place, where=where) from None
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            contract_error = self.errors.contract(
-                self.operation.id, f"{type(error).__name__}: {error}", body=self.content
-            )
-        raise contract_error
+            problem = f"{type(error).__name__}: {error}"
+            raise self.errors.contract(self.operation.id, problem, self.content) from None
 
 
 class _Call:

@@ -80,6 +80,8 @@ class ErrorMapper:
         after = f" after {attempts} attempts" if attempts > 1 else ""
         waits = f" It asks to wait {wait_s:,.0f} seconds." if wait_s else ""
         hint = self.hints.get(status) or _HINTS.get(status) or _CLASS_HINTS.get(status // 100, "Try again later.")
+        if operation == "login" and status < 500:
+            hint = "Check email and password."
         return _CLASSES.get(status, APIError)(
             f"{operation}: {response.request.url.host} answered {status} ({explanation}){after}.{waits}",
             hint=hint,

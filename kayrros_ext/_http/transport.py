@@ -22,13 +22,7 @@ def build_client(
     connections: dict[str, Any],
     auth: httpx.Auth | None = None,
 ) -> ApiClient:
-    """Return the generated client of a host over our HTTP clients, with its sync half open.
-
-    `connections` is what `connection_options` returns; two clients may share it.
-
-    Raises:
-        ConfigurationError: the proxies that the environment names can't be used.
-    """
+    """Return the generated client of a host over our HTTP clients, or raise ConfigurationError for a proxy of no use."""
     # Requests to this machine bypass proxies: a proxy would see the password in plain text.
     local = {url.host for url in (settings.base_url, settings.auth_url) if is_loopback(url)}
     mounts = {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in local}
@@ -52,12 +46,9 @@ def build_client(
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
         # The text of an InvalidURL may contain the password of a proxy.
         reason = "a URL is invalid" if isinstance(error, httpx.InvalidURL) else str(error)
-    else:
-        return client
-    raise ConfigurationError(
-        f"No HTTP client could be created ({reason}).",
-        hint="Check the proxies in the environment: HTTPS_PROXY, ALL_PROXY.",
-    )
+        hint = "Check the proxies in the environment: HTTPS_PROXY, ALL_PROXY."
+        raise ConfigurationError(f"No HTTP client could be created ({reason}).", hint=hint) from None
+    return client
 
 
 def connection_options(transport: httpx.BaseTransport | None, verify: Verify) -> dict[str, Any]:

@@ -100,8 +100,11 @@ class Results:
         """Log one warning that names the undeclared fields, and the columns without a value that they may replace."""
         if not self.unknown_fields:
             return
-        tables = (self.assets, self.table.select(["value_date", "metric", "value"]))
-        empty = [name for rows in tables for name in rows.column_names if rows[name].null_count == rows.num_rows > 0]
+        tables = {"assets[]": self.assets, "assets[].results[]": self.table.select(["value_date"])}
+        tables["assets[].results[].metrics[]"] = self.table.select(["metric", "value"])
+        kinds = {name.rpartition(".")[0] for name in self.unknown_fields}  # of objects with undeclared fields
+        columns = [(name, rows[name]) for kind, rows in tables.items() if kind in kinds for name in rows.column_names]
+        empty = [name for name, column in columns if column.null_count == len(column) > 0]
         _log.warning(
             "The tables do not hold these undeclared fields of the results: %s.%s To read them, call "
             "kayrros_openapi.api.datasets.get_dataset_results with kayrros.client.",

@@ -44,6 +44,8 @@ REQUIRED = {
     RESULT: ("value_date", "metrics"),
     METRIC: ("name", "value"),
 }
+# Rather an error than one page that is taken for all results.
+PAGING_FIELDS = {"next", "next_page", "nextPage", "next_token", "nextToken", "cursor", "has_more", "hasMore"}
 
 # pyarrow's own pool keeps some MB for each thread, which is much compared with a small response.
 _POOL = pa.system_memory_pool()
@@ -137,6 +139,9 @@ def read_results(body: bytes, *, batch_bytes: int | None = None) -> Results:
         raise ContractError(f"the results are not JSON ({reason})", operation="getDatasetResults") from None
     unknown = {kind: names[kind].difference(struct.__struct_fields__) for kind, struct in _STRUCTS.items()}
     _check_renamed(body, assets, unknown)
+    if pages := PAGING_FIELDS.intersection(unknown[ANSWER]):
+        problem = f"the results have the undeclared field `{pages.pop()}`, so they may be one page of several"
+        raise ContractError(problem, operation="getDatasetResults")
     # Without an asset, there is no part.
     empty = (pa.Table.from_batches([], columns) for columns in (schema.RESULTS, schema.ASSETS, schema.WITHOUT_METRICS))
     tables = zip(empty, *parts, strict=True)
@@ -332,12 +337,10 @@ def _decode_value(kind: type, value: Any) -> _Integer | _Date:
 
 def _contract_error(error: msgspec.ValidationError, root: str = "") -> ContractError:
     problem, *path = re.split(r" - at `\$([^`]*)`$", str(error))
-    where = "".join([root, *path]).lstrip(".") or "the answer"
-    return ContractError(
-        f"the results do not match the contract at `{where}`: {problem[0].lower()}{problem[1:]}",
-        operation="getDatasetResults",
-        where=where,
-    )
+    where = "".join([root, *path]).lstrip(".")
+    place = f" at `{where}`" if where else ""
+    text = f"the results do not match the contract{place}: {problem[0].lower()}{problem[1:]}"
+    return ContractError(text, operation="getDatasetResults", where=where or None)
 
 
 _IRREGULAR = (pa.ArrowException, OverflowError, msgspec.ValidationError)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kayrros_ext._results.schema import ASSET_FIELDS
+from kayrros_openapi import schemas
 from kayrros_openapi.contract import OPERATIONS
 from tests.support.calls import modules
 from tests.support.spec import SPEC, operations
@@ -127,3 +129,12 @@ def test_both_packages_carry_types() -> None:
     """They have the marker of PEP 561."""
     assert (ROOT / "kayrros_ext" / "py.typed").is_file()
     assert (ROOT / "generated" / "kayrros_openapi" / "py.typed").is_file()
+
+
+def test_tables_hold_the_fields_of_the_schemas() -> None:
+    """A field of the results that is renamed or added in openapi.yaml belongs into kayrros_ext/_results/schema.py."""
+    [results] = [one.responses["200"]["application/json"] for one in OPERATIONS if one.id == "getDatasetResults"]
+    assert results is schemas.ProcessingResultTimeSeries
+    assert {*schemas.AssetResult.__struct_fields__} == {*(field.name for field in ASSET_FIELDS), "results"}
+    assert {*schemas.Result.__struct_fields__} == {"value_date", "metrics"}
+    assert {*schemas.Metrics.__struct_fields__} == {"name", "value"}

@@ -46,7 +46,7 @@ def test_ci_runs_every_test() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "set -euo pipefail" in script
     commands = re.findall(r"^(?:CI=true )?(make .*)$", script, re.MULTILINE)
-    assert set(commands) >= {"make check", "make test", "make test-slow", "make test-docs"}
+    assert set(commands) >= {"make check", "make test", "make test-slow", "make test-foreign", "make test-docs"}
 
 
 def test_each_marker_that_is_deselected_has_a_target() -> None:

@@ -5,6 +5,7 @@ import http
 import re
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,9 +26,10 @@ from kayrros_ext import (
     UsageError,
 )
 from kayrros_ext._config.retries import Retries
+from kayrros_openapi.api.collections import list_collections
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import SharedOption
-from kayrros_openapi.types import UNSET
+from kayrros_openapi.types import UNSET, Response
 from tests.support.server import DATASET, DOWNLOAD, METADATA, RESULTS, Server, StubResponse, StubServer, as_json
 
 Start = Callable[..., Server]
@@ -241,6 +243,14 @@ def test_a_client_that_is_closed_between_two_attempts_says_so(platform: StubServ
             asyncio.run(get_dataset_metadata.asyncio(UUID(DATASET), client=kayrros.client))
         with pytest.raises(UsageError, match="closed"):
             kayrros.metadata(DATASET)
+
+
+def test_a_success_without_content_is_an_error(kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If openapi.yaml gains one, a method does not return None: the generated operation gives it."""
+    response: Response[Any] = Response(HTTPStatus(204), b"", {}, None)
+    monkeypatch.setattr(list_collections, "sync_detailed", lambda **_: response)
+    with pytest.raises(ContractError, match="status 204 and no content"):
+        kayrros.collections()
 
 
 def test_a_closed_client_says_so(kayrros: Kayrros) -> None:

@@ -1,5 +1,6 @@
 """The login: one for all callers that wait, a token for the data host alone, and refusals that are remembered."""
 
+import asyncio
 import json
 import sys
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable  # noqa: TC003 - an annotation of an attrib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -208,6 +210,23 @@ def test_32_threads_share_one_login(hosts: Hosts) -> None:
         hosts.rejected = {"t1"}
         assert {response.status_code for response in pool.map(lambda _: hosts.get(auth), range(32))} == {200}
     assert hosts.logins == 2
+
+
+def test_waiting_tasks_leave_the_threads_of_anyio_to_others(hosts: Hosts) -> None:
+    """More tasks wait for a login than anyio has worker threads, and another blocking call still runs."""
+    go_on = threading.Event()
+    hosts.reply = lambda: httpx.Response(200 if go_on.wait(20) else 500, json={"token": "t1"})
+    auth = hosts.auth()
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=hosts.transport, auth=auth) as client:
+            tasks = [asyncio.create_task(client.get(DATA)) for _ in range(60)]
+            await asyncio.sleep(0)
+            await anyio.to_thread.run_sync(go_on.set)
+            assert {(await task).status_code for task in tasks} == {200}
+
+    asyncio.run(main())
+    assert hosts.logins == 1
 
 
 def test_waiting_threads_share_a_failed_login(hosts: Hosts) -> None:

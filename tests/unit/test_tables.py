@@ -220,18 +220,37 @@ def test_many_unknown_fields_make_one_line(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_unknown_fields_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    """One warning names each kind of field, however many objects have it. `next` is one of them."""
+    """One warning names each kind of field, however many objects have it."""
     result = {**dated("2024-01-01", v=1), "extra_props": {"a": 1}}
     asset = {**ASSET, "colour": "red", "results": [result, result]}
     metric = {"metrics": [{"name": "m", "value": 1, "unit": "bbl"}]}
-    body = answer(asset, asset, {"results": [metric]}, next="https://kayrros.test/page/2")
+    body = answer(asset, asset, {"results": [metric]}, version="2")
     [message] = warnings_of(body, caplog)
-    fields = ("next", "assets[].colour", "assets[].results[].extra_props", "assets[].results[].metrics[].unit")
+    fields = ("version", "assets[].colour", "assets[].results[].extra_props", "assets[].results[].metrics[].unit")
     assert all(field in message for field in fields)
     assert "renamed" not in message
     results = Results.from_json(body)
-    assert sorted(fields) == list(results.unknown_fields)
+    assert list(results.unknown_fields) == sorted(fields)
     assert results.table.num_rows == 5
+
+
+@pytest.mark.parametrize("field", ["next", "nextPage", "cursor", "has_more"])
+def test_paging_field_is_an_error(field: str) -> None:
+    """A response that gains one may be the first page of several, and must not be taken for all results."""
+    body = answer({**ASSET, "results": [dated("2024-01-01", v=1)]}, **{field: "2"})
+    with pytest.raises(ContractError, match=f"undeclared field `{field}`, so they may be one page"):
+        Results.from_json(body)
+
+
+def test_empty_column_is_named_if_its_objects_have_an_undeclared_field(caplog: pytest.LogCaptureFixture) -> None:
+    """Undeclared fields of other objects, such as the observed `extra_props` of results, say nothing of the column."""
+    asset = {"asset_id": "t", "results": [{**dated("2024-01-01", v=1), "extra_props": {}}]}
+    [message] = warnings_of(answer(asset), caplog)
+    assert "renamed" not in message
+    caplog.clear()
+    [message] = warnings_of(answer({**asset, "asset_label": "Tank"}), caplog)
+    assert "asset_name" in message
+    assert "renamed" in message
 
 
 def test_declared_fields_cause_no_warning(caplog: pytest.LogCaptureFixture) -> None:
