@@ -136,7 +136,7 @@ class Kayrros:
             # A transport may be a fake, whose tokens have no place on the disk.
             token_cache=False if token_cache is None and transport is not None else token_cache,
         )
-        connections, account, cache = connection_options(transport, verify), settings.credentials, None
+        connections, account, cache = connection_options(settings, transport, verify), settings.credentials, None
         if account and settings.token_cache:
             cache = open_token_cache(str(settings.auth_url), str(settings.base_url), account.email)
         self._settings, self._base_url = settings, str(settings.base_url)

@@ -35,8 +35,8 @@ def parse_target(path: str | Path) -> Path:
             problem = "which can't be a file"
         elif not _ending(target):
             problem, hint = "and its ending names no format", f"Use one of these: {', '.join(ENDINGS)}."
-    except (TypeError, ValueError) as error:
-        problem = f"not a path ({error})"
+    except (TypeError, ValueError, OSError) as error:  # OSError if we may not look into the folder
+        problem = f"not a path that can be used ({error})"
     if problem:
         raise UsageError(f"path is {str(path)!r}, {problem}.", hint=hint)
     return target

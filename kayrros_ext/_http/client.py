@@ -112,7 +112,8 @@ class _Call:
         timeout = {part: left if seconds is None else min(seconds, left) for part, seconds in self._timeout.items()}
         self.request.extensions = {**self.request.extensions, "timeout": timeout}
         consumer = self.options.consumer
-        self.request.headers = httpx.Headers({**self._headers, **(consumer.headers() if consumer else {})})
+        self.request.headers = self._headers.copy()
+        self.request.headers.update(consumer.headers() if consumer else {})
         self._chunks: list[bytes] = []
         self._size = self._progress = 0
         self._deadline = self._policy.retries.clock() + left

@@ -51,22 +51,24 @@ def build_client(
     return client
 
 
-def connection_options(transport: httpx.BaseTransport | None, verify: Verify) -> dict[str, Any]:
+def connection_options(settings: Settings, transport: httpx.BaseTransport | None, verify: Verify) -> dict[str, Any]:
     """Return the options of httpx for a transport, else for certificates."""
     if transport is None:
-        return {"verify": _ssl_context(verify)}
+        return {"verify": _ssl_context(verify, is_tls="https" in {settings.base_url.scheme, settings.auth_url.scheme})}
     if isinstance(transport, httpx.BaseTransport):
         return {"transport": transport}
     raise UsageError(f"transport is {transport!r}, which is no httpx.BaseTransport.", hint="Pass a transport of httpx.")
 
 
-def _ssl_context(verify: Verify) -> ssl.SSLContext:
-    """Return the TLS settings for `verify` of Kayrros."""
+def _ssl_context(verify: Verify, *, is_tls: bool) -> ssl.SSLContext:
+    """Return the TLS settings for `verify` of Kayrros. Without TLS, the system's certificates are not loaded."""
     if isinstance(verify, ssl.SSLContext):
         return verify
     cafile, capath = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not isinstance(verify, bool):
         cafile, capath = (None, str(verify)) if Path(verify).is_dir() else (str(verify), None)
+    if verify and not (is_tls or cafile or capath):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context = ssl.create_default_context(cafile=cafile or None, capath=capath or None)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

@@ -117,8 +117,9 @@ class WindowPlanner:
         if not self._capacity:
             self._rows = self._amount = 0  # empty windows before the data say nothing of its density
             self._too_many = rows / amount * self._failed_amount if rows else math.inf
-            if not (rows or self.running) and self.pending and self.pending[0].start_ms == window.stop_ms:
-                # The second half of a window that is too large, too, because the first is empty.
+            half = next((other for other in self.pending[:1] if other.start_ms == window.stop_ms), None)
+            # If the first half of a window that is too large is empty, the second is too large as well.
+            if half and not (rows or self.running) and self.can_split(half):
                 self.split(self.pending.pop(0))
         self._rows, self._amount = self._rows * DECAY + rows, self._amount * DECAY + amount
         self._capacity = max(self._capacity, rows)
@@ -190,7 +191,7 @@ class WindowPlanner:
         has_use = amount + sum(map(self.amount, self.pending)) > self._concurrency * safe
         is_trial = has_use and more > self._capacity * MIN_GROWTH and self.trial not in self.running
         start, stop = self._core(window)
-        size = (self._amount_of(more) if is_trial else safe) + amount / (stop - start) * HOUR_MS
+        size = (self._amount_of(more) if is_trial else safe) + amount / max(stop - start, 1) * HOUR_MS
         if amount > size:
             cut_ms = max(_noon(start + (stop - start) * size / amount), _noon(window.start_ms) + DAY_MS)
             if cut_ms < window.stop_ms:

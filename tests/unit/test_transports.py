@@ -1,6 +1,7 @@
 """A transport of the user's own: for both kinds of calls, for one of them, or refused."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -57,6 +58,19 @@ def test_a_transport_for_sync_calls_serves_those() -> None:
     assert transport.closed == 1
     with pytest.raises(UsageError, match="for sync calls only"):
         asyncio.run(name(Kayrros(token="t", transport=Sync())))
+
+
+def test_a_download_declines_compression(tmp_path: Path) -> None:
+    """It sends one Accept-Encoding, because a compressed response has no size to verify."""
+    encodings: list[list[str]] = []
+
+    def download(request: httpx.Request) -> httpx.Response:
+        encodings.append(request.headers.get_list("Accept-Encoding"))
+        return httpx.Response(200, content=b"x")
+
+    with Kayrros(token="a-token", transport=httpx.MockTransport(download)) as kayrros:
+        kayrros.download(DATASET, tmp_path)
+    assert encodings == [["identity"]]
 
 
 @pytest.mark.parametrize("transport", [answer, Async()])

@@ -69,6 +69,38 @@ def run(data: Data, limit: int, concurrency: int, *, seed: int | None = None) ->
             done.gaps.append(window)
 
 
+@pytest.mark.parametrize("seed", range(300))
+def test_windows_cover_any_range(seed: int) -> None:
+    """Each moment of each asset is requested once, or is a gap, for ranges of hours to years that may begin without data."""
+    draw = random.Random(seed)
+    days = draw.choice([0, 0.3, 1, 1.5, 2, 3, 7, 30, 400])
+    start = BEGIN + draw.randrange(3 * DAY_MS)
+    outer = start, start + int(days * DAY_MS)
+    dates = sorted(draw.randrange(outer[0], outer[1] + 1) for _ in range(draw.choice([1, 2, 5, 40, 200])))
+    likely = outer if draw.random() < 0.5 or dates[0] == outer[1] else (dates[0], min(dates[-1] + 1, outer[1]))
+    data = Data(dates, assets=draw.choice([1, 3, 8]))
+    limit, concurrency = draw.choice([1, 5, 20, 100]), draw.choice(CONCURRENCY)
+    planner = WindowPlanner(outer, likely, [None], concurrency, is_too_large=draw.random() < 0.7)
+    ids = planner.assets = tuple(f"asset-{number}" for number in range(data.assets))
+    covered, running = list[Window](), list[Window]()
+    while True:
+        while len(running) < concurrency and (window := planner.take()):
+            running.append(window)
+        if not running:
+            break
+        window = running.pop(draw.randrange(len(running)))
+        rows = data.rows(*planner.requested_range(window), window)
+        if rows <= limit:
+            planner.succeeded(window, rows)
+            covered.append(window)
+        elif not planner.failed(window):
+            covered.append(window)
+    for asset in ids:
+        windows = sorted((w for w in covered if asset in (w.assets or ids)), key=lambda w: w.start_ms)
+        assert [windows[0].start_ms, *(w.stop_ms for w in windows)] == [*(w.start_ms for w in windows), outer[1]]
+        assert windows[0].start_ms == outer[0]
+
+
 def bound(ratio: float, concurrency: int) -> float:
     """Return the most requests for uniform data of `ratio` times the limit."""
     return 2 * ratio + 2 * math.log2(max(ratio, 1)) + concurrency
