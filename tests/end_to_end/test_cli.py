@@ -79,14 +79,14 @@ def test_every_format_has_the_same_rows(inside: Inside) -> None:
 
 
 def test_results_are_filtered_by_date_asset_and_metric(inside: Inside) -> None:
-    """Also by metric, for which the API has no filter."""
+    """The command filters by metric itself, because the API has no such filter."""
     row = inside.json("results", TANKS)[0]
     dates = ["--from", row["value_date"], "--to", row["value_date"]]
     assert inside.json("results", TANKS, "--asset", row["asset_id"], "--metric", row["metric"], *dates) == [row]
 
 
 def test_results_are_written_to_a_file(inside: Inside, tmp_path: Path) -> None:
-    """In the format of its suffix, with the request in its metadata; stdout has its path."""
+    """The suffix selects the format, the metadata contain the request, and stdout has the path."""
     path = tmp_path / "x.parquet"
     metric = inside.json("results", TANKS)[0]["metric"]
     done = inside("results", TANKS, "-o", path, "--metric", metric, "--from", "2000-01-01")
@@ -169,7 +169,7 @@ def test_failure_of_the_login_host_is_1(inside: Inside) -> None:
 
 
 def test_full_disk_behind_stdout_is_reported(inside: Inside) -> None:
-    """As a full disk, not as a bug."""
+    """The message names the full disk and does not ask for a bug report."""
     for file_format in ("table", "csv"):
         with Path("/dev/full").open("w", encoding="utf-8") as full, inside.monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", full)
@@ -232,7 +232,7 @@ def test_closed_pipe_ends_quietly(file_format: str, kayrros: Command) -> None:
 
 @pytest.mark.parametrize("arguments", [["collections"], ["results", "--help"]])
 def test_pipe_without_a_reader_ends_quietly(arguments: list[str], kayrros: Command) -> None:
-    """Even if all output fits into the buffer, or typer writes it."""
+    """Output that fits into the buffer, and output of typer, are no exceptions."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -249,7 +249,7 @@ def test_pipe_without_a_reader_ends_quietly(arguments: list[str], kayrros: Comma
     ids=["Ctrl-C", "SIGTERM"],
 )
 def test_ctrl_c_is_130(number: int, code: int, message: str, kayrros: Command, tmp_path: Path) -> None:
-    """At once, during a request, and without a partial file. SIGTERM is 143."""
+    """The command stops at once during a request, and leaves no partial file. SIGTERM is 143."""
     requested = threading.Event()
 
     def note(_: Request) -> bool:
@@ -295,7 +295,7 @@ def test_colour_can_be_turned_off(inside: Inside) -> None:
 
 
 def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
-    """Not in a pipe, with --quiet, or between the rows in a terminal."""
+    """A pipe and --quiet show none, and no progress comes between the rows in a terminal."""
     kayrros.platform.max_rows = 6
     path = tmp_path / "x.csv"
     shown = kayrros.in_terminal("results", TANKS, "-o", path, columns=100).shown
@@ -307,7 +307,7 @@ def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, 
 
 
 def test_plot_draws_in_the_terminal_or_to_a_file(inside: Inside, tmp_path: Path) -> None:
-    """In colour and as wide as the terminal; without colour in a pipe. For a file, stdout has its path."""
+    """The chart has colour and the width of the terminal, and no colour in a pipe. For a file, stdout has its path."""
     metric = inside.json("results", TANKS)[0]["metric"]
     shown = inside.in_terminal("plot", TANKS, "--metric", metric, "-q", columns=60)
     assert shown.code == 0
@@ -406,7 +406,7 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
 
 
 def test_login_prompts_for_the_password_without_echo(kayrros: Command) -> None:
-    """In a real terminal."""
+    """A real terminal does not show the password."""
     done = kayrros.in_terminal("login", typed=f"{PASSWORD}\n", KAYRROS_PASSWORD=None)
     assert done.code == 0
     assert "Password: " in done.shown
@@ -496,7 +496,7 @@ def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
 
 
 def test_every_command_has_examples_with_valid_options() -> None:
-    """In its help and in the reference."""
+    """The help and the reference show them."""
     page = reference()
     assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == 11
     for section in page.split("\n## ")[1:]:
@@ -511,7 +511,7 @@ def test_every_command_has_examples_with_valid_options() -> None:
 
 
 def test_exit_codes_are_documented(inside: Inside) -> None:
-    """In the help and in docs/cli.md."""
+    """The help and docs/cli.md list them."""
     shown = inside("--help").stdout
     page = (ROOT / "docs" / "cli.md").read_text()
     for code, meaning in MEANINGS.items():

@@ -50,7 +50,7 @@ def test_a_port_that_is_taken_is_said_and_its_owner_left_alone() -> None:
 
 
 def test_a_broken_spec_is_said(tmp_path: Path) -> None:
-    """With the last lines of Prism."""
+    """The error has the last lines of Prism."""
     spec = tmp_path / "openapi.yaml"
     spec.write_text("openapi: 3.1.0\npaths: [")
     with pytest.raises(MockError, match="last lines:\n.(?s:.*)make lint-spec"), prism_mock(spec=spec):
@@ -58,7 +58,7 @@ def test_a_broken_spec_is_said(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No spec, no Prism, no Node: each with what to do."""
+    """A missing spec, Prism or Node is an error with advice."""
     with pytest.raises(MockError, match="no spec"), prism_mock(checkout=tmp_path):
         pass
     with pytest.raises(MockError, match="make setup"), prism_mock(checkout=tmp_path, spec=ROOT / "openapi.yaml"):
@@ -70,15 +70,15 @@ def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_node_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node on the PATH counts only if it is new enough and npm is beside it."""
+    """A node on the PATH counts only if it is new enough and npm is next to it."""
     for name, says in (("node", "v20.1.0"), ("npm", "10.0.0")):
         file = tmp_path / name
         file.write_text(f"#!/bin/sh\necho {says} $0\n")
         file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = find_node()
-    assert found is not None
-    assert tmp_path != found.folder
+    node = find_node()
+    assert node is not None
+    assert tmp_path != node.folder
     (tmp_path / "node").write_text("#!/bin/sh\necho v24.18.0 $0\n")
     assert Node(tmp_path / "node", tmp_path) == find_node()
     (tmp_path / "npm").unlink()

@@ -81,7 +81,7 @@ def test_a_status_that_is_not_200_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "details"),
     [
         (b"<html>\n<h1>504  Gateway\x1b[31m Time-out</h1>", {"excerpt": "<html> <h1>504 Gateway [31m Time-out</h1>"}),
         (b"", {}),
@@ -96,14 +96,14 @@ def test_a_status_that_is_not_200_is_an_error(
     ],
 )
 def test_whatever_comes_as_the_body_of_an_error_is_read(
-    body: bytes, said: dict[str, str], kayrros: Kayrros, platform: StubServer
+    body: bytes, details: dict[str, str], kayrros: Kayrros, platform: StubServer
 ) -> None:
     """JSON of any shape, HTML, nothing, ten megabytes: the error has the status, and a line at most of the rest."""
     platform.answers[METADATA] = StubResponse(504, body)
     with pytest.raises(APIError, match="response is too large") as caught:
         kayrros.metadata(DATASET)
     assert caught.value.status == 504
-    assert said.items() <= vars(caught.value).items()
+    assert details.items() <= vars(caught.value).items()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
 
@@ -120,7 +120,7 @@ def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, pl
 def test_another_content_type_is_a_contract_error(
     kind: str, path: str, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
-    """Even where the body happens to be JSON; the error names the type, and shows how the body begins."""
+    """A body that happens to be JSON is no exception. The error has the type and the beginning of the body."""
     platform.answers[path] = StubResponse(200, b'{"name": "n"}', {"Content-Type": kind})
     with pytest.raises(ContractError, match="not application/json.*begins: .*name") as caught:
         calls(kayrros, tmp_path)[path]()
@@ -131,7 +131,7 @@ def test_another_content_type_is_a_contract_error(
     "kind", ["application/json", "application/json;charset=UTF-8", "application/problem+json", None]
 )
 def test_json_by_any_of_its_names_is_read(kind: str | None, kayrros: Kayrros, platform: StubServer) -> None:
-    """With a charset, with a suffix, or where the server does not say."""
+    """The content type may have a charset or a suffix, or may be missing."""
     platform.answers[METADATA] = StubResponse(200, b'{"name": "n"}', {"Content-Type": kind} if kind else {})
     assert kayrros.metadata(DATASET).name == "n"
 
@@ -227,7 +227,7 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: StubServer, s
 
 
 def test_a_client_that_is_closed_between_two_attempts_says_so(platform: StubServer, start: Start) -> None:
-    """As one that was closed before the first: httpx has a RuntimeError for it."""
+    """The error is that of a client closed before the first attempt, and not the RuntimeError of httpx."""
     platform.valid.add("t")
     platform.answers[METADATA] = StubResponse(503)
 
@@ -261,7 +261,7 @@ def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "words"),
+    ("member", "value", "message"),
     [
         ("asset_count", "6", "`int | null`, got `str` at `asset_count`"),
         ("asset_count", True, "`int | null`, got `bool` at `asset_count`"),
@@ -272,11 +272,11 @@ def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
     ],
 )
 def test_metadata_of_the_wrong_type_is_a_contract_error(
-    member: str, value: Any, words: str, kayrros: Kayrros, platform: StubServer
+    member: str, value: Any, message: str, kayrros: Kayrros, platform: StubServer
 ) -> None:
     """The generated models would let a string pass for a number. The error names the place."""
     platform.answers[METADATA] = as_json({member: value})
-    with pytest.raises(ContractError, match=re.escape(words)) as caught:
+    with pytest.raises(ContractError, match=re.escape(message)) as caught:
         kayrros.metadata(DATASET)
     assert caught.value.where == member
 

@@ -201,7 +201,7 @@ def test_progress_resets_the_retries(get: Get, tmp_path: Path) -> None:
 
 
 def test_no_retries_means_one_request(get: Get, tmp_path: Path) -> None:
-    """With retries=0, however many bytes it brought."""
+    """retries=0 allows no second request, whatever the size of the first response."""
     file = File(cuts=[HALF])
     interrupt(get(file, retries=0), tmp_path)
     assert file.requested_ranges == [None]
@@ -243,7 +243,7 @@ def test_complete_part_is_checked(start: Start, connect: Connect, tmp_path: Path
 
 @pytest.mark.parametrize("size", [0, 1000])
 def test_part_truncated_between_attempts_starts_over(size: int, get: Get, tmp_path: Path) -> None:
-    """By another program: the whole file is requested again, and has no hole."""
+    """Another program truncates it. The client requests the whole file again, so the file has no hole."""
     file = File(cuts=[HALF])
 
     def truncating(request: Request) -> StubResponse:
@@ -257,7 +257,7 @@ def test_part_truncated_between_attempts_starts_over(size: int, get: Get, tmp_pa
 
 
 def test_part_truncated_during_an_attempt_starts_over(get: Get, tmp_path: Path) -> None:
-    """By another program: the whole file is requested again, and has no hole."""
+    """Another program truncates it. The client requests the whole file again, so the file has no hole."""
     truncated: list[bool] = []
 
     def truncate_once(*_: object) -> None:
@@ -286,7 +286,7 @@ def test_part_truncated_during_an_attempt_starts_over(get: Get, tmp_path: Path) 
     ],
 )
 def test_part_with_unusable_sidecar_is_replaced(text: str, start: Start, connect: Connect, tmp_path: Path) -> None:
-    """Whatever the sidecar contains, the file is right and the directory is clean."""
+    """The content of the sidecar does not matter: the file is right and the directory is clean."""
     server = start(File())
     (tmp_path / f".{DATASET}.part").write_bytes(b"x" * 1000)
     (tmp_path / f".{DATASET}.part.json").write_text(text.replace("URL", f"{server.url}/"))
@@ -376,14 +376,14 @@ def test_unusable_digest_is_ignored(headers: dict[str, str], get: Get, tmp_path:
 
 
 def test_sha256_is_logged(get: Get, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With the size, for each download."""
+    """Each download logs its SHA-256 and its size."""
     with caplog.at_level(logging.INFO, "kayrros_ext"):
         get(File()).download(DATASET, tmp_path)
     assert f"{len(CONTENT)} bytes, sha256 {SHA256}" in caplog.text
 
 
 def test_sha256_of_the_caller_is_verified(get: Get, tmp_path: Path) -> None:
-    """As sha256sum prints it. Another one is an error, and an argument that is not a SHA-256 is refused before a request."""
+    """It has the form of sha256sum. A mismatch is an error, and an invalid argument is an error before any request."""
     file = File()
     kayrros = get(file)
     assert kayrros.download(DATASET, tmp_path, sha256=f" {SHA256.upper()}\n").path.read_bytes() == CONTENT
@@ -433,7 +433,7 @@ def test_existing_file_is_not_overwritten(get: Get, tmp_path: Path) -> None:
 def test_file_that_appears_at_the_last_moment_is_kept(
     get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With overwrite=False, nothing is left of the download."""
+    """overwrite=False leaves no trace of the download."""
     path, finish = tmp_path / "a.bin", PartialFile.finish
 
     def late(part: PartialFile, target: Path, *, replace: bool) -> None:
@@ -496,7 +496,7 @@ def test_thread_that_outlives_the_main_thread(get: Get, tmp_path: Path, monkeypa
 
 
 def test_large_file_is_hashed_across_attempts(get: Get, tmp_path: Path) -> None:
-    """In several blocks, with breaks within a block and between two of them."""
+    """The file has several blocks. The connection breaks within a block and between two of them."""
     content = CONTENT * 5
     file = File(content=content, cuts=[HALF, 3_000_000, 4 * 1024 * 1024, 1])
     download = get(file).download(DATASET, tmp_path)

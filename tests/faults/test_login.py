@@ -60,9 +60,9 @@ def test_a_second_401_is_the_answer(platform: StubServer, start: Start, connect:
 
 def test_a_token_without_credentials_is_used_as_it_is(platform: StubServer, start: Start, connect: Connect) -> None:
     """It works without a login; where it is refused, the error says what to give."""
-    platform.valid.add("given")
+    platform.valid.add("a-token")
     server = start(platform)
-    kayrros = connect(server, token="given")
+    kayrros = connect(server, token="a-token")
     assert kayrros.metadata(DATASET).name == "Tanks"
     platform.expire_tokens()
     with pytest.raises(UnauthorizedError, match="Pass a new token, or email and password"):
@@ -219,7 +219,7 @@ def test_many_threads_try_wrong_credentials_once(platform: StubServer, start: St
 
 
 def test_many_threads_share_a_login_host_that_is_down(platform: StubServer, start: Start, connect: Connect) -> None:
-    """Who waited for a login that failed takes its outcome; who comes later tries again."""
+    """Threads that waited for a failed login share its outcome. A later call tries again."""
     arrived = threading.Semaphore(0)
     platform.refuse_logins_with = StubResponse(503)
 
@@ -264,8 +264,8 @@ def test_a_login_host_that_hangs_does_not_hang_us(platform: StubServer, start: S
 
         async def main() -> None:
             for _ in range(2):
-                answers = await asyncio.gather(*(name_of(kayrros) for _ in range(8)), return_exceptions=True)
-                assert {TransportError} == {type(found) for found in answers}
+                errors = await asyncio.gather(*(name_of(kayrros) for _ in range(8)), return_exceptions=True)
+                assert {TransportError} == {type(error) for error in errors}
             await kayrros.client.get_async_httpx_client().aclose()
 
         asyncio.run(main())
@@ -358,7 +358,7 @@ def test_proxies_of_the_environment_get_nothing_for_loopback(
 
 
 def everything_about(error: BaseException) -> str:
-    """What a person could see of an error: its words, its traceback with locals, its attributes and its causes."""
+    """Return the message, the traceback with locals, the attributes and the causes of an error."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(told.format()) + repr(error) + repr(vars(error))
 
@@ -367,19 +367,19 @@ def everything_about(error: BaseException) -> str:
 def test_no_secret_in_errors_or_logs(
     status: int, platform: StubServer, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At debug level, with tracebacks that show locals, from a server that repeats whatever it was sent."""
+    """The server repeats each request, the log is at debug level, and tracebacks show locals."""
     secrets = {"password": PASSWORD, "token": TOKEN}
 
     def echo(request: Request) -> StubResponse:
-        said = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
-        return StubResponse(status, said.encode(), {"X-Echo": "1"})
+        body = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
+        return StubResponse(status, body.encode(), {"X-Echo": "1"})
 
     server = start(echo)
     shown: list[str] = []
     with caplog.at_level(logging.DEBUG):
         for credentials in ({"token": secrets["token"]}, {"email": "e", "password": secrets["password"]}):
-            given: dict[str, Any] = credentials
-            with Kayrros(**given, base_url=server.url, auth_url=server.url, retries=0) as kayrros:
+            arguments: dict[str, Any] = credentials
+            with Kayrros(**arguments, base_url=server.url, auth_url=server.url, retries=0) as kayrros:
                 shown += [repr(kayrros), repr(kayrros.client), str(vars(kayrros))]
                 for call in (kayrros.metadata, kayrros.results, kayrros.download):
                     with pytest.raises(KayrrosError) as caught:

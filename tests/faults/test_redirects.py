@@ -22,7 +22,7 @@ def to(place: str, status: int = 302) -> StubResponse:
 def test_a_download_is_followed_to_another_host_without_the_token(
     status: int, start: Start, connect: Callable[..., Kayrros], tmp_path: Path
 ) -> None:
-    """Nor with a cookie; and what breaks off there is resumed there, by way of the data host, which may sign anew."""
+    """The other host gets no cookie. An interrupted download resumes there by a new redirect of the data host."""
     store = start(File(cuts=[HALF]))
     platform = start(lambda _: to(f"{store.url}/file?sign=abc", status))
     assert connect(platform, token="a-token").download(DATASET, tmp_path).path.read_bytes() == CONTENT

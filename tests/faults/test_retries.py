@@ -134,7 +134,7 @@ def test_after_the_last_attempt_comes_the_error(name: str, platform: Platform, c
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 418, 423, 500, 501, 520])
 def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, clock: Clock) -> None:
-    """What the platform has refused, it will refuse again."""
+    """The platform would refuse the same request again."""
     platform.fail_next(status, times=None, operation="getDatasetMetadata")
     with (
         platform.connect(token=platform.give_token(), retries=clock.retries()) as kayrros,
@@ -175,7 +175,7 @@ def test_a_date_is_by_the_clock_of_the_server() -> None:
 
 @pytest.mark.parametrize("asked", ["121", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_server_that_asks_for_too_much_is_an_error(asked: str, platform: Platform, clock: Clock) -> None:
-    """Which says how long it asked for."""
+    """The error has the wait that the server asked for."""
     platform.fail_next(Fault.status(503, retry_after=asked), operation="getDatasetMetadata")
     with (
         platform.connect(retries=clock.retries()) as kayrros,
@@ -215,7 +215,7 @@ def test_a_login_is_tried_again_for_what_passes(platform: Platform, clock: Clock
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 423, 429])
 def test_wrong_credentials_are_tried_once(status: int, platform: Platform, clock: Clock) -> None:
-    """So that no account gets locked."""
+    """More attempts could lock the account."""
     platform.fail_next(status, times=None, operation="login")
     with platform.connect(retries=clock.retries()) as kayrros, pytest.raises(LoginError):
         kayrros.metadata(DATASET)
@@ -252,7 +252,7 @@ async def _asyncio(kayrros: Kayrros) -> object:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
-    ("answer", "error", "words"),
+    ("answer", "error", "message"),
     [
         (StubResponse(418, b"{}"), APIError, "418"),
         (StubResponse(520, b"<html>"), APIError, "520"),
@@ -275,13 +275,13 @@ def test_a_generated_call_fails_with_an_error_of_ours(
     call: str,
     answer: StubResponse,
     error: type[KayrrosError],
-    words: str,
+    message: str,
     start: Callable[..., Server],
     connect: Callable[..., Kayrros],
 ) -> None:
     """An answer that is not documented: a status, a content type, a body; each with the operation."""
     kayrros = connect(start(lambda _: answer), token="a-token", retries=0)
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(error, match=message) as caught:
         CALLS[call](kayrros)
     assert error is type(caught.value)
     assert vars(caught.value)["operation"] == "getDatasetMetadata"
@@ -299,7 +299,7 @@ def test_a_documented_error_is_raised_too(
 
 
 def test_a_generated_call_of_a_closed_client_says_so(platform: Platform) -> None:
-    """As the methods of Kayrros do."""
+    """The error is that of the methods of Kayrros."""
     kayrros = platform.connect()
     kayrros.close()
     with pytest.raises(UsageError, match="closed"):
@@ -323,7 +323,7 @@ def test_a_copy_of_the_client_keeps_to_it(make: Any, platform: Platform) -> None
 
 
 def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
-    """Also one that unpacks to a thousand times its size: what is beyond is never unpacked."""
+    """The limit holds for decompressed bytes too. Bytes beyond it are never decompressed."""
     import gzip
 
     bomb = gzip.compress(b" " * 50_000_000)
@@ -335,7 +335,7 @@ def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[...,
 
 
 def test_no_cookie_reaches_another_host(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
-    """Nor the one that set it: the API is not known to want any."""
+    """The host that set it does not get it back either, because no documented operation needs one."""
     server = start(lambda _: StubResponse(200, b"{}", {"Set-Cookie": "a=b"}))
     kayrros = connect(server, token="a-token")
     kayrros.metadata(DATASET)

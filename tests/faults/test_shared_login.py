@@ -99,7 +99,7 @@ def test_short_runs_cost_one_login(fake: Platform, url: str) -> None:
 
 
 def test_processes_that_start_together_share_a_login(fake: Platform, url: str) -> None:
-    """At first, and again when the token has expired: the others wait for the first one."""
+    """The others wait for the first process, at the start and again when the token has expired."""
     fake.fail_next(Fault.late(0.3), operation="login", times=None)
     for logins in (1, 2):
         assert run(start(5)) == ["file"] * 5
@@ -155,7 +155,7 @@ def test_a_token_alone_is_not_cached(fake: Platform, url: str, home: Path, monke
 
 
 def test_the_token_of_a_fake_is_not_cached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where the variable is on; only the argument turns the cache on for a transport."""
+    """The environment variable has no effect. Only the argument turns the cache on for a transport."""
     monkeypatch.setenv("KAYRROS_TOKEN_CACHE", "on")
     with Platform().connect() as kayrros:
         kayrros.collections()

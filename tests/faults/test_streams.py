@@ -188,7 +188,7 @@ def test_a_body_that_never_ends(call: str, tmp_path: Path) -> None:
 
 @pytest.mark.off_contract("a redirect leads to what is no operation")
 def test_the_host_that_falls_silent_is_named(tmp_path: Path) -> None:
-    """Not the data host, which had redirected to it."""
+    """The error names the host of the file, and not the data host that redirected to it."""
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=lambda: drip(listener.accept()[0], ended))
@@ -207,7 +207,7 @@ def test_the_host_that_falls_silent_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.off_contract("a redirect leads to what is no operation")
 def test_from_https_to_http_no_redirect_leads(certificate: Path, tmp_path: Path) -> None:
-    """Not even on this machine; the other way round, and within https, it does."""
+    """Loopback is no exception. Redirects from http to https and within https are followed."""
 
     def get(start: str) -> bytes:
         with Kayrros(token="a-token", base_url=start, verify=f"{certificate}.crt", retries=0) as kayrros:

@@ -34,7 +34,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="session")
 def tls(authority: Authority) -> ssl.SSLContext:
-    """Of a server on 127.0.0.1."""
+    """Return the TLS context of a server on 127.0.0.1."""
     return authority.serves("127.0.0.1")
 
 
@@ -58,21 +58,21 @@ def test_a_private_authority_is_trusted_where_it_is_named(
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the environment or by verify=, for the login and for the data, sync and asyncio."""
+    """The environment or verify= names it, for the login and for the data, in sync and async calls."""
     ways: dict[str, dict[str, Any]] = {
         "a file": {"verify": authority.certificate},
         "a folder": {"verify": str(authority.folder)},
         "a context": {"verify": ssl.create_default_context(cafile=authority.certificate)},
     }
-    given = ways.get(way, {})
-    if not given:
+    arguments = ways.get(way, {})
+    if not arguments:
         monkeypatch.setenv(way, str(authority.certificate if way.endswith("FILE") else authority.folder))
-    kayrros = connect(start(platform, tls), **given)
+    kayrros = connect(start(platform, tls), **arguments)
 
     async def name() -> object:
         async with kayrros:
-            found = await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
-            return found.name if isinstance(found, DatasetMetadata) else found
+            metadata = await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+            return metadata.name if isinstance(metadata, DatasetMetadata) else metadata
 
     assert kayrros.metadata(DATASET).name == "Tanks"
     assert asyncio.run(name()) == "Tanks"
@@ -111,7 +111,7 @@ with Kayrros(token="a-token", base_url=sys.argv[2]) as kayrros:
 def test_the_trust_store_of_the_system_is_trusted(
     authority: Authority, tls: ssl.SSLContext, platform: StubServer, start: Start
 ) -> None:
-    """Where a company's authority is installed, nothing need be set."""
+    """An authority that is installed on the system needs no setting."""
     platform.valid.add("a-token")
     command = [sys.executable, "-c", SYSTEM, str(authority.certificate), start(platform, tls).url, DATASET]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "Tanks\n"
@@ -169,7 +169,7 @@ def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: 
 def test_the_password_of_a_proxy_shows_nowhere(
     fault: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not in the error, its causes or its frames, nor in the log at any level, which every test is watched for."""
+    """The error, its causes and its frames do not contain it. Nor does the log, as in every test."""
     settings = {**hosts["settings"], "retries": Retries(1, backoff_initial=0)}
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(proxy("another:account"))
@@ -178,8 +178,8 @@ def test_the_password_of_a_proxy_shows_nowhere(
             stack.close()
         with Kayrros(**settings) as kayrros, pytest.raises(TransportError) as caught:
             kayrros.metadata(DATASET)
-    said, attempts = ("407 Proxy Authentication Required", 1) if fault == "it refuses" else ("ConnectError", 2)
-    assert said in str(caught.value)
+    message, attempts = ("407 Proxy Authentication Required", 1) if fault == "it refuses" else ("ConnectError", 2)
+    assert message in str(caught.value)
     assert attempts == caught.value.attempts, "what it refuses, it will refuse again"
     assert PASSWORD not in ours(caught.value)
 

@@ -154,9 +154,9 @@ def test_a_login_is_tried_again_for_what_passes(
     with caplog.at_level(logging.INFO, "kayrros_ext"), two_hosts.connect() as kayrros:
         kayrros.metadata(DATASET)
     assert two_hosts.waits == [1, 2, 7, 8]
-    said = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
-    assert said[2:3] == ["login: status 503. Attempt 3 of 5, retrying in 7.0 s"]
-    assert [line.startswith("login: ") for line in said] == [True] * 4
+    messages = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
+    assert messages[2:3] == ["login: status 503. Attempt 3 of 5, retrying in 7.0 s"]
+    assert [line.startswith("login: ") for line in messages] == [True] * 4
     for status in (400, 401, 403, 423, 429, 503):
         before = len(platform.requests)
         platform.fail_next(Fault.status(status, retry_after=121), operation="login")
@@ -175,7 +175,7 @@ def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("broken", "words"),
+    ("broken", "message"),
     [
         (framed(BODY, len(BODY) + 1), "peer closed connection|body ends after"),
         (framed(BODY[:-1], len(BODY)), "peer closed connection|body ends after"),
@@ -186,21 +186,21 @@ def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
         ([b"\x15\x03\x01\x00\x02\x02"], "RemoteProtocolError"),
     ],
 )
-def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], words: str) -> None:
+def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], message: str) -> None:
     """A truncated response is retried; the last error says what is wrong with it."""
     with sending([broken, framed(BODY, len(BODY)), broken, broken]) as url:
         with Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros:
             assert kayrros.metadata(DATASET).name == "Tanks"
         with (
             Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros,
-            pytest.raises(TransportError, match=words) as caught,
+            pytest.raises(TransportError, match=message) as caught,
         ):
             kayrros.metadata(DATASET)
     assert caught.value.attempts == 2
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "words"),
+    ("body", "headers", "message"),
     [
         (b"<html>Sign in</html>", {"Content-Type": "text/html"}, "'text/html', not application/json.*Sign in"),
         (b"<html>Sign in</html>", {"Content-Type": "application/json"}, "Sign in"),
@@ -211,7 +211,7 @@ def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], words
 def test_an_answer_that_is_not_the_contract_is_an_error(
     body: bytes,
     headers: dict[str, str],
-    words: str,
+    message: str,
     start: Callable[..., Server],
     connect: Callable[..., Kayrros],
 ) -> None:
@@ -219,7 +219,7 @@ def test_an_answer_that_is_not_the_contract_is_an_error(
     server = start(lambda _: StubResponse(200, body, headers))
     kayrros = connect(server, token="a-token")
     for call in (kayrros.metadata, kayrros.results):
-        with pytest.raises(ContractError, match=rf"(?s){words}"):
+        with pytest.raises(ContractError, match=rf"(?s){message}"):
             call(DATASET)
     assert len(server.requests) == 2
 
@@ -334,15 +334,15 @@ def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Plat
         async with kayrros:
             read = get_dataset_metadata.asyncio
             return [
-                found
+                metadata
                 for _ in range(CALLS)
-                for found in await asyncio.gather(*(read(ID, client=kayrros.client) for _ in range(MANY)))
+                for metadata in await asyncio.gather(*(read(ID, client=kayrros.client) for _ in range(MANY)))
             ]
 
     with ThreadPoolExecutor(MANY + 1) as pool, two_hosts.connect() as kayrros:
         in_tasks = pool.submit(lambda: asyncio.run(tasks(kayrros)))
         in_threads = [pool.submit(lambda: [kayrros.metadata(DATASET) for _ in range(CALLS)]) for _ in range(MANY)]
-        found = [*in_tasks.result(), *(one for thread in in_threads for one in thread.result())]
-    assert [one.id for one in found if isinstance(one, DatasetMetadata)] == [ID] * (2 * MANY * CALLS)
+        results = [*in_tasks.result(), *(metadata for thread in in_threads for metadata in thread.result())]
+    assert [metadata.id for metadata in results if isinstance(metadata, DatasetMetadata)] == [ID] * (2 * MANY * CALLS)
     assert expiries[0] >= 2
     assert expiries[0] + 1 == platform.logins

@@ -125,7 +125,7 @@ def test_row_groups_have_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
-    """Also where parts with different labels share the group. The column is compressed."""
+    """Parts with different labels may share the group. The column is compressed."""
     metrics = [{"name": "v", "value": n} for n in range(50)]
     dates = [{"value_date": "2024-01-01", "metrics": metrics}]
     parts = [
@@ -241,7 +241,7 @@ def test_text_can_be_compressed(tmp_path: Path, ending: str) -> None:
 
 @pytest.mark.parametrize("parts", [(), (results(), results(ASSET))], ids=["no parts", "no rows"])
 def test_file_without_rows_is_complete(tmp_path: Path, parts: tuple[Results, ...]) -> None:
-    """In each format, with the columns where the format has a place for them."""
+    """Each format can be empty. The columns are there if the format has a place for them."""
     for number, ending in enumerate(ENDINGS):
         (folder := tmp_path / str(number)).mkdir()
         exported(folder, ending, *parts)
@@ -357,7 +357,7 @@ def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: 
 
 @pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
 def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) -> None:
-    """Also the last part. No file is left, and the source of the parts is closed."""
+    """The last part is no exception. No file is left, and the source of the parts is closed."""
     broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, None, None)
     for source in ([broken], [broken, *PARTS]):
         closed: list[bool] = []
@@ -485,7 +485,7 @@ def test_path_without_a_format_is_refused(path: Any, message: str) -> None:
 
 
 def test_directory_is_refused(tmp_path: Path) -> None:
-    """Also one whose name has an ending."""
+    """A directory whose name has a suffix is refused too."""
     (tmp_path / "results.parquet").mkdir()
     with pytest.raises(UsageError, match="can't be a file"):
         parse_target(tmp_path / "results.parquet")

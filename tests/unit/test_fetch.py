@@ -106,7 +106,7 @@ def test_each_row_comes_once_whatever_a_range_means(zone: float, inclusive: str,
 
 
 def test_a_server_that_changes_its_zone_loses_nothing() -> None:
-    """In winter it keeps to ranges, in summer it is an hour late: each row comes with the window of its neighbours."""
+    """Its ranges are exact in winter and an hour late in summer. Each row comes with the window of its neighbours."""
 
     class London(Server):
         def contains(self, date_ms: int, start_ms: int, stop_ms: int) -> bool:

@@ -68,7 +68,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_move_without_replacing(hard_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one step where the file system has hard links. Elsewhere it checks first."""
+    """A file system with hard links does it in one step. Elsewhere `move` checks first."""
     if not hard_links:
         monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
     (source := tmp_path / "source").write_bytes(b"new")
