@@ -35,7 +35,7 @@ def main() -> None:
         f"-artifact_prefix={reports}/",
         "-timeout=10",
     ]
-    flags += [f"-dict={ROOT / 'fuzz' / 'words' / DICTIONARIES[options.target]}.dict"]
+    flags += [f"-dict={ROOT / 'fuzz' / 'dictionaries' / DICTIONARIES[options.target]}.dict"]
     # Longer inputs cost more than they find: each parser reads its input again and again alike.
     flags += ["-max_len=2048", "-rss_limit_mb=2048", "-print_final_stats=1"]
     folders = [str(reports / "corpus"), str(ROOT / "fuzz" / "corpus" / options.target)]

@@ -19,7 +19,7 @@ from kayrros_ext.testing.operations import OPERATIONS
 from tests.support.calls import arguments, modules
 from tests.support.recording import Traffic
 from tests.support.reference import SCHEMAS
-from tests.support.servers import KNOWN, examples_of_the_spec, host
+from tests.support.servers import IMPLEMENTED, examples_of_the_spec, host
 from tests.support.spec import METHODS, SPEC, named, operations, resolve
 from tests.support.traffic import response_problems
 
@@ -66,7 +66,7 @@ def wrong(name: str) -> dict[str, Any]:
 
 REFUSED = [
     (name, status, change)
-    for name in sorted(KNOWN)
+    for name in sorted(IMPLEMENTED)
     for status, change in (("400", wrong(name)), ("405", {"method": "patch"}))
     if change and status in operations()[name]["responses"]
 ]
@@ -121,7 +121,7 @@ def call(client: httpx.Client, name: str, kwargs: dict[str, Any]) -> httpx.Respo
 
 EXAMPLES = [
     (name, example)
-    for name in sorted(KNOWN)
+    for name in sorted(IMPLEMENTED)
     for media in resolve(operations()[name]["responses"]["200"])["content"].values()
     for example in media["examples"]
 ]
@@ -169,7 +169,7 @@ def test_examples_are_those_of_the_spec(example: str, platform: Platform) -> Non
         assert {**one, "results": 0} == {**other, "results": 0}
 
 
-@pytest.mark.skipif("getDatasetResults" not in KNOWN, reason="a filter has more than the fake knows yet")
+@pytest.mark.skipif("getDatasetResults" not in IMPLEMENTED, reason="the fake does not support the whole filter yet")
 def test_example_filter_filters(send: Callable[..., httpx.Response]) -> None:
     """The fake applies the example filter, two tanks in January, which Prism ignores."""
     answer = send("getDatasetResults").json()
@@ -178,8 +178,8 @@ def test_example_filter_filters(send: Callable[..., httpx.Response]) -> None:
     assert shape(named("getDatasetResults")["crude-tanks"]) == shape(answer)
 
 
-def test_payload_is_what_is_sent(send: Callable[..., httpx.Response], platform: Platform) -> None:
-    """Dataset.payload() equals the response, for generated and added results."""
+def test_payload_equals_the_response(send: Callable[..., httpx.Response], platform: Platform) -> None:
+    """Dataset.payload() is the same for generated and added results."""
     platform.generate(assets=30, dates=20, metrics=3)
     platform.add({"a": {"2024-01-01": {"m": 1.5}}})
     for dataset in platform.datasets.values():

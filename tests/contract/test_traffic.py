@@ -251,7 +251,7 @@ def test_bad_reason(platform):
 """
 
 
-def test_what_is_planted_is_caught(tmp_path: Path) -> None:
+def test_each_planted_violation_is_reported(tmp_path: Path) -> None:
     """A violation by either side fails its test; an injected fault or an invalid request of a test does not."""
     (tmp_path / "test_planted.py").write_text(PLANTED)
     plugins = ("tests.support.recording", "no:cacheprovider", "no:schemathesis")

@@ -98,7 +98,7 @@ def test_results_are_written_to_a_file(inside: Inside, tmp_path: Path) -> None:
 
 
 def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path) -> None:
-    """And writes neither a file nor a header to stdout."""
+    """The command writes neither a file nor a header to stdout."""
     available = {row["metric"] for row in inside.json("results", TANKS)}
     for options in ["-o", tmp_path / "x.csv"], ["--format", "csv"], ["--json"]:
         done = inside("results", TANKS, "--metric", "nope", *options)
@@ -140,7 +140,7 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
 def test_each_failure_has_its_exit_code_and_one_line(
     code: int, message: str, arguments: list[str], variables: dict[str, str | None], kayrros: Command, inside: Inside
 ) -> None:
-    """Without a traceback, and with nothing on stdout. Invalid arguments send no request."""
+    """No traceback is shown, and stdout is empty. Invalid arguments send no request."""
     port = kayrros.environment["KAYRROS_BASE_URL"].rpartition(":")[2]
     done = inside(*[argument.replace("PORT", port) for argument in arguments], **variables)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
@@ -374,7 +374,7 @@ def test_download_prints_its_path_and_replaces_no_file_unasked(inside: Inside, t
 
 
 def test_verbose_logs_and_vv_logs_requests(inside: Inside) -> None:
-    """Without secrets: the suite searches all output for the password."""
+    """The log has no secrets: the suite searches all output for the password."""
     log = inside("results", TANKS, "-v").stderr
     assert "getDatasetResults: 24 rows" in log
     assert "HTTP Request" not in log
@@ -424,7 +424,7 @@ def test_password_is_never_an_argument(inside: Inside) -> None:
 
 
 def test_refused_login_saves_nothing(inside: Inside, home: Path) -> None:
-    """After one attempt, with exit code 3."""
+    """The command makes one attempt and exits with 3."""
     done = inside("login", "--profile", "new", "--email", "canary@example.com", KAYRROS_PASSWORD="wrong")
     assert (done.returncode, (home / "config.toml").read_text()) == (3, "")
     assert len(inside.command.platform.requests) == 1
@@ -470,7 +470,7 @@ def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
 
 
 def test_password_in_a_url_is_never_shown(inside: Inside) -> None:
-    """Wherever it is in the URL."""
+    """It may be anywhere in the URL."""
     for host in (f"https://me:{PASSWORD}@example.com", f"https://example.com/?key={PASSWORD}"):
         assert PASSWORD not in inside("config", KAYRROS_BASE_URL=host).stdout
     # A slash in a password ends the host of a URL, so parts of the password become port, host or path.
@@ -532,7 +532,7 @@ def test_help_imports_no_heavy_module() -> None:
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_missing_extra_is_one_line_with_the_install_command(missing: str, kayrros: Command) -> None:
-    """Without a traceback."""
+    """No traceback is shown."""
     code = f"import sys; sys.modules[{missing!r}] = None; from kayrros_ext.cli import main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", code, "collections"],
@@ -546,7 +546,7 @@ def test_missing_extra_is_one_line_with_the_install_command(missing: str, kayrro
 
 
 def test_bash_completes_commands_and_listed_ids(kayrros: Command, inside: Inside) -> None:
-    """Ids of datasets and of collections."""
+    """The ids are those of datasets and of collections."""
     inside("datasets", "oil")
     lines = [["m"], ["metadata", "7d3c"], ["datasets", ""]]
     script = 'eval "$(_KAYRROS_COMPLETE=source_bash kayrros)"\n' + "".join(

@@ -124,7 +124,7 @@ def test_plugin_can_be_turned_off(tmp_path: Path) -> None:
     assert "fixture 'kayrros_platform' not found" in off.stdout
 
 
-def test_plugin_without_pytest_says_what_to_install(tmp_path: Path) -> None:
+def test_plugin_without_pytest_names_the_extra(tmp_path: Path) -> None:
     """The fake itself works without pytest."""
     code = "import sys; sys.modules['pytest'] = None\n"
     done = run(tmp_path, "-c", code + "import kayrros_ext.testing.plugin")

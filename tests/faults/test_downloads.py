@@ -183,7 +183,7 @@ def test_416_requests_the_whole_file(get: Get, tmp_path: Path) -> None:
 
 
 def test_206_without_a_range_is_an_error(get: Get, tmp_path: Path) -> None:
-    """An APIError with the status, as for 416. No file is left."""
+    """The error is an APIError with the status, as for 416. No file is left."""
     for status in (206, 416):
         with pytest.raises(APIError) as caught:
             get(lambda _, status=status: StubResponse(status, b"x")).download(DATASET, tmp_path)
@@ -308,7 +308,7 @@ def test_symlink_in_place_of_the_part_is_replaced(start: Start, connect: Connect
 
 
 def test_directory_in_place_of_the_part_is_an_error(get: Get, tmp_path: Path) -> None:
-    """A DownloadError with advice. The directory is not touched."""
+    """The error is a DownloadError with advice. The directory is not touched."""
     (part := tmp_path / f".{DATASET}.part").mkdir()
     with pytest.raises(DownloadError, match="Choose another directory"):
         get(File()).download(DATASET, tmp_path)
@@ -350,7 +350,7 @@ def test_hostile_name_stays_inside(get: Get, tmp_path: Path) -> None:
     ],
 )
 def test_server_digest_is_verified(headers: dict[str, str], get: Get, tmp_path: Path) -> None:
-    """Over the whole file, also after it resumed. If it is wrong, neither the file nor a part is left."""
+    """It covers the whole file, after a resume too. If it is wrong, neither the file nor a part is left."""
     right = File(headers={**NAME, **TAG, **headers}, cuts=[HALF])
     assert get(right).download(DATASET, tmp_path).path.read_bytes() == CONTENT
     wrong = File(content=CONTENT[:-1] + b"!", headers={**NAME, **TAG, **headers}, cuts=[HALF])
@@ -371,7 +371,7 @@ def test_server_digest_is_verified(headers: dict[str, str], get: Get, tmp_path: 
     ],
 )
 def test_unusable_digest_is_ignored(headers: dict[str, str], get: Get, tmp_path: Path) -> None:
-    """Malformed headers, digests that are not secure, and an ETag as long as a digest."""
+    """The header is malformed, the digest is not secure, or an ETag has the length of a digest."""
     assert get(File(headers={**NAME, **headers})).download(DATASET, tmp_path).sha256 == SHA256
 
 
@@ -397,7 +397,7 @@ def test_sha256_of_the_caller_is_verified(get: Get, tmp_path: Path) -> None:
 
 
 def test_impossible_directory_is_refused(get: Get) -> None:
-    """Before a request, with advice."""
+    """The error comes before any request and has advice."""
     file = File()
     wrong: Any
     for wrong in ("a\0b", "a\ud800b", 5):
@@ -462,7 +462,7 @@ def test_existing_file_is_returned(get: Get, tmp_path: Path) -> None:
 
 
 def test_directory_in_the_way_is_an_error(get: Get, tmp_path: Path) -> None:
-    """Before the body is read."""
+    """The error comes before the body is read."""
     (tmp_path / "a.bin").mkdir()
     with pytest.raises(DownloadError, match="Is a directory"):
         get(File(cuts=[0] * 9)).download(DATASET, tmp_path)
@@ -487,8 +487,10 @@ def test_compression_is_declined(start: Start, connect: Connect, tmp_path: Path)
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
-def test_thread_that_outlives_the_main_thread(get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It can still download, although Python starts no more threads of a pool then."""
+def test_thread_that_outlives_the_main_thread_can_download(
+    get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python starts no more threads of a pool then."""
     monkeypatch.setattr("concurrent.futures.thread._shutdown", True)
     content = CONTENT * 2  # long enough for a thread that hashes
     download = get(File(content=content)).download(DATASET, tmp_path)

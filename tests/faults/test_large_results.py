@@ -54,7 +54,7 @@ def rows(results: Results) -> list[Row]:
 def test_all_rows_come_in_few_requests(
     ratio: int, inclusive: str, platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """The same tables as without a limit, in at most 2N/L + 2 log2(N/L) + concurrency requests."""
+    """The tables are those without a limit. They take at most 2N/L + 2 log2(N/L) + concurrency requests."""
     whole = kayrros.results(dataset.id)
     platform.requests.clear()
     platform.inclusive = inclusive  # type: ignore[assignment]  # one of the four
@@ -223,8 +223,8 @@ def test_rows_can_be_sorted_in_slices(
     assert table.schema.equals(results.schema, check_metadata=True)
 
 
-def test_nothing_unusual_is_lost(platform: Platform, kayrros: Kayrros) -> None:
-    """Assets without results, dates without metrics, a row that one response has twice."""
+def test_unusual_data_is_kept(platform: Platform, kayrros: Kayrros) -> None:
+    """Assets without results, dates without metrics and a duplicate row of one response are kept."""
     tank = {
         "asset_id": "tank",
         "results": [
@@ -277,7 +277,7 @@ def test_an_outage_does_not_split_the_request(fault: Fault | int, platform: Plat
 
 
 def test_a_timeout_splits_the_request(platform: Platform, dataset: Dataset) -> None:
-    """After its retries."""
+    """The request is split after its retries."""
     platform.fail_when(
         lambda request: b"time_range" not in request.body, Fault.late(1000), operation="getDatasetResults"
     )
@@ -403,7 +403,7 @@ def test_days_are_split_by_assets(platform: Platform, kayrros: Kayrros) -> None:
 def test_without_dates_in_the_metadata_the_range_starts_in_1970(
     dates: dict[str, Any], platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """The same if the metadata is unavailable."""
+    """The range is the same if the metadata is unavailable."""
     dataset.metadata.update(dates)
     platform.max_rows = 2_000
     assert kayrros.results(dataset.id).table.num_rows == 12_000
@@ -413,7 +413,7 @@ def test_without_dates_in_the_metadata_the_range_starts_in_1970(
 
 @pytest.mark.parametrize("start", [datetime(1931, 5, 1, tzinfo=UTC), datetime(2098, 7, 1, tzinfo=UTC)])
 def test_no_date_is_too_far_away(start: datetime, platform: Platform, kayrros: Kayrros) -> None:
-    """Before 1970 and after 2100, if the metadata says so."""
+    """Dates may be before 1970 and after 2100, if the metadata lists them."""
     dataset = platform.generate(assets=2, dates=300, start=start)
     platform.max_rows = 100
     assert kayrros.results(dataset.id).table.num_rows == 1_200
@@ -458,7 +458,7 @@ def test_progress_is_reported(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """To a callable, to stderr, and in the log at the end."""
+    """A callable, stderr and the log at the end report it."""
     platform.max_rows = 1_000
     reports: list[Progress] = []
     with caplog.at_level(logging.INFO, "kayrros_ext"):
@@ -550,7 +550,7 @@ def test_an_export_is_complete(platform: Platform, dataset: Dataset, kayrros: Ka
 
 
 def test_an_export_with_a_gap_leaves_no_file(daily: Dataset, kayrros: Kayrros, tmp_path: Any) -> None:
-    """Unless on_gap="warn"; then the file lists the gap."""
+    """The file is written with on_gap="warn", and lists the gap."""
     import pyarrow.parquet as pq
 
     with pytest.raises(GapError):
@@ -562,7 +562,7 @@ def test_an_export_with_a_gap_leaves_no_file(daily: Dataset, kayrros: Kayrros, t
 
 
 def test_an_export_to_a_bad_path_sends_nothing(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """The ending is no format."""
+    """The suffix is no format."""
     with pytest.raises(UsageError, match="ending"):
         kayrros.export(dataset.id, "results.xyz")
     assert platform.requests == []

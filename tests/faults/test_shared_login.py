@@ -92,7 +92,7 @@ def run(processes: "list[subprocess.Popen[str]]") -> list[str]:
 
 
 def test_short_runs_cost_one_login(fake: Platform, url: str) -> None:
-    """One after the other."""
+    """The runs follow one another."""
     for _ in range(3):
         assert run(start(1)) == ["file"]
     assert fake.logins == 1
@@ -130,8 +130,10 @@ def test_a_shared_token_that_has_expired_too_costs_one_login(fake: Platform, url
     assert fake.logins == 3
 
 
-def test_off_means_off(fake: Platform, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file is written: with the argument, with the variable, and by default for loopback."""
+def test_a_cache_that_is_off_writes_no_file(
+    fake: Platform, url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The argument and the variable turn it off. It is off by default for loopback."""
     with Kayrros(token_cache=False) as kayrros:
         kayrros.collections()
     for value in ("off", ""):

@@ -80,7 +80,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(
 
 
 @pytest.mark.parametrize("who", ["nobody named", "another authority", "another host"])
-def test_who_is_not_trusted_is_told_nothing(
+def test_an_untrusted_server_gets_no_request(
     who: str,
     authority: Authority,
     tls: ssl.SSLContext,
@@ -89,7 +89,7 @@ def test_who_is_not_trusted_is_told_nothing(
     connect: Connect,
     tmp_path: Path,
 ) -> None:
-    """One attempt, an error that says what to do, and no request, so no password."""
+    """The client makes one attempt, raises an error with advice, and sends no password."""
     server = start(platform, authority.serves(HOST) if who == "another host" else tls)
     trusted: dict[str, Any] = {"verify": authority.certificate}
     if who == "another authority":
@@ -135,10 +135,10 @@ def hosts(
 
 @named_hosts
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_a_proxy_of_the_environment_is_gone_through(
+def test_a_proxy_of_the_environment_is_used(
     name: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both hosts, each by a tunnel, in which the proxy sees neither password nor token; with the account in its URL."""
+    """It tunnels to both hosts, so it sees neither password nor token. Its URL may have an account."""
     with proxy("me:secret/%") as running:
         monkeypatch.setenv(name, f"http://me:secret%2F%25@{running.address}")
         with Kayrros(**hosts["settings"]) as kayrros:
@@ -151,7 +151,7 @@ def test_a_proxy_of_the_environment_is_gone_through(
 
 @named_hosts
 def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_PROXY names the hosts that are gone to directly."""
+    """The client connects directly to the hosts of NO_PROXY."""
     find = socket.getaddrinfo
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *rest, **named: find("127.0.0.1", *rest, **named)
@@ -166,7 +166,7 @@ def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: 
 
 @named_hosts
 @pytest.mark.parametrize("fault", ["it refuses", "it is not there"])
-def test_the_password_of_a_proxy_shows_nowhere(
+def test_the_password_of_a_proxy_is_never_shown(
     fault: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error, its causes and its frames do not contain it. Nor does the log, as in every test."""
@@ -187,8 +187,8 @@ def test_the_password_of_a_proxy_shows_nowhere(
 @pytest.mark.parametrize(
     "url", [f"http://me:{PASSWORD}/x@127.0.0.1:1", f"ftp://me:{PASSWORD}@h", f"http://m e:{PASSWORD}@h:x"]
 )
-def test_nor_where_its_url_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password with a slash ends the host before its time, and would be called a port that is wrong."""
+def test_an_invalid_proxy_url_does_not_show_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash in the password ends the host early, and httpx would report the rest as an invalid port."""
     monkeypatch.setenv("HTTPS_PROXY", url)
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
         Kayrros(token="a-token")

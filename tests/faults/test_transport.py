@@ -80,8 +80,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Client) -> None:
-    """Every operation retries, GET and POST, sync and async; the last error counts the attempts."""
+def test_a_temporary_failure_is_retried(name: str, platform: Platform, two_hosts: Client) -> None:
+    """Every operation retries, GET and POST, sync and async. The last error has the number of attempts."""
     collection = next(iter(platform.collections))
     reads: dict[str, Callable[[Kayrros], object]] = {
         "getDatasetMetadata": lambda kayrros: kayrros.metadata(DATASET).id == ID,
@@ -117,16 +117,16 @@ def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Cl
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 418, 500])
-def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, two_hosts: Client) -> None:
-    """A 4xx other than 429, and a 500, is not retried."""
+def test_a_refusal_is_not_retried(status: int, platform: Platform, two_hosts: Client) -> None:
+    """A 500, and a 4xx other than 429, is not retried."""
     platform.fail_next(status, operation="getDatasetMetadata")
     with two_hosts.connect() as kayrros, pytest.raises(APIError, match=str(status)):
         kayrros.metadata(DATASET)
     assert (statuses(platform, "getDatasetMetadata"), two_hosts.waits) == ([status], [])
 
 
-def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: Client) -> None:
-    """Seconds and dates are honoured; beyond two minutes, or the total timeout, the error says how long."""
+def test_retry_after_is_honoured(platform: Platform, two_hosts: Client) -> None:
+    """It is in seconds or a date. Beyond two minutes or the total timeout, the error has the wait."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     with two_hosts.connect() as kayrros:
         for asked in (7, date):
@@ -142,7 +142,7 @@ def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: C
     assert [7, pytest.approx(99, abs=3)] == two_hosts.waits
 
 
-def test_a_login_is_tried_again_for_what_passes(
+def test_a_login_is_retried_after_a_temporary_failure(
     platform: Platform, two_hosts: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Connection faults and 5xx, cut bodies among them; never what is about the credentials, nor a 429.
@@ -186,8 +186,8 @@ def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
         ([b"\x15\x03\x01\x00\x02\x02"], "RemoteProtocolError"),
     ],
 )
-def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], message: str) -> None:
-    """A truncated response is retried; the last error says what is wrong with it."""
+def test_a_truncated_response_is_retried(broken: list[bytes], message: str) -> None:
+    """The last error describes the truncation."""
     with sending([broken, framed(BODY, len(BODY)), broken, broken]) as url:
         with Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros:
             assert kayrros.metadata(DATASET).name == "Tanks"
@@ -208,14 +208,14 @@ def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], messa
         (b"[]", {"Content-Type": "application/json"}, "array"),
     ],
 )
-def test_an_answer_that_is_not_the_contract_is_an_error(
+def test_a_response_that_breaks_the_contract_is_an_error(
     body: bytes,
     headers: dict[str, str],
     message: str,
     start: Callable[..., Server],
     connect: Callable[..., Kayrros],
 ) -> None:
-    """It is not retried, because it would come again, and the error says what came instead."""
+    """It is not retried, because it would come again. The error shows the response."""
     server = start(lambda _: StubResponse(200, body, headers))
     kayrros = connect(server, token="a-token")
     for call in (kayrros.metadata, kayrros.results):
@@ -271,7 +271,7 @@ def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]
 
 
 def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
-    """No cookie is sent, to either host."""
+    """No host gets a cookie."""
 
     def answer(request: Seen) -> StubResponse:
         reply = as_json({"token": "a-token", "name": "Tanks"})
@@ -313,8 +313,8 @@ def test_a_child_made_by_fork_has_connections_of_its_own(
 MANY, CALLS, USES = 32, 6, 180
 
 
-def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Platform, two_hosts: Client) -> None:
-    """32 threads and 32 tasks, 384 calls: one login for each expired token and the first; no call is lost."""
+def test_tokens_may_expire_under_many_threads_and_tasks(platform: Platform, two_hosts: Client) -> None:
+    """32 threads and 32 tasks make 384 calls. Each token costs one login, and no call is lost."""
     used: dict[str | None, int] = {}
     expiries, lock = [0], threading.Lock()
 
