@@ -1,4 +1,4 @@
-"""The mock as a process: it starts, it says why it does not, and it takes nobody else with it."""
+"""The mock as a process: it starts, reports why it cannot, and stops no other process."""
 
 import itertools
 import os

@@ -32,7 +32,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def pytest_(folder: Path, *options: str, **files: str) -> subprocess.CompletedProcess[str]:
-    """One run of all of them, since its start is the dear part."""
+    """Run pytest once for all files, because its start takes most of the time."""
     for name, code in files.items():
         (folder / f"test_{name}.py").write_text(code)
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error", *options)

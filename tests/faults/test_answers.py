@@ -1,4 +1,4 @@
-"""Every kind of answer, over real sockets: a status becomes an error of ours, and so does what is not the contract."""
+"""Responses over real sockets: an error status and a response that breaks the contract raise our errors."""
 
 import asyncio
 import http

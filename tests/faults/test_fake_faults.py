@@ -26,7 +26,7 @@ METADATA, RESULTS = "getDatasetMetadata", "getDatasetResults"
 
 @pytest.fixture
 def platform() -> Platform:
-    """A fake with the three examples, and a clock for its waits that nobody waits for."""
+    """Return a fake with the three examples whose waits take no time."""
     platform = Platform(sleep=lambda _: None)
     platform.add_examples()
     return platform
@@ -34,7 +34,7 @@ def platform() -> Platform:
 
 @pytest.fixture(params=["in process", "loopback"])
 def client(request: pytest.FixtureRequest, platform: Platform) -> Iterator[Kayrros]:
-    """A client of it, which tries nothing twice."""
+    """Yield a client of the fake without retries."""
     with contextlib.ExitStack() as stack:
         where = {} if request.param == "in process" else {"base_url": stack.enter_context(platform.serve())}
         yield stack.enter_context(platform.connect(timeout=20, retries=0, **where))

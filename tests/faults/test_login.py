@@ -1,4 +1,4 @@
-"""Login over real sockets: one for all who wait, again when the token is gone, never a secret in sight."""
+"""Login over real sockets: waiting calls share it, an expired token costs another, and no secret is shown."""
 
 import asyncio
 import logging
@@ -71,7 +71,7 @@ def test_a_token_without_credentials_is_used_as_it_is(platform: StubServer, star
 
 
 def gated(platform: StubServer, size: int) -> Callable[[Request], StubResponse]:
-    """The platform, its first `size` data requests held back until all are there, so that they fail together."""
+    """Return the platform; its first `size` data requests wait for each other, so that they fail together."""
     gate = threading.Barrier(size)
     held = iter(range(size))
 

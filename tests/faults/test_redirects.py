@@ -1,4 +1,4 @@
-"""Redirects: for downloads alone, and never with the token to another host. Two ports of loopback are two origins."""
+"""Only downloads follow redirects, and another host never gets the token. Two ports of loopback are two origins."""
 
 from collections.abc import Callable
 from pathlib import Path

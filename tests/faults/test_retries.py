@@ -1,4 +1,4 @@
-"""The one rule of retries: what is tried again, how long it waits, where it ends. By a clock of the test's."""
+"""Retries with the clock of a test: which failures are retried, the waits, and the limits."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ class Clock:
         self.sleep(seconds)
 
     def retries(self, **settings: Any) -> Retries:
-        """Without chance: each wait is as long as it may be."""
+        """Return retries without jitter: each wait has its maximum length."""
         waits = {"sleep": self.sleep, "sleep_async": self.sleep_async, "clock": lambda: self.now_s}
         return Retries(**{"jitter": lambda _, most: most, **waits, **settings})
 
@@ -59,7 +59,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def platform() -> Platform:
-    """The examples, and nobody waits."""
+    """Return a fake with the examples whose waits take no time."""
     platform = Platform(sleep=lambda _: None)
     platform.add_examples()
     return platform

@@ -1,4 +1,4 @@
-"""Bodies off real sockets, plain and TLS, however they are framed and broken into pieces."""
+"""Bodies over real sockets, plain and TLS, in every framing and chunk size."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""Certificates and proxies, over real sockets: whom we believe, whom we go through, and what neither gets to show."""
+"""Certificates and proxies over real sockets: trust, tunnels, and passwords that stay hidden."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def tls(authority: Authority) -> ssl.SSLContext:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No certificate and no proxy of the machine's."""
+    """Remove the certificate and proxy variables of the machine."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -121,7 +121,7 @@ def test_the_trust_store_of_the_system_is_trusted(
 def hosts(
     authority: Authority, platform: StubServer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, dict[str, Any]]:
-    """Two hosts of two names, which only a proxy can find; settings of a client of them."""
+    """Serve two hosts whose names only a proxy resolves; return the settings of a client."""
     data, login = (start(platform, authority.serves(host)) for host in (HOST, LOGIN_HOST))
     base, auth = (
         f"https://{host}:{server.url.rpartition(':')[2]}" for host, server in ((HOST, data), (LOGIN_HOST, login))

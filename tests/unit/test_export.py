@@ -142,7 +142,7 @@ def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".geoparquet", ".geo.parquet"])
 def test_geopandas_reads_geoparquet(tmp_path: Path, ending: str) -> None:
-    """Points at the centroids in EPSG:4326, None without one, their bounds in the metadata of GeoParquet 1.1."""
+    """Points are at the centroids in EPSG:4326, or None. The metadata of GeoParquet 1.1 has their bounds."""
     path = exported(tmp_path, ending, *PARTS, requests="3")
     frame = gpd.read_parquet(path)
     assert frame.crs == "EPSG:4326"
@@ -212,7 +212,7 @@ def test_ndjson_has_an_object_per_line(tmp_path: Path, ending: str) -> None:
 
 
 def test_geojson_has_a_feature_per_row(tmp_path: Path) -> None:
-    """A feature per row with all columns, longitude first, null without a centroid; the dataset is in `metadata`."""
+    """A feature has all columns, and its longitude first or null without a centroid. `metadata` has the dataset."""
     path = exported(tmp_path, ".geojson", *PARTS, requests="3")
     read = json.loads(path.read_text("utf-8"))
     assert {"type": "FeatureCollection", "metadata": {"dataset_id": str(DATASET), "requests": "3"}} == {
@@ -322,7 +322,7 @@ def as_cell(value: Any) -> Any:
 
 
 def test_metadata_is_read_after_the_last_part(tmp_path: Path) -> None:
-    """Whoever makes the parts may fill it until then."""
+    """The source of the parts may fill it until then."""
     metadata: dict[str, str] = {}
 
     def parts() -> Iterator[Results]:
@@ -479,7 +479,7 @@ write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
     ],
 )
 def test_path_without_a_format_is_refused(path: Any, message: str) -> None:
-    """The error lists the endings."""
+    """The error lists the suffixes."""
     with pytest.raises(UsageError, match=message):
         parse_target(path)
 

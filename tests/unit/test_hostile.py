@@ -1,4 +1,4 @@
-"""Hostile bytes: what `make fuzz-parsers` holds the three parsers to, held here too, by hypothesis and by the corpus."""
+"""The claims of `make fuzz-parsers` on the three parsers hold for the corpus and for the inputs of hypothesis."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ brief = settings(max_examples=50)
 @brief
 @given(st.builds(lambda first, body: bytes([first]) + body, st.integers(0, 255), damaged | st.binary(max_size=300)))
 def test_any_login_reply_is_a_token_or_a_login_error(reply: bytes) -> None:
-    """The status may be any."""
+    """Any status may come with it."""
     login(reply)
 
 

@@ -211,7 +211,7 @@ def test_a_config_file_without_secrets_may_be_readable_but_not_writable_by_all(c
 def test_a_config_file_that_may_not_be_read_is_refused(
     config: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So is one in a directory that may not be entered."""
+    """A file in a directory that may not be entered is refused too."""
     path = config(TWO, mode=0)
     path.parent.chmod(0o755)
     (tmp_path / "closed").mkdir(mode=0)

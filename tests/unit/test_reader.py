@@ -347,7 +347,7 @@ def test_byte_order_mark_is_skipped() -> None:
 @pytest.mark.parametrize("text", [*GOOD_DATES, *BAD_DATES])
 @pytest.mark.parametrize("other", ["2024-01-02", "2024-01-02T03:04:05Z", "20240102"])
 def test_date_forms(text: str, other: str) -> None:
-    """A form means the same whatever other forms the batch has."""
+    """The other forms of the batch do not change its meaning."""
     dates = [json.dumps({"value_date": date}) for date in (text, other)]
     error = check(f'{{"assets":[{{"results":[{",".join(dates)}]}}]}}'.encode())
     assert (text in BAD_DATES) == (error is not None)

@@ -1,4 +1,4 @@
-"""The token cache is private to its owner, and whatever is odd about its file, there is no token."""
+"""The token cache is private to its owner, and a damaged or unsafe file counts as no token."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def test_a_saved_token_is_loaded(cache: TokenCache, folder: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_file_and_directory_are_private(umask: int, cache: TokenCache, folder: Path) -> None:
-    """0600 in 0700, whatever the umask is; the lock file too."""
+    """The modes are 0600 and 0700 with any umask, for the lock file too."""
     before = os.umask(umask)
     try:
         cache.save(Secret(TOKEN))
