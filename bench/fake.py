@@ -10,7 +10,7 @@ from bench.processes import ROOT
 from bench.reports import Claim, Report
 
 TRIES = 7
-WORDS = f"""\
+METHOD = f"""\
 In a fresh process, {TRIES} times: the imports, which a run of tests pays for once; then what each test with the fixtures
 does: a fresh fake with a dataset, a client, its login and a first request; then a second test."""
 
@@ -26,7 +26,7 @@ def run() -> Report:
     median = {name: statistics.median(one[name] for one in runs) for name in names}
     rows = [[name, f"{median[name] * 1000:.1f} ms"] for name in names]
     claims = [Claim(f"{name}, ms", median[name] * 1000, most=50) for name in names[1:3]]
-    return Report("The platform fake", WORDS, ["what", "time"], rows, claims)
+    return Report("The platform fake", METHOD, ["what", "time"], rows, claims)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ ROWS, AT_ONCE = 50_000_000, 1_000_000
 LATENCY_S, WINDOWS, CONCURRENCY = 0.2, 64, 8
 # The fastest try counts, because others may use the machine.
 TRIES = 2
-WORDS = f"""\
+METHOD = f"""\
 The data comes from the platform fake, in the process of the client. The first rows fetch N rows with a limit of L rows per
 request. Then {WINDOWS} times the limit is fetched with {LATENCY_S} s of latency and a concurrency of {CONCURRENCY}, and
 compared with the ideal in which all these requests run concurrently. Finally, {ROWS:,} rows are read and dropped, and
@@ -49,7 +49,7 @@ def run() -> Report:
         if way == "export":
             claims.append(Claim("peak memory of the export, in GB", most / 1000, most=1.2))
     claims.append(Claim("throughput of the export relative to reading", fastest["read"] / fastest["export"], least=0.6))
-    return Report("Large datasets", WORDS, ["case", "count", "time", "peak memory"], rows, claims)
+    return Report("Large datasets", METHOD, ["case", "count", "time", "peak memory"], rows, claims)
 
 
 def _in_process(way: str, size: int) -> dict[str, Any]:

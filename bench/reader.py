@@ -23,7 +23,7 @@ EXPLODE, FROM_DICT = "json.loads, pandas, first metric alone", "json.loads, gene
 WAYS = {OURS: "ours", SIMDJSON: "simdjson", LOADS: "loads", EXPLODE: "explode", FROM_DICT: "from_dict"}
 # The ways take turns, because others may use the machine for a while. A turn is a process that reads for some seconds.
 TURNS, SECONDS = 4, 1
-WORDS = f"""\
+METHOD = f"""\
 The responses are generated: assets of 1,000 dates with two metrics each, and values of 15 to 17 digits. The ways to read one
 take turns, {TURNS} each (from_dict has one), in one process after another. A process reads as often as fits into
 {SECONDS} s, at least once, and the best time counts. The peak is the memory that a first reading needs beyond what its
@@ -77,7 +77,7 @@ def run() -> Report:
                         response.measure(way)
     return Report(
         title="From the bytes of a response to a table",
-        words=WORDS,
+        method=METHOD,
         header=["response", "way", "seconds", "of from_json", "µs a row", "peak, of the body"],
         rows=[line for response in responses for line in response.lines()],
         claims=_claims(responses),

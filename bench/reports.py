@@ -8,13 +8,13 @@ class Claim:
     """A bound on a measured number.
 
     Attributes:
-        words: description of the number.
+        description: what the number measures.
         measured: the number.
         least: its lower bound, if any.
         most: its upper bound, if any.
     """
 
-    words: str
+    description: str
     measured: float
     least: float | None = None
     most: float | None = None
@@ -26,7 +26,7 @@ class Claim:
 
     def __str__(self) -> str:
         bound = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
-        return f"{self.words}: {self.measured:.2f} ({bound})"
+        return f"{self.description}: {self.measured:.2f} ({bound})"
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class Report:
     """The section of a case on the page: a title, the method of measurement, a table, claims."""
 
     title: str
-    words: str
+    method: str
     header: list[str]
     rows: list[list[str]]
     claims: list[Claim]
@@ -42,4 +42,4 @@ class Report:
     def __str__(self) -> str:
         table = "\n".join(f"| {' | '.join(row)} |" for row in [self.header, ["---"] * len(self.header), *self.rows])
         claims = "\n".join(f"- {claim}{'' if claim.holds else ', MISSED'}" for claim in self.claims)
-        return f"## {self.title}\n\n{self.words}\n\n{table}\n\n{claims}\n"
+        return f"## {self.title}\n\n{self.method}\n\n{table}\n\n{claims}\n"

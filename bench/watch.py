@@ -19,7 +19,7 @@ LINES = {
     "compatible: field `nickname`": "what changed for a user",
     "mock ready": "client and mock are updated",
 }
-WORDS = f"""\
+METHOD = f"""\
 Seconds from a save of openapi.yaml with a new field to the lines of `make watch`: the median of {SAVES} saves. The contract
 tests of the changed operations run after that, and are not measured."""
 
@@ -35,7 +35,7 @@ def run() -> Report:
     first, told, _ = median.values()
     return Report(
         "The watch loop",
-        WORDS,
+        METHOD,
         ["line", "seconds"],
         [[says, f"{median[held]:.1f}"] for held, says in LINES.items()],
         [Claim("seconds to the first line", first, most=3), Claim("seconds to the changes", told, most=3)],

@@ -1,1 +1,1 @@
-"""What the Makefile runs; nothing here is part of the package."""
+"""Scripts of the Makefile. They are not part of the package."""

@@ -49,12 +49,12 @@ def main() -> int:
 
 def _replace(fresh: Path) -> None:
     """Put the new client in place of the old one by two renames, so that an interrupt does not leave half of one."""
-    with tempfile.TemporaryDirectory(prefix=".generated-", dir=ROOT) as beside:
-        shutil.copytree(fresh, Path(beside) / "new")
+    with tempfile.TemporaryDirectory(prefix=".generated-", dir=ROOT) as folder:
+        shutil.copytree(fresh, Path(folder) / "new")
         with _uninterrupted():
             if TARGET.exists():
-                TARGET.rename(Path(beside) / "old")
-            (Path(beside) / "new").rename(TARGET)
+                TARGET.rename(Path(folder) / "old")
+            (Path(folder) / "new").rename(TARGET)
 
 
 @contextlib.contextmanager
@@ -261,7 +261,7 @@ OPERATIONS = (
 
 
 def _source(spec: Path) -> str:
-    """What the output was made from: hashes, since a clone resets the times of files."""
+    """Return the hashes of the inputs, because a clone resets the times of files."""
     files = {"openapi.yaml": spec, "codegen.yaml": ROOT / "codegen.yaml"}
     digests = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     tools = {name: importlib.metadata.version(name) for name in ("openapi-python-client", "ruff")}

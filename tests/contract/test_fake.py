@@ -19,7 +19,7 @@ from kayrros_ext.testing.operations import OPERATIONS
 from tests.support.calls import arguments, modules
 from tests.support.recording import Traffic
 from tests.support.reference import SCHEMAS
-from tests.support.servers import KNOWN, examples_of_the_spec, host
+from tests.support.servers import IMPLEMENTED, examples_of_the_spec, host
 from tests.support.spec import METHODS, SPEC, named, operations, resolve
 from tests.support.traffic import response_problems
 
@@ -57,16 +57,16 @@ def send(request: pytest.FixtureRequest, platform: Platform) -> Callable[..., ht
 
 
 def wrong(name: str) -> dict[str, Any]:
-    """The least that makes the request of an operation a wrong one; nothing where it takes nothing that could be."""
-    given = arguments(name)
-    if "body" in given:
+    """Return a change that makes the request of an operation invalid; none if it has no body and no parameter."""
+    kwargs = arguments(name)
+    if "body" in kwargs:
         return {"json": None, "data": None, "content": b"[", "headers": {"Content-Type": "application/json"}}
-    return {"url": modules()[name]._get_kwargs(**given)["url"] + "x"} if given else {}
+    return {"url": modules()[name]._get_kwargs(**kwargs)["url"] + "x"} if kwargs else {}
 
 
 REFUSED = [
     (name, status, change)
-    for name in sorted(KNOWN)
+    for name in sorted(IMPLEMENTED)
     for status, change in (("400", wrong(name)), ("405", {"method": "patch"}))
     if change and status in operations()[name]["responses"]
 ]
@@ -79,7 +79,7 @@ def test_invalid_requests_get_the_errors_of_the_spec(
     """An invalid id, body or method gets the status and body that the spec documents."""
     assert send(name, **change).status_code == int(status)
     [exchange] = traffic.exchanges
-    # As the answer to a request that the spec does know: to it, another method is another operation.
+    # The spec has no operation for another method, so the response is checked against the valid request.
     kwargs = modules()[name]._get_kwargs(**arguments(name))
     asked = httpx.Request(kwargs["method"], httpx.URL(host(name)).join(kwargs["url"]))
     assert response_problems(attrs.evolve(exchange, request=asked)) == []
@@ -98,30 +98,30 @@ def test_operations_have_the_paths_of_the_spec() -> None:
 
 
 def shape(value: Any, where: str = "") -> set[tuple[str, str]]:
-    """Each place of a JSON value, with the JSON type that stands there; the items of an array stand at one place."""
+    """Return each place of a JSON value with its JSON type. The items of an array share one place."""
     kind = {int: "number", float: "number", str: "string", type(None): "null"}.get(type(value), type(value).__name__)
-    found = {(where, kind)}
+    places = {(where, kind)}
     items = [(f"{where}[]", item) for item in value] if isinstance(value, list) else []
     members = [(f"{where}.{name}", item) for name, item in value.items()] if isinstance(value, dict) else []
-    return found.union(*(shape(item, place) for place, item in items + members))
+    return places.union(*(shape(item, place) for place, item in items + members))
 
 
 def request_for(name: str, example: str) -> dict[str, Any]:
-    """The arguments of the spec; for the example of a dataset, its id, and all of its results."""
-    given = arguments(name)
-    if "dataset_id" in given and example in IDS:
-        given["dataset_id"] = UUID(IDS[example])
-        given.pop("body", None)
-    return given
+    """Return the arguments of the spec, or the id of the example dataset without a filter."""
+    kwargs = arguments(name)
+    if "dataset_id" in kwargs and example in IDS:
+        kwargs["dataset_id"] = UUID(IDS[example])
+        kwargs.pop("body", None)
+    return kwargs
 
 
-def call(client: httpx.Client, name: str, given: dict[str, Any]) -> httpx.Response:
-    return client.request(**modules()[name]._get_kwargs(**given))
+def call(client: httpx.Client, name: str, kwargs: dict[str, Any]) -> httpx.Response:
+    return client.request(**modules()[name]._get_kwargs(**kwargs))
 
 
 EXAMPLES = [
     (name, example)
-    for name in sorted(KNOWN)
+    for name in sorted(IMPLEMENTED)
     for media in resolve(operations()[name]["responses"]["200"])["content"].values()
     for example in media["examples"]
 ]
@@ -141,12 +141,12 @@ def test_example_responses_have_the_shape_of_the_mock(
     if theirs.headers["content-type"] != "application/json":
         assert theirs.content == ours.content
         return
-    wanted, found = shape(theirs.json()), shape(ours.json())
+    mock_shape, fake_shape = shape(theirs.json()), shape(ours.json())
     # A field that is new to the spec is not in the fake yet.
     listed = {field for fields in SCHEMAS.values() for field in fields} | {"id", "name", "extra_props", ""}
-    assert not {place for place in wanted - found if place[0].rpartition(".")[2].removesuffix("[]") in listed}
-    # What more there is in the answer to a login is unknown, and so the fake sends more.
-    assert (name == "login") is bool(found - wanted)
+    assert not {place for place in mock_shape - fake_shape if place[0].rpartition(".")[2].removesuffix("[]") in listed}
+    # The fake sends more than the mock in a login response, because its other fields are unknown.
+    assert (name == "login") is bool(fake_shape - mock_shape)
 
 
 @pytest.mark.parametrize("example", IDS)
@@ -169,7 +169,7 @@ def test_examples_are_those_of_the_spec(example: str, platform: Platform) -> Non
         assert {**one, "results": 0} == {**other, "results": 0}
 
 
-@pytest.mark.skipif("getDatasetResults" not in KNOWN, reason="a filter has more than the fake knows yet")
+@pytest.mark.skipif("getDatasetResults" not in IMPLEMENTED, reason="the fake does not support the whole filter yet")
 def test_example_filter_filters(send: Callable[..., httpx.Response]) -> None:
     """The fake applies the example filter, two tanks in January, which Prism ignores."""
     answer = send("getDatasetResults").json()
@@ -178,8 +178,8 @@ def test_example_filter_filters(send: Callable[..., httpx.Response]) -> None:
     assert shape(named("getDatasetResults")["crude-tanks"]) == shape(answer)
 
 
-def test_payload_is_what_is_sent(send: Callable[..., httpx.Response], platform: Platform) -> None:
-    """Dataset.payload() equals the response, for generated and added results."""
+def test_payload_equals_the_response(send: Callable[..., httpx.Response], platform: Platform) -> None:
+    """Dataset.payload() is the same for generated and added results."""
     platform.generate(assets=30, dates=20, metrics=3)
     platform.add({"a": {"2024-01-01": {"m": 1.5}}})
     for dataset in platform.datasets.values():

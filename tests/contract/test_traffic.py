@@ -53,7 +53,7 @@ def use(kayrros: Kayrros, platform: Platform, directory: Path) -> None:
 
 
 def test_all_that_a_user_does_is_recorded(platform: Platform, traffic: Traffic, tmp_path: Path) -> None:
-    """In process and on loopback, each request to the fake is recorded with its status and the whole response."""
+    """Each request to the fake is recorded with its status and the whole response, in process and on loopback."""
     with platform.connect() as kayrros:
         use(kayrros, platform, tmp_path)
     assert {exchange.status for exchange in traffic.exchanges} == {200, 401, 403, 404}
@@ -182,8 +182,8 @@ def test_bad_answer_to_a_test(platform):
     headers = {"Authorization": f"Bearer {platform.give_token()}"}
     httpx.Client(transport=platform.transport()).get("https://platform.api.kayrros.com" + METADATA, headers=headers)
 
-def beside(platform, path, **headers):
-    "Not by httpx, whose traffic is recorded where it leaves: another process is seen by what reaches the fake."
+def from_another_process(platform, path, **headers):
+    "Send a request without httpx, as another process would: only the fake records it."
     with platform.serve() as url:
         connection = http.client.HTTPConnection(url.removeprefix("http://"))
         connection.request("GET", path, headers={"Authorization": f"Bearer {platform.give_token()}", **headers})
@@ -195,14 +195,14 @@ def test_bad_answer_to_another_process():
     platform = Platform()
     platform.add_examples()
     platform.datasets[DATASET].metadata["asset_count"] = "6"
-    beside(platform, METADATA)
+    from_another_process(platform, METADATA)
 
 def test_bad_request_of_another_process():
     "request of GET: not found"
-    beside(Platform(), "/v1/other", **{"User-Agent": USER_AGENT})
+    from_another_process(Platform(), "/v1/other", **{"User-Agent": USER_AGENT})
 
 def test_good_junk_of_another_process():
-    beside(Platform(), "/v1/other")
+    from_another_process(Platform(), "/v1/other")
 
 def test_bad_request(platform):
     "request of POST: moo_ids"
@@ -251,7 +251,7 @@ def test_bad_reason(platform):
 """
 
 
-def test_what_is_planted_is_caught(tmp_path: Path) -> None:
+def test_each_planted_violation_is_reported(tmp_path: Path) -> None:
     """A violation by either side fails its test; an injected fault or an invalid request of a test does not."""
     (tmp_path / "test_planted.py").write_text(PLANTED)
     plugins = ("tests.support.recording", "no:cacheprovider", "no:schemathesis")

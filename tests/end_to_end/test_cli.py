@@ -79,14 +79,14 @@ def test_every_format_has_the_same_rows(inside: Inside) -> None:
 
 
 def test_results_are_filtered_by_date_asset_and_metric(inside: Inside) -> None:
-    """Also by metric, for which the API has no filter."""
+    """The command filters by metric itself, because the API has no such filter."""
     row = inside.json("results", TANKS)[0]
     dates = ["--from", row["value_date"], "--to", row["value_date"]]
     assert inside.json("results", TANKS, "--asset", row["asset_id"], "--metric", row["metric"], *dates) == [row]
 
 
 def test_results_are_written_to_a_file(inside: Inside, tmp_path: Path) -> None:
-    """In the format of its suffix, with the request in its metadata; stdout has its path."""
+    """The suffix selects the format, the metadata contain the request, and stdout has the path."""
     path = tmp_path / "x.parquet"
     metric = inside.json("results", TANKS)[0]["metric"]
     done = inside("results", TANKS, "-o", path, "--metric", metric, "--from", "2000-01-01")
@@ -98,7 +98,7 @@ def test_results_are_written_to_a_file(inside: Inside, tmp_path: Path) -> None:
 
 
 def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path) -> None:
-    """And writes neither a file nor a header to stdout."""
+    """The command writes neither a file nor a header to stdout."""
     available = {row["metric"] for row in inside.json("results", TANKS)}
     for options in ["-o", tmp_path / "x.csv"], ["--format", "csv"], ["--json"]:
         done = inside("results", TANKS, "--metric", "nope", *options)
@@ -140,7 +140,7 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
 def test_each_failure_has_its_exit_code_and_one_line(
     code: int, message: str, arguments: list[str], variables: dict[str, str | None], kayrros: Command, inside: Inside
 ) -> None:
-    """Without a traceback, and with nothing on stdout. Invalid arguments send no request."""
+    """No traceback is shown, and stdout is empty. Invalid arguments send no request."""
     port = kayrros.environment["KAYRROS_BASE_URL"].rpartition(":")[2]
     done = inside(*[argument.replace("PORT", port) for argument in arguments], **variables)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
@@ -169,7 +169,7 @@ def test_failure_of_the_login_host_is_1(inside: Inside) -> None:
 
 
 def test_full_disk_behind_stdout_is_reported(inside: Inside) -> None:
-    """As a full disk, not as a bug."""
+    """The message names the full disk and does not ask for a bug report."""
     for file_format in ("table", "csv"):
         with Path("/dev/full").open("w", encoding="utf-8") as full, inside.monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", full)
@@ -232,7 +232,7 @@ def test_closed_pipe_ends_quietly(file_format: str, kayrros: Command) -> None:
 
 @pytest.mark.parametrize("arguments", [["collections"], ["results", "--help"]])
 def test_pipe_without_a_reader_ends_quietly(arguments: list[str], kayrros: Command) -> None:
-    """Even if all output fits into the buffer, or typer writes it."""
+    """Output that fits into the buffer, and output of typer, are no exceptions."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -249,7 +249,7 @@ def test_pipe_without_a_reader_ends_quietly(arguments: list[str], kayrros: Comma
     ids=["Ctrl-C", "SIGTERM"],
 )
 def test_ctrl_c_is_130(number: int, code: int, message: str, kayrros: Command, tmp_path: Path) -> None:
-    """At once, during a request, and without a partial file. SIGTERM is 143."""
+    """The command stops at once during a request, and leaves no partial file. SIGTERM is 143."""
     requested = threading.Event()
 
     def note(_: Request) -> bool:
@@ -295,7 +295,7 @@ def test_colour_can_be_turned_off(inside: Inside) -> None:
 
 
 def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
-    """Not in a pipe, with --quiet, or between the rows in a terminal."""
+    """A pipe and --quiet show none, and no progress comes between the rows in a terminal."""
     kayrros.platform.max_rows = 6
     path = tmp_path / "x.csv"
     shown = kayrros.in_terminal("results", TANKS, "-o", path, columns=100).shown
@@ -307,7 +307,7 @@ def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, 
 
 
 def test_plot_draws_in_the_terminal_or_to_a_file(inside: Inside, tmp_path: Path) -> None:
-    """In colour and as wide as the terminal; without colour in a pipe. For a file, stdout has its path."""
+    """The chart has colour and the width of the terminal, and no colour in a pipe. For a file, stdout has its path."""
     metric = inside.json("results", TANKS)[0]["metric"]
     shown = inside.in_terminal("plot", TANKS, "--metric", metric, "-q", columns=60)
     assert shown.code == 0
@@ -374,7 +374,7 @@ def test_download_prints_its_path_and_replaces_no_file_unasked(inside: Inside, t
 
 
 def test_verbose_logs_and_vv_logs_requests(inside: Inside) -> None:
-    """Without secrets: the suite searches all output for the password."""
+    """The log has no secrets: the suite searches all output for the password."""
     log = inside("results", TANKS, "-v").stderr
     assert "getDatasetResults: 24 rows" in log
     assert "HTTP Request" not in log
@@ -406,7 +406,7 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
 
 
 def test_login_prompts_for_the_password_without_echo(kayrros: Command) -> None:
-    """In a real terminal."""
+    """A real terminal does not show the password."""
     done = kayrros.in_terminal("login", typed=f"{PASSWORD}\n", KAYRROS_PASSWORD=None)
     assert done.code == 0
     assert "Password: " in done.shown
@@ -424,7 +424,7 @@ def test_password_is_never_an_argument(inside: Inside) -> None:
 
 
 def test_refused_login_saves_nothing(inside: Inside, home: Path) -> None:
-    """After one attempt, with exit code 3."""
+    """The command makes one attempt and exits with 3."""
     done = inside("login", "--profile", "new", "--email", "canary@example.com", KAYRROS_PASSWORD="wrong")
     assert (done.returncode, (home / "config.toml").read_text()) == (3, "")
     assert len(inside.command.platform.requests) == 1
@@ -470,7 +470,7 @@ def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
 
 
 def test_password_in_a_url_is_never_shown(inside: Inside) -> None:
-    """Wherever it is in the URL."""
+    """It may be anywhere in the URL."""
     for host in (f"https://me:{PASSWORD}@example.com", f"https://example.com/?key={PASSWORD}"):
         assert PASSWORD not in inside("config", KAYRROS_BASE_URL=host).stdout
     # A slash in a password ends the host of a URL, so parts of the password become port, host or path.
@@ -496,7 +496,7 @@ def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
 
 
 def test_every_command_has_examples_with_valid_options() -> None:
-    """In its help and in the reference."""
+    """The help and the reference show them."""
     page = reference()
     assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == 11
     for section in page.split("\n## ")[1:]:
@@ -511,7 +511,7 @@ def test_every_command_has_examples_with_valid_options() -> None:
 
 
 def test_exit_codes_are_documented(inside: Inside) -> None:
-    """In the help and in docs/cli.md."""
+    """The help and docs/cli.md list them."""
     shown = inside("--help").stdout
     page = (ROOT / "docs" / "cli.md").read_text()
     for code, meaning in MEANINGS.items():
@@ -532,7 +532,7 @@ def test_help_imports_no_heavy_module() -> None:
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_missing_extra_is_one_line_with_the_install_command(missing: str, kayrros: Command) -> None:
-    """Without a traceback."""
+    """No traceback is shown."""
     code = f"import sys; sys.modules[{missing!r}] = None; from kayrros_ext.cli import main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", code, "collections"],
@@ -546,7 +546,7 @@ def test_missing_extra_is_one_line_with_the_install_command(missing: str, kayrro
 
 
 def test_bash_completes_commands_and_listed_ids(kayrros: Command, inside: Inside) -> None:
-    """Ids of datasets and of collections."""
+    """The ids are those of datasets and of collections."""
     inside("datasets", "oil")
     lines = [["m"], ["metadata", "7d3c"], ["datasets", ""]]
     script = 'eval "$(_KAYRROS_COMPLETE=source_bash kayrros)"\n' + "".join(

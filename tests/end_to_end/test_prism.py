@@ -1,4 +1,4 @@
-"""The mock as a process: it starts, it says why it does not, and it takes nobody else with it."""
+"""The mock as a process: it starts, reports why it cannot, and stops no other process."""
 
 import itertools
 import os
@@ -24,8 +24,8 @@ def listens(port: int) -> bool:
         return not probe.connect_ex(("127.0.0.1", port))
 
 
-def test_it_starts_on_a_free_port_and_stops_what_it_started() -> None:
-    """Two at once do not meet; at the end of the block the process is gone, after an error too."""
+def test_mock_starts_on_a_free_port_and_stops_its_process() -> None:
+    """Two mocks have different ports. The end of the block ends the process, after an error too."""
     with prism_mock() as first, prism_mock() as second:
         assert first.url != second.url
         assert all(httpx.get(mock.url, trust_env=False).status_code for mock in (first, second))
@@ -35,8 +35,8 @@ def test_it_starts_on_a_free_port_and_stops_what_it_started() -> None:
     assert third.process.poll() is not None
 
 
-def test_a_port_that_is_taken_is_said_and_its_owner_left_alone() -> None:
-    """The error names the port, what to do, and Prism's last lines."""
+def test_a_port_in_use_is_an_error_and_its_owner_keeps_running() -> None:
+    """The error names the port, and has advice and the last lines of Prism."""
     with socket.socket() as owner:
         owner.bind(("127.0.0.1", 0))
         owner.listen()
@@ -49,16 +49,16 @@ def test_a_port_that_is_taken_is_said_and_its_owner_left_alone() -> None:
         assert listens(port)
 
 
-def test_a_broken_spec_is_said(tmp_path: Path) -> None:
-    """With the last lines of Prism."""
+def test_a_broken_spec_is_an_error(tmp_path: Path) -> None:
+    """The error has the last lines of Prism."""
     spec = tmp_path / "openapi.yaml"
     spec.write_text("openapi: 3.1.0\npaths: [")
     with pytest.raises(MockError, match="last lines:\n.(?s:.*)make lint-spec"), prism_mock(spec=spec):
         pass
 
 
-def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No spec, no Prism, no Node: each with what to do."""
+def test_a_missing_requirement_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing spec, Prism or Node is an error with advice."""
     with pytest.raises(MockError, match="no spec"), prism_mock(checkout=tmp_path):
         pass
     with pytest.raises(MockError, match="make setup"), prism_mock(checkout=tmp_path, spec=ROOT / "openapi.yaml"):
@@ -69,31 +69,31 @@ def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pass
 
 
-def test_a_node_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node on the PATH counts only if it is new enough and npm is beside it."""
+def test_an_old_node_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node on the PATH counts only if it is new enough and npm is next to it."""
     for name, says in (("node", "v20.1.0"), ("npm", "10.0.0")):
         file = tmp_path / name
         file.write_text(f"#!/bin/sh\necho {says} $0\n")
         file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = find_node()
-    assert found is not None
-    assert tmp_path != found.folder
+    node = find_node()
+    assert node is not None
+    assert tmp_path != node.folder
     (tmp_path / "node").write_text("#!/bin/sh\necho v24.18.0 $0\n")
     assert Node(tmp_path / "node", tmp_path) == find_node()
     (tmp_path / "npm").unlink()
     assert Node(tmp_path / "node", tmp_path) != find_node()
 
 
-def test_settings_for_production_do_not_break_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NODE_ENV=production would make Prism fork, and crash."""
+def test_node_env_production_does_not_break_the_mock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NODE_ENV=production would make Prism fork and crash."""
     monkeypatch.setenv("NODE_ENV", "production")
     with prism_mock() as mock:
         assert httpx.get(mock.url, trust_env=False).status_code
 
 
-def test_a_parent_that_is_killed_takes_the_mock_along() -> None:
-    """A run that is killed can't clean up; the mock ends by itself."""
+def test_the_mock_ends_when_its_parent_is_killed() -> None:
+    """A killed run cannot clean up, so the mock ends by itself."""
     code = (
         "from kayrros_ext.testing import prism_mock\nwith prism_mock() as m: print(m.process.pid, flush=True); input()"
     )
@@ -109,21 +109,21 @@ def test_a_parent_that_is_killed_takes_the_mock_along() -> None:
         assert ended.poll(10_000)
 
 
-def test_a_mock_that_does_not_come_is_not_waited_for() -> None:
-    """The wait is bounded, and the process is stopped."""
+def test_the_wait_for_the_mock_is_bounded() -> None:
+    """The process is stopped after the timeout."""
     with pytest.raises(MockError, match="did not listen within 0.001 seconds"), prism_mock(start_timeout_s=0.001):
         pass
 
 
-def test_a_port_that_can_not_be_is_said() -> None:
-    """Before anything is started."""
+def test_an_invalid_port_is_an_error() -> None:
+    """The error comes before any process starts."""
     with pytest.raises(MockError, match="no port 99999"), prism_mock(port=99999):
         pass
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_make_mock_serves_until_it_is_told_to_stop(how: signal.Signals) -> None:
-    """It prints what to export; Ctrl-C and SIGTERM stop it and the process that it started."""
+def test_make_mock_serves_until_it_is_stopped(how: signal.Signals) -> None:
+    """It prints the variables to export. Ctrl-C and SIGTERM stop it and the process that it started."""
     command = [sys.executable, "-u", "-m", "kayrros_ext.cli", "mock", "--prism", "--port", "0"]
     # As a shell starts what it puts into the background: with SIGINT ignored.
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}

@@ -26,7 +26,7 @@ def test_collections_lead_to_datasets_and_their_metadata(kayrros: Kayrros) -> No
 
 
 def test_metadata_is_typed(kayrros: Kayrros) -> None:
-    """With a UUID, an enum member, and dates in epoch milliseconds."""
+    """Metadata have a UUID, an enum member, and dates in epoch milliseconds."""
     metadata = kayrros.metadata(DATASET)
     assert isinstance(metadata, DatasetMetadata)
     assert (metadata.id, metadata.shared_option, metadata.asset_count) == (UUID(DATASET), SharedOption.SHARED, 6)
@@ -34,7 +34,7 @@ def test_metadata_is_typed(kayrros: Kayrros) -> None:
 
 
 def test_results_become_a_table_and_a_parquet_file(kayrros: Kayrros, tmp_path: Path) -> None:
-    """With every metric of the example; the Parquet file keeps the units."""
+    """The table has every metric of the example, and the Parquet file keeps the units."""
     results = kayrros.results(DATASET, start="2024-01-01", assets=["tank-cushing-tk-101"])
     example = named("getDatasetResults")["crude-tanks"]
     expected = sorted(
@@ -55,14 +55,14 @@ def test_results_become_a_table_and_a_parquet_file(kayrros: Kayrros, tmp_path: P
 
 
 def test_download_saves_the_file_of_the_spec(kayrros: Kayrros, tmp_path: Path) -> None:
-    """Byte for byte, under the name in the header."""
+    """The file has the bytes of the spec and the name in the header."""
     path = Path(kayrros.download(DATASET, tmp_path))
     assert path == tmp_path / "crude-terminals.csv"
     assert path.read_text() == named("downloadStaticDataset")["crude-terminals"]
 
 
 def test_variables_of_the_mock_configure_kayrros(mock: PrismMock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the output of `make mock` in the environment, Kayrros() needs no argument."""
+    """Kayrros() needs no argument if the environment has the output of `make mock`."""
     for name, value in mock.settings.items():
         monkeypatch.setenv(name, value)
     with Kayrros() as kayrros:

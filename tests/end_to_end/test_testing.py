@@ -32,7 +32,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def pytest_(folder: Path, *options: str, **files: str) -> subprocess.CompletedProcess[str]:
-    """One run of all of them, since its start is the dear part."""
+    """Run pytest once for all files, because its start takes most of the time."""
     for name, code in files.items():
         (folder / f"test_{name}.py").write_text(code)
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error", *options)
@@ -40,7 +40,7 @@ def pytest_(folder: Path, *options: str, **files: str) -> subprocess.CompletedPr
 
 
 def test_documented_example_passes(tmp_path: Path) -> None:
-    """In an empty directory, without network, settings or conftest."""
+    """It needs no network, settings or conftest, and runs in an empty directory."""
     done = pytest_(tmp_path, tanks=EXAMPLE)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
 
@@ -53,9 +53,9 @@ def test_documented_example_can_fail(tmp_path: Path) -> None:
         "table": ("== before\n\n\ndef test_fails", "!= before\n\n\ndef test_fails"),
     }
     assert {EXAMPLE.count(right) for right, _ in edits.values()} == {1}
-    said = pytest_(tmp_path, **{name: EXAMPLE.replace(*edit) for name, edit in edits.items()}).stdout
-    assert sorted(edits) == sorted(re.findall(r"^FAILED test_(\w+)\.py", said, re.MULTILINE)), said
-    assert "3 failed, 9 passed" in said
+    output = pytest_(tmp_path, **{name: EXAMPLE.replace(*edit) for name, edit in edits.items()}).stdout
+    assert sorted(edits) == sorted(re.findall(r"^FAILED test_(\w+)\.py", output, re.MULTILINE)), output
+    assert "3 failed, 9 passed" in output
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -119,12 +119,12 @@ def test_fixtures_are_fresh_closed_and_overridable(tmp_path: Path) -> None:
 
 
 def test_plugin_can_be_turned_off(tmp_path: Path) -> None:
-    """With -p no:kayrros its fixtures do not exist."""
+    """Its fixtures do not exist with -p no:kayrros."""
     off = pytest_(tmp_path, "-p", "no:kayrros", off="def test(kayrros_platform): ...\n")
     assert "fixture 'kayrros_platform' not found" in off.stdout
 
 
-def test_plugin_without_pytest_says_what_to_install(tmp_path: Path) -> None:
+def test_plugin_without_pytest_names_the_extra(tmp_path: Path) -> None:
     """The fake itself works without pytest."""
     code = "import sys; sys.modules['pytest'] = None\n"
     done = run(tmp_path, "-c", code + "import kayrros_ext.testing.plugin")

@@ -1,4 +1,4 @@
-"""Every kind of answer, over real sockets: a status becomes an error of ours, and so does what is not the contract."""
+"""Responses over real sockets: an error status and a response that breaks the contract raise our errors."""
 
 import asyncio
 import http
@@ -62,7 +62,7 @@ SUBCLASS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
 def test_a_status_that_is_not_200_is_an_error(
     status: int, path: str, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
-    """Documented or not, in the IANA list or not: with its number, the server's words and the operation."""
+    """The error has the status, the message of the server and the operation, for documented and other statuses."""
     body = b"" if status == 204 else b'{"code": "SOME_CODE", "message": "some words"}'
     platform.answers[path] = StubResponse(status, body)
     # Results that are too large come in parts, and here none of them does.
@@ -81,7 +81,7 @@ def test_a_status_that_is_not_200_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "details"),
     [
         (b"<html>\n<h1>504  Gateway\x1b[31m Time-out</h1>", {"excerpt": "<html> <h1>504 Gateway [31m Time-out</h1>"}),
         (b"", {}),
@@ -95,21 +95,21 @@ def test_a_status_that_is_not_200_is_an_error(
         (b"x" * 10_000_000, {"excerpt": "x" * 300 + "…"}),
     ],
 )
-def test_whatever_comes_as_the_body_of_an_error_is_read(
-    body: bytes, said: dict[str, str], kayrros: Kayrros, platform: StubServer
+def test_an_error_with_any_body_is_read(
+    body: bytes, details: dict[str, str], kayrros: Kayrros, platform: StubServer
 ) -> None:
-    """JSON of any shape, HTML, nothing, ten megabytes: the error has the status, and a line at most of the rest."""
+    """The error has the status and at most a line of the body, which may be any JSON, HTML, empty or ten megabytes."""
     platform.answers[METADATA] = StubResponse(504, body)
     with pytest.raises(APIError, match="response is too large") as caught:
         kayrros.metadata(DATASET)
     assert caught.value.status == 504
-    assert said.items() <= vars(caught.value).items()
+    assert details.items() <= vars(caught.value).items()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
 
 
-def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, platform: StubServer) -> None:
-    """A status is better news than a broken connection."""
+def test_an_error_with_a_truncated_body_keeps_its_status(kayrros: Kayrros, platform: StubServer) -> None:
+    """The status is more useful than the broken connection."""
     platform.answers[METADATA] = StubResponse(404, b"x" * 1000, cut=10)
     with pytest.raises(NotFoundError):
         kayrros.metadata(DATASET)
@@ -120,7 +120,7 @@ def test_an_error_whose_body_breaks_off_is_still_that_error(kayrros: Kayrros, pl
 def test_another_content_type_is_a_contract_error(
     kind: str, path: str, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
-    """Even where the body happens to be JSON; the error names the type, and shows how the body begins."""
+    """A body that happens to be JSON is no exception. The error has the type and the beginning of the body."""
     platform.answers[path] = StubResponse(200, b'{"name": "n"}', {"Content-Type": kind})
     with pytest.raises(ContractError, match="not application/json.*begins: .*name") as caught:
         calls(kayrros, tmp_path)[path]()
@@ -130,8 +130,8 @@ def test_another_content_type_is_a_contract_error(
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/json;charset=UTF-8", "application/problem+json", None]
 )
-def test_json_by_any_of_its_names_is_read(kind: str | None, kayrros: Kayrros, platform: StubServer) -> None:
-    """With a charset, with a suffix, or where the server does not say."""
+def test_every_json_content_type_is_accepted(kind: str | None, kayrros: Kayrros, platform: StubServer) -> None:
+    """The content type may have a charset or a suffix, or may be missing."""
     platform.answers[METADATA] = StubResponse(200, b'{"name": "n"}', {"Content-Type": kind} if kind else {})
     assert kayrros.metadata(DATASET).name == "n"
 
@@ -164,10 +164,10 @@ def test_lists_are_read_with_tolerance_too(kayrros: Kayrros, platform: StubServe
         StubResponse(200, b"[" * 100_000),
     ],
 )
-def test_a_success_that_is_not_the_contract_is_a_contract_error(
+def test_a_success_that_breaks_the_contract_is_a_contract_error(
     path: str, answer: StubResponse, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
-    """HTML with status 200, half a body, JSON of another type."""
+    """The body may be HTML, truncated JSON or JSON of another type."""
     platform.answers[path] = answer
     with pytest.raises(ContractError) as caught:
         calls(kayrros, tmp_path)[path]()
@@ -182,10 +182,10 @@ def test_a_success_that_is_not_the_contract_is_a_contract_error(
         StubResponse(200, b"not gzip at all", {"Content-Encoding": "gzip"}),
     ],
 )
-def test_a_body_that_breaks_off_is_a_transport_error(
+def test_a_truncated_body_is_a_transport_error(
     path: str, answer: StubResponse, kayrros: Kayrros, platform: StubServer, tmp_path: Path
 ) -> None:
-    """Shorter than promised, or not the compression that it says; no half file is left."""
+    """The body is shorter than promised or badly compressed. No partial file is left."""
     platform.answers[path] = answer
     with pytest.raises(TransportError, match="incomplete or no response") as caught:
         calls(kayrros, tmp_path)[path]()
@@ -193,15 +193,15 @@ def test_a_body_that_breaks_off_is_a_transport_error(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_redirect_to_what_is_no_url_is_an_error_of_ours(kayrros: Kayrros, platform: StubServer) -> None:
-    """Httpx looks at the Location even where it does not follow it."""
+def test_a_redirect_to_an_invalid_url_is_a_kayrros_error(kayrros: Kayrros, platform: StubServer) -> None:
+    """The URL is parsed even if the redirect is not followed."""
     platform.answers[METADATA] = StubResponse(302, b"", {"Location": "javascript:alert(1)"})
     with pytest.raises(TransportError, match="InvalidURL"):
         kayrros.metadata(DATASET)
 
 
-def test_nobody_there_is_a_transport_error() -> None:
-    """A refused connection names the host and what to check."""
+def test_a_refused_connection_is_a_transport_error() -> None:
+    """The error names the host and what to check."""
     with (
         Kayrros(token="t", base_url="http://127.0.0.1:1", retries=0) as kayrros,
         pytest.raises(TransportError, match="127.0.0.1.*ConnectError.*KAYRROS_BASE_URL"),
@@ -209,8 +209,8 @@ def test_nobody_there_is_a_transport_error() -> None:
         kayrros.metadata(DATASET)
 
 
-def test_a_server_that_says_nothing_is_a_transport_error(platform: StubServer, start: Start) -> None:
-    """The timeout is ours to set."""
+def test_a_server_that_does_not_respond_is_a_transport_error(platform: StubServer, start: Start) -> None:
+    """The user sets the timeout."""
     done = threading.Event()
 
     def silent(_: object) -> StubResponse:
@@ -226,8 +226,8 @@ def test_a_server_that_says_nothing_is_a_transport_error(platform: StubServer, s
     done.set()
 
 
-def test_a_client_that_is_closed_between_two_attempts_says_so(platform: StubServer, start: Start) -> None:
-    """As one that was closed before the first: httpx has a RuntimeError for it."""
+def test_a_client_closed_between_two_attempts_is_an_error(platform: StubServer, start: Start) -> None:
+    """The error is that of a client closed before the first attempt, and not the RuntimeError of httpx."""
     platform.valid.add("t")
     platform.answers[METADATA] = StubResponse(503)
 
@@ -253,15 +253,15 @@ def test_a_success_without_content_is_an_error(kayrros: Kayrros, monkeypatch: py
         kayrros.collections()
 
 
-def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
-    """Using it after its `with` block is a mistake of ours to explain."""
+def test_a_closed_client_is_an_error(kayrros: Kayrros) -> None:
+    """The error explains that the client was used after its `with` block."""
     kayrros.close()
     with pytest.raises(UsageError, match="closed"):
         kayrros.metadata(DATASET)
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "words"),
+    ("member", "value", "message"),
     [
         ("asset_count", "6", "`int | null`, got `str` at `asset_count`"),
         ("asset_count", True, "`int | null`, got `bool` at `asset_count`"),
@@ -272,11 +272,11 @@ def test_a_closed_client_says_so(kayrros: Kayrros) -> None:
     ],
 )
 def test_metadata_of_the_wrong_type_is_a_contract_error(
-    member: str, value: Any, words: str, kayrros: Kayrros, platform: StubServer
+    member: str, value: Any, message: str, kayrros: Kayrros, platform: StubServer
 ) -> None:
     """The generated models would let a string pass for a number. The error names the place."""
     platform.answers[METADATA] = as_json({member: value})
-    with pytest.raises(ContractError, match=re.escape(words)) as caught:
+    with pytest.raises(ContractError, match=re.escape(message)) as caught:
         kayrros.metadata(DATASET)
     assert caught.value.where == member
 
@@ -291,8 +291,8 @@ def test_metadata_is_read_with_tolerance(kayrros: Kayrros, platform: StubServer)
     assert SharedOption.OWNED is kayrros.metadata(DATASET).shared_option
 
 
-def test_a_filter_arrives_as_the_reference_says(kayrros: Kayrros, platform: StubServer, start: Start) -> None:
-    """mo_ids and time_range in epoch milliseconds; without a filter, no body and no content type."""
+def test_a_filter_is_sent_in_the_form_of_the_reference(kayrros: Kayrros, platform: StubServer, start: Start) -> None:
+    """It has mo_ids, and time_range in epoch milliseconds. Without a filter there is no body and no content type."""
     server = start(platform)
     with Kayrros(token="a-token", base_url=server.url) as client:
         client.results(DATASET, start="2024-01-01", stop="2024-07-01", assets=["a", "b"])
@@ -308,7 +308,7 @@ def test_a_filter_arrives_as_the_reference_says(kayrros: Kayrros, platform: Stub
 
 
 def test_a_file_is_streamed_under_its_name(kayrros: Kayrros, platform: StubServer, tmp_path: Path) -> None:
-    """The directory is made, the bytes are the server's, a file of that name is replaced."""
+    """The download makes the directory, writes the bytes of the server and replaces a file of that name."""
     target = tmp_path / "new" / "deep"
     for content in (bytes(range(256)) * 20_000, b"second"):
         platform.answers[DOWNLOAD] = StubResponse(
@@ -321,7 +321,7 @@ def test_a_file_is_streamed_under_its_name(kayrros: Kayrros, platform: StubServe
 
 
 def test_a_lost_connection_leaves_the_old_file(kayrros: Kayrros, platform: StubServer, tmp_path: Path) -> None:
-    """Whole or not at all."""
+    """A file is replaced completely or not at all."""
     headers = {"Content-Disposition": "attachment; filename=a.csv"}
     platform.answers[DOWNLOAD] = StubResponse(200, b"old", headers)
     path = kayrros.download(DATASET, tmp_path).path
@@ -332,10 +332,8 @@ def test_a_lost_connection_leaves_the_old_file(kayrros: Kayrros, platform: StubS
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_a_directory_that_can_not_be_is_a_download_error(
-    kayrros: Kayrros, platform: StubServer, tmp_path: Path
-) -> None:
-    """A file in the way, named, with what to do."""
+def test_an_impossible_directory_is_a_download_error(kayrros: Kayrros, platform: StubServer, tmp_path: Path) -> None:
+    """The error names the file that is in the way, and has advice."""
     platform.answers[DOWNLOAD] = StubResponse(200, b"x")
     (tmp_path / "file").write_text("in the way")
     for directory in (tmp_path / "file", tmp_path / "file" / "deeper"):
@@ -344,8 +342,8 @@ def test_a_directory_that_can_not_be_is_a_download_error(
         assert tmp_path in caught.value.path.parents
 
 
-def test_every_error_says_what_to_do(kayrros: Kayrros, platform: StubServer) -> None:
-    """The last sentence of each message is advice, for every status there is."""
+def test_every_error_has_advice(kayrros: Kayrros, platform: StubServer) -> None:
+    """The last sentence of each message is advice, for every status."""
     for status in http.HTTPStatus:
         if status >= 300:
             platform.answers[METADATA] = StubResponse(status.value)

@@ -89,7 +89,7 @@ def test_next_process_resumes(event: str, status: int, left: set[str], start: St
 
 
 def test_full_disk_is_an_error_with_advice(start: Start, tmp_path: Path) -> None:
-    """A DownloadError. The space of the part is freed. A limit on the size of files stands for the disk."""
+    """The error is a DownloadError, and the part is deleted. A limit on the size of files stands for the disk."""
     (tmp_path / "a.bin").write_bytes(b"old")
     event = "resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, 2_500_000))"
     with start_download(start(File()), tmp_path, event, limit=1) as process:
@@ -138,7 +138,7 @@ def test_waiting_process_resumes_after_a_kill(start: Start, tmp_path: Path) -> N
 
 
 def test_waiting_ends_with_the_total_timeout(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
-    """A DownloadError. The other process keeps its part, and gets the right file."""
+    """The error is a DownloadError. The other process keeps its part, and gets the right file."""
     server = start(File())
     first = pause_half_way(server, tmp_path)
     with pytest.raises(DownloadError, match="Another download of the same dataset .* Wait for it"):
@@ -199,7 +199,7 @@ def test_file_system_without_locks(
 def test_read_only_directory_is_an_error_with_advice(
     start: Start, connect: Callable[..., Kayrros], tmp_path: Path
 ) -> None:
-    """A DownloadError; a file that exists there can still be returned."""
+    """The error is a DownloadError. A file that exists there can still be returned."""
     (tmp_path / "a.bin").write_bytes(CONTENT)
     tmp_path.chmod(0o500)
     kayrros = connect(start(File()), token="t")

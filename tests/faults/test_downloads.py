@@ -183,7 +183,7 @@ def test_416_requests_the_whole_file(get: Get, tmp_path: Path) -> None:
 
 
 def test_206_without_a_range_is_an_error(get: Get, tmp_path: Path) -> None:
-    """An APIError with the status, as for 416. No file is left."""
+    """The error is an APIError with the status, as for 416. No file is left."""
     for status in (206, 416):
         with pytest.raises(APIError) as caught:
             get(lambda _, status=status: StubResponse(status, b"x")).download(DATASET, tmp_path)
@@ -201,7 +201,7 @@ def test_progress_resets_the_retries(get: Get, tmp_path: Path) -> None:
 
 
 def test_no_retries_means_one_request(get: Get, tmp_path: Path) -> None:
-    """With retries=0, however many bytes it brought."""
+    """retries=0 allows no second request, whatever the size of the first response."""
     file = File(cuts=[HALF])
     interrupt(get(file, retries=0), tmp_path)
     assert file.requested_ranges == [None]
@@ -243,7 +243,7 @@ def test_complete_part_is_checked(start: Start, connect: Connect, tmp_path: Path
 
 @pytest.mark.parametrize("size", [0, 1000])
 def test_part_truncated_between_attempts_starts_over(size: int, get: Get, tmp_path: Path) -> None:
-    """By another program: the whole file is requested again, and has no hole."""
+    """Another program truncates it. The client requests the whole file again, so the file has no hole."""
     file = File(cuts=[HALF])
 
     def truncating(request: Request) -> StubResponse:
@@ -257,7 +257,7 @@ def test_part_truncated_between_attempts_starts_over(size: int, get: Get, tmp_pa
 
 
 def test_part_truncated_during_an_attempt_starts_over(get: Get, tmp_path: Path) -> None:
-    """By another program: the whole file is requested again, and has no hole."""
+    """Another program truncates it. The client requests the whole file again, so the file has no hole."""
     truncated: list[bool] = []
 
     def truncate_once(*_: object) -> None:
@@ -286,7 +286,7 @@ def test_part_truncated_during_an_attempt_starts_over(get: Get, tmp_path: Path) 
     ],
 )
 def test_part_with_unusable_sidecar_is_replaced(text: str, start: Start, connect: Connect, tmp_path: Path) -> None:
-    """Whatever the sidecar contains, the file is right and the directory is clean."""
+    """The content of the sidecar does not matter: the file is right and the directory is clean."""
     server = start(File())
     (tmp_path / f".{DATASET}.part").write_bytes(b"x" * 1000)
     (tmp_path / f".{DATASET}.part.json").write_text(text.replace("URL", f"{server.url}/"))
@@ -308,7 +308,7 @@ def test_symlink_in_place_of_the_part_is_replaced(start: Start, connect: Connect
 
 
 def test_directory_in_place_of_the_part_is_an_error(get: Get, tmp_path: Path) -> None:
-    """A DownloadError with advice. The directory is not touched."""
+    """The error is a DownloadError with advice. The directory is not touched."""
     (part := tmp_path / f".{DATASET}.part").mkdir()
     with pytest.raises(DownloadError, match="Choose another directory"):
         get(File()).download(DATASET, tmp_path)
@@ -350,7 +350,7 @@ def test_hostile_name_stays_inside(get: Get, tmp_path: Path) -> None:
     ],
 )
 def test_server_digest_is_verified(headers: dict[str, str], get: Get, tmp_path: Path) -> None:
-    """Over the whole file, also after it resumed. If it is wrong, neither the file nor a part is left."""
+    """It covers the whole file, after a resume too. If it is wrong, neither the file nor a part is left."""
     right = File(headers={**NAME, **TAG, **headers}, cuts=[HALF])
     assert get(right).download(DATASET, tmp_path).path.read_bytes() == CONTENT
     wrong = File(content=CONTENT[:-1] + b"!", headers={**NAME, **TAG, **headers}, cuts=[HALF])
@@ -371,19 +371,19 @@ def test_server_digest_is_verified(headers: dict[str, str], get: Get, tmp_path: 
     ],
 )
 def test_unusable_digest_is_ignored(headers: dict[str, str], get: Get, tmp_path: Path) -> None:
-    """Malformed headers, digests that are not secure, and an ETag as long as a digest."""
+    """The header is malformed, the digest is not secure, or an ETag has the length of a digest."""
     assert get(File(headers={**NAME, **headers})).download(DATASET, tmp_path).sha256 == SHA256
 
 
 def test_sha256_is_logged(get: Get, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With the size, for each download."""
+    """Each download logs its SHA-256 and its size."""
     with caplog.at_level(logging.INFO, "kayrros_ext"):
         get(File()).download(DATASET, tmp_path)
     assert f"{len(CONTENT)} bytes, sha256 {SHA256}" in caplog.text
 
 
 def test_sha256_of_the_caller_is_verified(get: Get, tmp_path: Path) -> None:
-    """As sha256sum prints it. Another one is an error, and an argument that is not a SHA-256 is refused before a request."""
+    """It has the form of sha256sum. A mismatch is an error, and an invalid argument is an error before any request."""
     file = File()
     kayrros = get(file)
     assert kayrros.download(DATASET, tmp_path, sha256=f" {SHA256.upper()}\n").path.read_bytes() == CONTENT
@@ -397,7 +397,7 @@ def test_sha256_of_the_caller_is_verified(get: Get, tmp_path: Path) -> None:
 
 
 def test_impossible_directory_is_refused(get: Get) -> None:
-    """Before a request, with advice."""
+    """The error comes before any request and has advice."""
     file = File()
     wrong: Any
     for wrong in ("a\0b", "a\ud800b", 5):
@@ -433,7 +433,7 @@ def test_existing_file_is_not_overwritten(get: Get, tmp_path: Path) -> None:
 def test_file_that_appears_at_the_last_moment_is_kept(
     get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With overwrite=False, nothing is left of the download."""
+    """overwrite=False leaves no trace of the download."""
     path, finish = tmp_path / "a.bin", PartialFile.finish
 
     def late(part: PartialFile, target: Path, *, replace: bool) -> None:
@@ -462,7 +462,7 @@ def test_existing_file_is_returned(get: Get, tmp_path: Path) -> None:
 
 
 def test_directory_in_the_way_is_an_error(get: Get, tmp_path: Path) -> None:
-    """Before the body is read."""
+    """The error comes before the body is read."""
     (tmp_path / "a.bin").mkdir()
     with pytest.raises(DownloadError, match="Is a directory"):
         get(File(cuts=[0] * 9)).download(DATASET, tmp_path)
@@ -487,8 +487,10 @@ def test_compression_is_declined(start: Start, connect: Connect, tmp_path: Path)
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
-def test_thread_that_outlives_the_main_thread(get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It can still download, although Python starts no more threads of a pool then."""
+def test_thread_that_outlives_the_main_thread_can_download(
+    get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python starts no more threads of a pool then."""
     monkeypatch.setattr("concurrent.futures.thread._shutdown", True)
     content = CONTENT * 2  # long enough for a thread that hashes
     download = get(File(content=content)).download(DATASET, tmp_path)
@@ -496,7 +498,7 @@ def test_thread_that_outlives_the_main_thread(get: Get, tmp_path: Path, monkeypa
 
 
 def test_large_file_is_hashed_across_attempts(get: Get, tmp_path: Path) -> None:
-    """In several blocks, with breaks within a block and between two of them."""
+    """The file has several blocks. The connection breaks within a block and between two of them."""
     content = CONTENT * 5
     file = File(content=content, cuts=[HALF, 3_000_000, 4 * 1024 * 1024, 1])
     download = get(file).download(DATASET, tmp_path)

@@ -26,7 +26,7 @@ METADATA, RESULTS = "getDatasetMetadata", "getDatasetResults"
 
 @pytest.fixture
 def platform() -> Platform:
-    """A fake with the three examples, and a clock for its waits that nobody waits for."""
+    """Return a fake with the three examples whose waits take no time."""
     platform = Platform(sleep=lambda _: None)
     platform.add_examples()
     return platform
@@ -34,7 +34,7 @@ def platform() -> Platform:
 
 @pytest.fixture(params=["in process", "loopback"])
 def client(request: pytest.FixtureRequest, platform: Platform) -> Iterator[Kayrros]:
-    """A client of it, which tries nothing twice."""
+    """Yield a client of the fake without retries."""
     with contextlib.ExitStack() as stack:
         where = {} if request.param == "in process" else {"base_url": stack.enter_context(platform.serve())}
         yield stack.enter_context(platform.connect(timeout=20, retries=0, **where))
@@ -73,12 +73,12 @@ FAULTS: dict[str, tuple[Fault, type[KayrrosError], str]] = {
 @pytest.mark.parametrize("client", ["in process", "loopback"], indirect=True)
 def test_fail_next_happens_once(name: str, operation: str, client: Kayrros, platform: Platform) -> None:
     """A fault affects the next request of its operation, and no other."""
-    fault, error, words = FAULTS[name]
+    fault, error, message = FAULTS[name]
     call: Callable[[str], object] = client.metadata if operation == METADATA else client.results
     rule = platform.fail_next(fault, operation=operation)
     # Where a gateway fails, results are asked for in parts, and come.
     comes = operation == RESULTS and name in {"502", "503 HTML"}
-    with contextlib.nullcontext() if comes else pytest.raises(error, match=words):
+    with contextlib.nullcontext() if comes else pytest.raises(error, match=message):
         call(DATASET)
     assert (rule.count, rule.times) == (1, 0)
     platform.requests.clear()
@@ -240,8 +240,8 @@ def test_async_clients_get_the_same(platform: Platform) -> None:
             assert await asyncio.gather(*(_ask(kayrros) for _ in range(20))) == [None] * 20
             assert platform.logins == 1
             platform.expire_tokens()
-            found: Any = await get_dataset_results.asyncio(parse_dataset_id(dataset.id), client=kayrros.client)
-            assert len(found.assets) == 30
+            results: Any = await get_dataset_results.asyncio(parse_dataset_id(dataset.id), client=kayrros.client)
+            assert len(results.assets) == 30
             assert platform.logins == 2
             for fault in (Fault.cut(10), Fault.dropped()):
                 platform.fail_next(fault)

@@ -54,7 +54,7 @@ def rows(results: Results) -> list[Row]:
 def test_all_rows_come_in_few_requests(
     ratio: int, inclusive: str, platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """The same tables as without a limit, in at most 2N/L + 2 log2(N/L) + concurrency requests."""
+    """The tables are those without a limit. They take at most 2N/L + 2 log2(N/L) + concurrency requests."""
     whole = kayrros.results(dataset.id)
     platform.requests.clear()
     platform.inclusive = inclusive  # type: ignore[assignment]  # one of the four
@@ -69,7 +69,7 @@ def test_all_rows_come_in_few_requests(
 
 @pytest.mark.parametrize("every", [HOUR, timedelta(minutes=20), timedelta(days=1), timedelta(days=31)])
 def test_any_step_between_dates_works(every: timedelta, platform: Platform, kayrros: Kayrros) -> None:
-    """From 20 minutes to a month, and values at the boundaries of windows."""
+    """Steps range from 20 minutes to a month, and values lie at the boundaries of windows."""
     dataset = platform.generate(seed=2, assets=3, dates=500, every=every, start=datetime(2021, 5, 3, 12, tzinfo=UTC))
     whole = kayrros.results(dataset.id)
     platform.max_rows = 500
@@ -95,7 +95,7 @@ def test_each_request_keeps_to_the_query(platform: Platform, dataset: Dataset, k
 
 
 def test_thousands_of_assets_are_requested_in_batches(platform: Platform, kayrros: Kayrros) -> None:
-    """Of 500."""
+    """A batch has at most 500 assets."""
     dataset = platform.generate(assets=2000, dates=2)
     names = [f"tank-{number:06d}" for number in range(1800)]
     results = kayrros.results(dataset.id, assets=names)
@@ -106,7 +106,7 @@ def test_thousands_of_assets_are_requested_in_batches(platform: Platform, kayrro
 
 
 def test_an_asset_that_is_named_twice_comes_once(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """Even if the two would be in two batches."""
+    """The duplicate may be in another batch."""
     names = ["tank-000003", "tank-000003", "tank-000007"] * 300
     assert kayrros.results(dataset.id, assets=names).table.num_rows == 2 * 600
     platform.max_rows = 100
@@ -162,7 +162,7 @@ def test_assets_without_an_id_are_not_lost(count: int | None, platform: Platform
 def test_impossible_dates_in_the_metadata_are_ignored(
     dates: dict[str, int], platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """Such as micro- or nanoseconds instead of milliseconds."""
+    """Dates in micro- or nanoseconds instead of milliseconds are examples."""
     dataset.metadata.update(dates)
     platform.max_rows = 4_000
     assert kayrros.results(dataset.id).table.num_rows == 12_000
@@ -192,7 +192,7 @@ def test_assets_that_share_an_id_stay_apart(platform: Platform, kayrros: Kayrros
 def test_a_missing_asset_is_named(
     platform: Platform, dataset: Dataset, kayrros: Kayrros, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In a warning, from one response or from windows."""
+    """A warning names it, for one response and for windows."""
     names = ["tank-000001", "tnak-000002"]
     with caplog.at_level(logging.WARNING, "kayrros_ext"):
         kayrros.results(dataset.id, assets=names)
@@ -203,7 +203,7 @@ def test_a_missing_asset_is_named(
 
 
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:
-    """Whatever order they were sent in."""
+    """The order in which the server sent them has no effect."""
     values = {"b": {"2024-02-01": {"z": 1.0, "a": 2.0}, "2024-01-01": {"a": 3.0}}, "a": {"2024-03-01": {"a": 4.0}}}
     results = kayrros.results(platform.add(values).id)
     assert results.table["value"].to_pylist() == [4.0, 3.0, 2.0, 1.0]
@@ -213,7 +213,7 @@ def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros
 def test_rows_can_be_sorted_in_slices(
     platform: Platform, dataset: Dataset, kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As is necessary with more than 2 GiB of categories."""
+    """More than 2 GiB of categories need it."""
     monkeypatch.setattr("kayrros_ext._results.reader.ROWS_PER_TAKE", 1000)
     table = kayrros.results(dataset.id).table
     order = pc.sort_indices(table, [("value", "descending")])
@@ -223,8 +223,8 @@ def test_rows_can_be_sorted_in_slices(
     assert table.schema.equals(results.schema, check_metadata=True)
 
 
-def test_nothing_unusual_is_lost(platform: Platform, kayrros: Kayrros) -> None:
-    """Assets without results, dates without metrics, a row that one response has twice."""
+def test_unusual_data_is_kept(platform: Platform, kayrros: Kayrros) -> None:
+    """Assets without results, dates without metrics and a duplicate row of one response are kept."""
     tank = {
         "asset_id": "tank",
         "results": [
@@ -277,7 +277,7 @@ def test_an_outage_does_not_split_the_request(fault: Fault | int, platform: Plat
 
 
 def test_a_timeout_splits_the_request(platform: Platform, dataset: Dataset) -> None:
-    """After its retries."""
+    """The request is split after its retries."""
     platform.fail_when(
         lambda request: b"time_range" not in request.body, Fault.late(1000), operation="getDatasetResults"
     )
@@ -307,7 +307,7 @@ def daily(platform: Platform) -> Dataset:
 
 
 def test_an_unavailable_window_is_an_error_that_names_it(daily: Dataset, kayrros: Kayrros) -> None:
-    """With its dates and its asset. The results so far are in the error."""
+    """The error has the dates and the asset of the window, and the results so far."""
     with pytest.raises(GapError, match=r"2024-03-01T11:59:59Z to 2024-03-02T11:59:59Z of 1 assets.*504") as caught:
         kayrros.results(daily.id)
     gap, *others = caught.value.gaps
@@ -344,7 +344,7 @@ def test_parts_list_their_gaps(daily: Dataset, kayrros: Kayrros) -> None:
 
 
 def test_a_window_that_fails_for_another_reason_is_a_gap(platform: Platform, kayrros: Kayrros) -> None:
-    """Such as a response that does not match the contract."""
+    """A response that does not match the contract is an example."""
     dataset = platform.generate(assets=2, dates=100, every=timedelta(days=1))
     platform.max_rows = 100
     platform.fail_next(Fault.body(b'{"assets": {}}'), operation="getDatasetResults", skip=4)
@@ -358,7 +358,7 @@ def test_a_window_that_fails_for_another_reason_is_a_gap(platform: Platform, kay
 def test_a_failure_that_concerns_all_windows_is_an_error(
     fault: Fault | int, error: type[Exception], platform: Platform, dataset: Dataset
 ) -> None:
-    """Such as no permission or no network, even with on_gap="warn". The results so far are in the error."""
+    """Missing permission and a missing network are errors even with on_gap="warn". The error has the results so far."""
     platform.max_rows = 1000
     with platform.connect(retries=0, token=platform.give_token()) as kayrros:
         platform.fail_next(fault, times=None, operation="getDatasetResults", skip=9)
@@ -403,7 +403,7 @@ def test_days_are_split_by_assets(platform: Platform, kayrros: Kayrros) -> None:
 def test_without_dates_in_the_metadata_the_range_starts_in_1970(
     dates: dict[str, Any], platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """The same if the metadata is unavailable."""
+    """The range is the same if the metadata is unavailable."""
     dataset.metadata.update(dates)
     platform.max_rows = 2_000
     assert kayrros.results(dataset.id).table.num_rows == 12_000
@@ -413,7 +413,7 @@ def test_without_dates_in_the_metadata_the_range_starts_in_1970(
 
 @pytest.mark.parametrize("start", [datetime(1931, 5, 1, tzinfo=UTC), datetime(2098, 7, 1, tzinfo=UTC)])
 def test_no_date_is_too_far_away(start: datetime, platform: Platform, kayrros: Kayrros) -> None:
-    """Before 1970 and after 2100, if the metadata says so."""
+    """Dates may be before 1970 and after 2100, if the metadata lists them."""
     dataset = platform.generate(assets=2, dates=300, start=start)
     platform.max_rows = 100
     assert kayrros.results(dataset.id).table.num_rows == 1_200
@@ -458,7 +458,7 @@ def test_progress_is_reported(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """To a callable, to stderr, and in the log at the end."""
+    """A callable, stderr and the log at the end report it."""
     platform.max_rows = 1_000
     reports: list[Progress] = []
     with caplog.at_level(logging.INFO, "kayrros_ext"):
@@ -477,7 +477,7 @@ def test_progress_is_reported(
 def test_bad_arguments_are_errors_before_any_request(
     wrong: dict[str, Any], platform: Platform, kayrros: Kayrros
 ) -> None:
-    """From the iterator as well, before its first part."""
+    """The iterator raises them as well, before its first part."""
     for call in (kayrros.results, kayrros.iter_results):
         with pytest.raises(UsageError):
             call(DATASET, **wrong)
@@ -485,7 +485,7 @@ def test_bad_arguments_are_errors_before_any_request(
 
 
 def test_windows_run_at_the_same_time(platform: Platform, dataset: Dataset) -> None:
-    """As many as `concurrency` says. The server waits for that many requests."""
+    """`concurrency` is their number. The server waits until it has received that many requests."""
     platform.max_rows = 100
     gate, waiting, most = threading.Condition(), 0, 0
 
@@ -550,7 +550,7 @@ def test_an_export_is_complete(platform: Platform, dataset: Dataset, kayrros: Ka
 
 
 def test_an_export_with_a_gap_leaves_no_file(daily: Dataset, kayrros: Kayrros, tmp_path: Any) -> None:
-    """Unless on_gap="warn"; then the file lists the gap."""
+    """The file is written with on_gap="warn", and lists the gap."""
     import pyarrow.parquet as pq
 
     with pytest.raises(GapError):
@@ -562,7 +562,7 @@ def test_an_export_with_a_gap_leaves_no_file(daily: Dataset, kayrros: Kayrros, t
 
 
 def test_an_export_to_a_bad_path_sends_nothing(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
-    """The ending is no format."""
+    """The suffix is no format."""
     with pytest.raises(UsageError, match="ending"):
         kayrros.export(dataset.id, "results.xyz")
     assert platform.requests == []

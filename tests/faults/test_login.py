@@ -1,4 +1,4 @@
-"""Login over real sockets: one for all who wait, again when the token is gone, never a secret in sight."""
+"""Login over real sockets: waiting calls share it, an expired token costs another, and no secret is shown."""
 
 import asyncio
 import logging
@@ -49,8 +49,8 @@ def test_an_expired_token_costs_one_login(platform: StubServer, start: Start, co
     assert server.paths() == [LOGIN, METADATA, METADATA, LOGIN, METADATA, METADATA]
 
 
-def test_a_second_401_is_the_answer(platform: StubServer, start: Start, connect: Connect) -> None:
-    """A new login that does not help is not followed by a third."""
+def test_a_second_401_is_final(platform: StubServer, start: Start, connect: Connect) -> None:
+    """The client does not log in a third time."""
     platform.answers[METADATA] = as_json({"message": "still no"}, 401)
     server = start(platform)
     with pytest.raises(UnauthorizedError, match="still no.*rejected a new token"):
@@ -59,10 +59,10 @@ def test_a_second_401_is_the_answer(platform: StubServer, start: Start, connect:
 
 
 def test_a_token_without_credentials_is_used_as_it_is(platform: StubServer, start: Start, connect: Connect) -> None:
-    """It works without a login; where it is refused, the error says what to give."""
-    platform.valid.add("given")
+    """It needs no login. If it is refused, the error lists the arguments to pass."""
+    platform.valid.add("a-token")
     server = start(platform)
-    kayrros = connect(server, token="given")
+    kayrros = connect(server, token="a-token")
     assert kayrros.metadata(DATASET).name == "Tanks"
     platform.expire_tokens()
     with pytest.raises(UnauthorizedError, match="Pass a new token, or email and password"):
@@ -71,7 +71,7 @@ def test_a_token_without_credentials_is_used_as_it_is(platform: StubServer, star
 
 
 def gated(platform: StubServer, size: int) -> Callable[[Request], StubResponse]:
-    """The platform, its first `size` data requests held back until all are there, so that they fail together."""
+    """Return the platform; its first `size` data requests wait for each other, so that they fail together."""
     gate = threading.Barrier(size)
     held = iter(range(size))
 
@@ -108,7 +108,7 @@ async def name_of(kayrros: Kayrros) -> object:
 
 
 def test_many_tasks_share_a_login(platform: StubServer, start: Start, connect: Connect) -> None:
-    """32 tasks of asyncio too, first and when the token has expired."""
+    """32 asyncio tasks log in once, at the start and when the token has expired."""
     server = start(platform)
 
     async def main() -> None:
@@ -136,7 +136,7 @@ def test_tasks_of_trio_share_a_login(platform: StubServer, start: Start, connect
 
 
 def test_threads_and_tasks_share_a_login(platform: StubServer, start: Start, connect: Connect) -> None:
-    """One Kayrros under both at once."""
+    """Threads and tasks use one Kayrros at the same time."""
     server = start(platform)
 
     async def main() -> None:
@@ -219,7 +219,7 @@ def test_many_threads_try_wrong_credentials_once(platform: StubServer, start: St
 
 
 def test_many_threads_share_a_login_host_that_is_down(platform: StubServer, start: Start, connect: Connect) -> None:
-    """Who waited for a login that failed takes its outcome; who comes later tries again."""
+    """Threads that waited for a failed login share its outcome. A later call tries again."""
     arrived = threading.Semaphore(0)
     platform.refuse_logins_with = StubResponse(503)
 
@@ -243,8 +243,8 @@ def test_many_threads_share_a_login_host_that_is_down(platform: StubServer, star
     assert kayrros.metadata(DATASET).name == "Tanks"
 
 
-def test_a_login_host_that_hangs_does_not_hang_us(platform: StubServer, start: Start) -> None:
-    """The timeout holds for the login, and those who wait for it do not each add theirs."""
+def test_a_login_host_that_hangs_is_a_timeout(platform: StubServer, start: Start) -> None:
+    """The timeout holds for the login, and waiting calls do not add theirs to it."""
     done = threading.Event()
 
     def answer(request: Request) -> StubResponse:
@@ -264,8 +264,8 @@ def test_a_login_host_that_hangs_does_not_hang_us(platform: StubServer, start: S
 
         async def main() -> None:
             for _ in range(2):
-                answers = await asyncio.gather(*(name_of(kayrros) for _ in range(8)), return_exceptions=True)
-                assert {TransportError} == {type(found) for found in answers}
+                errors = await asyncio.gather(*(name_of(kayrros) for _ in range(8)), return_exceptions=True)
+                assert {TransportError} == {type(error) for error in errors}
             await kayrros.client.get_async_httpx_client().aclose()
 
         asyncio.run(main())
@@ -281,10 +281,10 @@ def test_a_login_host_that_hangs_does_not_hang_us(platform: StubServer, start: S
         StubResponse(401, b"x" * 20_000_000),
     ],
 )
-def test_the_body_of_a_401_is_no_matter(
+def test_the_body_of_a_401_has_no_effect(
     answer: StubResponse, platform: StubServer, start: Start, connect: Connect
 ) -> None:
-    """Broken off, badly compressed or huge: we log in and ask again."""
+    """The body may be truncated, badly compressed or huge. The client logs in and repeats the request."""
     refusals = [answer]
 
     def respond(request: Request) -> StubResponse:
@@ -303,8 +303,8 @@ def test_the_body_of_a_401_is_no_matter(
     assert not refusals
 
 
-def test_a_login_without_an_answer_is_a_transport_error(platform: StubServer, start: Start, connect: Connect) -> None:
-    """The error says that it was the login, and a later call logs in again."""
+def test_a_login_without_a_response_is_a_transport_error(platform: StubServer, start: Start, connect: Connect) -> None:
+    """The error names the login as the operation, and a later call logs in again."""
     broken = [StubResponse(200, b"x" * 100, cut=10)]
 
     def answer(request: Request) -> StubResponse:
@@ -358,7 +358,7 @@ def test_proxies_of_the_environment_get_nothing_for_loopback(
 
 
 def everything_about(error: BaseException) -> str:
-    """What a person could see of an error: its words, its traceback with locals, its attributes and its causes."""
+    """Return the message, the traceback with locals, the attributes and the causes of an error."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(told.format()) + repr(error) + repr(vars(error))
 
@@ -367,19 +367,19 @@ def everything_about(error: BaseException) -> str:
 def test_no_secret_in_errors_or_logs(
     status: int, platform: StubServer, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At debug level, with tracebacks that show locals, from a server that repeats whatever it was sent."""
+    """The server repeats each request, the log is at debug level, and tracebacks show locals."""
     secrets = {"password": PASSWORD, "token": TOKEN}
 
     def echo(request: Request) -> StubResponse:
-        said = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
-        return StubResponse(status, said.encode(), {"X-Echo": "1"})
+        body = f"{dict(request.headers)} {request.body.decode()} {list(secrets.values())}"
+        return StubResponse(status, body.encode(), {"X-Echo": "1"})
 
     server = start(echo)
     shown: list[str] = []
     with caplog.at_level(logging.DEBUG):
         for credentials in ({"token": secrets["token"]}, {"email": "e", "password": secrets["password"]}):
-            given: dict[str, Any] = credentials
-            with Kayrros(**given, base_url=server.url, auth_url=server.url, retries=0) as kayrros:
+            arguments: dict[str, Any] = credentials
+            with Kayrros(**arguments, base_url=server.url, auth_url=server.url, retries=0) as kayrros:
                 shown += [repr(kayrros), repr(kayrros.client), str(vars(kayrros))]
                 for call in (kayrros.metadata, kayrros.results, kayrros.download):
                     with pytest.raises(KayrrosError) as caught:
@@ -413,7 +413,7 @@ SECRET = TOKEN
         StubResponse(200, b"{}", {"Set-Cookie": f"session={SECRET}", "Content-Length": f"1{SECRET}"}),
     ],
 )
-def test_a_server_that_repeats_the_token_gives_nothing_away(
+def test_a_server_that_repeats_the_token_leaks_nothing(
     path: str,
     answer: StubResponse,
     platform: StubServer,
@@ -421,7 +421,7 @@ def test_a_server_that_repeats_the_token_gives_nothing_away(
     connect: Connect,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No message and no log line of ours repeats it: in a success, in an error, in a broken header."""
+    """No message and no log line repeats it from a success, an error or a broken header."""
     platform.valid.add(SECRET)
     platform.answers[path] = answer
     kayrros = connect(start(platform), token=SECRET, email="e", password="p")
@@ -434,8 +434,8 @@ def test_a_server_that_repeats_the_token_gives_nothing_away(
 
 
 @pytest.mark.parametrize("status", [201, 200, 400, 500])
-def test_a_login_that_is_not_one_shows_nothing_of_what_it_holds(status: int, start: Start, connect: Connect) -> None:
-    """It may be a token, in a place that we do not know."""
+def test_the_error_of_an_invalid_login_hides_its_body(status: int, start: Start, connect: Connect) -> None:
+    """The body may contain a token in an undocumented place."""
     server = start(lambda _: as_json({"jwt": SECRET}, status))
     with pytest.raises(LoginError) as caught:
         connect(server).metadata(DATASET)

@@ -1,4 +1,4 @@
-"""Redirects: for downloads alone, and never with the token to another host. Two ports of loopback are two origins."""
+"""Only downloads follow redirects, and another host never gets the token. Two ports of loopback are two origins."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def to(place: str, status: int = 302) -> StubResponse:
 def test_a_download_is_followed_to_another_host_without_the_token(
     status: int, start: Start, connect: Callable[..., Kayrros], tmp_path: Path
 ) -> None:
-    """Nor with a cookie; and what breaks off there is resumed there, by way of the data host, which may sign anew."""
+    """The other host gets no cookie. An interrupted download resumes there by a new redirect of the data host."""
     store = start(File(cuts=[HALF]))
     platform = start(lambda _: to(f"{store.url}/file?sign=abc", status))
     assert connect(platform, token="a-token").download(DATASET, tmp_path).path.read_bytes() == CONTENT
@@ -33,8 +33,10 @@ def test_a_download_is_followed_to_another_host_without_the_token(
 
 
 @ELSEWHERE
-def test_on_the_data_host_the_token_goes_along(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
-    """A relative Location, five times, and no more."""
+def test_a_redirect_within_the_data_host_keeps_the_token(
+    start: Start, connect: Callable[..., Kayrros], tmp_path: Path
+) -> None:
+    """The client follows a relative Location five times at most."""
 
     def answer(request: Request, hops: int) -> StubResponse:
         done = int(request.path.removeprefix("/hop/")) if request.path.startswith("/hop/") else 0
@@ -62,10 +64,10 @@ def test_on_the_data_host_the_token_goes_along(start: Start, connect: Callable[.
         "https://xn--/x",
     ],
 )
-def test_a_redirect_to_where_none_may_lead(
+def test_a_redirect_to_a_forbidden_url_is_an_error(
     place: str, start: Start, connect: Callable[..., Kayrros], tmp_path: Path
 ) -> None:
-    """Another scheme, plain http to another machine, or a host that can't be: typed, nothing sent, no file."""
+    """Another scheme, plain http to another machine and an invalid host are errors. No request and no file follow."""
     server = start(lambda _: to(place))
     with pytest.raises(TransportError):
         connect(server, token="a-token").download(DATASET, tmp_path)
@@ -73,8 +75,8 @@ def test_a_redirect_to_where_none_may_lead(
 
 
 @ELSEWHERE
-def test_what_the_other_host_refuses_is_its_own(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
-    """Named with its host, and no reason to log in again."""
+def test_a_refusal_by_the_other_host_names_it(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
+    """The error names that host, and the client does not log in again."""
     store = start(lambda _: StubResponse(403, b"expired"))
     platform = start(lambda request: to(f"{store.url.replace('127.0.0.1', 'localhost')}/signed"))
     with pytest.raises(APIError, match="localhost answered 403"):
@@ -83,7 +85,7 @@ def test_what_the_other_host_refuses_is_its_own(start: Start, connect: Callable[
 
 
 def test_no_other_operation_is_redirected(start: Start, connect: Callable[..., Kayrros]) -> None:
-    """The API is not known to redirect: it is an error of that status."""
+    """No redirect of the API is documented, so it is an error with that status."""
     store = start(lambda _: StubResponse(200, b"{}"))
     kayrros = connect(start(lambda _: to(store.url)), token="a-token")
     for call in (kayrros.metadata, kayrros.results):

@@ -1,4 +1,4 @@
-"""The one rule of retries: what is tried again, how long it waits, where it ends. By a clock of the test's."""
+"""Retries with the clock of a test: which failures are retried, the waits, and the limits."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ class Clock:
         self.sleep(seconds)
 
     def retries(self, **settings: Any) -> Retries:
-        """Without chance: each wait is as long as it may be."""
+        """Return retries without jitter: each wait has its maximum length."""
         waits = {"sleep": self.sleep, "sleep_async": self.sleep_async, "clock": lambda: self.now_s}
         return Retries(**{"jitter": lambda _, most: most, **waits, **settings})
 
@@ -59,7 +59,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def platform() -> Platform:
-    """The examples, and nobody waits."""
+    """Return a fake with the examples whose waits take no time."""
     platform = Platform(sleep=lambda _: None)
     platform.add_examples()
     return platform
@@ -82,10 +82,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_passes_is_tried_again(
+def test_a_temporary_failure_is_retried(
     name: str, platform: Platform, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Four times at most, each wait up to twice the one before, one line in the log for each."""
+    """There are at most four retries. Each wait is up to twice the last one, and each has a log line."""
     platform.fail_next(FAULTS[name], times=4, operation="getDatasetMetadata")
     with (
         caplog.at_level(logging.INFO, "kayrros_ext"),
@@ -101,8 +101,8 @@ def test_what_passes_is_tried_again(
 
 
 @pytest.mark.parametrize("name", sorted({*FAULTS} - {"late"}))  # in a task, a late answer is waited for
-def test_a_generated_call_is_tried_again(name: str, platform: Platform, clock: Clock) -> None:
-    """Sync and asyncio, by the same rule; a body that breaks off as well."""
+def test_a_generated_call_is_retried(name: str, platform: Platform, clock: Clock) -> None:
+    """Sync and asyncio calls follow the same rule, for a truncated body too."""
 
     async def main() -> object:
         async with platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros:
@@ -117,8 +117,8 @@ def test_a_generated_call_is_tried_again(name: str, platform: Platform, clock: C
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_after_the_last_attempt_comes_the_error(name: str, platform: Platform, clock: Clock) -> None:
-    """It says how many attempts there were; 0 turns retries off."""
+def test_the_last_attempt_raises_the_error(name: str, platform: Platform, clock: Clock) -> None:
+    """The error has the number of attempts. 0 turns retries off."""
     platform.fail_next(FAULTS[name], times=None, operation="getDatasetMetadata")
     expected = APIError if name.isdecimal() else TransportError
     with (
@@ -133,8 +133,8 @@ def test_after_the_last_attempt_comes_the_error(name: str, platform: Platform, c
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 418, 423, 500, 501, 520])
-def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, clock: Clock) -> None:
-    """What the platform has refused, it will refuse again."""
+def test_a_refusal_is_not_retried(status: int, platform: Platform, clock: Clock) -> None:
+    """The platform would refuse the same request again."""
     platform.fail_next(status, times=None, operation="getDatasetMetadata")
     with (
         platform.connect(token=platform.give_token(), retries=clock.retries()) as kayrros,
@@ -144,8 +144,8 @@ def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, clo
     assert (status, 1, []) == (caught.value.status, len(metadata_requests(platform)), clock.waits)
 
 
-def test_the_waits_are_by_chance(platform: Platform) -> None:
-    """Full jitter: anything from nothing to the bound, so that many clients do not come back at once."""
+def test_the_waits_are_random(platform: Platform) -> None:
+    """The jitter is full, between zero and the bound, so that many clients do not return at once."""
     rule = Retries()
     waits = [[rule.backoff(attempt, None) for _ in range(200)] for attempt in (1, 2, 3, 4, 9)]
     for bound, drawn in zip((1, 2, 4, 8, 30), waits, strict=True):
@@ -157,25 +157,23 @@ def test_the_waits_are_by_chance(platform: Platform) -> None:
     ("asked", "waits"),
     [(7, [7]), ("Sun, 06 Nov 1994 08:49:37 GMT", [0]), ("soon", [1]), ("", [1]), (0, [0]), (120, [120])],
 )
-def test_what_the_server_asks_for_is_waited_for(
-    asked: int | str, waits: list[float], platform: Platform, clock: Clock
-) -> None:
-    """Retry-After in seconds or as a date; what is neither is not there."""
+def test_retry_after_is_honoured(asked: int | str, waits: list[float], platform: Platform, clock: Clock) -> None:
+    """Retry-After is in seconds or a date. An invalid value is ignored."""
     platform.fail_next(Fault.status(429, retry_after=asked), operation="getDatasetMetadata")
     with platform.connect(retries=clock.retries()) as kayrros:
         kayrros.metadata(DATASET)
     assert waits == clock.waits
 
 
-def test_a_date_is_by_the_clock_of_the_server() -> None:
-    """Ours may be wrong."""
+def test_a_date_refers_to_the_clock_of_the_server() -> None:
+    """The local clock may be wrong."""
     headers = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 08:50:00 GMT"}
     assert retry_after(httpx.Response(503, headers=headers)) == 23
 
 
 @pytest.mark.parametrize("asked", ["121", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_server_that_asks_for_too_much_is_an_error(asked: str, platform: Platform, clock: Clock) -> None:
-    """Which says how long it asked for."""
+    """The error has the wait that the server asked for."""
     platform.fail_next(Fault.status(503, retry_after=asked), operation="getDatasetMetadata")
     with (
         platform.connect(retries=clock.retries()) as kayrros,
@@ -187,8 +185,8 @@ def test_a_server_that_asks_for_too_much_is_an_error(asked: str, platform: Platf
     assert caught.value.retry_after_s > 120
 
 
-def test_the_total_ends_it(platform: Platform, clock: Clock) -> None:
-    """No attempt begins after it, and none outlasts it."""
+def test_the_total_timeout_ends_the_retries(platform: Platform, clock: Clock) -> None:
+    """No attempt begins after it or outlasts it."""
     platform.fail_next(Fault.status(503, retry_after=40), times=None, operation="getDatasetMetadata")
     with platform.connect(retries=clock.retries(), total_timeout=100) as kayrros, pytest.raises(APIError):
         kayrros.metadata(DATASET)
@@ -204,8 +202,8 @@ def test_the_total_ends_it(platform: Platform, clock: Clock) -> None:
     assert [pytest.approx(9, abs=1)] == sleeps
 
 
-def test_a_login_is_tried_again_for_what_passes(platform: Platform, clock: Clock) -> None:
-    """Connection faults and 5xx."""
+def test_a_login_is_retried_after_a_temporary_failure(platform: Platform, clock: Clock) -> None:
+    """Connection faults and 5xx are temporary."""
     for fault in (Fault.dropped(), Fault.status(500), Fault.html(502)):
         platform.fail_next(fault, operation="login")
     with platform.connect(retries=clock.retries()) as kayrros:
@@ -215,7 +213,7 @@ def test_a_login_is_tried_again_for_what_passes(platform: Platform, clock: Clock
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 423, 429])
 def test_wrong_credentials_are_tried_once(status: int, platform: Platform, clock: Clock) -> None:
-    """So that no account gets locked."""
+    """More attempts could lock the account."""
     platform.fail_next(status, times=None, operation="login")
     with platform.connect(retries=clock.retries()) as kayrros, pytest.raises(LoginError):
         kayrros.metadata(DATASET)
@@ -230,8 +228,8 @@ def test_wrong_credentials_are_tried_once(status: int, platform: Platform, clock
         *((name, value) for name in ("concurrency", "max_body") for value in (0, -1, 1.5, True, None)),
     ],
 )
-def test_settings_that_can_not_be_are_refused(name: str, value: object) -> None:
-    """Before anything is sent."""
+def test_invalid_settings_are_refused(name: str, value: object) -> None:
+    """They are refused before any request."""
     with pytest.raises(ConfigurationError, match=name):
         Kayrros(token="a-token", **{name: value})  # type: ignore[arg-type]  # on purpose
 
@@ -252,7 +250,7 @@ async def _asyncio(kayrros: Kayrros) -> object:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
-    ("answer", "error", "words"),
+    ("answer", "error", "message"),
     [
         (StubResponse(418, b"{}"), APIError, "418"),
         (StubResponse(520, b"<html>"), APIError, "520"),
@@ -271,17 +269,17 @@ async def _asyncio(kayrros: Kayrros) -> object:
         (StubResponse(403, b"", {"Content-Type": "application/json"}), AccessDeniedError, "403"),
     ],
 )
-def test_a_generated_call_fails_with_an_error_of_ours(
+def test_a_generated_call_raises_a_kayrros_error(
     call: str,
     answer: StubResponse,
     error: type[KayrrosError],
-    words: str,
+    message: str,
     start: Callable[..., Server],
     connect: Callable[..., Kayrros],
 ) -> None:
-    """An answer that is not documented: a status, a content type, a body; each with the operation."""
+    """An undocumented status, content type or body raises it, with the operation."""
     kayrros = connect(start(lambda _: answer), token="a-token", retries=0)
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(error, match=message) as caught:
         CALLS[call](kayrros)
     assert error is type(caught.value)
     assert vars(caught.value)["operation"] == "getDatasetMetadata"
@@ -298,8 +296,8 @@ def test_a_documented_error_is_raised_too(
     assert caught.value.code == "NOT_FOUND"
 
 
-def test_a_generated_call_of_a_closed_client_says_so(platform: Platform) -> None:
-    """As the methods of Kayrros do."""
+def test_a_generated_call_of_a_closed_client_is_an_error(platform: Platform) -> None:
+    """The error is that of the methods of Kayrros."""
     kayrros = platform.connect()
     kayrros.close()
     with pytest.raises(UsageError, match="closed"):
@@ -307,23 +305,23 @@ def test_a_generated_call_of_a_closed_client_says_so(platform: Platform) -> None
 
 
 @pytest.mark.off_contract("a path that no operation has")
-def test_other_requests_of_the_http_client_are_as_httpx_makes_them(platform: Platform) -> None:
-    """Logged in, and otherwise left alone."""
+def test_other_requests_of_the_http_client_are_those_of_httpx(platform: Platform) -> None:
+    """The client adds the token and changes nothing else."""
     platform.fail_next(503, operation=None, skip=1)
     with platform.connect() as kayrros:
         assert kayrros.client.get_httpx_client().get("/v9/new").status_code == 503
 
 
 @pytest.mark.parametrize("make", [lambda client: client.with_headers({"X-A": "1"}), lambda client: client])
-def test_a_copy_of_the_client_keeps_to_it(make: Any, platform: Platform) -> None:
-    """with_headers and its like of the generated client."""
+def test_a_copy_of_the_client_raises_the_same_errors(make: Any, platform: Platform) -> None:
+    """with_headers and similar methods of the generated client make a copy."""
     platform.fail_next(418, operation="getDatasetMetadata")
     with platform.connect() as kayrros, pytest.raises(APIError):
         get_dataset_metadata.sync(ID, client=make(kayrros.client))
 
 
 def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
-    """Also one that unpacks to a thousand times its size: what is beyond is never unpacked."""
+    """The limit holds for decompressed bytes too. Bytes beyond it are never decompressed."""
     import gzip
 
     bomb = gzip.compress(b" " * 50_000_000)
@@ -335,7 +333,7 @@ def test_a_body_has_a_limit(start: Callable[..., Server], connect: Callable[...,
 
 
 def test_no_cookie_reaches_another_host(start: Callable[..., Server], connect: Callable[..., Kayrros]) -> None:
-    """Nor the one that set it: the API is not known to want any."""
+    """The host that set it does not get it back either, because no documented operation needs one."""
     server = start(lambda _: StubResponse(200, b"{}", {"Set-Cookie": "a=b"}))
     kayrros = connect(server, token="a-token")
     kayrros.metadata(DATASET)

@@ -92,14 +92,14 @@ def run(processes: "list[subprocess.Popen[str]]") -> list[str]:
 
 
 def test_short_runs_cost_one_login(fake: Platform, url: str) -> None:
-    """One after the other."""
+    """The runs follow one another."""
     for _ in range(3):
         assert run(start(1)) == ["file"]
     assert fake.logins == 1
 
 
 def test_processes_that_start_together_share_a_login(fake: Platform, url: str) -> None:
-    """At first, and again when the token has expired: the others wait for the first one."""
+    """The others wait for the first process, at the start and again when the token has expired."""
     fake.fail_next(Fault.late(0.3), operation="login", times=None)
     for logins in (1, 2):
         assert run(start(5)) == ["file"] * 5
@@ -130,8 +130,10 @@ def test_a_shared_token_that_has_expired_too_costs_one_login(fake: Platform, url
     assert fake.logins == 3
 
 
-def test_off_means_off(fake: Platform, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file is written: with the argument, with the variable, and by default for loopback."""
+def test_a_cache_that_is_off_writes_no_file(
+    fake: Platform, url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The argument and the variable turn it off. It is off by default for loopback."""
     with Kayrros(token_cache=False) as kayrros:
         kayrros.collections()
     for value in ("off", ""):
@@ -155,7 +157,7 @@ def test_a_token_alone_is_not_cached(fake: Platform, url: str, home: Path, monke
 
 
 def test_the_token_of_a_fake_is_not_cached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where the variable is on; only the argument turns the cache on for a transport."""
+    """The environment variable has no effect. Only the argument turns the cache on for a transport."""
     monkeypatch.setenv("KAYRROS_TOKEN_CACHE", "on")
     with Platform().connect() as kayrros:
         kayrros.collections()

@@ -1,4 +1,4 @@
-"""Bodies off real sockets, plain and TLS, however they are framed and broken into pieces."""
+"""Bodies over real sockets, plain and TLS, in every framing and chunk size."""
 
 import contextlib
 import gzip
@@ -95,8 +95,8 @@ FRAMES: dict[str, Callable[[], Pieces]] = {
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("frame", list(FRAMES))
-def test_the_file_is_what_was_sent(frame: str, tls: bool, certificate: Path, tmp_path: Path) -> None:
-    """Byte for byte, in whatever frame and pieces it comes."""
+def test_the_file_has_the_bytes_that_were_sent(frame: str, tls: bool, certificate: Path, tmp_path: Path) -> None:
+    """Framing and chunk sizes have no effect."""
     with (
         sending([FRAMES[frame]()], certificate if tls else None) as url,
         Kayrros(token="a-token", base_url=url, verify=f"{certificate}.crt", retries=0) as kayrros,
@@ -106,8 +106,8 @@ def test_the_file_is_what_was_sent(frame: str, tls: bool, certificate: Path, tmp
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("frame", ["whole", "headers alone first", "chunked", "gzip, though not asked for"])
-def test_what_ends_early_is_noticed(frame: str, tls: bool, certificate: Path, tmp_path: Path) -> None:
-    """A connection that closes before the end of the body, wherever: tried again; and then no file."""
+def test_a_connection_that_closes_early_is_noticed(frame: str, tls: bool, certificate: Path, tmp_path: Path) -> None:
+    """The client retries, and leaves no file if every attempt fails."""
     whole = b"".join(FRAMES[frame]())
     broken = [[whole[:end]] for end in (200, 100_000, len(whole) - 1)]
     with (
@@ -121,8 +121,8 @@ def test_what_ends_early_is_noticed(frame: str, tls: bool, certificate: Path, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_a_server_that_falls_silent(tmp_path: Path) -> None:
-    """Half-way through the body: the read timeout counts there too."""
+def test_a_server_that_falls_silent_is_a_timeout(tmp_path: Path) -> None:
+    """The read timeout holds inside the body too."""
     released = threading.Event()
 
     def stop() -> None:
@@ -158,8 +158,8 @@ def drip(connection: socket.socket, ended: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("call", ["metadata", "download", "login"])
-def test_a_body_that_never_ends(call: str, tmp_path: Path) -> None:
-    """A byte now and then is no progress: `total_timeout` ends it, where no timeout between bytes would."""
+def test_a_body_that_never_ends_is_a_timeout(call: str, tmp_path: Path) -> None:
+    """An occasional byte is no progress. `total_timeout` ends it, because no timeout between bytes would."""
     ended = threading.Event()
 
     def answer() -> None:
@@ -188,7 +188,7 @@ def test_a_body_that_never_ends(call: str, tmp_path: Path) -> None:
 
 @pytest.mark.off_contract("a redirect leads to what is no operation")
 def test_the_host_that_falls_silent_is_named(tmp_path: Path) -> None:
-    """Not the data host, which had redirected to it."""
+    """The error names the host of the file, and not the data host that redirected to it."""
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=lambda: drip(listener.accept()[0], ended))
@@ -206,8 +206,8 @@ def test_the_host_that_falls_silent_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.off_contract("a redirect leads to what is no operation")
-def test_from_https_to_http_no_redirect_leads(certificate: Path, tmp_path: Path) -> None:
-    """Not even on this machine; the other way round, and within https, it does."""
+def test_a_redirect_from_https_to_http_is_refused(certificate: Path, tmp_path: Path) -> None:
+    """Loopback is no exception. Redirects from http to https and within https are followed."""
 
     def get(start: str) -> bytes:
         with Kayrros(token="a-token", base_url=start, verify=f"{certificate}.crt", retries=0) as kayrros:

@@ -1,4 +1,4 @@
-"""Certificates and proxies, over real sockets: whom we believe, whom we go through, and what neither gets to show."""
+"""Certificates and proxies over real sockets: trust, tunnels, and passwords that stay hidden."""
 
 import asyncio
 import contextlib
@@ -34,13 +34,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="session")
 def tls(authority: Authority) -> ssl.SSLContext:
-    """Of a server on 127.0.0.1."""
+    """Return the TLS context of a server on 127.0.0.1."""
     return authority.serves("127.0.0.1")
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No certificate and no proxy of the machine's."""
+    """Remove the certificate and proxy variables of the machine."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -58,21 +58,21 @@ def test_a_private_authority_is_trusted_where_it_is_named(
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the environment or by verify=, for the login and for the data, sync and asyncio."""
+    """The environment or verify= names it, for the login and for the data, in sync and async calls."""
     ways: dict[str, dict[str, Any]] = {
         "a file": {"verify": authority.certificate},
         "a folder": {"verify": str(authority.folder)},
         "a context": {"verify": ssl.create_default_context(cafile=authority.certificate)},
     }
-    given = ways.get(way, {})
-    if not given:
+    arguments = ways.get(way, {})
+    if not arguments:
         monkeypatch.setenv(way, str(authority.certificate if way.endswith("FILE") else authority.folder))
-    kayrros = connect(start(platform, tls), **given)
+    kayrros = connect(start(platform, tls), **arguments)
 
     async def name() -> object:
         async with kayrros:
-            found = await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
-            return found.name if isinstance(found, DatasetMetadata) else found
+            metadata = await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+            return metadata.name if isinstance(metadata, DatasetMetadata) else metadata
 
     assert kayrros.metadata(DATASET).name == "Tanks"
     assert asyncio.run(name()) == "Tanks"
@@ -80,7 +80,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(
 
 
 @pytest.mark.parametrize("who", ["nobody named", "another authority", "another host"])
-def test_who_is_not_trusted_is_told_nothing(
+def test_an_untrusted_server_gets_no_request(
     who: str,
     authority: Authority,
     tls: ssl.SSLContext,
@@ -89,7 +89,7 @@ def test_who_is_not_trusted_is_told_nothing(
     connect: Connect,
     tmp_path: Path,
 ) -> None:
-    """One attempt, an error that says what to do, and no request, so no password."""
+    """The client makes one attempt, raises an error with advice, and sends no password."""
     server = start(platform, authority.serves(HOST) if who == "another host" else tls)
     trusted: dict[str, Any] = {"verify": authority.certificate}
     if who == "another authority":
@@ -111,7 +111,7 @@ with Kayrros(token="a-token", base_url=sys.argv[2]) as kayrros:
 def test_the_trust_store_of_the_system_is_trusted(
     authority: Authority, tls: ssl.SSLContext, platform: StubServer, start: Start
 ) -> None:
-    """Where a company's authority is installed, nothing need be set."""
+    """An authority that is installed on the system needs no setting."""
     platform.valid.add("a-token")
     command = [sys.executable, "-c", SYSTEM, str(authority.certificate), start(platform, tls).url, DATASET]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "Tanks\n"
@@ -121,7 +121,7 @@ def test_the_trust_store_of_the_system_is_trusted(
 def hosts(
     authority: Authority, platform: StubServer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, dict[str, Any]]:
-    """Two hosts of two names, which only a proxy can find; settings of a client of them."""
+    """Serve two hosts whose names only a proxy resolves; return the settings of a client."""
     data, login = (start(platform, authority.serves(host)) for host in (HOST, LOGIN_HOST))
     base, auth = (
         f"https://{host}:{server.url.rpartition(':')[2]}" for host, server in ((HOST, data), (LOGIN_HOST, login))
@@ -135,10 +135,10 @@ def hosts(
 
 @named_hosts
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_a_proxy_of_the_environment_is_gone_through(
+def test_a_proxy_of_the_environment_is_used(
     name: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both hosts, each by a tunnel, in which the proxy sees neither password nor token; with the account in its URL."""
+    """It tunnels to both hosts, so it sees neither password nor token. Its URL may have an account."""
     with proxy("me:secret/%") as running:
         monkeypatch.setenv(name, f"http://me:secret%2F%25@{running.address}")
         with Kayrros(**hosts["settings"]) as kayrros:
@@ -151,7 +151,7 @@ def test_a_proxy_of_the_environment_is_gone_through(
 
 @named_hosts
 def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_PROXY names the hosts that are gone to directly."""
+    """The client connects directly to the hosts of NO_PROXY."""
     find = socket.getaddrinfo
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *rest, **named: find("127.0.0.1", *rest, **named)
@@ -166,10 +166,10 @@ def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: 
 
 @named_hosts
 @pytest.mark.parametrize("fault", ["it refuses", "it is not there"])
-def test_the_password_of_a_proxy_shows_nowhere(
+def test_the_password_of_a_proxy_is_never_shown(
     fault: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not in the error, its causes or its frames, nor in the log at any level, which every test is watched for."""
+    """The error, its causes and its frames do not contain it. Nor does the log, as in every test."""
     settings = {**hosts["settings"], "retries": Retries(1, backoff_initial=0)}
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(proxy("another:account"))
@@ -178,8 +178,8 @@ def test_the_password_of_a_proxy_shows_nowhere(
             stack.close()
         with Kayrros(**settings) as kayrros, pytest.raises(TransportError) as caught:
             kayrros.metadata(DATASET)
-    said, attempts = ("407 Proxy Authentication Required", 1) if fault == "it refuses" else ("ConnectError", 2)
-    assert said in str(caught.value)
+    message, attempts = ("407 Proxy Authentication Required", 1) if fault == "it refuses" else ("ConnectError", 2)
+    assert message in str(caught.value)
     assert attempts == caught.value.attempts, "what it refuses, it will refuse again"
     assert PASSWORD not in ours(caught.value)
 
@@ -187,8 +187,8 @@ def test_the_password_of_a_proxy_shows_nowhere(
 @pytest.mark.parametrize(
     "url", [f"http://me:{PASSWORD}/x@127.0.0.1:1", f"ftp://me:{PASSWORD}@h", f"http://m e:{PASSWORD}@h:x"]
 )
-def test_nor_where_its_url_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password with a slash ends the host before its time, and would be called a port that is wrong."""
+def test_an_invalid_proxy_url_does_not_show_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash in the password ends the host early, and httpx would report the rest as an invalid port."""
     monkeypatch.setenv("HTTPS_PROXY", url)
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
         Kayrros(token="a-token")

@@ -80,8 +80,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Client) -> None:
-    """Every operation retries, GET and POST, sync and async; the last error counts the attempts."""
+def test_a_temporary_failure_is_retried(name: str, platform: Platform, two_hosts: Client) -> None:
+    """Every operation retries, GET and POST, sync and async. The last error has the number of attempts."""
     collection = next(iter(platform.collections))
     reads: dict[str, Callable[[Kayrros], object]] = {
         "getDatasetMetadata": lambda kayrros: kayrros.metadata(DATASET).id == ID,
@@ -117,16 +117,16 @@ def test_what_passes_is_tried_again(name: str, platform: Platform, two_hosts: Cl
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 418, 500])
-def test_what_is_refused_is_not_tried_again(status: int, platform: Platform, two_hosts: Client) -> None:
-    """A 4xx other than 429, and a 500, is not retried."""
+def test_a_refusal_is_not_retried(status: int, platform: Platform, two_hosts: Client) -> None:
+    """A 500, and a 4xx other than 429, is not retried."""
     platform.fail_next(status, operation="getDatasetMetadata")
     with two_hosts.connect() as kayrros, pytest.raises(APIError, match=str(status)):
         kayrros.metadata(DATASET)
     assert (statuses(platform, "getDatasetMetadata"), two_hosts.waits) == ([status], [])
 
 
-def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: Client) -> None:
-    """Seconds and dates are honoured; beyond two minutes, or the total timeout, the error says how long."""
+def test_retry_after_is_honoured(platform: Platform, two_hosts: Client) -> None:
+    """It is in seconds or a date. Beyond two minutes or the total timeout, the error has the wait."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     with two_hosts.connect() as kayrros:
         for asked in (7, date):
@@ -142,7 +142,7 @@ def test_what_the_server_asks_for_is_waited_for(platform: Platform, two_hosts: C
     assert [7, pytest.approx(99, abs=3)] == two_hosts.waits
 
 
-def test_a_login_is_tried_again_for_what_passes(
+def test_a_login_is_retried_after_a_temporary_failure(
     platform: Platform, two_hosts: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Connection faults and 5xx, cut bodies among them; never what is about the credentials, nor a 429.
@@ -154,9 +154,9 @@ def test_a_login_is_tried_again_for_what_passes(
     with caplog.at_level(logging.INFO, "kayrros_ext"), two_hosts.connect() as kayrros:
         kayrros.metadata(DATASET)
     assert two_hosts.waits == [1, 2, 7, 8]
-    said = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
-    assert said[2:3] == ["login: status 503. Attempt 3 of 5, retrying in 7.0 s"]
-    assert [line.startswith("login: ") for line in said] == [True] * 4
+    messages = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
+    assert messages[2:3] == ["login: status 503. Attempt 3 of 5, retrying in 7.0 s"]
+    assert [line.startswith("login: ") for line in messages] == [True] * 4
     for status in (400, 401, 403, 423, 429, 503):
         before = len(platform.requests)
         platform.fail_next(Fault.status(status, retry_after=121), operation="login")
@@ -175,7 +175,7 @@ def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("broken", "words"),
+    ("broken", "message"),
     [
         (framed(BODY, len(BODY) + 1), "peer closed connection|body ends after"),
         (framed(BODY[:-1], len(BODY)), "peer closed connection|body ends after"),
@@ -186,21 +186,21 @@ def framed(body: bytes, length: int, *headers: bytes) -> list[bytes]:
         ([b"\x15\x03\x01\x00\x02\x02"], "RemoteProtocolError"),
     ],
 )
-def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], words: str) -> None:
-    """A truncated response is retried; the last error says what is wrong with it."""
+def test_a_truncated_response_is_retried(broken: list[bytes], message: str) -> None:
+    """The last error describes the truncation."""
     with sending([broken, framed(BODY, len(BODY)), broken, broken]) as url:
         with Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros:
             assert kayrros.metadata(DATASET).name == "Tanks"
         with (
             Kayrros(token="a-token", base_url=url, retries=Retries(1, backoff_initial=0)) as kayrros,
-            pytest.raises(TransportError, match=words) as caught,
+            pytest.raises(TransportError, match=message) as caught,
         ):
             kayrros.metadata(DATASET)
     assert caught.value.attempts == 2
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "words"),
+    ("body", "headers", "message"),
     [
         (b"<html>Sign in</html>", {"Content-Type": "text/html"}, "'text/html', not application/json.*Sign in"),
         (b"<html>Sign in</html>", {"Content-Type": "application/json"}, "Sign in"),
@@ -208,18 +208,18 @@ def test_an_answer_that_ends_early_is_asked_for_again(broken: list[bytes], words
         (b"[]", {"Content-Type": "application/json"}, "array"),
     ],
 )
-def test_an_answer_that_is_not_the_contract_is_an_error(
+def test_a_response_that_breaks_the_contract_is_an_error(
     body: bytes,
     headers: dict[str, str],
-    words: str,
+    message: str,
     start: Callable[..., Server],
     connect: Callable[..., Kayrros],
 ) -> None:
-    """It is not retried, because it would come again, and the error says what came instead."""
+    """It is not retried, because it would come again. The error shows the response."""
     server = start(lambda _: StubResponse(200, body, headers))
     kayrros = connect(server, token="a-token")
     for call in (kayrros.metadata, kayrros.results):
-        with pytest.raises(ContractError, match=rf"(?s){words}"):
+        with pytest.raises(ContractError, match=rf"(?s){message}"):
             call(DATASET)
     assert len(server.requests) == 2
 
@@ -271,7 +271,7 @@ def test_a_bomb_takes_no_more_memory_than_its_limit(start: Callable[..., Server]
 
 
 def test_no_cookie_reaches_the_other_host(start: Callable[..., Server]) -> None:
-    """No cookie is sent, to either host."""
+    """No host gets a cookie."""
 
     def answer(request: Seen) -> StubResponse:
         reply = as_json({"token": "a-token", "name": "Tanks"})
@@ -313,8 +313,8 @@ def test_a_child_made_by_fork_has_connections_of_its_own(
 MANY, CALLS, USES = 32, 6, 180
 
 
-def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Platform, two_hosts: Client) -> None:
-    """32 threads and 32 tasks, 384 calls: one login for each expired token and the first; no call is lost."""
+def test_tokens_may_expire_under_many_threads_and_tasks(platform: Platform, two_hosts: Client) -> None:
+    """32 threads and 32 tasks make 384 calls. Each token costs one login, and no call is lost."""
     used: dict[str | None, int] = {}
     expiries, lock = [0], threading.Lock()
 
@@ -334,15 +334,15 @@ def test_many_threads_and_tasks_with_tokens_that_expire_under_way(platform: Plat
         async with kayrros:
             read = get_dataset_metadata.asyncio
             return [
-                found
+                metadata
                 for _ in range(CALLS)
-                for found in await asyncio.gather(*(read(ID, client=kayrros.client) for _ in range(MANY)))
+                for metadata in await asyncio.gather(*(read(ID, client=kayrros.client) for _ in range(MANY)))
             ]
 
     with ThreadPoolExecutor(MANY + 1) as pool, two_hosts.connect() as kayrros:
         in_tasks = pool.submit(lambda: asyncio.run(tasks(kayrros)))
         in_threads = [pool.submit(lambda: [kayrros.metadata(DATASET) for _ in range(CALLS)]) for _ in range(MANY)]
-        found = [*in_tasks.result(), *(one for thread in in_threads for one in thread.result())]
-    assert [one.id for one in found if isinstance(one, DatasetMetadata)] == [ID] * (2 * MANY * CALLS)
+        results = [*in_tasks.result(), *(metadata for thread in in_threads for metadata in thread.result())]
+    assert [metadata.id for metadata in results if isinstance(metadata, DatasetMetadata)] == [ID] * (2 * MANY * CALLS)
     assert expiries[0] >= 2
     assert expiries[0] + 1 == platform.logins

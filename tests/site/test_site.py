@@ -107,7 +107,7 @@ def test_reference_shows_every_operation(page: Any) -> None:
 
 
 def test_site_follows_the_color_scheme_of_the_system(page: Any) -> None:
-    """In dark mode the pages and the REST reference are dark."""
+    """The pages and the REST reference are dark in dark mode."""
     page.emulate_media(color_scheme="dark")
     page.goto("rest/", wait_until="networkidle")
     assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"

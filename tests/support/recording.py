@@ -67,7 +67,7 @@ class Traffic:
     @contextlib.contextmanager
     def _exchange(self, transport: Any, request: httpx.Request) -> Iterator[Exchange]:
         by_fake = isinstance(transport, Transport) or request.url.netloc in self._served
-        exchange = Exchange.of(request, by_fake=by_fake)
+        exchange = Exchange.from_request(request, by_fake=by_fake)
         self.exchanges.append(exchange)
         if not by_fake:
             yield exchange

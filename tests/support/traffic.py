@@ -44,7 +44,7 @@ class Exchange:
     body: bytes | None = None
 
     @classmethod
-    def of(cls, request: httpx.Request, *, by_fake: bool) -> "Exchange":
+    def from_request(cls, request: httpx.Request, *, by_fake: bool) -> "Exchange":
         """Copy the request, because a retry after a login sends the same object with another token."""
         content = b""
         with contextlib.suppress(httpx.RequestNotRead):

@@ -21,7 +21,7 @@ from tests.support.leaks import PASSWORD
 def test_login_saves_the_password_in_the_keyring_until_logout(
     use_keyring: Callable[[KeyringBackend], None], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    """Under the email, where Kayrros looks for it; nowhere else."""
+    """The keyring has it under the email, where Kayrros looks for it. No file has it."""
     platform, keyring = Platform(), Working()
     platform.add_account("canary@example.com", PASSWORD)
     use_keyring(keyring)
@@ -92,7 +92,7 @@ def test_unexpected_error_is_one_line() -> None:
 
 
 def test_ctrl_c_during_imports_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before there is a command to interrupt."""
+    """The interrupt comes before a command runs."""
 
     class Interrupting:
         def find_spec(self, name: str, *_: object) -> None:

@@ -21,7 +21,7 @@ def test_login_gets_a_new_token() -> None:
 
 
 def test_login_without_valid_credentials_is_an_error() -> None:
-    """With a wrong password, or only a token."""
+    """A wrong password and a token without a password raise the error."""
     platform = Platform()
     with platform.connect(email="a@example.com", password="wrong") as kayrros, pytest.raises(LoginError):
         kayrros.login()
@@ -30,7 +30,7 @@ def test_login_without_valid_credentials_is_an_error() -> None:
 
 
 def test_download_reports_progress(tmp_path: Path) -> None:
-    """In bytes downloaded and their total."""
+    """The callback gets the bytes downloaded and their total."""
     platform = Platform()
     dataset = platform.generate(file=StaticFile(b"x" * 3_000_000, "x.bin"))
     reports: list[tuple[int, int | None]] = []

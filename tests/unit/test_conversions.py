@@ -61,7 +61,7 @@ def test_pandas_has_categories_dates_and_exact_integers() -> None:
 
 
 def test_polars_has_the_rows_of_the_table() -> None:
-    """Every value, with labels as Categorical and dates in UTC."""
+    """The frame has every value, with labels as Categorical and dates in UTC."""
     frame = BOTH.to_polars()
     assert BOTH.table.to_pylist() == frame.to_dicts()
     assert pl.Categorical() == frame.schema["asset_id"]
@@ -70,7 +70,7 @@ def test_polars_has_the_rows_of_the_table() -> None:
 
 
 def test_geopandas_has_points_at_the_centroids() -> None:
-    """A row per row of the table, x the longitude, in EPSG:4326; None where the asset has no centroid."""
+    """Each row has a point in EPSG:4326 with the longitude as x, or None if the asset has no centroid."""
     frame = BOTH.to_geopandas()
     assert frame.crs == "EPSG:4326"
     assert [point and (point.x, point.y) for point in frame.geometry] == [(-2.0, 1.5)] * 3 + [None]
@@ -164,7 +164,7 @@ for ending in ENDINGS:
 
 
 def test_wide_has_a_row_per_date_and_a_column_per_asset() -> None:
-    """Both sorted, null where an asset has no value on a date, without other metrics."""
+    """Both are sorted. A cell is null if an asset has no value on a date. Other metrics are left out."""
     wide = concatenate(
         results({"asset_id": "b", "results": [dated("2024-01-02", v=2), dated("2024-01-01", v=1, w=9)]}),
         results({"asset_id": "a", "results": [dated("2024-01-02", v=None), dated("2024-01-03", v=0.5)]}),
@@ -223,6 +223,6 @@ def test_two_values_for_one_cell_are_an_error() -> None:
     "asset", [{"results": [dated("2024-01-01", v=1)]}, {"asset_id": "a", "results": [dated(None, v=1)]}]
 )
 def test_row_without_asset_or_date_is_an_error(asset: dict[str, Any]) -> None:
-    """It is not dropped in silence."""
+    """It is not dropped silently."""
     with pytest.raises(UsageError, match="1 rows of 'v' have no asset_id or no date"):
         results(asset).to_wide("v")

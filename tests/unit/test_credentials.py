@@ -112,7 +112,7 @@ def test_half_of_the_arguments_is_completed_from_the_environment(monkeypatch: py
 def test_the_password_of_an_email_comes_from_keyring_or_netrc(
     netrc: Write, use_keyring: UseKeyring, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only under that very email."""
+    """A password of another email is not used."""
     use_keyring(Working(**{"keyring@example.com": PASSWORD}))
     netrc()
     monkeypatch.setenv("KAYRROS_EMAIL", "keyring@example.com")
@@ -145,7 +145,7 @@ def test_a_keyring_that_fails_leads_to_netrc(use_keyring: UseKeyring, netrc: Wri
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
 @pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_a_netrc_that_others_can_read_is_refused(mode: int, netrc: Write) -> None:
-    """Only where it is used: an entry for another host does not matter."""
+    """It is refused only if it is used. An entry for another host does not matter."""
     path = netrc(mode=mode)
     with pytest.raises(ConfigurationError, match=f"others on this machine can read it.*: chmod 600 {path}$"):
         Kayrros()
@@ -227,7 +227,7 @@ def test_httpx_does_not_read_netrc(netrc: Write) -> None:
 
 
 def test_whoami_returns_the_identity_without_secrets(home: Path) -> None:
-    """Source, account, hosts and the expiry of the token."""
+    """The identity has source, account, hosts and the expiry of the token."""
     (home / "config.toml").write_text(f'{PROFILES}token = "{jwt(exp=4102444800)}"')
     with Kayrros(profile="staging", token_cache=True) as kayrros:
         identity = kayrros.whoami()
@@ -246,7 +246,7 @@ def test_whoami_returns_the_identity_without_secrets(home: Path) -> None:
 
 
 def test_whoami_knows_whether_there_is_a_token() -> None:
-    """Before and after the login; it sends nothing itself."""
+    """It knows before and after the login, and sends no request."""
     platform = Platform()
     with platform.connect() as kayrros:
         before = kayrros.whoami()

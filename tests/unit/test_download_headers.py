@@ -60,7 +60,7 @@ _PREFIXES = [
     ],
 )
 def test_content_disposition_gives_a_safe_name(header: str, name: str) -> None:
-    """No folder and no reserved name. Without a usable name, the fallback gets an extension by content type."""
+    """The name has no folder and is not reserved. The extension of a fallback follows the content type."""
     headers = httpx.Headers({"Content-Disposition": header, "Content-Type": "text/csv; charset=utf-8"})
     assert choose_filename(headers, "fallback") == name
 
@@ -82,7 +82,7 @@ def test_unknown_content_type_is_bin() -> None:
     ],
 )
 def test_long_name_is_truncated(name: str, expected: str) -> None:
-    """To 255 bytes of UTF-8, less one in reserve, between characters. The extension stays."""
+    """It has at most 254 bytes of UTF-8, ends between characters, and keeps the extension."""
     assert safe_filename(name) == expected
 
 
@@ -108,7 +108,7 @@ def is_one_name(name: str) -> bool:
     st.one_of(hostile, reserved, st.builds(str.__add__, reserved, hostile), st.builds(str.__add__, hostile, reserved))
 )
 def test_any_name_becomes_safe_or_empty(name: str) -> None:
-    """One component inside the directory on every platform, of at most 255 bytes. A safe name stays safe."""
+    """The result is one path component of at most 255 bytes on every platform. A safe name stays safe."""
     safe = safe_filename(name)
     assert not safe or is_one_name(safe)
     assert not safe or is_one_name(safe_filename(safe))
@@ -143,7 +143,7 @@ def test_sha256_is_preferred() -> None:
 
 
 def test_digest_of_other_bytes_is_ignored() -> None:
-    """A digest of a compressed body, and Content-Digest of a range."""
+    """A digest of a compressed body and the Content-Digest of a range are such digests."""
     header = f"sha-256=:{SHA256}:"
     assert server_digest(response(Content_Digest=header)) == f"sha256:{SHA256_HEX}"
     assert server_digest(response(206, Content_Digest=header)) is None

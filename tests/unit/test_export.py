@@ -125,7 +125,7 @@ def test_row_groups_have_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
-    """Also where parts with different labels share the group. The column is compressed."""
+    """Parts with different labels may share the group. The column is compressed."""
     metrics = [{"name": "v", "value": n} for n in range(50)]
     dates = [{"value_date": "2024-01-01", "metrics": metrics}]
     parts = [
@@ -142,7 +142,7 @@ def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".geoparquet", ".geo.parquet"])
 def test_geopandas_reads_geoparquet(tmp_path: Path, ending: str) -> None:
-    """Points at the centroids in EPSG:4326, None without one, their bounds in the metadata of GeoParquet 1.1."""
+    """Points are at the centroids in EPSG:4326, or None. The metadata of GeoParquet 1.1 has their bounds."""
     path = exported(tmp_path, ending, *PARTS, requests="3")
     frame = gpd.read_parquet(path)
     assert frame.crs == "EPSG:4326"
@@ -212,7 +212,7 @@ def test_ndjson_has_an_object_per_line(tmp_path: Path, ending: str) -> None:
 
 
 def test_geojson_has_a_feature_per_row(tmp_path: Path) -> None:
-    """A feature per row with all columns, longitude first, null without a centroid; the dataset is in `metadata`."""
+    """A feature has all columns, and its longitude first or null without a centroid. `metadata` has the dataset."""
     path = exported(tmp_path, ".geojson", *PARTS, requests="3")
     read = json.loads(path.read_text("utf-8"))
     assert {"type": "FeatureCollection", "metadata": {"dataset_id": str(DATASET), "requests": "3"}} == {
@@ -241,7 +241,7 @@ def test_text_can_be_compressed(tmp_path: Path, ending: str) -> None:
 
 @pytest.mark.parametrize("parts", [(), (results(), results(ASSET))], ids=["no parts", "no rows"])
 def test_file_without_rows_is_complete(tmp_path: Path, parts: tuple[Results, ...]) -> None:
-    """In each format, with the columns where the format has a place for them."""
+    """Each format can be empty. The columns are there if the format has a place for them."""
     for number, ending in enumerate(ENDINGS):
         (folder := tmp_path / str(number)).mkdir()
         exported(folder, ending, *parts)
@@ -322,7 +322,7 @@ def as_cell(value: Any) -> Any:
 
 
 def test_metadata_is_read_after_the_last_part(tmp_path: Path) -> None:
-    """Whoever makes the parts may fill it until then."""
+    """The source of the parts may fill it until then."""
     metadata: dict[str, str] = {}
 
     def parts() -> Iterator[Results]:
@@ -357,7 +357,7 @@ def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: 
 
 @pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
 def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) -> None:
-    """Also the last part. No file is left, and the source of the parts is closed."""
+    """The last part is no exception. No file is left, and the source of the parts is closed."""
     broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, None, None)
     for source in ([broken], [broken, *PARTS]):
         closed: list[bool] = []
@@ -479,13 +479,13 @@ write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
     ],
 )
 def test_path_without_a_format_is_refused(path: Any, message: str) -> None:
-    """The error lists the endings."""
+    """The error lists the suffixes."""
     with pytest.raises(UsageError, match=message):
         parse_target(path)
 
 
 def test_directory_is_refused(tmp_path: Path) -> None:
-    """Also one whose name has an ending."""
+    """A directory whose name has a suffix is refused too."""
     (tmp_path / "results.parquet").mkdir()
     with pytest.raises(UsageError, match="can't be a file"):
         parse_target(tmp_path / "results.parquet")

@@ -126,10 +126,10 @@ def test_results_are_filtered(inclusive: Any, dates: list[str], generated: bool)
         dataset = platform.add(VALUES)
     ids = [asset["asset_id"] for asset in dataset.payload()["assets"]]
     with platform.connect() as kayrros:
-        found = kayrros.results(dataset.id, assets=[ids[2], "nobody", ids[0]], start=DAYS[0], stop=DAYS[-1])
-        assert [ids[0], ids[2]] == found.assets["asset_id"].to_pylist()
+        results = kayrros.results(dataset.id, assets=[ids[2], "nobody", ids[0]], start=DAYS[0], stop=DAYS[-1])
+        assert [ids[0], ids[2]] == results.assets["asset_id"].to_pylist()
         assert {day.isoformat() for day in map(date.fromisoformat, dates)} == {
-            moment.date().isoformat() for moment in found.table["value_date"].to_pylist()
+            moment.date().isoformat() for moment in results.table["value_date"].to_pylist()
         }
         nothing = kayrros.results(dataset.id, start="2030-01-01")
         assert (0, len(ids)) == (nothing.table.num_rows, nothing.assets.num_rows)
@@ -292,8 +292,8 @@ def test_filter_is_validated(body: Any, status: int) -> None:
     """A filter that openapi.yaml does not allow gets a 400."""
     platform = Platform()
     dataset = platform.add(VALUES)
-    given = {} if body is None else {"json": body}
-    assert ask(platform, "POST", f"/v1/processingresult/dataset/{dataset.id}", **given).status_code == status
+    kwargs = {} if body is None else {"json": body}
+    assert ask(platform, "POST", f"/v1/processingresult/dataset/{dataset.id}", **kwargs).status_code == status
 
 
 @pytest.mark.parametrize(

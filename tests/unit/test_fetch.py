@@ -98,7 +98,9 @@ RANGES = [("exact", "neither"), *((rounding, ends) for rounding in ROUNDINGS for
 @pytest.mark.parametrize("zone", [-12, 0, 14])
 @pytest.mark.parametrize(("rounding", "inclusive"), RANGES)
 @pytest.mark.parametrize("dates", list(DATES))
-def test_each_row_comes_once_whatever_a_range_means(zone: float, inclusive: str, rounding: str, dates: str) -> None:
+def test_each_row_comes_once_with_any_meaning_of_a_range(
+    zone: float, inclusive: str, rounding: str, dates: str
+) -> None:
     """Servers that filter in any time zone, count ends in or out, and round to days lose and repeat no row."""
     results = fetch(Server(DATES[dates], 30, zone=zone, inclusive=inclusive, rounding=rounding))
     assert [epoch_ms(date) for date in results.table["value_date"].to_pylist()] == DATES[dates]
@@ -106,7 +108,7 @@ def test_each_row_comes_once_whatever_a_range_means(zone: float, inclusive: str,
 
 
 def test_a_server_that_changes_its_zone_loses_nothing() -> None:
-    """In winter it keeps to ranges, in summer it is an hour late: each row comes with the window of its neighbours."""
+    """Its ranges are exact in winter and an hour late in summer. Each row comes with the window of its neighbours."""
 
     class London(Server):
         def contains(self, date_ms: int, start_ms: int, stop_ms: int) -> bool:

@@ -28,7 +28,7 @@ def test_file_appears_only_when_complete(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_error_keeps_the_old_file(error: type[BaseException], tmp_path: Path) -> None:
-    """Nothing else is left, whatever is raised."""
+    """No other file is left after any exception."""
     (path := tmp_path / "file").write_bytes(b"old")
 
     def fail() -> None:
@@ -56,7 +56,7 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
-    """A file like any other, not one that only its owner can read."""
+    """The umask decides who else can read the file."""
     umask = os.umask(0o022)
     try:
         with atomic_write(tmp_path / "file") as file:
@@ -68,7 +68,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_move_without_replacing(hard_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one step where the file system has hard links. Elsewhere it checks first."""
+    """A file system with hard links does it in one step. Elsewhere `move` checks first."""
     if not hard_links:
         monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
     (source := tmp_path / "source").write_bytes(b"new")

@@ -1,4 +1,4 @@
-"""Hostile bytes: what `make fuzz-parsers` holds the three parsers to, held here too, by hypothesis and by the corpus."""
+"""The claims of `make fuzz-parsers` on the three parsers hold for the corpus and for the inputs of hypothesis."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ JSON = st.recursive(
 
 
 def written(value: object) -> bytes:
-    """As JSON, with what JSON does not have (NaN) and halves of characters, as Python's writer lets them through."""
+    """Return a value as JSON, with NaN and lone surrogates, which Python's encoder allows."""
     return json.dumps(value).encode()
 
 
@@ -38,7 +38,7 @@ brief = settings(max_examples=50)
 @brief
 @given(st.builds(lambda first, body: bytes([first]) + body, st.integers(0, 255), damaged | st.binary(max_size=300)))
 def test_any_login_reply_is_a_token_or_a_login_error(reply: bytes) -> None:
-    """Of any status."""
+    """Any status may come with it."""
     login(reply)
 
 
@@ -58,11 +58,11 @@ def test_any_content_disposition_gives_a_safe_name(header: bytes) -> None:
 
 @pytest.mark.parametrize("path", sorted(CORPUS.rglob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_corpus_holds(path: Path) -> None:
-    """What fuzzing begins with, and what it has found."""
+    """No input of the fuzzing corpus breaks a claim."""
     TARGETS[path.parent.name](path.read_bytes())
 
 
 def test_the_corpus_is_small() -> None:
-    """A few KB, for each parser some."""
+    """It takes a few KB and covers each parser."""
     assert set(TARGETS) == {path.name for path in CORPUS.iterdir()}
     assert sum(path.stat().st_size for path in CORPUS.rglob("*/*")) < 16_000

@@ -28,7 +28,7 @@ class Tags(HTMLParser):
 
 
 def test_results_have_a_view() -> None:
-    """With counts, the range and dates of each metric, the first rows, and the gaps."""
+    """The view shows counts, the range and dates of each metric, the first rows, and the gaps."""
     platform = Platform()
     with platform.connect() as kayrros:
         results = kayrros.results(platform.generate(seed=1, assets=3, dates=4).id)
@@ -50,7 +50,7 @@ def results_of(*names: str | None) -> Results:
 
 
 def test_metrics_have_a_row_each() -> None:
-    """With the number of values, their range and their dates; also a metric without a name."""
+    """The row shows the number of values, their range and their dates. A metric without a name has one too."""
     view = results_of("level", "volume", None)._repr_html_()
     assert "6 rows, 1 assets, processing p1, 1 dates without metrics" in view
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", view)
@@ -70,7 +70,7 @@ def test_long_lists_are_cut() -> None:
 
 
 def test_views_escape_markup() -> None:
-    """In names of assets and metrics, and in metadata."""
+    """Names of assets and metrics, and metadata, are escaped."""
     platform = Platform()
     dataset = platform.generate(name=MARKUP)
     with platform.connect() as kayrros:
@@ -83,7 +83,7 @@ def test_views_escape_markup() -> None:
 
 
 def test_metadata_has_a_view() -> None:
-    """With readable dates; the generated class stays as it is."""
+    """The view shows readable dates. The generated class stays as it is."""
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:

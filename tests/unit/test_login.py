@@ -328,7 +328,7 @@ def test_wrong_clock_does_not_log_in_each_time(hosts: Hosts) -> None:
 
 
 def test_all_secrets_are_redacted(cache: TokenCache, hosts: Hosts) -> None:
-    """Password and tokens, those of the cache too, in whatever spelling a server repeats them."""
+    """Errors hide password and tokens, those of the cache too, in every spelling that a server repeats."""
     cache.save(Secret("token/of+others"))
     auth = hosts.auth(cache)
     hosts.get(auth)
@@ -338,7 +338,7 @@ def test_all_secrets_are_redacted(cache: TokenCache, hosts: Hosts) -> None:
 
 @pytest.mark.parametrize("expiry", [1.5, 1_700_000_000, 253_402_300_799])
 def test_jwt_expiry(expiry: float) -> None:
-    """It is the claim `exp`, whatever padding its length leaves."""
+    """It is the claim `exp`, with any padding of the token."""
     for filler in range(4):
         assert jwt_expiry(Secret(jwt(exp=expiry, filler="x" * filler))) == expiry
 

@@ -115,7 +115,7 @@ def test_the_core_has_few_layers() -> None:
 
 
 def test_names_say_what_a_value_is() -> None:
-    """At most 60 identifiers of the package are filler words."""
+    """The package has at most 60 identifiers that are filler words."""
     assert filler_names("found = known.given(wanted)  # said") == 4
     counts = {path: filler_names(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
     most = sorted(((count, path.name) for path, count in counts.items()), reverse=True)

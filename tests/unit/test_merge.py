@@ -79,7 +79,7 @@ def test_rows_of_one_response_are_not_compared() -> None:
 
 
 def test_windows_of_other_assets_share_no_row() -> None:
-    """Nor do batches, even if an asset without an id is in both."""
+    """Batches share no row either, even if an asset without an id is in both."""
     parts = deduplicate(
         (window(1, 3, "a"), part({"a": ["2024-01-01"]})),
         (window(1, 3, "b"), part({"a": ["2024-01-01"]})),
@@ -107,7 +107,7 @@ def test_assets_that_share_an_id_stay_apart() -> None:
 
 
 def test_no_parts_are_empty_results() -> None:
-    """With the columns of any others."""
+    """They have the columns of all other results."""
     merged = merge([])
     assert merged.table.schema.equals(part({"a": ["2024-01-01"]}).table.schema)
     assert (merged.table.num_rows, merged.assets.num_rows, merged.without_metrics.num_rows) == (0, 0, 0)

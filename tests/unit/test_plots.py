@@ -78,7 +78,7 @@ def texts(figure: Figure) -> str:
 
 
 def test_six_largest_assets_are_the_default() -> None:
-    """By mean absolute value, so that large negative values count; a note says so."""
+    """The mean absolute value decides, so that large negative values count. A note says so."""
     results = results_of({f"asset {size}": [float(size), -float(size)] for size in range(8)})
     figure = results.plot()
     assert [f"asset {size}" for size in (7, 6, 5, 4, 3, 2)] == [
@@ -137,7 +137,7 @@ def test_first_and_last_date_of_the_calendar_can_be_drawn(ends: tuple[date, date
 
 
 def test_single_date_has_a_full_label() -> None:
-    """In a picture and in a terminal."""
+    """The picture and the terminal chart show it."""
     results = results_of({"a": [5.0], "b": [7.0]})
     assert [text.get_text() for text in results.plot().axes[0].get_xticklabels()] == ["2024-01-01"]
     chart = terminal_chart(results, colour=False)
@@ -253,7 +253,7 @@ def test_unit_is_derived_from_the_metric_name(metric: str, axis: str) -> None:
 
 
 def test_axes_are_labelled() -> None:
-    """With metric, unit and legible dates; a note says where the unit comes from."""
+    """Labels show metric, unit and readable dates. A note gives the source of the unit."""
     figure = generated(assets=2, dates=60).plot(metric="stored_volume_bbl")
     [axes] = figure.axes
     assert axes.get_ylabel() == "stored volume [bbl]"
@@ -366,7 +366,7 @@ def test_map_without_centroids_is_refused() -> None:
     ],
 )
 def test_map_extent_contains_all_assets(centroids: list[tuple[float, float]]) -> None:
-    """Also across the antimeridian, and never the long way around the world."""
+    """It may cross the antimeridian, and never goes the long way around the world."""
     x, y = np.array(centroids).T
     west, south, east, north = map_extent(x, y, aspect=1.5)
     assert all(0 <= (one - west) % 360 <= east - west for one in x)
@@ -379,7 +379,7 @@ def test_map_extent_contains_all_assets(centroids: list[tuple[float, float]]) ->
 
 @pytest.mark.parametrize("pole", [1, -1])
 def test_assets_around_a_pole_are_drawn_around_it(pole: int) -> None:
-    """In a polar projection, instead of along the edge of a map."""
+    """The map has a polar projection, and the assets do not line up along its edge."""
     figure = results_of(
         {"a": [1.0], "b": [2.0], "c": [3.0]}, centroids=[(0.0, 75.0 * pole), (90.0, 75.0 * pole), (180.0, 75.0 * pole)]
     ).plot(map=True)
@@ -402,7 +402,7 @@ def test_assets_around_a_pole_are_drawn_around_it(pole: int) -> None:
     ],
 )
 def test_coast_separates_land_from_sea(x: float, y: float, is_land: bool) -> None:
-    """Also on both sides of the antimeridian, around the South Pole, and for lakes that are seas."""
+    """It does so on both sides of the antimeridian, around the South Pole, and for inland seas."""
     outline = coastline.land_within((x - 20, max(y - 15, -90), x + 20, min(y + 15, 90)), 0.02)
     polygons = [Outline(polygon) for polygon in outline.to_polygons()] if outline else []
     assert is_land == bool(sum(polygon.contains_point((x, y)) for polygon in polygons) % 2)
@@ -435,7 +435,7 @@ def test_suffix_selects_the_format(tmp_path: Path, suffix: str, magic: bytes, as
 
 
 def test_unwritable_file_is_an_export_error(tmp_path: Path) -> None:
-    """With its path; a directory is a UsageError."""
+    """The error has the path. A directory is a UsageError."""
     (tmp_path / "file").touch()
     with pytest.raises(ExportError, match=r"a\.png could not be written") as caught:
         results_of({"a": [1.0]}).plot(tmp_path / "file" / "a.png")
@@ -479,7 +479,7 @@ def test_page_is_self_contained(tmp_path: Path, as_map: bool) -> None:
 
 @pytest.mark.parametrize("as_map", [True, False])
 def test_page_holds_each_value(tmp_path: Path, as_map: bool) -> None:
-    """With asset, date and unit, at a point inside the axes."""
+    """A value has asset, date and unit, and its point is inside the axes."""
     results_of({"a": [1.0, 2.5], "b": [3.0, None]}).plot(tmp_path / "a.html", map=as_map)
     data = json.loads(Page((tmp_path / "a.html").read_text("utf-8")).scripts[0])
     first = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -560,7 +560,7 @@ def test_long_name_is_truncated_in_its_middle() -> None:
 
 
 def test_notebook_shows_the_figure() -> None:
-    """Even if pyplot was never imported."""
+    """It does so even if pyplot is not imported."""
     figure = results_of({"a": [1.0, 2.0]}).plot()
     assert isinstance(figure, NotebookFigure)
     assert figure._repr_png_().startswith(b"\x89PNG")
@@ -581,7 +581,7 @@ def test_matplotlib_settings_of_the_user_stay_and_have_no_effect(tmp_path: Path)
 @pytest.mark.parametrize("colour", [True, False])
 @pytest.mark.parametrize(("width", "height"), [(40, 12), (80, 20), (140, 40)])
 def test_a_chart_fits_the_terminal(width: int, height: int, colour: bool) -> None:
-    """With the metric above and the assets below; without colour it has no escape sequences."""
+    """The metric is above and the assets are below. A chart without colour has no escape sequences."""
     text = terminal_chart(generated(assets=9, dates=40), width=width, height=height, colour=colour)
     plain = re.sub(r"\x1b\[[\d;]*m", "", text).split("\n")
     assert max(map(len, plain)) <= width

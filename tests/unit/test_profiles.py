@@ -75,7 +75,7 @@ def test_kayrros_profile_chooses_the_profile(config: Write, monkeypatch: pytest.
 
 
 def test_a_profile_that_is_an_argument_precedes_the_environment(config: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its credentials and its hosts; other arguments still come first."""
+    """Its credentials and its hosts are used. Other arguments still come first."""
     config(TWO)
     monkeypatch.setenv("KAYRROS_TOKEN", "of-the-environment")
     monkeypatch.setenv("KAYRROS_BASE_URL", "https://environment.example")
@@ -185,7 +185,7 @@ def test_an_unknown_key_is_a_warning(config: Write, caplog: pytest.LogCaptureFix
 def test_a_config_file_with_secrets_that_others_can_read_is_refused(
     mode: int, linked: bool, config: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even where its credentials are not used. The target of a symlink counts, and the hint is the command to run."""
+    """Unused credentials are no exception. The target of a symlink counts, and the hint is the command to run."""
     path = config(TWO, mode)
     if linked:
         (tmp_path / "elsewhere.toml").symlink_to(path)
@@ -211,7 +211,7 @@ def test_a_config_file_without_secrets_may_be_readable_but_not_writable_by_all(c
 def test_a_config_file_that_may_not_be_read_is_refused(
     config: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So is one in a directory that may not be entered."""
+    """A file in a directory that may not be entered is refused too."""
     path = config(TWO, mode=0)
     path.parent.chmod(0o755)
     (tmp_path / "closed").mkdir(mode=0)

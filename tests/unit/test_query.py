@@ -95,12 +95,12 @@ def test_no_filter_is_no_body() -> None:
 
 
 def test_assets_are_any_iterable_of_ids() -> None:
-    """Such as a generator."""
+    """A generator is one."""
     assert parse_filter(None, None, (name for name in "ab")).to_dict() == {"mo_ids": ["a", "b"]}  # type: ignore[union-attr]
 
 
 def test_assets_may_be_a_column_of_results() -> None:
-    """Which yields Arrow scalars."""
+    """A column yields Arrow scalars."""
     column = Results.from_json(b'{"assets": [{"asset_id": "a"}, {"asset_id": "b"}]}').assets["asset_id"]
     assert parse_filter(None, None, column).to_dict() == {"mo_ids": ["a", "b"]}  # type: ignore[union-attr]
 
@@ -114,7 +114,7 @@ def test_anything_but_asset_ids_is_an_error(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [UUID(DATASET), DATASET, DATASET.upper(), f" {DATASET}\n"])
 def test_a_dataset_id_is_a_uuid_or_its_string(value: UUID | str) -> None:
-    """In any case, with blanks around it."""
+    """The string may be in upper case and have blanks around it."""
     assert parse_dataset_id(value) == UUID(DATASET)
 
 
@@ -124,7 +124,7 @@ def test_a_dataset_id_is_a_uuid_or_its_string(value: UUID | str) -> None:
 def test_a_bad_dataset_id_is_an_error_before_any_request(
     value: Any, platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
 ) -> None:
-    """Not even a login is sent. The error is a ValueError as well."""
+    """The client does not even log in. The error is a ValueError as well."""
     server = start(platform)
     kayrros = connect(server)
     for call in (kayrros.metadata, kayrros.results, kayrros.download):
@@ -159,7 +159,7 @@ def test_a_bad_collection_id_is_an_error_before_any_request(
 def test_a_bad_filter_is_an_error_before_any_request(
     platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
 ) -> None:
-    """Not even a login is sent."""
+    """The client does not even log in."""
     server = start(platform)
     with pytest.raises(UsageError):
         connect(server).results(DATASET, start="2024-02-01", stop="2024-01-01")

@@ -216,7 +216,7 @@ def make_body(count: int, indent: int | None = None, **fields: Any) -> bytes:
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("batch_bytes", [1, 1000, None])
 def test_rows_keep_the_order_of_the_response(indent: int | None, batch_bytes: int | None) -> None:
-    """In any layout and with any number of batches. A label is stored once."""
+    """Layout and number of batches have no effect. A label is stored once."""
     results = read_results(make_body(200, indent), batch_bytes=batch_bytes)
     assert [f"t{number}" for number in range(200) for _ in range(6)] == results.table["asset_id"].to_pylist()
     assert results.table["metric"].to_pylist() == ["volume", "level"] * 600
@@ -224,7 +224,7 @@ def test_rows_keep_the_order_of_the_response(indent: int | None, batch_bytes: in
 
 
 def test_sort_rows_orders_by_asset_date_and_metric() -> None:
-    """In each table, with nulls last."""
+    """Each table is sorted, with nulls last."""
     metrics = [{"name": "b", "value": 1}, {"name": None, "value": 2}, {"name": "a", "value": 3}]
     dates = [{"value_date": "2024-01-02", "metrics": metrics}, {"value_date": None, "metrics": metrics[:1]}]
     dates += [{"value_date": "2024-01-01", "metrics": metrics[:1]}, {"value_date": "2023-01-01"}]
@@ -347,7 +347,7 @@ def test_byte_order_mark_is_skipped() -> None:
 @pytest.mark.parametrize("text", [*GOOD_DATES, *BAD_DATES])
 @pytest.mark.parametrize("other", ["2024-01-02", "2024-01-02T03:04:05Z", "20240102"])
 def test_date_forms(text: str, other: str) -> None:
-    """A form means the same whatever other forms the batch has."""
+    """The other forms of the batch do not change its meaning."""
     dates = [json.dumps({"value_date": date}) for date in (text, other)]
     error = check(f'{{"assets":[{{"results":[{",".join(dates)}]}}]}}'.encode())
     assert (text in BAD_DATES) == (error is not None)
@@ -359,14 +359,14 @@ def test_date_forms(text: str, other: str) -> None:
     [*GOOD_NUMBERS, *BAD_NUMBERS, *INTEGERS, *BAD_INTEGERS, "NaN", "Infinity", "-", "01", "1.", ".5", "true", '"1"'],
 )
 def test_number_forms(field: str, number: str) -> None:
-    """Exact to the last bit, or an error."""
+    """A number is exact to the last bit, or an error."""
     check(f'{{"assets":[{{"{field}":{number}}}]}}'.encode())
 
 
 @pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xed\xa0\x80"])
 @pytest.mark.parametrize("name", ["asset_name", "extra_props", "processing_id", "asset_id\xff"])
 def test_invalid_utf8_is_an_error(name: str, bad: bytes) -> None:
-    """In a declared field, in an undeclared one, in a duplicate, and in a name."""
+    """It may be in a declared field, an undeclared one, a duplicate or a name."""
     member = f'"{name}":"'.encode("latin-1") + bad + b'"'
     assert check(b'{"assets":[{},{' + member + b"}]}")
     assert check(b"{" + member + b',"processing_id":"p","assets":[]}')

@@ -242,7 +242,7 @@ def test_a_change_has_its_level_and_text(level: Level, text: str, forward: dict[
 
 
 @pytest.mark.parametrize(("level", "text"), BACK)
-def test_the_way_back_has_its_own_level(level: Level, text: str, backward: dict[str, Level]) -> None:
+def test_the_reverse_change_has_its_own_level(level: Level, text: str, backward: dict[str, Level]) -> None:
     """A break in one direction may be compatible in the other, and both may break."""
     assert text in backward, sorted(backward)
     assert backward[text] is level
@@ -362,7 +362,7 @@ def send_the_reply(spec: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_direction_decides(was: list[Edit], now: list[Edit], level: Level, text: str) -> None:
+def test_the_direction_of_a_schema_decides_its_level(was: list[Edit], now: list[Edit], level: Level, text: str) -> None:
     """A response may gain a required field and not lose it; a request, the reverse, also if a schema is used in both."""
     listed = changes(edited(SMALL, *was), edited(SMALL, *now))
     assert (text, level) in {(change.text, change.level) for change in listed}

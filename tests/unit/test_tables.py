@@ -1,4 +1,4 @@
-"""From a response to tables: every metric, nothing lost in silence, and a clear error where the contract is broken."""
+"""Tables keep every metric of a response, lose nothing silently, and report a broken contract clearly."""
 
 import json
 import logging
@@ -287,7 +287,7 @@ def test_renamed_required_field_is_an_error(old: str, new: str, where: str) -> N
 
 @pytest.mark.parametrize("value", ["red", None, [], ["red"], {"red": []}, [[{}]]])
 def test_omitted_empty_list_is_not_renamed(value: Any) -> None:
-    """Where no asset has the key of its results, or no date that of its metrics, next to an undeclared field."""
+    """A missing results or metrics key next to an undeclared field is an empty list."""
     without_results = [{"asset_id": f"t{number}", "colour": value} for number in range(3)]
     without_metrics = {"asset_id": "t", "results": [{"value_date": "2024-01-01", "colour": value}]}
     results = Results.from_json(answer(*without_results))

@@ -1,4 +1,4 @@
-"""The token cache is private to its owner, and whatever is odd about its file, there is no token."""
+"""The token cache is private to its owner, and a damaged or unsafe file counts as no token."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def cached(cache: TokenCache) -> str | None:
 
 
 def test_a_saved_token_is_loaded(cache: TokenCache, folder: Path) -> None:
-    """With the time at which it was obtained. The last one counts, and no other file remains."""
+    """It has the time at which it was obtained. The last token counts, and no other file remains."""
     assert cache.load() is None
     assert not folder.exists()
     cache.save(OTHER)
@@ -53,7 +53,7 @@ def test_a_saved_token_is_loaded(cache: TokenCache, folder: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_file_and_directory_are_private(umask: int, cache: TokenCache, folder: Path) -> None:
-    """0600 in 0700, whatever the umask is; the lock file too."""
+    """The modes are 0600 and 0700 with any umask, for the lock file too."""
     before = os.umask(umask)
     try:
         cache.save(Secret(TOKEN))
@@ -139,7 +139,7 @@ def test_a_file_of_another_user_is_no_token_and_is_replaced(cache: TokenCache, f
 
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root can give files away")
 def test_nothing_is_written_to_a_directory_of_another_user(cache: TokenCache, folder: Path) -> None:
-    """With sudo, root's files in it would lock its owner out."""
+    """Files that root writes there under sudo would lock the owner out."""
     folder.mkdir()
     folder.chmod(0o755)
     os.chown(folder, 12345, 12345)
@@ -240,7 +240,7 @@ def test_readers_see_a_complete_token(folder: Path) -> None:
 
 
 def test_the_lock_excludes_others(folder: Path) -> None:
-    """Of the same account, also through the same object; it is free again after the block, and after an error in it."""
+    """A second lock of the account waits, even of the same object. The block frees the lock, after an error too."""
     cache, same, other = (TokenCache(folder, key) for key in ("key", "key", "other"))
     with pytest.raises(KeyError), cache.lock(0) as first, same.lock(0) as second, other.lock(0) as third:  # noqa: PT012
         with cache.lock(0) as again:
@@ -265,7 +265,7 @@ def test_the_lock_is_released_by_another_thread(cache: TokenCache) -> None:
 def test_a_file_system_without_locks_is_used_without(
     error: Exception, cache: TokenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At worst, two processes log in."""
+    """The worst case is that two processes log in."""
 
     def refuse(*_: object, **__: object) -> NoReturn:
         raise error

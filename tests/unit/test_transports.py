@@ -37,9 +37,9 @@ class Async(httpx.AsyncBaseTransport):
 
 async def name(kayrros: Kayrros) -> Any:
     async with kayrros:
-        found = await get_dataset_metadata.asyncio(ID, client=kayrros.client)
-        assert isinstance(found, DatasetMetadata)
-        return found.name
+        metadata = await get_dataset_metadata.asyncio(ID, client=kayrros.client)
+        assert isinstance(metadata, DatasetMetadata)
+        return metadata.name
 
 
 @pytest.mark.parametrize("base_url", ["https://platform.api.kayrros.com", "http://127.0.0.1:1", "http://[::1]:1"])

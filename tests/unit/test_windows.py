@@ -160,7 +160,7 @@ def excess(data: Data) -> list[tuple[float, float, int]]:
 
 @pytest.mark.parametrize("name", list(UNIFORM))
 def test_uniform_data_takes_few_requests(name: str) -> None:
-    """At most 2N/L + 2 log2(N/L) + concurrency for N rows and a limit of L."""
+    """N rows with a limit of L take at most 2N/L + 2 log2(N/L) + concurrency requests."""
     shares = excess(UNIFORM[name])
     assert len(shares) >= 80
     assert shares[0][0] <= 1, shares[:3]
@@ -168,7 +168,7 @@ def test_uniform_data_takes_few_requests(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(CLUSTERED))
 def test_clustered_data_takes_at_most_twice_as_many(name: str) -> None:
-    """Where N/L is at least 10; a search for all data in 5 % of the range, or for 20 bursts, takes a few more below."""
+    """The bound holds from N/L = 10. Below, finding the data in 5 % of the range, or 20 bursts, takes a few more."""
     most = 1.25 if name == "bursts" else 1
     shares = [(share, ratio, concurrency) for share, ratio, concurrency in excess(CLUSTERED[name]) if ratio >= 10]
     assert shares
@@ -248,7 +248,7 @@ def test_no_trial_comes_last(limit: int) -> None:
 
 
 def test_requests_reach_beyond_the_ends_of_a_window() -> None:
-    """So that a value at a boundary is inside of a range, whether its ends count or not; but not beyond the query."""
+    """A value at a boundary is inside a range, whether or not its ends count. No request reaches beyond the query."""
     planner = WindowPlanner(EVER, (BEGIN, BEGIN + 100 * DAY_MS), [None], 1)
     boundary = BEGIN + CUT_MS
     assert planner.requested_range(Window(EVER[0], boundary)) == (EVER[0], boundary + 1)
