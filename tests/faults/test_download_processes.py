@@ -91,7 +91,7 @@ def test_next_process_resumes(event: str, status: int, left: set[str], start: St
 def test_full_disk_is_an_error_with_advice(start: Start, tmp_path: Path) -> None:
     """The error is a DownloadError, and the part is deleted. A limit on the size of files stands for the disk."""
     (tmp_path / "a.bin").write_bytes(b"old")
-    event = "resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, 2_500_000))"
+    event = "sys.dont_write_bytecode = True; resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, 2_500_000))"
     with start_download(start(File()), tmp_path, event, limit=1) as process:
         stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 1

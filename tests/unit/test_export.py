@@ -422,6 +422,7 @@ def run(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def test_full_disk_is_an_export_error(tmp_path: Path, ending: str) -> None:
     """The error names the path, and no file is left. A limit on the size of files stands in for the disk."""
     code = """
+sys.dont_write_bytecode = True  # Python would leave truncated .pyc files
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 try:
     write(Path(sys.argv[1]), [part(), part()], dataset_id=uuid4())
