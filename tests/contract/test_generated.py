@@ -131,10 +131,10 @@ def test_both_packages_carry_types() -> None:
     assert (ROOT / "generated" / "kayrros_openapi" / "py.typed").is_file()
 
 
-def test_tables_hold_the_fields_of_the_schemas() -> None:
-    """A field of the results that is renamed or added in openapi.yaml belongs into kayrros_ext/_results/schema.py."""
+def test_columns_of_the_tables_are_fields_of_the_schemas() -> None:
+    """A field of the results that openapi.yaml renames is renamed in kayrros_ext/_results/schema.py as well."""
     [results] = [one.responses["200"]["application/json"] for one in OPERATIONS if one.id == "getDatasetResults"]
     assert results is schemas.ProcessingResultTimeSeries
-    assert {*schemas.AssetResult.__struct_fields__} == {*(field.name for field in ASSET_FIELDS), "results"}
-    assert {*schemas.Result.__struct_fields__} == {"value_date", "metrics"}
-    assert {*schemas.Metrics.__struct_fields__} == {"name", "value"}
+    assert {*(field.name for field in ASSET_FIELDS), "results"} <= {*schemas.AssetResult.__struct_fields__}
+    assert {"value_date", "metrics"} <= {*schemas.Result.__struct_fields__}
+    assert {"name", "value"} <= {*schemas.Metrics.__struct_fields__}
