@@ -307,7 +307,7 @@ def _login_error(error: APIError, host: str) -> LoginError:
     hint, hint_cli = "Try again later.", None
     if error.status in REFUSALS:
         hint = "Check your email and password, then create a new client; this one won't retry, to avoid locking the account."
-        hint_cli = "Check your email and password, or KAYRROS_EMAIL and KAYRROS_PASSWORD."
+        hint_cli = "Check your email and password, then run `kayrros login`."
     elif 300 <= error.status < 500 and error.status not in {408, 425, 429}:
         hint = "Check KAYRROS_AUTH_URL."
     details = {name: getattr(error, name) for name in ("status", "code", "message", "retry_after_s")}
