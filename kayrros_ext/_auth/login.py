@@ -59,7 +59,7 @@ class Token:
 class TokenSource:
     """The token of an account. One login at a time, whoever asks; blocking, and safe to share between threads.
 
-    `log_in` returns a new token; it is None where there are no credentials. The cache keeps the token for other processes.
+    `log_in` returns a new token. Without credentials, `log_in` is None. The cache keeps the token for other processes.
     """
 
     def __init__(

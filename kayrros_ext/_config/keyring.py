@@ -15,7 +15,7 @@ TIMEOUT_S = 5.0
 
 
 def load_password(email: str | None) -> tuple[str, Secret] | None:
-    """Return email and password of the account; of whichever account the keyring holds where the email is None."""
+    """Return email and password of the account. Without an email, the keyring chooses an account."""
     _, entry = _call_with_timeout("read", lambda keyring: keyring.get_credential(SERVICE, email))
     return (entry.username, Secret(entry.password)) if entry and entry.username and entry.password else None
 

@@ -133,7 +133,7 @@ class Results:
     def to_geopandas(self) -> "gpd.GeoDataFrame":
         """Return the DataFrame of `to_pandas` with a point at the centroid of each row's asset (EPSG:4326).
 
-        The geometry is None where the asset has no centroid. Rows of one asset share their point.
+        An asset without a centroid has no geometry (None). Rows of one asset share their point.
         """
         from kayrros_ext._results import convert
 
