@@ -17,6 +17,7 @@ import pytest
 from kayrros_ext import MockError
 from kayrros_ext.testing import PrismMock, prism_mock
 from kayrros_ext.testing.node import Node, find_node
+from tests.support.checkout import IN_BACKGROUND
 from tests.support.server import RESULTS
 
 ROOT = Path(__file__).parents[2]
@@ -170,11 +171,10 @@ def test_the_mock_names_the_key_that_the_spec_does_not_allow(mock: PrismMock) ->
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_make_mock_serves_until_it_is_stopped(how: signal.Signals) -> None:
     """It prints the variables to export. Ctrl-C and SIGTERM stop it and the process that it started."""
-    command = [sys.executable, "-u", "-m", "kayrros_ext.cli", "mock", "--prism", "--port", "0"]
-    # As a shell starts what it puts into the background: with SIGINT ignored.
-    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **ignoring) as run:  # type: ignore[call-overload]
+    command = [*IN_BACKGROUND, sys.executable, "-u", "-m", "kayrros_ext.cli", "mock", "--prism", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         try:
+            assert run.stdout
             [url] = [line.partition("=")[2].strip() for line in itertools.islice(run.stdout, 4) if "BASE_URL" in line]
             assert httpx.get(url, trust_env=False).status_code
             run.send_signal(how)
