@@ -72,8 +72,10 @@ def main() -> int:
         collect_pages()
         build()
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with contextlib.suppress(KeyboardInterrupt), serve(arguments.port) as url:
+    # SIGINT too, because a shell ignores it in background processes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with serve(arguments.port) as url:
         print(f"The site is at {url}. Press Ctrl-C to stop it and its mock.", flush=True)
         signal.pause()
     return 0

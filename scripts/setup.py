@@ -71,7 +71,7 @@ def _make_venv() -> None:
     made_for = STAMP.read_text().splitlines()[1:] if STAMP.is_file() else []
     if made_for == _fingerprint().splitlines()[1:]:
         probe = subprocess.run(
-            [str(PYTHON), "-m", "pip", "--version"], capture_output=True, check=False, env=_environment()
+            [str(PYTHON), "-m", "pip", "--version"], capture_output=True, check=False, env=environment()
         )
         if probe.returncode == 0:
             STAMP.unlink()  # not ready until all steps are done
@@ -101,7 +101,7 @@ def _node_folder() -> str:
     """Return the folder of a suitable Node, or an empty string."""
     command = [str(PYTHON), "scripts/node_folder.py"]
     return subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=_environment()
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=environment()
     ).stdout.strip()
 
 
@@ -111,12 +111,12 @@ def _pip(*arguments: object) -> None:
 
 def _run(*command: object, env: dict[str, str] | None = None) -> None:
     arguments = [str(argument) for argument in command]
-    result = subprocess.run(arguments, cwd=ROOT, check=False, env={**_environment(), **(env or {})})
+    result = subprocess.run(arguments, cwd=ROOT, check=False, env={**environment(), **(env or {})})
     if result.returncode:
         sys.exit(f"Setup failed: `{' '.join(arguments)}` exited with {result.returncode}; see its output above.")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in MISLEADING}
 
 

@@ -12,8 +12,8 @@ import os
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -154,13 +154,14 @@ def unmentioned(listed: list[Change], before: list[Section], now: list[Section])
 
 
 def _public(base: str) -> list[Change]:
-    archive = _git("archive", "--format=tar", base, "kayrros_ext", "generated", "pyproject.toml")
+    # A zip, because `extractall` of tarfile has its filter only since Python 3.11.4.
+    archive = _git("archive", "--format=zip", base, "kayrros_ext", "generated", "pyproject.toml")
     if archive is None:
         raise CompareError(
             f"There is no kayrros_ext, generated or pyproject.toml at {base}, to compare public names with."
         )
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
         return public_changes(Path(folder), ROOT)
 
 

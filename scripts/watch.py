@@ -258,7 +258,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make watch", description="Follow openapi.yaml as it is edited.")
     parser.add_argument("--port", type=int, default=4010, help="port of the mock")
     port = parser.parse_args().port
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too, because a shell ignores it in background processes. What nohup ignores stays ignored.
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        ending.append(signal.SIGHUP)
+    for number in ending:
         signal.signal(number, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory() as folder:
         follower = Follower(port, Path(folder))
@@ -272,8 +276,6 @@ def main() -> int:
                     follower.handle_save(text)
                 except Exception:  # the next save is handled all the same
                     say(f"this save failed; please report it:\n{traceback.format_exc()}")
-        except KeyboardInterrupt:
-            pass
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave processes running
             follower.close()

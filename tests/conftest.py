@@ -7,6 +7,7 @@ the folders that import them in their own conftest.py; a unit test is plain.
 import contextlib
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ from tests.support.server import Server, StubServer, serve
 
 # Set before the first test, and inherited by each process that a test starts: an empty keyring.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+# A shell starts background processes with SIGINT ignored, and they would pass that on to each process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test makes a claim about the duration of an example.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")

@@ -21,10 +21,8 @@ from kayrros_ext.testing.arguments import PATH, PORT, SECONDS
 from kayrros_ext.testing.node import OLDEST, find_node
 
 CHECKOUT = Path(__file__).parents[2]
-# Runs in Prism's process before Prism. A parent that is killed can't stop it, but the pipe between them closes.
-_EXIT_WITH_PARENT = (
-    "data:text/javascript,process.stdin.on('end', () => process.exit()).on('error', () => process.exit()).resume()"
-)
+# Runs in Prism's process before Prism: it works around three faults of Prism, and ends it with its parent.
+_PRELOAD = Path(__file__).with_name("prism_preload.mjs")
 
 
 @attrs.frozen
@@ -78,7 +76,7 @@ def prism_mock(
         subprocess.Popen(  # noqa: S603 - our own Node, our own arguments
             command,
             env=environment,
-            stdin=subprocess.PIPE,  # closes when we end: see _EXIT_WITH_PARENT
+            stdin=subprocess.PIPE,  # closes when we end: see prism_preload.mjs
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only us, and we stop the mock
@@ -127,4 +125,4 @@ def _command(checkout: Path, spec: Path) -> list[str]:
         raise MockError(f"Prism needs Node {oldest} or newer.", hint=f"Run `make setup` in {checkout}.")
     # One process, because a request that crashes a worker of Prism hangs it.
     prism_command = [str(prism), "mock", str(spec), "--host", "127.0.0.1", "--multiprocess", "false"]
-    return [str(node.executable), "--import", _EXIT_WITH_PARENT, *prism_command]
+    return [str(node.executable), "--import", _PRELOAD.as_uri(), *prism_command]

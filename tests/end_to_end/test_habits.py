@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kayrros_ext.testing import PrismMock
-from tests.support.checkout import ROOT
+from tests.support.checkout import IN_BACKGROUND, ROOT
 from tests.support.pages import Block, blocks, run_python
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -55,6 +55,15 @@ def test_each_marker_that_is_deselected_has_a_target() -> None:
     assert '"-m", "not slow and not site"' in options
     assert "-m slow" in planned("test-slow")
     assert "-m site" in planned("test-docs")
+
+
+def test_tests_in_the_background_start_processes_with_default_signals() -> None:
+    """`make test &` in a script passes: the processes that a test starts do not ignore Ctrl-C."""
+    code = "import signal, tests.conftest; print(signal.getsignal(signal.SIGINT))"
+    run = subprocess.run(
+        [*IN_BACKGROUND, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith("<built-in function default_int_handler>")
 
 
 def test_mock_listens_on_4010() -> None:

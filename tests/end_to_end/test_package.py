@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kayrros_ext.testing import PrismMock
-from tests.support.checkout import ROOT
+from tests.support.checkout import ROOT, copy_checkout
 from tests.support.server import DATASET
 
 pytestmark = pytest.mark.slow
@@ -41,26 +41,86 @@ except ModuleNotFoundError as error:
 """
 
 
+# Files that may lie in a checkout and must not be published.
+STRAY = [
+    *(
+        ".env",
+        ".netrc",
+        ".tanks.csv.part",
+        ".tanks.csv.part.json",
+        ".client.py.swp",
+        ".#client.py",
+        "#client.py#",
+        "client.py~",
+    ),
+    *(
+        "client.py.orig",
+        "tanks.csv",
+        "results.parquet",
+        "credentials.json",
+        "config.toml",
+        "key.pem",
+        ".old.py",
+        "core",
+    ),
+    *(
+        "__pycache__/client.cpython-311.pyc",
+        ".ipynb_checkpoints/client.py",
+        ".idea/workspace.xml",
+        "demo-output/tanks.json",
+    ),
+]
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel as `make dist` does, from a copy, so that the checkout stays clean."""
-    copy = tmp_path_factory.mktemp("source") / "checkout"
-    ignored = shutil.ignore_patterns(".git", ".venv", "node_modules", "dist", "__pycache__", ".*_cache")
-    shutil.copytree(ROOT, copy, ignore=ignored)
-    subprocess.run([Path(sys.executable).parent / "hatchling", "build"], cwd=copy, check=True, capture_output=True)
-    [built] = (copy / "dist").glob("*.whl")
-    assert list((copy / "dist").glob("*.tar.gz"))
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build as `make dist` does, from a copy of the files of git in which other files lie around."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("source") / "checkout")
+    for folder in (".", "kayrros_ext", "kayrros_ext/testing", "generated", "generated/kayrros_openapi/models", "docs"):
+        for name in STRAY:
+            file = checkout / folder / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("secret")
+    subprocess.run([Path(sys.executable).parent / "hatchling", "build"], cwd=checkout, check=True, capture_output=True)
+    return checkout / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    [built] = dist.glob("*.whl")
     return built
 
 
+def tracked(*folders: str) -> set[str]:
+    """Return the files of git below some folders."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    return {name for name in listed if name and (ROOT / name).is_file()}
+
+
 def test_wheel_holds_two_typed_packages_and_nothing_else(wheel: Path) -> None:
-    """The wheel contains no tests, no scripts and no spec tools."""
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"kayrros_openapi", "kayrros_ext"}
-    assert {"kayrros_openapi/py.typed", "kayrros_ext/py.typed"} <= set(names)
+    """The wheel contains each file of the two packages, and no other file that lies in their folders."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = {name for name in names if ".dist-info/" not in name}
+    assert files == {name.removeprefix("generated/") for name in tracked("kayrros_ext", "generated/kayrros_openapi")}
+    assert {"kayrros_openapi/py.typed", "kayrros_ext/py.typed"} <= files
     assert any(name.endswith("licenses/LICENSE") for name in names)
     [points] = [name for name in names if name.endswith("entry_points.txt")]
     assert "[pytest11]\nkayrros = kayrros_ext.testing.plugin" in zipfile.ZipFile(wheel).read(points).decode()
+
+
+def test_sdist_holds_sources_and_nothing_else(dist: Path, wheel: Path, tmp_path: Path) -> None:
+    """The sdist contains files of git alone, and gives the same wheel."""
+    [sdist] = dist.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, tmp_path)
+    [folder] = tmp_path.iterdir()
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names - tracked() == {"PKG-INFO"}
+    assert names >= tracked("kayrros_ext", "generated", "openapi.yaml", "docs/*.md", "LICENSE")
+    hatchling = Path(sys.executable).parent / "hatchling"
+    subprocess.run([hatchling, "build", "-t", "wheel"], cwd=folder, check=True, capture_output=True)
+    [again] = (folder / "dist").glob("*.whl")
+    assert sorted(zipfile.ZipFile(again).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
 
 
 def test_wheel_works_away_from_the_checkout(wheel: Path, mock: PrismMock, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The mock as a process: it starts, reports why it cannot, and stops no other process."""
 
+import gzip
 import itertools
+import json
 import os
 import select
 import signal
@@ -13,8 +15,10 @@ import httpx
 import pytest
 
 from kayrros_ext import MockError, UsageError
-from kayrros_ext.testing import prism_mock
+from kayrros_ext.testing import PrismMock, prism_mock
 from kayrros_ext.testing.node import Node, find_node
+from tests.support.checkout import IN_BACKGROUND
+from tests.support.server import RESULTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,14 +125,56 @@ def test_an_invalid_port_is_an_error() -> None:
         pass
 
 
+HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer t"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        # Prism reports the key in a header, which allows Latin-1 only.
+        pytest.param(400, '{"m\u043e_ids": ["a"]}'.encode(), {}, id="Cyrillic key"),
+        pytest.param(400, '{"😀": 1}'.encode(), {}, id="key beyond 16 bits"),
+        pytest.param(400, b'{"\xff": 1}', {}, id="not UTF-8"),
+        pytest.param(400, json.dumps({f"\u043e{number}": 1 for number in range(2000)}).encode(), {}, id="many errors"),
+        # Prism waits for the end of a body that it has read.
+        pytest.param(400, b'{"mo_ids"', {}, id="malformed JSON"),
+        pytest.param(400, b"NaN", {}, id="NaN"),
+        pytest.param(400, [b""], {}, id="empty body in chunks"),
+        pytest.param(400, gzip.compress(b"{}"), {"Content-Encoding": "gzip"}, id="gzip"),
+        pytest.param(413, b'"' + bytes(11_000_000) + b'"', {}, id="huge body"),
+        # Prism parses these in a promise whose failure nobody handles.
+        pytest.param(400, b"{}", {"Accept": ";;"}, id="malformed Accept"),
+        pytest.param(422, b"{}", {"Prefer": "code=🤷"}, id="malformed Prefer"),
+    ],
+)
+def test_a_malformed_request_gets_an_error(mock: PrismMock, status: int, body: bytes, headers: dict[str, str]) -> None:
+    """The mock answers each request that Prism alone never answers or dies of, and goes on."""
+    raw = {name: value.encode() for name, value in {**HEADERS, **headers}.items()}
+    answer = httpx.post(mock.url + RESULTS, content=body, headers=raw, trust_env=False)  # type: ignore[arg-type]
+    assert answer.status_code == status
+    assert httpx.post(mock.url + RESULTS, json={}, headers=HEADERS, trust_env=False).status_code == 200
+
+
+def test_a_malformed_path_gets_an_error(mock: PrismMock) -> None:
+    """A byte that is not UTF-8 does not end the mock."""
+    answer = httpx.get(mock.url + "/v1/collection/dataset/summary/%FF", headers=HEADERS, trust_env=False)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "URIError: URI malformed")
+
+
+def test_the_mock_names_the_key_that_the_spec_does_not_allow(mock: PrismMock) -> None:
+    """The header is JSON, with characters beyond Latin-1 escaped."""
+    answer = httpx.post(mock.url + RESULTS, json={"m\u043e_ids": 1}, headers=HEADERS, trust_env=False)
+    [violation] = json.loads(answer.headers["sl-violations"])
+    assert "'m\u043e_ids'" in violation["message"]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_make_mock_serves_until_it_is_stopped(how: signal.Signals) -> None:
     """It prints the variables to export. Ctrl-C and SIGTERM stop it and the process that it started."""
-    command = [sys.executable, "-u", "-m", "kayrros_ext.cli", "mock", "--prism", "--port", "0"]
-    # As a shell starts what it puts into the background: with SIGINT ignored.
-    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **ignoring) as run:  # type: ignore[call-overload]
+    command = [*IN_BACKGROUND, sys.executable, "-u", "-m", "kayrros_ext.cli", "mock", "--prism", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         try:
+            assert run.stdout
             [url] = [line.partition("=")[2].strip() for line in itertools.islice(run.stdout, 4) if "BASE_URL" in line]
             assert httpx.get(url, trust_env=False).status_code
             run.send_signal(how)

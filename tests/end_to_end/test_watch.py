@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from scripts.watch import deferred_signals
-from tests.support.checkout import EXAMPLE, FIELD, PYTHON, VALUE, edit, environment, run, small_checkout
+from tests.support.checkout import EXAMPLE, FIELD, IN_BACKGROUND, PYTHON, VALUE, edit, environment, run, small_checkout
 from tests.support.server import METADATA
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ class Watch:
         self.spec = checkout / "openapi.yaml"
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [PYTHON, "-u", "-m", "scripts.watch", "--port", "0"],
+            [*IN_BACKGROUND, PYTHON, "-u", "-m", "scripts.watch", "--port", "0"],
             cwd=checkout,
             env=environment(checkout),
             stdout=subprocess.PIPE,
@@ -151,6 +151,7 @@ def test_good_save_updates_client_and_mock_and_bad_save_does_not(watch: Watch) -
         watch.until(KEPT)
         watch.spec.write_bytes(good)
         watch.until(SAME)
+    watch.process.send_signal(signal.SIGHUP)  # is ignored
     watch.process.send_signal(signal.SIGTERM)
     assert watch.process.wait(LIMIT_S) == 0
 

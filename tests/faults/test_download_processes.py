@@ -26,7 +26,6 @@ from kayrros_ext import Kayrros, KayrrosError, Retries
 from kayrros_ext._download.partial import PartialFile
 
 url, directory, limit, event = sys.argv[1:]
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background processes without it
 original_write = PartialFile.write
 
 def write(part, block):

@@ -22,7 +22,10 @@ class Authority:
     @classmethod
     def make(cls, folder: Path) -> "Authority":
         """Make an authority in an empty folder, which OpenSSL can also read as a folder of authorities."""
-        _openssl(f"req -x509 {_KEY} -subj /CN=Test-CA -keyout {folder}/ca.key -out {folder}/ca.pem")
+        _openssl(
+            f"req -x509 {_KEY} -subj /CN=Test-CA "
+            f"-addext keyUsage=critical,keyCertSign -keyout {folder}/ca.key -out {folder}/ca.pem"
+        )
         name = subprocess.run(
             ["openssl", "x509", "-hash", "-noout", "-in", folder / "ca.pem"], check=True, capture_output=True, text=True
         ).stdout.strip()

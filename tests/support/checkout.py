@@ -59,6 +59,8 @@ def environment(checkout: Path) -> dict[str, str]:
 
 
 PYTHON = sys.executable
+# Starts a command as a script does that puts it into the background, under nohup.
+IN_BACKGROUND = ("sh", "-c", """trap '' INT HUP; exec "$@" """, "sh")
 
 # Edits that a maintainer could make: a field, a value and an operation, each with its provenance.
 FIELD = (

@@ -1,13 +1,11 @@
 """Headers of a download: safe file names, digests, ETags, ranges."""
 
-import unicodedata
-from pathlib import PurePosixPath, PureWindowsPath
-
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzz.targets import is_one_name
 from kayrros_ext._download.headers import (
     choose_filename,
     content_length,
@@ -90,18 +88,6 @@ hostile = (
     st.text(st.sampled_from("/\\.:;*=\"'% \0\r\n\x7f\u202e\u2028\ud800~-$<>|?aCON1é€😀"), max_size=300) | st.text()
 )
 reserved = st.sampled_from(["CON", "con", "aux", "NUL", "COM1", "lpt9", "CONIN$", "..", ".", "~", "C:", "\\\\?\\C:\\x"])
-
-
-def is_one_name(name: str) -> bool:
-    return (
-        0 < len(name.encode()) <= 255
-        and not set(name) & {"/", "\\", "\0", ":"}
-        and not {unicodedata.category(character) for character in name} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-        and not name.startswith((".", "-"))
-        and (PurePosixPath("folder") / name).parent == PurePosixPath("folder")
-        and (PureWindowsPath("folder") / name).parent == PureWindowsPath("folder")
-        and not PureWindowsPath(name).is_reserved()
-    )
 
 
 @given(
