@@ -17,7 +17,7 @@ from typing import IO
 import attrs
 
 from kayrros_ext.errors import MockError
-from kayrros_ext.testing.node import OLDEST, find_node
+from kayrros_ext.testing.node import OLDEST, environment, find_node
 
 CHECKOUT = Path(__file__).parents[2]
 # Runs in Prism's process before Prism. A parent that is killed can't stop it, but the pipe between them closes.
@@ -68,12 +68,12 @@ def prism_mock(
         raise MockError(f"There is no port {port}.", hint="Choose one from 1024 to 65535, or 0 for a free one.")
     command = [*_command(checkout, spec or checkout / "openapi.yaml"), "--port", str(port)]
     # NODE_ENV=production would make Prism fork, which crashes it.
-    environment = {**os.environ, "NODE_ENV": "development", "NO_COLOR": "1", "NODE_OPTIONS": ""}
+    variables = {**environment(), "NODE_ENV": "development", "NO_COLOR": "1", "NODE_OPTIONS": ""}
     with (
         tempfile.TemporaryFile() as output,
         subprocess.Popen(  # noqa: S603 - our own Node, our own arguments
             command,
-            env=environment,
+            env=variables,
             stdin=subprocess.PIPE,  # closes when we end: see _EXIT_WITH_PARENT
             stdout=output,
             stderr=subprocess.STDOUT,
