@@ -38,4 +38,6 @@ def test_names_of_a_server_never_run(name: str, home: Path, tmp_path: Path) -> N
                 shell.press("\x15")  # deletes the line
             shell.press("kayrros datasets gas\t\r")
             assert "0 datasets" in shell.wait_for("0 datasets")
+            shell.press("echo do''ne\r")
+            assert "done" in shell.wait_for("done")
     assert not list(tmp_path.glob("ran*"))
