@@ -10,6 +10,8 @@ AUDIT_TOOLS = $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip -q --disa
 # Variables of the caller's shell must not change which code runs. PYTHONDONTWRITEBYTECODE would slow the tests down: each of their
 # processes would compile everything again.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE NODE_ENV
+# No target needs the user's account, and third-party tools run in many.
+unexport KAYRROS_PASSWORD KAYRROS_TOKEN
 export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 

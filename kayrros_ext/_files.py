@@ -1,9 +1,10 @@
-"""Write files to disk atomically, and explain errors of the operating system."""
+"""Write files to disk atomically, keep files that are ours alone, and explain errors of the operating system."""
 
 import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -67,3 +68,35 @@ def move(source: Path, target: Path, *, replace: bool = True) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def read_private(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a file that nobody else can write; raise OSError for a link, a pipe or any other."""
+    # O_NONBLOCK, because a pipe may never have a writer. Windows has neither flag.
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with open(os.open(path, os.O_RDONLY | flags), "rb") as file:  # noqa: PTH123 - a descriptor
+        info = os.fstat(file.fileno())
+        if not (stat.S_ISREG(info.st_mode) and _is_ours(info, 0o077)) or info.st_size > max_bytes:
+            raise PermissionError
+        return file.read(max_bytes)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file of mode 0600 atomically, in a private folder."""
+    make_private_folder(path.parent)
+    with atomic_write(path) as file:
+        Path(file.name).chmod(0o600)
+        file.write(content)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder of mode 0700, or make it private; refuse one that is not ours, or a symlink."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or not _is_ours(folder.lstat()):
+        raise PermissionError
+    folder.chmod(0o700)
+
+
+def _is_ours(info: os.stat_result, denied: int = 0) -> bool:
+    """Return whether we own a file, and nobody has the denied permissions. Windows keeps user profiles private."""
+    return os.name != "posix" or (info.st_uid == os.geteuid() and not info.st_mode & denied)

@@ -1,5 +1,6 @@
 """Progress of a long fetch of results."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -44,5 +45,10 @@ def _print(progress: Progress) -> None:
     if progress.windows == 1 and progress.fraction == 1:
         return
     counts = f"{progress.rows:,} rows in {progress.windows:,} windows, {progress.requests:,} requests"
-    line = f"\rresults: {progress.fraction:4.0%}, {counts}"
-    print(line, end="\n" if progress.fraction == 1 else "", file=sys.stderr, flush=True)
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (AttributeError, OSError, ValueError):  # not a terminal
+        columns = 80
+    # A line as wide as the terminal would wrap, and "\r" would not return to its start.
+    line = f"results: {progress.fraction:4.0%}, {counts}"[: columns - 1]
+    print(f"\r{line}", end="\n" if progress.fraction == 1 else "", file=sys.stderr, flush=True)

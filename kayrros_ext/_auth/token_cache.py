@@ -7,8 +7,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import NamedTuple
 
 from kayrros_ext._config.profiles import user_path
 from kayrros_ext._config.settings import clean_token
-from kayrros_ext._files import atomic_write
+from kayrros_ext._files import make_private_folder, read_private, write_private
 from kayrros_ext._secret import Secret
 
 _log = logging.getLogger(__name__)
@@ -45,10 +43,7 @@ class TokenCache:
     def load(self) -> CachedToken | None:
         """Return the cached token; None without one, or where its file is invalid or not private."""
         with self._log_errors("read"):
-            info = self._path.lstat()
-            if not (stat.S_ISREG(info.st_mode) and _is_ours(info, 0o077)) or info.st_size > _MAX_BYTES:
-                raise PermissionError
-            record = json.loads(self._path.read_bytes())
+            record = json.loads(read_private(self._path, _MAX_BYTES))
             if record["version"] == 1:
                 return CachedToken(clean_token(Secret(record["token"])), float(record["obtained_at"]))
         return None
@@ -56,10 +51,8 @@ class TokenCache:
     def save(self, token: Secret) -> None:
         """Cache a token in place of any other."""
         with self._log_errors("saved"):
-            self._make_folder()
-            with atomic_write(self._path) as file:
-                Path(file.name).chmod(0o600)
-                file.write(json.dumps({"version": 1, "token": token.value, "obtained_at": self._now()}).encode())
+            record = {"version": 1, "token": token.value, "obtained_at": self._now()}
+            write_private(self._path, json.dumps(record).encode())
 
     def discard(self, token: Secret) -> None:
         """Delete this token; not a newer one, which another process may have saved in its place."""
@@ -76,7 +69,7 @@ class TokenCache:
         with contextlib.ExitStack() as stack:
             is_held = False
             with self._log_errors("locked"):
-                self._make_folder()
+                make_private_folder(self._folder)
                 # thread_local, the default, would not let another thread release it.
                 lock = filelock.FileLock(self._lock_path, timeout=timeout_s, mode=0o600, thread_local=False)
                 stack.enter_context(lock)
@@ -90,13 +83,6 @@ class TokenCache:
         except Exception as error:  # at worst, this costs a login
             _log.debug("The token in %s could not be %s (%s).", self._folder, action, type(error).__name__)
 
-    def _make_folder(self) -> None:
-        """Create the directory and make it private; refuse one that is not ours, or a symlink."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.is_symlink() or not _is_ours(self._folder.lstat()):
-            raise PermissionError
-        self._folder.chmod(0o700)
-
 
 def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | None:
     """Return the cache of an account and its hosts, spelled as in Settings; None where there is no place for one."""
@@ -109,8 +95,3 @@ def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | N
 def user_cache_dir() -> Path | None:
     """Return the user's cache directory: KAYRROS_CACHE_DIR, else the usual place of the platform; None without one."""
     return user_path("KAYRROS_CACHE_DIR", "user_cache_path")
-
-
-def _is_ours(info: os.stat_result, denied: int = 0) -> bool:
-    """Return whether we own a file, and nobody has the denied permissions. Windows keeps user profiles private."""
-    return os.name != "posix" or (info.st_uid == os.geteuid() and not info.st_mode & denied)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from kayrros_ext._config.credentials import KEYS, SECRET_KEYS, Source, check_private, permission_error
 from kayrros_ext._secret import Secret
+from kayrros_ext._text import list_names
 from kayrros_ext.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source
         raise ConfigurationError(problem, hint="Create it, or change KAYRROS_CONFIG.")
     if tables is not None and not missing_ok and requested and requested not in tables:
         problem = f"There is no profile {requested!r} in {path}."
-        raise ConfigurationError(problem, hint=f"It has: {', '.join(tables) or 'none'}.")
+        raise ConfigurationError(problem, hint=f"It has: {list_names(tables, near=requested)}.")
     profile = requested or "default"
     table = (tables or {}).get(profile, {})
     if unknown := sorted(set(table) - set(KEYS)):

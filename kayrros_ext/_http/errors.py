@@ -8,6 +8,7 @@ import attrs
 import httpx
 
 from kayrros_ext._http.retry import is_certificate_error, retry_after
+from kayrros_ext._text import printable
 from kayrros_ext.errors import (
     AccessDeniedError,
     APIError,
@@ -154,5 +155,5 @@ def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBo
 
 def _one_line(text: str, redact: Callable[[str], str]) -> str | None:
     """Return printable text on one line, cut to MAX_MESSAGE_CHARS."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in redact(text)).split())
+    line = printable(redact(text))
     return (line if len(line) <= MAX_MESSAGE_CHARS else line[:MAX_MESSAGE_CHARS] + "…") or None

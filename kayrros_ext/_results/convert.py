@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kayrros_ext._results.model import Results, list_names
+from kayrros_ext._results.model import Results
 from kayrros_ext._results.schema import int64s, strings
+from kayrros_ext._text import list_names
 from kayrros_ext.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def to_wide(table: pa.Table, metric: str) -> pa.Table:
     choice = strings([metric] if isinstance(metric, str) else [])
     rows = table.select(["asset_id", "value_date", "value"]).filter(pc.is_in(names, choice))
     if not rows.num_rows:
-        metrics = list_names(name for name in names.unique().to_pylist() if name is not None)
-        raise UsageError(f"No row has the metric {metric!r}. Metrics: {metrics or 'none'}.")
+        metrics = list_names(names.unique().drop_null().to_pylist(), near=str(metric))
+        raise UsageError(f"No row has the metric {metric!r}.", hint=f"Available metrics: {metrics}.")
     if incomplete := max(rows["asset_id"].null_count, rows["value_date"].null_count):
         raise UsageError(
             f"{incomplete} rows of {metric!r} have no asset_id or no date, and so no place in a wide table.",

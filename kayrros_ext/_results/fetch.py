@@ -20,6 +20,7 @@ from kayrros_ext._progress import Progress, ProgressCallback, make_callback
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap, parse_on_gap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
+from kayrros_ext._text import list_names
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError
 from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
 from kayrros_openapi.models import DatasetMetadata, DateRange, ProcessingResultFilter
@@ -288,8 +289,6 @@ class ResultsFetcher:
         requests = sum(self._attempts)
         self.file_metadata |= {"requests": str(requests), "gaps": "; ".join(map(str, self._gaps))}
         if self._missing_ids and not self._gaps:
-            from kayrros_ext._results.model import list_names
-
             names = list_names(self._missing_ids)
             _log.warning("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
         _log.info("%s: %d rows in %d windows, %d requests", _OPERATION, rows, windows, requests)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from kayrros_ext._results.schema import without_time_zone
+from kayrros_ext._text import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ def results_html(results: "Results") -> str:
     summary += f", processing {results.processing_id}" if results.processing_id else ""
     if count := results.without_metrics.num_rows:
         summary += f", {count:,} dates without metrics"
-    parts = [f"<div><b>Results</b>: {html.escape(summary)}</div>"]
+    parts = [f"<div><b>Results</b>: {html.escape(printable(summary))}</div>"]
     if results.gaps:
         gaps = "".join(f"<li>{html.escape(str(gap))}</li>" for gap in results.gaps[:MAX_ROWS])
         more = f"<li>and {len(results.gaps) - MAX_ROWS:,} more</li>" if len(results.gaps) > MAX_ROWS else ""
@@ -84,4 +85,4 @@ def _text(value: object) -> str:
         return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:,.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return "—" if value is None else str(value)
+    return "—" if value is None else printable(str(value))

@@ -1,12 +1,12 @@
 """The results of a dataset as Arrow tables."""
 
 import logging
-from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from kayrros_ext._text import list_names, printable
 from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kayrros_ext.plots import Options
-
-# Names in one message. The others are counted.
-MAX_NAMES = 20
 
 _log = logging.getLogger("kayrros_ext")
 
@@ -163,17 +160,11 @@ class Results:
         return results_html(self)
 
     def __repr__(self) -> str:
-        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"
+        processing = printable(str(self.processing_id))
+        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {processing}>"
 
     def __arrow_c_schema__(self) -> object:
         return self.table.schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.table.__arrow_c_stream__(requested_schema)
-
-
-def list_names(names: Iterable[str]) -> str:
-    """Return names for a message, sorted and escaped, because they come from a server; at most MAX_NAMES of them."""
-    names = sorted(names)
-    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(ascii(name)[1:-1] for name in names[:MAX_NAMES]) + more

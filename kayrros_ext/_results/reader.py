@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from kayrros_ext._results import schema
-from kayrros_ext._results.model import Results, list_names
+from kayrros_ext._results.model import Results
+from kayrros_ext._text import list_names
 from kayrros_ext.errors import ContractError
 
 # Bytes of assets that a thread reads at a time. A batch needs several times its size in memory, so it should be small

@@ -1,6 +1,5 @@
 """The app with all commands, and one run of it: from arguments to an exit code."""
 
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from kayrros_ext.cli.commands.plot import plot
 from kayrros_ext.cli.commands.results import results
 from kayrros_ext.cli.context import ClosedPipeError
 from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, exit_code, format_error
+from kayrros_ext.cli.output import complete_output, discard_output, escape, finish_output
 
 _CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
@@ -60,12 +60,16 @@ def root(
 def run(arguments: list[str]) -> int:
     """Run the command; return its exit code."""
     _open_closed_streams()
-    _set_encodings()
+    with complete_output():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = _invoke(arguments)
-        sys.stdout.flush()
+        finish_output()
     except (BrokenPipeError, ClosedPipeError):
-        _discard_output()
+        discard_output()
         return DONE
     except typer.TyperException as error:  # invalid arguments: typer shows the usage and one line
         show = getattr(error, "show", None)
@@ -86,27 +90,26 @@ def _invoke(arguments: list[str]) -> object:
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer wrote help to a closed pipe
             raise ClosedPipeError from error
-        raise  # shell completion exits this way
+        discard_output()  # SIGTERM, or shell completion, which has written everything
+        raise
 
 
 def _report_error(error: Exception, *, show_traceback: bool) -> int:
     try:
         sys.stdout.flush()  # data written before the failure
     except OSError:  # possibly the failure itself
-        _discard_output()
-    with contextlib.suppress(OSError):
-        if show_traceback:
-            import traceback
+        discard_output()
+    if show_traceback:
+        import traceback
 
-            traceback.print_exception(error)
-        print(f"kayrros: {format_error(error)}", file=sys.stderr)
+        sys.stderr.write(escape("".join(traceback.format_exception(error))))
+    print(f"kayrros: {format_error(error)}", file=sys.stderr)
     return exit_code(error)
 
 
 def _report_interrupt() -> int:
-    with contextlib.suppress(OSError):
-        print("\nkayrros: interrupted", file=sys.stderr)
-    _discard_output()  # the same Ctrl-C may have ended the reader
+    print("\nkayrros: interrupted", file=sys.stderr)
+    discard_output()  # the same Ctrl-C may have ended the reader
     return INTERRUPTED
 
 
@@ -115,18 +118,3 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
-
-
-def _set_encodings() -> None:
-    """Write UTF-8 to pipes and files, whatever the locale; replace letters that a terminal can't show."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace") if stream.isatty() else stream.reconfigure(encoding="utf-8")
-
-
-def _discard_output() -> None:
-    """Redirect stdout to devnull, so that flushing its buffer at exit doesn't fail again."""
-    with contextlib.suppress(OSError, ValueError):
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)

@@ -1,6 +1,5 @@
 """The context of a command: its common options, its client and its messages, which go to stderr."""
 
-import contextlib
 import functools
 import inspect
 import sys
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kayrros_ext._text import printable
+from kayrros_ext.cli.output import escape
 from kayrros_ext.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ class Context:
             _log_to_stderr(verbose, quiet=quiet)
 
     def info(self, message: str) -> None:
-        """Print a message to stderr, except with --quiet."""
+        """Print a message to stderr, except with --quiet, after the data that it follows."""
         if not self._quiet:
-            with contextlib.suppress(OSError):  # stderr may be closed while stdout is still read
-                print(message, file=sys.stderr)
+            sys.stdout.flush()
+            print(printable(message), file=sys.stderr)
 
     def connect(self) -> "Kayrros":
         """Return a client. Without a password or token, it uses the token that `kayrros login` saved.
@@ -121,7 +122,7 @@ def _log_to_stderr(verbose: int, *, quiet: bool) -> None:
         """Omits the query of each URL, because it may be a signature that allows the download."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", super().format(record))
+            return escape(re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", super().format(record)))
 
     handler = logging.StreamHandler()
     handler.setFormatter(QueryFilter("%(levelname)s %(name)s: %(message)s"))

@@ -1,8 +1,7 @@
 """Exit codes, and the line that a failed command prints. Errors become either only here."""
 
-import errno
-
-from kayrros_ext.cli.output import printable
+from kayrros_ext._text import printable
+from kayrros_ext.cli.output import OutputError
 from kayrros_ext.errors import (
     ConfigurationError,
     KayrrosError,
@@ -24,8 +23,6 @@ MEANINGS = {
     INTERRUPTED: "interrupted",
 }
 
-# Errors of writing to stdout that are not a bug.
-_OUTPUT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 # Statuses by which the login host refuses credentials; any other is a failure of the host.
 _REFUSED_STATUSES = {400, 401, 403, 422, 423}
 
@@ -51,7 +48,7 @@ def format_error(error: BaseException) -> str:
     """Return one line: what happened, and what to do about it."""
     if isinstance(error, KayrrosError):
         message, hint = str(error.args[0]), error.hint if error.hint_cli is None else error.hint_cli
-    elif isinstance(error, OSError) and error.errno in _OUTPUT_ERRNOS:
+    elif isinstance(error, OutputError):
         message, hint = f"The output could not be written ({error.strerror}).", "Free some space, or write elsewhere."
     else:
         message, hint = (

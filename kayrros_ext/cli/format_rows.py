@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextWriter
 from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext.cli.output import Table
+from kayrros_ext.cli.output import Table, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from _typeshed import ReadableBuffer
 
     from kayrros_ext import Results
 
@@ -19,18 +21,25 @@ _COLUMNS = ("asset_id", "asset_name", "value_date", "metric", "value")
 _BATCH_ROWS = 1000
 
 
-def write_text(parts: "Iterator[Results]", file_format: str) -> None:
+class _Terminal:
+    """A file for bytes that shows their text."""
+
+    def write(self, data: "ReadableBuffer") -> None:
+        write_text(str(data, "utf-8"))
+
+
+def write_rows(parts: "Iterator[Results]", file_format: str) -> None:
     """Write all columns as CSV, JSON or NDJSON."""
     sys.stdout.flush()
     # No header before the first row, so that an early failure, such as an unknown metric, writes nothing.
     parts = (part for part in parts if part.table.num_rows)
     first = next(parts, None)
-    writer = TextWriter(sys.stdout.buffer, _DIALECTS[file_format])
+    file: Any = _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
+    writer = TextWriter(file, _DIALECTS[file_format])
     for part in itertools.chain([first] if first else [], parts):
         writer.write(part.table)
-        sys.stdout.buffer.flush()
+        sys.stdout.flush()
     writer.close({})
-    sys.stdout.buffer.flush()
 
 
 def write_table(parts: "Iterator[Results]") -> None:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
+from kayrros_ext._text import list_names
 from kayrros_ext.cli.exit_codes import NotListedError
 from kayrros_ext.errors import UsageError
 
@@ -14,12 +16,14 @@ if TYPE_CHECKING:
     from kayrros_ext.cli.accounts import Account
 
 Kind = Literal["collections", "datasets"]
-_MAX_LISTED = 5
+_MAX_LISTED, _MAX_NAME, _MAX_BYTES = 5, 60, 2**24
+# A leading dash would be an option.
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def save_names(account: "Account", kind: Kind, names: dict[str, str]) -> None:
     """Add names by id to the cache of the account. A cache that can't be written is not an error."""
-    from kayrros_ext._files import atomic_write
+    from kayrros_ext._files import write_private
 
     path = _cache_path(account)
     if path is None:
@@ -27,10 +31,7 @@ def save_names(account: "Account", kind: Kind, names: dict[str, str]) -> None:
     cached = _load(path)
     cached[kind] = {**cached.get(kind, {}), **names}
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            Path(file.name).chmod(0o600)
-            file.write(json.dumps(cached).encode())
+        write_private(path, json.dumps(cached).encode())
     except OSError as error:
         import logging
 
@@ -63,14 +64,12 @@ def resolve(account: "Account", kind: Kind, text: str, *, fetch: Callable[[], di
     if len(ids) == 1:
         return ids[0]
     if ids:
-        matches = ", ".join(f"{key} ({names[key]})" for key in sorted(ids)[:_MAX_LISTED])
+        matches = ", ".join(f"{key:.{_MAX_NAME}} ({names[key]:.{_MAX_NAME}})" for key in sorted(ids)[:_MAX_LISTED])
         more = f" and {len(ids) - _MAX_LISTED} more" if len(ids) > _MAX_LISTED else ""
         raise UsageError(f"{text!r} matches {len(ids)} {kind}: {matches}{more}.", hint="Give more of the id.")
     if fetch:
-        available = ", ".join(repr(name) for name in sorted(names.values())[:_MAX_LISTED])
-        raise NotListedError(
-            f"There is no collection {text!r}.", hint=f"`kayrros collections` lists: {available or 'none'}."
-        )
+        listed = list_names(names.values(), near=text)
+        raise NotListedError(f"There is no collection {text!r}.", hint=f"`kayrros collections` lists: {listed}.")
     raise UsageError(
         f"No listed dataset matches {text!r}.",
         hint="Give its full id, or list its collection first: kayrros datasets COLLECTION",
@@ -88,11 +87,18 @@ def complete_collections(incomplete: str) -> list[tuple[str, str]]:
 
 
 def _complete(kind: Kind, incomplete: str) -> list[tuple[str, str]]:
-    """Search the names of all accounts, because finding out the current one is too slow for a completion."""
+    """Search the names of all accounts, because finding out the current one is too slow for a completion.
+
+    Shells evaluate what is offered to them, so ids and names must be plain. An id is left out otherwise, or its name.
+    """
     folder = _cache_folder()
     paths = sorted(folder.glob("*.json")) if folder else []
     names = {key: name for path in paths for key, name in _load(path).get(kind, {}).items()}
-    return [(key, name) for key, name in names.items() if key.startswith(incomplete.lower())]
+    return [
+        (key, name[:_MAX_NAME] if all(char.isalnum() or char in " ._-" for char in name) else "")
+        for key, name in names.items()
+        if key.startswith(incomplete.lower()) and _PLAIN_ID.fullmatch(key)
+    ]
 
 
 def _is_uuid(text: str) -> bool:
@@ -126,9 +132,11 @@ def _cache_path(account: "Account") -> Path | None:
 
 
 def _load(path: Path) -> dict[str, dict[str, str]]:
-    """Return the names by id and kind; nothing if the file is missing or damaged."""
+    """Return the names by id and kind; nothing if the file is missing, damaged or not private."""
+    from kayrros_ext._files import read_private
+
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_private(path, _MAX_BYTES))
         return {kind: {str(key): str(name) for key, name in content[kind].items()} for kind in content}
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return {}

@@ -1,18 +1,131 @@
-"""Data on stdout: tables that fit the terminal, and JSON."""
+"""Data on stdout, all of it or an error: tables that fit the terminal, and JSON."""
 
+import contextlib
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from kayrros_ext._text import printable
+from kayrros_ext.plots.labels import cell_width, shorten
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _MIN_COLUMN_WIDTH = 6
 _SEPARATOR = "  "
 
 
+class OutputError(OSError):
+    """Stdout can't be written."""
+
+
+class _CompleteWriter(io.RawIOBase):
+    """Writes all bytes, because an unbuffered or non-blocking stream takes only some of them at a time.
+
+    Args:
+        raw: the unbuffered stream.
+        ignore_errors: whether to drop what can't be written.
+    """
+
+    def __init__(self, raw: io.RawIOBase, *, ignore_errors: bool) -> None:
+        self._raw, self._ignore_errors, self.is_discarding = raw, ignore_errors, False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def isatty(self) -> bool:
+        return self._raw.isatty()
+
+    def write(self, data: "ReadableBuffer") -> int:
+        rest = memoryview(data)
+        size = len(rest)
+        try:
+            while rest and not self.is_discarding:
+                count = self._raw.write(rest)
+                if count is None:  # a non-blocking stream is full
+                    import select
+
+                    select.select([], [self._raw], [])
+                rest = rest[count or 0 :]
+        except OSError as error:
+            if not self._ignore_errors:
+                raise error if isinstance(error, BrokenPipeError) else OutputError(*error.args) from None
+        return size
+
+
+@contextlib.contextmanager
+def complete_output() -> Iterator[None]:
+    """Write everything to stdout, or raise OutputError. Drop messages that stderr can't take.
+
+    Pipes and files get UTF-8, whatever the locale; letters that a terminal can't show are replaced.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout = _complete(sys.stdout, errors="surrogateescape")
+    sys.stderr = _complete(sys.stderr, errors="backslashreplace", ignore_errors=True)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _complete(stream: Any, *, errors: str, ignore_errors: bool = False) -> Any:
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # python -u has no buffer between
+    if not isinstance(raw, io.RawIOBase):
+        return stream
+    is_terminal = stream.isatty()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_CompleteWriter(raw, ignore_errors=ignore_errors)),
+        encoding=stream.encoding if is_terminal else "utf-8",
+        errors="replace" if is_terminal else errors,
+        line_buffering=is_terminal or ignore_errors,
+    )
+
+
+def finish_output() -> None:
+    """Write what is buffered.
+
+    Raises:
+        OutputError: some of the output could not be written.
+    """
+    sys.stdout.flush()
+    try:
+        # A network file system reports a full disk when a descriptor is closed.
+        os.close(os.dup(sys.stdout.fileno()))
+    except io.UnsupportedOperation:  # stdout is no file
+        pass
+    except OSError as error:
+        raise OutputError(*error.args) from None
+
+
+def discard_output() -> None:
+    """Write no more to stdout, also not what is buffered."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, _CompleteWriter):
+        raw.is_discarding = True
+
+
 def write_json(value: object) -> None:
     """Write a value as indented JSON; ids, dates and paths become strings."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(text: str) -> None:
+    """Write text of a server to stdout, in a terminal with escapes."""
+    sys.stdout.write(escape(text) if sys.stdout.isatty() else text)
+
+
+def escape(text: str) -> str:
+    """Return text with control, bidirectional and invisible characters as JSON spells them; lines stay."""
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def terminal_width() -> int | None:
@@ -27,13 +140,6 @@ def terminal_width() -> int | None:
 def has_colour() -> bool:
     """Return whether stdout is a terminal and its user allows colour (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def printable(value: object) -> str:
-    """Return a value as one line without control characters, because a server may send some in a name."""
-    from kayrros_ext.plots.labels import single_line
-
-    return "" if value is None else single_line(str(value))
 
 
 def from_epoch_ms(milliseconds: int) -> datetime:
@@ -64,7 +170,7 @@ class Table:
 
     def write(self, rows: Sequence[Sequence[object]]) -> None:
         """Write rows, the first time after a header."""
-        cells = [[printable(value) for value in row] for row in rows]
+        cells = [["" if value is None else printable(str(value)) for value in row] for row in rows]
         if not self._widths:
             self._widths = self._fit(cells)
             header = self._line(self._columns)
@@ -73,20 +179,19 @@ class Table:
 
     def _fit(self, rows: list[list[str]]) -> list[int]:
         """Return the width of each column; 0 for the one to omit."""
-        from rich.cells import cell_len
-
-        widths = [max(map(cell_len, column)) for column in zip(self._columns, *rows, strict=True)]
+        widths = [max(map(cell_width, column)) for column in zip(self._columns, *rows, strict=True)]
         if self._terminal_width is None:
             return widths
         available = self._terminal_width - len(_SEPARATOR) * (len(widths) - 1)
         if self._drop and sum(widths) > available:
             widths[self._columns.index(self._drop)] = 0
             available += len(_SEPARATOR)
-        for names in ([name for name in self._columns if name not in self._keep], self._columns):
+        others = [name for name in self._columns if name not in self._keep]
+        for names, minimum in ((others, _MIN_COLUMN_WIDTH), (self._columns, 1)):
             indices = [self._columns.index(name) for name in names]
             while sum(widths) > available and indices:
                 widest = max(indices, key=widths.__getitem__)
-                if widths[widest] <= _MIN_COLUMN_WIDTH:
+                if widths[widest] <= minimum:
                     break
                 widths[widest] -= 1
         return widths
@@ -96,17 +201,7 @@ class Table:
         return _SEPARATOR.join(padded).rstrip()
 
     def _pad(self, column: str, text: str, width: int) -> str:
-        from rich.cells import cell_len
-
-        padding = width - cell_len(text)
-        if padding < 0:
-            return text if self._terminal_width is None else _truncate(text, width)
-        return " " * padding + text if column in self._right else text + " " * padding
-
-
-def _truncate(text: str, width: int) -> str:
-    """Truncate in the middle, because ids, paths and names often differ at the end."""
-    from rich.cells import set_cell_size
-
-    tail = (width - 1) // 2
-    return f"{set_cell_size(text, width - 1 - tail)}…{set_cell_size(text[::-1], tail)[::-1]}"
+        if self._terminal_width is not None:
+            text = shorten(text, width)
+        padding = " " * (width - cell_width(text))
+        return padding + text if column in self._right else text + padding

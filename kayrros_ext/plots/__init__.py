@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from kayrros_ext._text import printable
 from kayrros_ext.errors import ExportError, UsageError
 from kayrros_ext.plots.labels import invalid_choice
 
@@ -82,6 +83,7 @@ def plot(
         raise invalid_choice("theme", theme, THEMES)
     if size is not None and not (len(size) == 2 and all(2 <= side <= 100 for side in size)):
         raise UsageError(f"size is {size!r}.", hint="Pass width and height in inches, from 2 to 100, such as (10, 5).")
+    title = title and printable(title)
     require("matplotlib")
     import matplotlib as mpl
 
@@ -129,7 +131,8 @@ def terminal_chart(
     Args:
         results: kayrros_ext.Results.
         metric: name of the metric; by default the first of the table.
-        assets: at most 6 ids or names, or a number to draw that many of the largest; by default the 6 largest.
+        assets: ids or names, or a number to draw that many of the largest. At most 6, and 2 in 10 lines, which is the
+            default.
         width: in columns, at least 40.
         height: in lines, at least 10.
         colour: whether the text contains colour escape sequences.
@@ -141,11 +144,12 @@ def terminal_chart(
         UsageError: there is nothing to draw, an argument is invalid, or there are more than 6 assets.
         MissingExtraError: matplotlib or plotext is not installed; the extra `plots` installs them.
     """
+    require_size(width, height)
     require("matplotlib", "plotext")  # matplotlib brings numpy
     from kayrros_ext.plots.series import chart_data
-    from kayrros_ext.plots.terminal import draw
+    from kayrros_ext.plots.terminal import draw, max_series
 
-    return draw(chart_data(results, metric, assets, DEFAULT_ASSETS), max(width, 40), max(height, 10), colour=colour)
+    return draw(chart_data(results, metric, assets, max_series(height)), width, height, colour=colour)
 
 
 def parse_target(path: str | Path) -> Path:
@@ -162,6 +166,20 @@ def parse_target(path: str | Path) -> Path:
     if target.is_dir():
         raise UsageError(f"{str(path)!r} is a directory.", hint="Give the path of a file.")
     return target
+
+
+def require_size(width: int, height: int) -> None:
+    """Check that a terminal has room for a chart.
+
+    Raises:
+        UsageError: it is too small.
+    """
+    if width < 40 or height < 10:
+        raise UsageError(
+            f"{width} columns and {height} lines are too small for a chart.",
+            hint="Pass at least 40 columns and 10 lines, or write a picture to a file.",
+            hint_cli="Enlarge the terminal to 40 columns and 12 lines, or write a picture with --output.",
+        )
 
 
 def require(*packages: str) -> None:

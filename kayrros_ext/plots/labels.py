@@ -1,5 +1,9 @@
 """Text on pictures: metric names with their units, and names made safe to show."""
 
+import itertools
+import unicodedata
+
+from kayrros_ext._text import printable
 from kayrros_ext.errors import UsageError
 
 # The API gives no units, so they are read off the end of a metric's name. Ambiguous endings are left out
@@ -43,7 +47,7 @@ MAX_NAME_LENGTH = 44
 
 def split_unit(metric: str) -> tuple[str, str | None]:
     """Split a metric into a readable name and its unit: stored_volume_bbl gives "stored volume" and "bbl"."""
-    *head, last = single_line(metric).split("_")
+    *head, last = printable(metric).split("_")
     if head and last.lower() in RATES:
         return " ".join(head), RATES[last.lower()]
     if head and last.lower() in UNITS:
@@ -61,22 +65,25 @@ def axis_label(metric: str, max_length: int | None = None) -> str:
     return f"{name if max_length is None else shorten(name, max(max_length - len(suffix), 8))}{suffix}"
 
 
-def single_line(text: str) -> str:
-    """Return text in one line, without characters that control a terminal or are invalid in XML."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
-def shorten(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+def shorten(name: str, max_width: int = MAX_NAME_LENGTH) -> str:
     """Truncate a name in its middle, because names often differ at the end."""
-    if len(name) <= max_length:
+    if cell_width(name) <= max_width:
         return name
-    head = (max_length - 1) * 2 // 3
-    return f"{name[:head].rstrip()}…{name[len(name) - (max_length - 1 - head) :].lstrip()}"
+    head = (max_width - 1) * 2 // 3
+    return f"{_cut(name, head).rstrip()}…{_cut(name[::-1], max_width - 1 - head)[::-1].lstrip()}"
 
 
-def list_names(names: list[str], limit: int = 20) -> str:
-    """Return the first names of a list, quoted, for an error message."""
-    return (", ".join(repr(single_line(name)) for name in names[:limit]) or "none") + ", …" * (len(names) > limit)
+def cell_width(text: str) -> int:
+    """Return the width of text in columns of a terminal: 2 for a Chinese letter, 0 for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    kinds = ((unicodedata.east_asian_width(char) in "WF", unicodedata.category(char) in {"Mn", "Me"}) for char in text)
+    return sum(0 if is_combining else 1 + is_wide for is_wide, is_combining in kinds)
+
+
+def _cut(text: str, width: int) -> str:
+    widths = itertools.accumulate(map(cell_width, text))
+    return "".join(char for char, total in zip(text, widths, strict=True) if total <= width)
 
 
 def invalid_choice(argument: str, value: object, choices: list[str]) -> UsageError:

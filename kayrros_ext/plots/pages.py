@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kayrros_ext.plots.figures import HoverData, catch_missing_glyphs, render
-from kayrros_ext.plots.labels import single_line, split_unit
+from kayrros_ext.plots.labels import split_unit
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme
 
 # Units of the SVG per inch.
@@ -44,7 +44,7 @@ def render_page(
         ],
     }
     parts = {
-        "TITLE": html.escape(single_line(title)),
+        "TITLE": html.escape(title),
         "COLOURS": _stylesheet(theme),
         "SVG": "".join(_inline_svg(figure, title, index) for index, (figure, _) in enumerate(pictures)),
         # Escaped, so that it can hold neither the end of the script nor a comment.
@@ -90,7 +90,7 @@ def _inline_svg(figure: Figure, title: str, index: int) -> str:
     text = re.sub(r"'DejaVu Sans'", "system-ui, 'DejaVu Sans'", text)
     # At most the natural size on a screen, which has 120 pixels per inch.
     width = figure.get_figwidth() * 120
-    attributes = f'role="img" aria-label="{html.escape(single_line(title))}" style="max-width:{width:.0f}px"'
+    attributes = f'role="img" aria-label="{html.escape(title)}" style="max-width:{width:.0f}px"'
     return text.replace("<svg ", f"<svg {attributes} ", 1)
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kayrros_ext._text import list_names, printable
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.labels import list_names, single_line
 
 if TYPE_CHECKING:
     from kayrros_ext import Gap, Results
@@ -63,7 +63,7 @@ class ChartData:
     """The data of one chart.
 
     Attributes:
-        metric: name of the metric.
+        metric: name of the metric, in one line.
         series: in the order of the table where assets are named, else the largest first.
         total_assets: number of assets that have the metric.
         is_truncated: whether only the largest assets are included.
@@ -118,7 +118,7 @@ def chart_data(
         raise UsageError("There is nothing to draw, because the results have no row with a metric.")
     rows = results.table.filter(pc.equal(names, metric))
     if not rows.num_rows:
-        metrics = list_names(pc.unique(names.drop_null()).to_pylist())
+        metrics = list_names(pc.unique(names.drop_null()).to_pylist(), near=metric)
         raise UsageError(f"No row has the metric {metric!r}.", hint=f"Available metrics: {metrics}.")
     dated = rows.filter(rows["value_date"].is_valid())
     if not dated.num_rows:
@@ -126,7 +126,7 @@ def chart_data(
     series = list(_split_by_asset(dated))
     selected = _select(series, max_assets if assets is None else assets, metric)
     return ChartData(
-        metric=metric,
+        metric=printable(metric),
         series=tuple(selected),
         total_assets=len(series),
         is_truncated=len(selected) < len(series) and (assets is None or isinstance(assets, int)),
@@ -158,7 +158,7 @@ def _split_by_asset(rows: pa.Table) -> Iterator[Series]:
         if asset_id and asset_id != label and name_counts[asset["asset_name"]] > 1:
             label = f"{label} ({asset_id})"
         centroid = None if x is None or y is None or abs(y) > 90 else (x, y)
-        yield Series(asset_id, asset["asset_name"], single_line(label), dates[indices], values[indices], centroid)
+        yield Series(asset_id, asset["asset_name"], printable(label), dates[indices], values[indices], centroid)
 
 
 def _select(series: list[Series], assets: "Iterable[str] | int | None", metric: str) -> list[Series]:
@@ -173,7 +173,7 @@ def _select(series: list[Series], assets: "Iterable[str] | int | None", metric: 
             hint="Pass ids or names of assets, a number to draw that many of the largest, or 'all'.",
         )
     if missing := [name for name in names if not any(one.matches(name) for one in series)]:
-        available = list_names(sorted({one.asset_name or one.asset_id or "" for one in series}))
+        available = list_names((one.asset_name or one.asset_id or "" for one in series), near=missing[0])
         raise UsageError(
             f"No row of {metric!r} belongs to the asset {missing[0]!r}.", hint=f"Available assets: {available}."
         )

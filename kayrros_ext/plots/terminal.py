@@ -21,6 +21,8 @@ MARKERS = ("•", "x", "o", "+", "#", "*")
 # plotext sets a background and axis colours; all escape sequences except COLOURS and resets are removed.
 PLOTEXT_STYLES = re.compile(rf"\x1b\[(?!0m|38;5;(?:{'|'.join(map(str, COLOURS))})m)[\d;]*m")
 DAY_S = 86400
+# Lines of the frame, the dates and at least four of the plot itself.
+MIN_PLOT_HEIGHT = 7
 # plotext has one global figure.
 _lock = threading.Lock()
 
@@ -31,9 +33,9 @@ def draw(data: ChartData, width: int, height: int, *, colour: bool) -> str:
     Raises:
         UsageError: there are too many assets to tell their lines apart, or no values.
     """
-    if len(data.series) > MAX_LINES:
+    if len(data.series) > max_series(height):
         raise UsageError(
-            f"{len(data.series)} assets are too many for a terminal, which has room for {MAX_LINES}.",
+            f"{len(data.series)} assets are too many for a terminal, which has room for {max_series(height)}.",
             hint="Pass fewer assets, or write a picture to a file.",
             hint_cli="Select assets with --asset, or write a picture with --output.",
         )
@@ -43,7 +45,6 @@ def draw(data: ChartData, width: int, height: int, *, colour: bool) -> str:
     low, high = float(values.min()), float(values.max())
     if low == high:
         low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
-    names = [shorten(one.label, width - 4) for one in data.series]
     with _lock:
         figure = plotext.figure
         figure.clear()
@@ -54,19 +55,25 @@ def draw(data: ChartData, width: int, height: int, *, colour: bool) -> str:
                 figure.draw(signal.lines() if len(x) > 1 else signal)
         _set_date_axis(figure, np.concatenate([one.dates for one in data.series]), width)
         _set_value_axis(figure, low, high, height)
-        figure.plot_size(width, height - len(names) - 1)
+        figure.plot_size(width, height - len(data.series) - 1)
         text = figure.build().string(colorless=not colour)
         figure.clear()
     label = axis_label(data.metric)
     title = label[:1].upper() + label[1:]
     if data.is_truncated:
-        title += f"; {len(names)} of {data.total_assets:,} assets, the largest"
+        title += f"; {len(data.series)} of {data.total_assets:,} assets, the largest"
     chart = [line.rstrip() for line in PLOTEXT_STYLES.sub("", text).rstrip("\n").split("\n")]
     legend = [
-        f"\x1b[38;5;{COLOURS[index]}m━━\x1b[0m {name}" if colour else f"{MARKERS[index] * 2} {name}"
-        for index, name in enumerate(names)
+        (f"\x1b[38;5;{COLOURS[index]}m━━\x1b[0m " if colour else f"{MARKERS[index] * 2} ")
+        + shorten(one.label, width - 4)
+        for index, one in enumerate(data.series)
     ]
     return "\n".join([shorten(title, width), *chart, *legend])
+
+
+def max_series(height: int) -> int:
+    """Return how many assets have a line each in the plot and in the legend, at a height in lines."""
+    return min(MAX_LINES, height - 1 - MIN_PLOT_HEIGHT)
 
 
 def _set_date_axis(figure: Any, dates: Dates, width: int) -> None:

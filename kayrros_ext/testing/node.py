@@ -31,11 +31,18 @@ def find_node() -> Node | None:
     return None
 
 
+def environment() -> dict[str, str]:
+    """Return our environment for another program, without the user's password and token."""
+    return {name: value for name, value in os.environ.items() if name not in {"KAYRROS_PASSWORD", "KAYRROS_TOKEN"}}
+
+
 def _new_enough(node: str) -> Path | None:
     """Return the program behind a `node`; None if it is too old or does not run."""
     command = [node, "-p", "process.version + ' ' + process.execPath"]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - a node
+        run = subprocess.run(  # noqa: S603 - a node
+            command, env=environment(), capture_output=True, text=True, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S* (.+)", run.stdout.strip())

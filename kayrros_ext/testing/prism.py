@@ -18,7 +18,7 @@ import attrs
 
 from kayrros_ext.errors import MockError
 from kayrros_ext.testing.arguments import PATH, PORT, SECONDS
-from kayrros_ext.testing.node import OLDEST, find_node
+from kayrros_ext.testing.node import OLDEST, environment, find_node
 
 CHECKOUT = Path(__file__).parents[2]
 # Runs in Prism's process before Prism: it works around three faults of Prism, and ends it with its parent.
@@ -70,12 +70,12 @@ def prism_mock(
     SECONDS.check("start_timeout_s", start_timeout_s)
     command = [*_command(checkout, spec), "--port", str(port)]
     # NODE_ENV=production would make Prism fork, which crashes it.
-    environment = {**os.environ, "NODE_ENV": "development", "NO_COLOR": "1", "NODE_OPTIONS": ""}
+    variables = {**environment(), "NODE_ENV": "development", "NO_COLOR": "1", "NODE_OPTIONS": ""}
     with (
         tempfile.TemporaryFile() as output,
         subprocess.Popen(  # noqa: S603 - our own Node, our own arguments
             command,
-            env=environment,
+            env=variables,
             stdin=subprocess.PIPE,  # closes when we end: see prism_preload.mjs
             stdout=output,
             stderr=subprocess.STDOUT,

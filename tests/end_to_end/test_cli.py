@@ -1,6 +1,9 @@
 """The command: data on stdout, messages on stderr, exit codes, terminals, pipes and Ctrl-C."""
 
+import concurrent.futures
 import csv
+import fcntl
+import io
 import json
 import os
 import re
@@ -14,8 +17,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.cells import cell_len
 
 from kayrros_ext.cli.exit_codes import MEANINGS
+from kayrros_ext.cli.name_cache import complete_datasets
 from kayrros_ext.cli.reference import reference
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
 from tests.support.checkout import ROOT
@@ -105,6 +110,13 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         assert (done.returncode, done.stdout) == (2, "")
         assert all(name in done.stderr for name in available)
     assert not list(tmp_path.iterdir())
+    many = {f"metric_number_{number}": 1.0 for number in range(1000)}
+    dataset = inside.command.platform.add({"a": {"2024-01-01": many}}).id
+    for command in ("results", "plot"):
+        done = inside(command, dataset, "--metric", "metric_numbre_77")
+        assert "Available metrics: 'metric_number_77', " in done.stderr
+        assert "and 995 more." in done.stderr
+        assert len(done.stderr) < 300
 
 
 @pytest.mark.parametrize(
@@ -168,15 +180,91 @@ def test_failure_of_the_login_host_is_1(inside: Inside) -> None:
     assert "kayrros login" not in done.stderr
 
 
-def test_full_disk_behind_stdout_is_reported(inside: Inside) -> None:
+ROWS = [["results", TANKS, "--format", name] for name in ("table", "csv", "json", "ndjson")]
+OTHERS = [
+    ["metadata", TANKS],
+    ["metadata", TANKS, "--json"],
+    ["collections"],
+    ["datasets", "oil"],
+    ["whoami"],
+    ["config"],
+]
+OTHERS += [["--help"], ["results", "--help"], ["--version"], ["plot", TANKS], ["mock", "--port", "0"]]
+# As Python opens stdout by default, and with `python -u`.
+BUFFERING = pytest.mark.parametrize("buffering", [-1, 0], ids=["buffered", "unbuffered"])
+
+
+def stream(descriptor: int, buffering: int) -> io.TextIOWrapper:
+    """Open a descriptor as Python opens its own, and does not close it."""
+    binary = open(descriptor, "wb", buffering=buffering, closefd=False)  # noqa: SIM115 - a descriptor
+    return io.TextIOWrapper(binary, "utf-8", write_through=not buffering)
+
+
+@BUFFERING
+def test_full_disk_behind_stdout_is_reported(buffering: int, inside: Inside) -> None:
     """The message names the full disk and does not ask for a bug report."""
-    for file_format in ("table", "csv"):
-        with Path("/dev/full").open("w", encoding="utf-8") as full, inside.monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", full)
-            done = inside("results", TANKS, "--format", file_format)
-        assert done.returncode == 1
+    for arguments in [*ROWS, *OTHERS]:
+        with inside.monkeypatch.context() as patch, Path("/dev/full").open("wb") as full:
+            patch.setattr(sys, "stdout", stream(full.fileno(), buffering))
+            done = inside(*arguments)
+        assert done.returncode == 1, arguments
         assert "could not be written (No space left on device). Free some space" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
+
+
+@BUFFERING
+@pytest.mark.parametrize("arguments", ROWS, ids=lambda arguments: arguments[-1])
+def test_slow_reader_of_a_non_blocking_pipe_gets_every_byte(
+    arguments: list[str], buffering: int, inside: Inside
+) -> None:
+    """The pipe takes 4,096 bytes at a time. So does stderr, which shares it as in `2>&1`."""
+    dataset = inside.command.platform.generate(assets=20, dates=20).id
+    arguments = ["results", dataset, *arguments[2:]]
+    expected = inside(*arguments).stdout
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    received = bytearray()
+
+    def read() -> None:
+        while chunk := os.read(reading, 1000):
+            received.extend(chunk)
+
+    with inside.monkeypatch.context() as patch, concurrent.futures.ThreadPoolExecutor() as pool:
+        reader = pool.submit(read)
+        patch.setattr(sys, "stdout", stream(writing, buffering))
+        patch.setattr(sys, "stderr", stream(writing, buffering))
+        done = inside(*arguments)
+        os.close(writing)
+        reader.result()
+    os.close(reading)
+    assert len(expected) > 20_000
+    assert (received.decode(), done.returncode) == (f"{expected}800 rows, in 1 request\n", 0)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_limit_on_the_size_of_a_file_is_reported(unbuffered: str, kayrros: Command, tmp_path: Path) -> None:
+    """`ulimit -f` cuts the file short, and the exit code says so. A full stderr cuts nothing and changes no exit code."""
+    with (tmp_path / "x.csv").open("wb") as file, Path("/dev/full").open("wb") as full:
+        environment = kayrros.variables(PYTHONUNBUFFERED=unbuffered)
+        limit = ["bash", "-c", f"ulimit -f 4; {KAYRROS} results {TANKS}"]
+        limited = subprocess.run(limit, env=environment, stdout=file, stderr=subprocess.PIPE, check=False)
+        file.truncate(0)
+        complete = subprocess.run([KAYRROS, "results", TANKS], env=environment, stdout=file, stderr=full, check=False)
+    assert (limited.returncode, limited.stderr.count(b"\n")) == (1, 1 + (b" rows" in limited.stderr))
+    assert b"could not be written (File too large)" in limited.stderr
+    assert complete.returncode == 0
+    assert len((tmp_path / "x.csv").read_text().lstrip("\0").splitlines()) == 25
+
+
+def test_error_at_close_is_reported(inside: Inside, tmp_path: Path) -> None:
+    """Network file systems report a full disk only then."""
+    with inside.monkeypatch.context() as patch, (tmp_path / "x").open("w") as file:
+        patch.setattr(sys, "stdout", file)
+        patch.setattr(os, "dup", lambda _: 10**6)  # no open descriptor, so that close fails
+        done = inside("collections")
+    assert done.returncode == 1
+    assert "could not be written (Bad file descriptor)" in done.stderr
 
 
 def test_closed_streams_are_no_failure(inside: Inside) -> None:
@@ -265,15 +353,24 @@ def test_ctrl_c_is_130(number: int, code: int, message: str, kayrros: Command, t
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [20, 40, 80, 120])
 def test_table_fits_the_terminal(columns: int, inside: Inside) -> None:
     """Long values are truncated with an ellipsis; the header is bold."""
     inside.command.platform.add_collection("A name that goes on and on, beyond eighty columns of any terminal" * 3, [])
-    for arguments in (["collections"], ["results", TANKS], ["metadata", TANKS], ["config"]):
-        done = inside.in_terminal(*arguments, columns=columns)
+    inside.command.platform.add_collection("東京湾の石油タンク" * 9, [])
+    wide = inside.command.platform.generate(name="東京湾の石油タンク" * 9, assets=1, dates=1)
+    for arguments in (
+        ["collections"],
+        ["results", TANKS],
+        ["metadata", TANKS],
+        ["metadata", wide.id],
+        ["config"],
+        ["whoami"],
+    ):
+        done = inside.in_terminal(*arguments, "-q", columns=columns)
         lines = re.sub(r"\x1b\[\d+m", "", done.shown).splitlines()
         assert done.code == 0
-        assert max(map(len, lines)) <= columns, arguments
+        assert max(map(cell_len, lines)) <= columns, arguments
         assert done.shown.startswith("\x1b[1m")
     assert "…" in inside.in_terminal("collections", columns=columns).shown
 
@@ -284,7 +381,7 @@ def test_narrow_terminal_tells_assets_apart(inside: Inside) -> None:
     dataset = inside.command.platform.add(rows)
     head, *lines = inside.in_terminal("results", dataset.id, columns=60, NO_COLOR="1").shown.splitlines()[:3]
     assert head.split() == ["asset_id", "value_date", "metric", "value"]
-    assert [line.split()[0] for line in lines] == ["storage-ter…he-north-1", "storage-ter…he-north-2"]
+    assert [line.split()[0] for line in lines] == ["storage-termin…north-1", "storage-termin…north-2"]
 
 
 def test_colour_can_be_turned_off(inside: Inside) -> None:
@@ -306,6 +403,34 @@ def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, 
     assert "results" not in inside.in_terminal("results", TANKS).shown
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(40, 12), (20, 5)])
+def test_progress_leaves_no_lines_in_a_small_terminal(
+    columns: int, rows: int, kayrros: Command, tmp_path: Path
+) -> None:
+    """Each update replaces the one before, so there are only as many lines as messages."""
+    kayrros.platform.max_rows = 6
+    shown = kayrros.in_terminal("results", TANKS, "-o", tmp_path / "x.csv", columns=columns, rows=rows).shown
+    assert shown.count("\n") <= 4  # the path, the number of rows, and the end of the bar
+    bar = re.sub(r"\x1b\[[?\d;]*[a-z]", "", shown.partition("24 rows, in ")[0])
+    assert max(map(cell_len, re.split(r"[\r\n]|\x1b\[\d*[A-K]", bar))) <= columns
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(40, 12), (20, 5)])
+def test_chart_fits_a_small_terminal(columns: int, rows: int, inside: Inside) -> None:
+    """Or the command says that the terminal is too small, and sends nothing."""
+    shown = inside.in_terminal("plot", TANKS, "-q", columns=columns, LINES=str(rows))
+    if columns < 40:
+        assert shown.code == 2
+        assert "too small" in shown.shown
+        assert "--output" in shown.shown
+        assert not inside.command.platform.requests
+    else:
+        lines = re.sub(r"\x1b\[[\d;]*m", "", shown.shown).splitlines()
+        assert len(lines) == rows - 2
+        assert max(map(cell_len, lines)) <= columns
+        assert sum("Tank" in line for line in lines) == 2
+
+
 def test_plot_draws_in_the_terminal_or_to_a_file(inside: Inside, tmp_path: Path) -> None:
     """The chart has colour and the width of the terminal, and no colour in a pipe. For a file, stdout has its path."""
     metric = inside.json("results", TANKS)[0]["metric"]
@@ -323,10 +448,30 @@ def test_plot_draws_in_the_terminal_or_to_a_file(inside: Inside, tmp_path: Path)
     assert "<svg" in path.read_text()
 
 
+EVIL = "red\x1b[31m\x9b[/x]\u202e\u2066\u200b\u2028\nalert"
+
+
 def test_names_from_the_server_lose_control_characters(inside: Inside) -> None:
-    """They are one line without escape sequences."""
-    inside.command.platform.add_collection("red\x1b[31m\nalert", [])
-    assert "red [31m alert" in inside("collections").stdout
+    """They are one line without escape sequences, and no markup of rich."""
+    inside.command.platform.add_collection(EVIL, [])
+    assert "red [31m [/x] alert" in inside("collections").stdout
+    dataset = inside.command.platform.add({EVIL: {"2024-01-01": {EVIL: 1.0}}}, name=EVIL)
+    for arguments in (["results", dataset.id], ["metadata", dataset.id], ["results", dataset.id, "--metric", "x"]):
+        done = inside.in_terminal(*arguments, NO_COLOR="1")
+        assert all(line.isprintable() for line in done.shown.splitlines()), done.shown
+        assert "[/x]" in done.shown
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--format", "ndjson"], ["--format", "csv"]])
+def test_text_in_a_terminal_is_escaped(options: list[str], inside: Inside) -> None:
+    """JSON stays equal. In a pipe, nothing is escaped that JSON does not escape."""
+    dataset = inside.command.platform.add({EVIL: {"2024-01-01": {EVIL: 1.0}}}, name=EVIL)
+    commands = [["results", dataset.id, *options]] + [["metadata", dataset.id, *options]] * (options == ["--json"])
+    for arguments in commands:
+        shown, piped = inside.in_terminal(*arguments, "-q").shown, inside(*arguments).stdout
+        assert all(line.isprintable() for line in shown.split("\n"))
+        assert "\u202e" in piped
+        assert "csv" in options or json.loads(shown) == json.loads(piped)
 
 
 def test_listed_dataset_has_a_short_name(inside: Inside) -> None:
@@ -353,6 +498,28 @@ def test_cached_names_are_private(inside: Inside, home: Path) -> None:
     assert "No listed dataset matches 'Tanks of Cushing'" in inside("metadata", "Tanks of Cushing", **others).stderr
     file.write_text("[1")
     assert "No listed dataset matches 'Tanks of Cushing'" in inside("metadata", "Tanks of Cushing").stderr
+
+
+def test_cached_names_of_others_are_ignored(inside: Inside, home: Path) -> None:
+    """A pipe in their place does not hang the command, nor completion, and a file that others can write is not read."""
+    inside("datasets", "oil")
+    [file] = (home / "cache" / "names").iterdir()
+    assert len(complete_datasets("")) == 2
+    file.chmod(0o666)
+    assert complete_datasets("") == []
+    assert "No listed dataset matches" in inside("metadata", "Tanks of Cushing").stderr
+    content = file.read_bytes()
+    file.unlink()
+    (home / "copy").write_bytes(content)
+    (home / "copy").chmod(0o600)
+    file.symlink_to(home / "copy")
+    assert complete_datasets("") == []
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    assert complete_datasets("") == []
+    assert "No listed dataset matches" in inside("metadata", "Tanks of Cushing").stderr
+    assert inside("datasets", "oil").returncode == 0  # replaces it
+    assert inside("metadata", "Tanks of Cushing").returncode == 0
 
 
 def test_download_prints_its_path_and_replaces_no_file_unasked(inside: Inside, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from kayrros_ext import MockError, UsageError
 from kayrros_ext.testing import PrismMock, prism_mock
-from kayrros_ext.testing.node import Node, find_node
+from kayrros_ext.testing.node import Node, environment, find_node
 from tests.support.checkout import IN_BACKGROUND
 from tests.support.server import RESULTS
 
@@ -28,10 +28,17 @@ def listens(port: int) -> bool:
         return not probe.connect_ex(("127.0.0.1", port))
 
 
-def test_mock_starts_on_a_free_port_and_stops_its_process() -> None:
-    """Two mocks have different ports. The end of the block ends the process, after an error too."""
+def test_mock_starts_on_a_free_port_and_stops_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two mocks have different ports. The end of the block ends the process, after an error too.
+
+    No process of the mock gets the user's password or token.
+    """
+    monkeypatch.setenv("KAYRROS_PASSWORD", "canary")
+    monkeypatch.setenv("KAYRROS_TOKEN", "canary")
     with prism_mock() as first, prism_mock() as second:
         assert first.url != second.url
+        assert not Path("/proc").is_dir() or b"canary" not in Path(f"/proc/{first.process.pid}/environ").read_bytes()
+        assert "canary" not in environment().values()
         assert all(httpx.get(mock.url, trust_env=False).status_code for mock in (first, second))
     assert first.process.poll() is not None
     with pytest.raises(ZeroDivisionError), prism_mock() as third:

@@ -69,11 +69,17 @@ class Command:
         )
 
     def in_terminal(
-        self, *arguments: object, columns: int = 80, typed: str = "", stdout: int | None = None, **variables: str | None
+        self,
+        *arguments: object,
+        columns: int = 80,
+        rows: int = 24,
+        typed: str = "",
+        stdout: int | None = None,
+        **variables: str | None,
     ) -> Terminal:
-        """Run the command in a terminal of a given width, type something, and optionally send stdout elsewhere."""
+        """Run the command in a terminal of a given size, type something, and optionally send stdout elsewhere."""
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         process = subprocess.Popen(
             [KAYRROS, *map(str, arguments)],
             env=self.variables(**{"TERM": "xterm", **variables}),

@@ -206,9 +206,9 @@ def test_wide_holds_each_value_in_its_place(grid: dict[tuple[str, int, str], flo
 @pytest.mark.parametrize("metric", ["volumes", None, 5])
 def test_unknown_metric_is_an_error(metric: Any) -> None:
     """The error names the metrics of the table."""
-    with pytest.raises(UsageError, match=f"{metric!r}. Metrics: level, volume"):
+    with pytest.raises(UsageError, match=f"{metric!r}. Available metrics: 'level', 'volume'"):
         BOTH.to_wide(metric)
-    with pytest.raises(UsageError, match="Metrics: none"):
+    with pytest.raises(UsageError, match="Available metrics: none"):
         results().to_wide("volume")
 
 

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from kayrros_ext._files import atomic_write, move, os_error_hint
+from kayrros_ext._files import atomic_write, move, os_error_hint, read_private, write_private
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -86,3 +86,37 @@ def test_every_error_has_advice() -> None:
     assert "Free disk space" in os_error_hint(OSError(errno.ENOSPC, "No space left on device"))
     for error in (OSError(errno.EIO, "Input/output error"), OSError("without a number")):
         assert os_error_hint(error) == "Choose another directory."
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes are those of POSIX")
+def test_private_file_is_read_only_if_it_is_ours_alone(tmp_path: Path) -> None:
+    """A link, a pipe, a folder, a file that others can read, or one that is too large is refused. A pipe does not hang."""
+    path = tmp_path / "private" / "x"
+    write_private(path, b"content")
+    assert read_private(path, 7) == b"content"
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    with pytest.raises(PermissionError):
+        read_private(path, 6)
+    for mode in (0o640, 0o604):
+        path.chmod(mode)
+        with pytest.raises(PermissionError):
+            read_private(path, 7)
+    path.chmod(0o600)
+    (tmp_path / "link").symlink_to(path)
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for other in ("link", "pipe", "private", "missing"):
+        with pytest.raises(OSError):  # noqa: PT011 - its class depends on the system
+            read_private(tmp_path / other, 7)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+def test_private_file_of_another_user_is_not_read(tmp_path: Path) -> None:
+    """Nor is one written to a folder of theirs."""
+    path = tmp_path / "private" / "x"
+    write_private(path, b"content")
+    os.chown(path, 12345, 12345)
+    with pytest.raises(PermissionError):
+        read_private(path, 7)
+    os.chown(path.parent, 12345, 12345)
+    with pytest.raises(PermissionError):
+        write_private(path, b"content")

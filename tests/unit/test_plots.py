@@ -20,9 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
+from kayrros_ext._text import printable
 from kayrros_ext.plots import coastline, plot, terminal_chart
 from kayrros_ext.plots.figures import NotebookFigure
-from kayrros_ext.plots.labels import axis_label, shorten, single_line
+from kayrros_ext.plots.labels import axis_label, cell_width, shorten
 from kayrros_ext.plots.map_layout import map_extent
 from kayrros_ext.plots.series import chart_data
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme
@@ -546,7 +547,7 @@ def test_missing_glyphs_are_logged_once_for_png(tmp_path: Path, caplog: pytest.L
 )
 def test_names_lose_control_characters(name: str, shown: str) -> None:
     """Including those that change the direction of writing."""
-    assert shown == single_line(name)
+    assert shown == printable(name)
     assert "\x1b[31" not in terminal_chart(results_of({name or "-": [1.0, 2.0]}), colour=False)
 
 
@@ -579,16 +580,47 @@ def test_matplotlib_settings_of_the_user_stay_and_have_no_effect(tmp_path: Path)
 
 
 @pytest.mark.parametrize("colour", [True, False])
-@pytest.mark.parametrize(("width", "height"), [(40, 12), (80, 20), (140, 40)])
+@pytest.mark.parametrize(("width", "height"), [(40, 10), (40, 12), (80, 20), (140, 40)])
 def test_a_chart_fits_the_terminal(width: int, height: int, colour: bool) -> None:
-    """The metric is above and the assets are below. A chart without colour has no escape sequences."""
+    """The metric is above, and the assets that have room are below. Without colour, there are no escape sequences."""
     text = terminal_chart(generated(assets=9, dates=40), width=width, height=height, colour=colour)
     plain = re.sub(r"\x1b\[[\d;]*m", "", text).split("\n")
     assert max(map(len, plain)) <= width
-    assert len(plain) <= max(height, 12)
-    assert plain[0].startswith("Fill level [%]; 6 of 9 assets"[: width - 15])
+    assert len(plain) <= height
+    count = {10: 2, 12: 4}.get(height, 6)
+    assert plain[0].startswith(f"Fill level [%]; {count} of 9 assets"[: width - 15])
     assert colour == ("\x1b" in text)
-    assert sum("Tank" in line for line in plain) == 6
+    assert sum("Tank" in line for line in plain) == count
+    assert sum("│" in line or "┤" in line for line in plain) >= 4
+
+
+@pytest.mark.parametrize(("width", "height"), [(39, 24), (80, 9)])
+def test_terminal_without_room_for_a_chart_is_an_error(width: int, height: int) -> None:
+    """The error says how much room a chart needs."""
+    with pytest.raises(UsageError, match="at least 40 columns and 10 lines"):
+        terminal_chart(generated(assets=1, dates=4), width=width, height=height)
+    with pytest.raises(UsageError, match="room for 2"):
+        terminal_chart(generated(assets=3, dates=4), assets="all", width=40, height=10)
+
+
+@pytest.mark.parametrize("name", ["東京湾の石油タンク" * 9, "e\u0301" * 90, "Tank " * 40])
+def test_chart_of_wide_letters_fits_the_terminal(name: str) -> None:
+    """A Chinese letter takes two columns, an accent of its own takes no column."""
+    text = terminal_chart(results_of({name: [1.0, 2.0]}, metric=name), width=40, height=12, colour=False)
+    assert max(map(cell_width, text.split("\n"))) <= 40
+
+
+def test_control_characters_reach_no_text_of_a_picture(tmp_path: Path) -> None:
+    """Neither from the title, nor from names of the server. The SVG is valid XML."""
+    evil = "a\x1b[31m\x00\u202eb\u2028c"
+    for as_map in (False, True):
+        drawn = results_of({evil: [1.0, 2.0], "b": [2.0, 3.0]}, metric=f"{evil}_bbl")
+        for title in (evil, None):
+            drawn.plot(tmp_path / "x.svg", title=title, map=as_map)
+            ET.parse(tmp_path / "x.svg")  # noqa: S314 - our own file
+            drawn.plot(tmp_path / "x.html", title=title, map=as_map)
+            for file in tmp_path.iterdir():
+                assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(file.read_text("utf-8"))
 
 
 def test_terminal_chart_breaks_lines_at_gaps() -> None:

@@ -102,7 +102,7 @@ def test_a_missing_profile_is_an_error(by_argument: bool, config: Write, monkeyp
     config(TWO)
     if not by_argument:
         monkeypatch.setenv("KAYRROS_PROFILE", "prod")
-    with pytest.raises(ConfigurationError, match="no profile 'prod'.*It has: default, staging") as caught:
+    with pytest.raises(ConfigurationError, match="no profile 'prod'.*It has: 'default', 'staging'") as caught:
         Kayrros(profile="prod" if by_argument else None)
     assert "example.com" not in str(caught.value)
     assert load_profile("prod", missing_ok=True).profile == "prod"

@@ -1,5 +1,12 @@
 """The progress line, and callbacks of a user."""
 
+import fcntl
+import os
+import pty
+import struct
+import sys
+import termios
+
 import pytest
 
 from kayrros_ext import Progress, UsageError
@@ -39,3 +46,19 @@ def test_anything_else_is_an_error(value: object) -> None:
     """The error names the argument."""
     with pytest.raises(UsageError, match="progress"):
         make_callback(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("columns", [20, 40])
+def test_the_line_is_narrower_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that wraps would leave one for each update."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 12, columns, 0, 0))
+    with os.fdopen(slave, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr)
+        show = make_callback(None)
+        assert show
+        show(Progress(fraction=0.5, rows=123_456_789, windows=12_345, requests=12_345))
+        shown = os.read(master, 1000).decode()
+    os.close(master)
+    assert shown.startswith("\rresults:  50%, 123,"[:columns])
+    assert len(shown) - 1 < columns

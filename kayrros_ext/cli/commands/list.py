@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kayrros_ext._text import printable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import Kind, complete_collections, complete_datasets, resolve, save_names
-from kayrros_ext.cli.output import Table, from_epoch_ms, printable, terminal_width, write_json
+from kayrros_ext.cli.output import Table, from_epoch_ms, terminal_width, write_json
+from kayrros_ext.plots.labels import cell_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +72,7 @@ def metadata(context: Context, dataset: Annotated[str, DATASET]) -> None:
         return
     width = terminal_width()
     rows = ((name, _format_date(value) if name.endswith("_date") else value) for name, value in fields.items())
-    Table("field", "value", keep=["field"]).write([line for row in rows for line in _wrap(*row, width)])
+    Table("field", "value", keep=["value"]).write([line for row in rows for line in _wrap(*row, width)])
 
 
 def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
@@ -79,9 +81,12 @@ def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
 
     if value is None:
         return []
-    text = printable(value)
-    lines = textwrap.wrap(text, max(width - _FIELD_WIDTH, _FIELD_WIDTH)) if width else [text]
-    return [(name if index == 0 else "", line) for index, line in enumerate(lines or [""])]
+    text = printable(str(value))
+    if not width:
+        return [(name, text)]
+    columns = max(width - _FIELD_WIDTH, width // 2)
+    lines = textwrap.wrap(text, columns // 2 if cell_width(text) > len(text) else columns) or [""]
+    return [(name if index == 0 else "", line) for index, line in enumerate(lines)]
 
 
 def _write_list(context: Context, kind: Kind, listed: "Sequence[Collection | CollectionDataset]") -> None:

@@ -102,7 +102,7 @@ def whoami(context: Context) -> None:
     fields = {
         "email": identity.email or (account.email if uses_saved_token else None),
         "source": "login" if uses_saved_token else identity.source,
-        "profile": identity.profile,
+        "profile": account.profile if uses_saved_token else identity.profile,
         "base_url": identity.base_url,
         "auth_url": identity.auth_url,
         "has_token": identity.has_token,

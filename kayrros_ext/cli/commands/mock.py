@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -80,7 +81,7 @@ def mock(
         if context.json:
             write_json(variables)
         else:
-            print("\n".join(f"export {name}={value}" for name, value in variables.items()))
+            print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         sys.stdout.flush()
         context.info("Export these variables in another terminal. Ctrl-C stops the mock.")
         stopped.wait()

@@ -57,7 +57,7 @@ def plot(
 
     An existing file is replaced. This command needs the extra `plots`.
     """
-    from kayrros_ext.plots import parse_target, require
+    from kayrros_ext.plots import parse_target, require, require_size
 
     if all_assets and asset:
         raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
@@ -65,6 +65,8 @@ def plot(
         raise UsageError("A map can't be drawn in the terminal.", hint="Add --output map.html, .png or .svg.")
     if output:
         parse_target(output)
+    else:
+        require_size(*_chart_size())
     require(*(["matplotlib"] if output else ["matplotlib", "plotext"]))  # before anything is sent
     with context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
         dataset_id = resolve(context.account(), "datasets", dataset)
@@ -88,9 +90,11 @@ def _draw(
         plots.plot(received, output, metric=metric, assets=assets, map=as_map)
         print(output)
         return
+    width, height = _chart_size()
+    print(plots.terminal_chart(received, metric=metric, assets=assets, width=width, height=height, colour=has_colour()))
+
+
+def _chart_size() -> tuple[int, int]:
+    """Return columns and lines, so that the screen also shows the command and the prompt."""
     width = terminal_width()
-    height = min(shutil.get_terminal_size().lines - 2, _MAX_HEIGHT) if width else 20
-    chart = plots.terminal_chart(
-        received, metric=metric, assets=assets, width=width or 80, height=height, colour=has_colour()
-    )
-    print(chart)
+    return width or 80, min(shutil.get_terminal_size().lines - 2, _MAX_HEIGHT) if width else 20

@@ -147,12 +147,12 @@ def results(
 
 
 def _write_stdout(parts: "Iterator[Results]", file_format: Format) -> None:
-    from kayrros_ext.cli.format_rows import write_table, write_text
+    from kayrros_ext.cli.format_rows import write_rows, write_table
 
     if file_format is Format.TABLE:
         write_table(parts)
     else:
-        write_text(parts, file_format.value)
+        write_rows(parts, file_format.value)
 
 
 def _write_file(
@@ -189,7 +189,7 @@ def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from kayrros_ext.plots.labels import list_names
+    from kayrros_ext._text import list_names
 
     available: set[str] = set()
     for part in parts:
@@ -198,6 +198,5 @@ def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator
         yield attrs.evolve(part, table=part.table.filter(pc.is_in(names, pa.array(metrics, pa.string()))))
     missing = [name for name in metrics if name not in available]
     if missing and available:
-        raise UsageError(
-            f"No row has the metric {list_names(missing)}.", hint=f"Available metrics: {list_names(sorted(available))}."
-        )
+        choices = list_names(available, near=missing[0])
+        raise UsageError(f"No row has the metric {missing[0]!r}.", hint=f"Available metrics: {choices}.")

@@ -1,0 +1,20 @@
+"""Text of a server for people: it can't control a terminal, disguise itself or fill a screen."""
+
+from collections.abc import Iterable
+
+
+def printable(text: str) -> str:
+    """Return text in one line, without control, bidirectional and invisible characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def list_names(names: Iterable[str], near: str = "") -> str:
+    """Return names for a message: the first 20, or quoted the 5 that resemble `near` most. The others are counted."""
+    import difflib
+
+    names, limit = sorted({printable(name)[:60] for name in names}), 5 if near else 20
+    shown = names[:limit]
+    if near and len(names) > limit:  # comparing more than 10,000 takes seconds
+        shown = difflib.get_close_matches(printable(near)[:60], names[:10_000], limit, cutoff=0)
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return (", ".join(map(repr if near else str, shown)) or "none") + more

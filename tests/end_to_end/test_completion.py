@@ -1,0 +1,43 @@
+"""Completion in real shells, in which a user presses Tab. Names and ids come from a server, and never run."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kayrros_ext.testing import Platform
+from tests.support.command import KAYRROS
+from tests.support.shells import Shell
+
+# A name that ran in zsh when it was offered as it is, one that is wrong markup, and a plain one.
+NAMES = [r"\$(touch ran-1)", "[/x]", "Réservoirs de Fos"]
+IDS = [f"{number}d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4" for number in range(len(NAMES))]
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", pytest.param("fish", marks=pytest.mark.slow)])
+def test_names_of_a_server_never_run(name: str, home: Path, tmp_path: Path) -> None:
+    """Ids are completed whatever their names are. An id that a shell would run is not offered."""
+    if not shutil.which(name):
+        pytest.skip(f"there is no {name}")
+    platform = Platform()
+    for id_, dataset_name in zip(IDS, NAMES, strict=True):
+        platform.generate(id=id_, name=dataset_name, assets=1, dates=1)
+    platform.add_collection("Oil storage", IDS, id="oil")
+    platform.add_collection("Gas", [], id="gas;touch${IFS}ran-2")
+    path = f"{KAYRROS.parent}{os.pathsep}{os.environ['PATH']}"
+    with platform.serve() as url:
+        environment = {**os.environ, **platform.environment(url), "PATH": path}
+        for command in (["collections"], ["datasets", "oil"]):
+            subprocess.run([KAYRROS, *command], env=environment, capture_output=True, check=True)
+        with Shell(name, environment, tmp_path) as shell:
+            for id_ in IDS:
+                shell.press(f"kayrros metadata {id_[:3]}\t")
+                assert id_[3:] in shell.wait_for(id_[3:]), id_
+                shell.press("\x15")  # deletes the line
+            shell.press("kayrros datasets gas\t\r")
+            assert "0 datasets" in shell.wait_for("0 datasets")
+            shell.press("echo do''ne\r")
+            assert "done" in shell.wait_for("done")
+    assert not list(tmp_path.glob("ran*"))
