@@ -21,6 +21,11 @@ _FAULTS = "html, cut, dropped, truncated, bad_gzip"
 
 
 @command(
+    """Serve a fake Kayrros platform on this machine until Ctrl-C.
+
+    It has the datasets of the documentation. The command prints the variables to export in another terminal; with -v, it
+    logs each request.
+    """,
     "kayrros mock",
     "kayrros mock --latency 0.5 --fault 503:0.1 --fault cut:0.05",
     "kayrros mock --prism --port 4011",
@@ -52,11 +57,6 @@ def mock(
         ),
     ] = None,
 ) -> None:
-    """Serve a fake Kayrros platform on this machine until Ctrl-C.
-
-    It has the datasets of the documentation. The command prints the variables to export in another terminal; with -v, it
-    logs each request.
-    """
     if prism:
         if latency or max_rows or token_lifetime or fault:
             raise UsageError(
