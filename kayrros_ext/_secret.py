@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "**********"
+# A shorter one also occurs in ordinary words, which would become unreadable and would show it.
+MIN_SECRET_CHARS = 4
 
 
 class Secret:
@@ -37,9 +39,8 @@ class Secret:
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:
-    """Return the text with each secret hidden, as it is and as JSON or a URL spells it."""
-    for secret in secrets:
-        value = secret.value
+    """Return the text with each secret of MIN_SECRET_CHARS or more hidden, as it is and as JSON or a URL spells it."""
+    for value in (secret.value for secret in secrets if len(secret.value) >= MIN_SECRET_CHARS):
         in_json = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
         spellings = {value, *in_json, quote(value), quote(value, safe=""), quote_plus(value)}
         # The longest first, because a shorter spelling may be part of it.

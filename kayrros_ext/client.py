@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -390,6 +390,10 @@ class Kayrros:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def __reduce__(self) -> NoReturn:
+        hint = "Create one in each worker: its connections and its login belong to one process."
+        raise UsageError("A Kayrros can't be pickled or copied.", hint=hint)
+
     def __repr__(self) -> str:
         return f"Kayrros(base_url={self._base_url!r})"
 
@@ -409,7 +413,8 @@ def parse_dataset_id(value: UUID | str) -> UUID:
 
 def _parsed(response: Response[_T | ErrorResponse]) -> _T:
     """Return the parsed success: the HTTP client raises for everything else."""
-    if response.parsed is None:
-        hint = "Use the generated operation, which returns the status and the headers."
-        raise ContractError(f"The API answered with status {response.status_code:d} and no content.", hint=hint)
+    if response.parsed is None or response.status_code != 200:
+        hint = "Try again later. The generated operation returns the status and the headers."
+        content = "no content" if response.parsed is None else "not with the data"
+        raise ContractError(f"The API answered with status {response.status_code:d} and {content}.", hint=hint)
     return cast("_T", response.parsed)

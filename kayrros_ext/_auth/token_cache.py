@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from kayrros_ext._config.profiles import user_path
+from kayrros_ext._config.environment import user_path
 from kayrros_ext._config.settings import clean_token
 from kayrros_ext._files import make_private_folder, read_private, write_private
 from kayrros_ext._secret import Secret

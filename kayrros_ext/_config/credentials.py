@@ -12,6 +12,7 @@ from typing import Literal
 
 import attrs
 
+from kayrros_ext._config.environment import parse_text, user_path
 from kayrros_ext._config.keyring import load_password
 from kayrros_ext._secret import Secret
 from kayrros_ext.errors import ConfigurationError
@@ -57,17 +58,26 @@ class Identity:
     token_expires: datetime | None = None
 
 
+def _parse_text(value: str | None) -> str | None:
+    return parse_text(value) if isinstance(value, str) else value
+
+
+def _parse_password(value: str | Secret | None) -> Secret | None:
+    secret = Secret.parse(value)
+    return Secret.parse(secret.value.rstrip("\r\n")) if secret and isinstance(secret.value, str) else secret
+
+
 @attrs.frozen
 class Source:
     """The settings from one place. None and an empty string count as unset."""
 
     origin: Origin
-    email: str | None = None
+    email: str | None = attrs.field(default=None, converter=_parse_text)
+    password: Secret | None = attrs.field(default=None, converter=_parse_password)
     # mypy supports functions as converters, but not methods.
-    password: Secret | None = attrs.field(default=None, converter=Secret.parse)  # type: ignore[misc]
     token: Secret | None = attrs.field(default=None, converter=Secret.parse)  # type: ignore[misc]
-    base_url: str | None = None
-    auth_url: str | None = None
+    base_url: str | None = attrs.field(default=None, converter=_parse_text)
+    auth_url: str | None = attrs.field(default=None, converter=_parse_text)
     profile: str | None = None
 
     @property
@@ -97,6 +107,8 @@ class Source:
         # httpx would show the whole login in its error about a string that UTF-8 can't encode.
         if any(not isinstance(text, str) or _SURROGATE.search(text) for text in (self.email, self.password.value)):
             raise ConfigurationError("The email or the password is not UTF-8 text.", hint="Check its encoding.")
+        if self.origin == "environment" and re.fullmatch(r"(['\"]).*\1", self.password.value):
+            _log.warning("KAYRROS_PASSWORD is in quotes. `docker run --env-file` keeps them: remove those of the file.")
         return Credentials(self.email, self.password)
 
 
@@ -131,8 +143,8 @@ def load_netrc(host: str) -> tuple[str, Secret] | None:
     """Return login and password of a host from NETRC, else ~/.netrc; not those of `default`, which are for other hosts."""
     import netrc
 
-    path = Path(os.path.expanduser(os.environ.get("NETRC") or "~/.netrc"))  # noqa: PTH111 - no error without a home
-    if str(path).startswith("~"):  # there is no home
+    path = user_path("NETRC", "home", ".netrc")
+    if path is None:
         return None
     try:
         info = path.stat()
@@ -145,7 +157,8 @@ def load_netrc(host: str) -> tuple[str, Secret] | None:
     except (netrc.NetrcParseError, UnicodeDecodeError) as error:
         # The message of the error would quote the file.
         place = f" at line {error.lineno}" if isinstance(error, netrc.NetrcParseError) else ", because it is not UTF-8"
-        raise ConfigurationError(f"{path} is not a valid netrc file{place}.", hint="Correct or remove it.") from None
+        hint = "Correct or remove it. It must be UTF-8 without a byte order mark."
+        raise ConfigurationError(f"{path} is not a valid netrc file{place}.", hint=hint) from None
     if not (login.value and password.value):
         return None
     check_private(path, info)

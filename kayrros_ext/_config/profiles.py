@@ -4,8 +4,8 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Literal
 
+from kayrros_ext._config import environment
 from kayrros_ext._config.credentials import KEYS, SECRET_KEYS, Source, check_private, permission_error
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 
 def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source:
     """Return a profile of the config file: the named one, else that of KAYRROS_PROFILE, else `default`."""
-    requested = name or os.environ.get("KAYRROS_PROFILE")
+    requested = name or environment.variable("KAYRROS_PROFILE")
     path = config_path()
     tables = _read_tables(path) if path else None
-    if tables is None and not missing_ok and (requested or os.environ.get("KAYRROS_CONFIG")):
+    if tables is None and not missing_ok and (requested or environment.variable("KAYRROS_CONFIG")):
         needed_for = f"the profile {requested!r}" if requested else "KAYRROS_CONFIG"
         problem = f"There is no config file {path or ''} for {needed_for}."
         raise ConfigurationError(problem, hint="Create it, or change KAYRROS_CONFIG.")
@@ -37,21 +37,7 @@ def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source
 
 def config_path() -> Path | None:
     """Return the user's config file: KAYRROS_CONFIG, else the usual place of the platform; None without one."""
-    return user_path("KAYRROS_CONFIG", "user_config_path", "config.toml")
-
-
-def user_path(variable: str, kind: Literal["user_config_path", "user_cache_path"], name: str = "") -> Path | None:
-    """Return the path in an environment variable, else one in our folder of a platformdirs kind; None without a home."""
-    try:
-        if named := os.environ.get(variable):
-            return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path.expanduser raises without a home
-        import platformdirs
-
-        path: Path = getattr(platformdirs, kind)("kayrros-ext", appauthor=False) / name
-    except (RuntimeError, OSError) as error:  # platformdirs >= 4.14 raises without a home
-        _log.debug("%s: no folder (%s).", kind, error)
-        return None
-    return path if path.is_absolute() else None  # older versions return a relative path then
+    return environment.user_path("KAYRROS_CONFIG", "user_config_path", "config.toml")
 
 
 def _read_tables(path: Path) -> dict[str, dict[str, Secret]] | None:
@@ -63,7 +49,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Secret]] | None:
             info = os.fstat(file.fileno())
             tables = {  # Every value is sealed, because a secret may stand under a misspelt key.
                 name: {key: Secret(value) for key, value in table.items()} if isinstance(table, dict) else None
-                for name, table in tomllib.load(file).items()
+                for name, table in tomllib.loads(environment.decode_text(file.read())).items()
             }
     except FileNotFoundError:
         return None

@@ -1,5 +1,6 @@
 """Settings of a client, from arguments, environment and profile, in one frozen object."""
 
+import contextlib
 import ipaddress
 import math
 import os
@@ -11,9 +12,10 @@ import httpx
 
 from kayrros_ext import __version__
 from kayrros_ext._config.credentials import KEYS, Credentials, Origin, Source, resolve_credentials
+from kayrros_ext._config.environment import parse_text, variable
 from kayrros_ext._config.profiles import load_profile
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
-from kayrros_ext._secret import Secret
+from kayrros_ext._secret import MIN_SECRET_CHARS, Secret
 from kayrros_ext.errors import ConfigurationError
 
 # Hosts: the public reference.
@@ -90,7 +92,7 @@ class Settings:
             base_url=base,
             auth_url=auth,
             credentials=source.credentials(),
-            token=clean_token(source.token) if source.token else None,
+            token=clean_token(source.token, MIN_SECRET_CHARS) if source.token else None,
             timeout=timeout,
             retries=Retries.parse(retries),
             total_timeout_s=_parse_positive("total_timeout", total_timeout),
@@ -134,26 +136,35 @@ def find_setting(sources: list[Source], key: str) -> Setting:
     return Setting(_DEFAULTS[key], "default") if key in _DEFAULTS else Setting()
 
 
-def clean_token(token: Secret) -> Secret:
-    """Return a token without the line end that a file or a shell leaves on it."""
+def clean_token(token: Secret, min_chars: int = 1) -> Secret:
+    """Return a token without the line end that a file or a shell leaves on it, and without quotes."""
     # httpx would show a token that is not visible ASCII in its error.
-    if isinstance(token.value, str) and re.fullmatch(r"\s*[!-~]+\s*", token.value):
-        return Secret(token.value.strip())
     problem = "The token is empty, or has spaces or characters that a header can't carry."
+    if isinstance(token.value, str):
+        token = Secret(parse_text(token.value))
+        if 0 < len(token.value) < min_chars:
+            problem = f"The token has fewer than {min_chars} characters."
+        elif re.fullmatch("[!-~]+", token.value):
+            return token
     raise ConfigurationError(problem, hint="Copy all of it again.")
 
 
 def is_loopback(url: httpx.URL) -> bool:
     """Return whether requests to this URL stay on this machine."""
-    try:
-        return ipaddress.ip_address(url.host).is_loopback
-    except ValueError:  # a name
-        return url.host == "localhost"
+    network = parse_network(url.host)
+    return network.is_loopback if network else url.host == "localhost"
+
+
+def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """Return a network, or that of one address; None for a name."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_network(text, strict=False)
+    return None
 
 
 def use_token_cache(*hosts: httpx.URL) -> bool:
     """Return whether other processes share the token: KAYRROS_TOKEN_CACHE, else whether no host is loopback."""
-    value = os.environ.get("KAYRROS_TOKEN_CACHE", "").lower()
+    value = variable("KAYRROS_TOKEN_CACHE").lower()
     if value not in {"", "on", "off"}:
         raise ConfigurationError(f"KAYRROS_TOKEN_CACHE is {value!r:.40}.", hint="Set it to on or off.")
     # On loopback a mock listens, and tomorrow another one at the same port.

@@ -13,6 +13,7 @@ import httpx
 
 MAX_NAME_BYTES = 255  # of UTF-8, the limit of common file systems
 _MAX_EXTENSION_BYTES = 32
+_MAX_HEADER_CHARS = 8192
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 _STRONG_ETAG = re.compile(r'"[!#-~]{0,1024}"', re.ASCII)
 # SHA-256 first, because it is computed in any case.
@@ -70,7 +71,8 @@ def server_digest(response: httpx.Response) -> str | None:
 def choose_filename(headers: httpx.Headers, fallback: str) -> str:
     """Return a safe file name from Content-Disposition, or else the fallback with an extension from Content-Type."""
     message, name = Message(), ""
-    message["Content-Disposition"] = headers.get("Content-Disposition", "")
+    header = headers.get("Content-Disposition", "")
+    message["Content-Disposition"] = header if len(header) <= _MAX_HEADER_CHARS else ""  # parsing takes quadratic time
     with contextlib.suppress(ValueError, TypeError, LookupError):  # the parser raises these for a malformed header
         parameters = message.get_params([], header="Content-Disposition")
         names = [value for key, value in parameters if key.lower() == "filename"]

@@ -27,6 +27,9 @@ CALL_OPTIONS = "kayrros_ext"
 # A body that brings less than this within the total timeout is as good as silent.
 MIN_PROGRESS_BYTES = 1024 * 1024
 MAX_REDIRECTS = 5
+# Bytes and containers of the JSON of a typed response. As Python objects, it takes up to 40 times its bytes.
+MAX_TYPED_BODY = 64 * 1024**2
+MAX_CONTAINERS = 2_000_000
 
 _PATTERNS = [(operation, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", operation.path))) for operation in OPERATIONS]
 
@@ -50,7 +53,10 @@ class BodyConsumer(Protocol):
 
 @attrs.frozen
 class CallOptions:
-    """Options of one call, carried as an extension of its request. With a consumer, redirects are followed."""
+    """Options of one call, carried as an extension of its request. With a consumer, redirects are followed.
+
+    A call with options takes a 200 and no other success. `max_body` None: that of the client.
+    """
 
     no_retry_statuses: frozenset[int] = frozenset()
     max_body: int | None = None
@@ -77,6 +83,9 @@ class CompleteResponse(httpx.Response):
     def json(self, **options: Any) -> Any:
         """Return the JSON of the body, or raise ContractError for JSON that the schema does not allow."""
         documented = _documented_content(self.operation, self.status_code) or {}
+        if self.content.count(b"{") + self.content.count(b"[") > MAX_CONTAINERS:
+            problem = f"it has more than {MAX_CONTAINERS:,} objects and arrays"
+            raise self.errors.contract(self.operation.id, problem, too_large=True)
         try:
             for schema in (kind for media, kind in documented.items() if _is_json(media)):
                 msgspec.json.decode(self.content, type=schema)
@@ -96,7 +105,8 @@ class _Call:
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
         self.request, self.operation, self.attempts = request, operation, 0
-        self.options: CallOptions = request.extensions.get(CALL_OPTIONS, CallOptions())
+        self._has_options = CALL_OPTIONS in request.extensions
+        self.options: CallOptions = request.extensions.get(CALL_OPTIONS, CallOptions(max_body=MAX_TYPED_BODY))
         self._policy = policy
         self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
         self._ends = policy.retries.clock() + policy.total_timeout_s
@@ -134,7 +144,8 @@ class _Call:
         self._size += len(chunk)
         if not response.is_success:
             return self._size < MAX_ERROR_BYTES
-        limit = min(self._policy.max_body, self.options.max_body or self._policy.max_body)
+        default = self._policy.max_body if self._has_options else MAX_TYPED_BODY
+        limit = min(self._policy.max_body, self.options.max_body or default)
         if self._size > limit:
             raise self._policy.errors.contract(self.operation.id, f"it has more than {limit:,} bytes", too_large=True)
         return True
@@ -154,10 +165,17 @@ class _Call:
         complete.operation, complete.errors = self.operation, self._policy.errors
         return complete
 
+    def check_encoding(self, response: httpx.Response) -> None:
+        """Raise ContractError for a body that unpacks to far more than a thousand times its size, chunk by chunk."""
+        encoding = response.headers.get("Content-Encoding", "")
+        if sum(encoding.lower().count(coding) for coding in ("gzip", "deflate", "br", "br", "zstd", "zstd")) > 1:
+            problem = f"it is encoded as {encoding!r:.80}, which was not requested"
+            raise self._policy.errors.contract(self.operation.id, problem)
+
     def check(self, response: CompleteResponse) -> None:
         """Raise APIError for a status that is no documented success, ContractError for another content type."""
         documented = _documented_content(self.operation, response.status_code)
-        if documented is None or not response.is_success:
+        if documented is None or not response.is_success or (self._has_options and response.status_code != 200):
             raise self._policy.errors.from_response(self.operation.id, response, response.content, self.attempts)
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         # Without a type it is the documented one (assumed). JSON has several names, such as application/problem+json.
@@ -227,6 +245,7 @@ class HTTPClient(httpx.Client):
         consumer = call.options.consumer
         send = self._send_following_redirects if consumer else super().send
         with contextlib.closing(send(call.request, stream=True, **options)) as response:
+            call.check_encoding(response)
             if consumer and consumer.accepts(response):
                 call.check_is_file(response)
                 if consumer.consume(response, self._chunks(call, response)):
@@ -292,6 +311,7 @@ class AsyncHTTPClient(httpx.AsyncClient):
 
     async def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
         async with contextlib.aclosing(await super().send(call.request, stream=True, **options)) as response:
+            call.check_encoding(response)
             try:
                 async for chunk in response.aiter_bytes():
                     if not call.add(response, chunk):
@@ -311,7 +331,7 @@ class ApiClient(Client):
         """Return the sync client of this process."""
         self._drop_inherited()
         if not isinstance(self._client, HTTPClient):
-            self._client = HTTPClient(**self._options())
+            self._client = HTTPClient(**self._options(is_async=False))
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
@@ -320,7 +340,7 @@ class ApiClient(Client):
         if self._async_client is None:
             if not isinstance(self._httpx_args.get("transport"), httpx.AsyncBaseTransport | None):
                 raise UsageError("The transport is for sync calls only.", hint="Pass one for async calls, too.")
-            self._async_client = AsyncHTTPClient(**self._options())
+            self._async_client = AsyncHTTPClient(**self._options(is_async=True))
         return self._async_client
 
     def _drop_inherited(self) -> None:
@@ -328,8 +348,10 @@ class ApiClient(Client):
             # They are not closed, because the parent uses their connections.
             self._process, self._client, self._async_client = os.getpid(), None, None
 
-    def _options(self) -> dict[str, Any]:
-        return {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}
+    def _options(self, *, is_async: bool) -> dict[str, Any]:
+        options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}
+        connect = options.pop("connect", None)
+        return {**options, "trust_env": False, **(connect(is_async=is_async) if connect else {})}
 
 
 def closed_error() -> UsageError:

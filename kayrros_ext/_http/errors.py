@@ -7,7 +7,7 @@ from typing import NamedTuple
 import attrs
 import httpx
 
-from kayrros_ext._http.retry import is_certificate_error, retry_after
+from kayrros_ext._http.retry import find_certificate_error, retry_after
 from kayrros_ext._text import printable
 from kayrros_ext.errors import (
     AccessDeniedError,
@@ -17,6 +17,7 @@ from kayrros_ext.errors import (
     TransportError,
     UnauthorizedError,
 )
+from kayrros_openapi.contract import OPERATIONS
 
 # Bytes of an error body that are read, and characters of it that a message repeats: a gateway may send a whole page.
 MAX_ERROR_BYTES = 64 * 1024
@@ -29,30 +30,46 @@ _CODES = ("code", "errorCode", "error_code", "error")
 _MESSAGES = ("message", "error_description", "detail")
 
 _CLASSES: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
+_NOT_THE_API = "Check KAYRROS_BASE_URL and the proxy. If both are right, the API has changed: please report it."
+_PROXY = "Check the proxy in HTTPS_PROXY or ALL_PROXY, and its password."
+_NOT_FOLLOWED = "The redirect is not followed. Check KAYRROS_BASE_URL; if it is right, ask Kayrros."
 _HINTS = {
+    **dict.fromkeys((405, 406, 410, 411, 415, 421, 426, 501, 505), _NOT_THE_API),
+    **dict.fromkeys((202, 408, 409, 423, 425), "Try again later. If that does not help, ask Kayrros."),
+    **dict.fromkeys((407, 511), _PROXY),
     401: "The platform rejected a new token: ask Kayrros about the account.",
     403: "Ask Kayrros whether the dataset is shared with your account.",
     404: "Check the id: Kayrros Studio shows it in the Collection Dashboard.",
+    413: "The request is too large. Ask for fewer assets at a time.",
     429: "Wait, and send fewer requests at a time.",
-    504: "The response is too large for the gateway. Ask for less, with start and stop or with assets.",
+    504: "The platform is slow, or the response is too large for the gateway. Try again later.",
 }
 _CLASS_HINTS = {
-    2: "This status is not documented. Check KAYRROS_BASE_URL.",
+    2: "This is not the data. Try again later, or check KAYRROS_BASE_URL.",
     3: "The API does not redirect. Check KAYRROS_BASE_URL.",
     4: "Check the arguments of the call.",
     5: "The platform failed. Try again later.",
 }
+# Of an operation without an id.
+_HINTS_WITHOUT_ID = {403: "Ask Kayrros about the rights of your account.", 404: _NOT_THE_API, 4: _NOT_THE_API}
+_HINT_504 = "The response is too large for the gateway. Ask for less, with {} or with {}."  # of results
 # What differs on the command line.
-_CLI_HINTS = {
-    401: "Run `kayrros login`. If KAYRROS_TOKEN is set, replace or unset it.",
-    504: "The response is too large for the gateway. Ask for less, with --from and --to or with --asset.",
-}
+_CLI_HINTS = {401: "Run `kayrros login`. If KAYRROS_TOKEN is set, replace or unset it."}
 _UNTRUSTED = "Certificate verification failed. If a private CA signed it, name the CA with SSL_CERT_FILE or verify=."
+# Of OpenSSL's checks of RFC 5280, which Python makes since 3.13: their codes, and the advice.
+_STRICT_CODES = range(80, 94)
+_NOT_STRICT = "The certificate, or that of its CA, breaks RFC 5280: {}. Ask the owner of the CA to issue it again"
+_RELAX = ", or pass verify= an ssl.SSLContext without ssl.VERIFY_X509_STRICT (docs/credentials.md)."
 _UNREACHABLE = (
     "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, raise timeout."
 )
-_TOO_LARGE = "Ask for less, or raise max_body."
-_NOT_THE_API = "Check KAYRROS_BASE_URL and the proxy. If both are right, the API has changed: please report it."
+_EXCEPTION_HINTS: dict[type[Exception], str] = {
+    httpx.DecodingError: "The response was damaged on its way. Try again later, or check the proxy.",
+    httpx.ProxyError: _PROXY,
+    httpx.TooManyRedirects: _NOT_FOLLOWED,
+    httpx.UnsupportedProtocol: _NOT_FOLLOWED,
+}
+_TOO_LARGE = "Ask for less, or raise max_body, which is for results: other responses have at most 64 MiB."
 
 
 class ErrorBody(NamedTuple):
@@ -80,13 +97,11 @@ class ErrorMapper:
         explanation = parse_error_body(body, self.redact)
         after = f" after {attempts} attempts" if attempts > 1 else ""
         waits = f" It asks to wait {wait_s:,.0f} seconds." if wait_s else ""
-        hint = self.hints.get(status) or _HINTS.get(status) or _CLASS_HINTS.get(status // 100, "Try again later.")
-        if operation == "login" and status < 500:
-            hint = "Check email and password."
+        hint, hint_cli = self._hints(operation, status)
         return _CLASSES.get(status, APIError)(
             f"{operation}: {response.request.url.host} answered {status} ({explanation}){after}.{waits}",
             hint=hint,
-            hint_cli=_CLI_HINTS.get(status),
+            hint_cli=hint_cli,
             status=status,
             operation=operation,
             **explanation._asdict(),
@@ -94,15 +109,27 @@ class ErrorMapper:
             attempts=attempts,
         )
 
+    def _hints(self, operation: str, status: int) -> tuple[str, str | None]:
+        """Return the hints for a status of an operation: in Python, and where it differs, on the command line."""
+        if operation == "login" and status < 500:
+            return "Check email and password.", None
+        if operation == "getDatasetResults" and status == 504:
+            return _HINT_504.format("start and stop", "assets"), _HINT_504.format("--from and --to", "--asset")
+        has_id = any(it.id == operation and ("{" in it.path or it.method == "POST") for it in OPERATIONS)
+        hints = {**_CLASS_HINTS, **_HINTS, **({} if has_id else _HINTS_WITHOUT_ID), **self.hints}
+        return hints.get(status) or hints.get(status // 100, "Try again later."), _CLI_HINTS.get(status)
+
     def from_exception(self, operation: str, error: Exception, attempts: int) -> TransportError:
         """Return the error for a response that did not arrive, or not completely."""
         request = getattr(error, "_request", None)
         host = request.url.host if request else self.host
         after = f" after {attempts} attempts" if attempts > 1 else ""
         reason = type(error).__name__
+        hint, hint_cli = _hints_of_exception(error)
         mapped = TransportError(
             f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}.",
-            hint=_UNTRUSTED if is_certificate_error(error) else _UNREACHABLE,
+            hint=hint,
+            hint_cli=hint_cli,
             operation=operation,
             reason=reason,
             attempts=attempts,
@@ -130,6 +157,15 @@ class ErrorMapper:
             where=where,
             is_too_large=too_large,
         )
+
+
+def _hints_of_exception(error: Exception) -> tuple[str, str | None]:
+    if not (certificate_error := find_certificate_error(error)):
+        return next((hint for kind, hint in _EXCEPTION_HINTS.items() if isinstance(error, kind)), _UNREACHABLE), None
+    if certificate_error.verify_code not in _STRICT_CODES:
+        return _UNTRUSTED, None
+    problem = _NOT_STRICT.format(certificate_error.verify_message)
+    return problem + _RELAX, f"{problem}."
 
 
 def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBody:

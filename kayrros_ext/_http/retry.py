@@ -26,17 +26,15 @@ def is_retryable(error: Exception) -> bool:
     """Return whether the same request may succeed after an httpx error."""
     if isinstance(error, httpx.ProxyError):
         return not str(error).startswith("4")  # the proxy refuses, for example without its password
-    never = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError) or is_certificate_error(error)
+    never = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError) or find_certificate_error(error)
     return isinstance(error, httpx.TransportError | httpx.DecodingError) and not never
 
 
-def is_certificate_error(error: BaseException | None) -> bool:
-    """Return whether the server's certificate failed verification."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
+def find_certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """Return the error of a certificate that failed verification among the causes of an error, or None."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
-    return False
+    return error
 
 
 def retry_after(response: httpx.Response) -> float | None:

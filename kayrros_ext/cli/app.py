@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kayrros_ext import __version__
 from kayrros_ext.cli.commands.download import download
 from kayrros_ext.cli.commands.list import collections, datasets, metadata
 from kayrros_ext.cli.commands.login import config, login, logout, whoami
@@ -41,9 +42,7 @@ for _command in (
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature of a typer callback
     if value:
-        from importlib import metadata
-
-        print(f"kayrros-ext {metadata.version('kayrros-ext')}")
+        print(f"kayrros-ext {__version__}")
         raise typer.Exit
 
 

@@ -81,10 +81,13 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def command(*examples: str, prints_data: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    help_text: str, *examples: str, prints_data: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a command for typer of a function whose first parameter is a Context, by adding the common options.
 
     Args:
+        help_text: what the command does. A docstring would not survive `python -OO`.
         examples: command lines that the help shows.
         prints_data: whether the command has --json.
     """
@@ -107,7 +110,9 @@ def command(*examples: str, prints_data: bool = True) -> Callable[[Callable[...,
         ]
         run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]  # typer reads it
         # \b stops typer from rewrapping the lines.
-        run.__doc__ = f"{inspect.getdoc(function)}\n\n\b\nExamples:\n" + "\n".join(f"  $ {line}" for line in examples)
+        run.__doc__ = f"{inspect.cleandoc(help_text)}\n\n\b\nExamples:\n" + "\n".join(
+            f"  $ {line}" for line in examples
+        )
         return run
 
     return decorate
@@ -122,7 +127,9 @@ def _log_to_stderr(verbose: int, *, quiet: bool) -> None:
         """Omits the query of each URL, because it may be a signature that allows the download."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return escape(re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", super().format(record)))
+            # Each URL is matched, with or without a query, because a search from each `https://` takes quadratic time.
+            pattern = r"(https?://[^\s?\"']+)(\?[^\s\"']*)?"
+            return escape(re.sub(pattern, lambda url: url[1] + "?…" * bool(url[2]), super().format(record)))
 
     handler = logging.StreamHandler()
     handler.setFormatter(QueryFilter("%(levelname)s %(name)s: %(message)s"))

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from kayrros_ext._config.environment import decode_text
 from kayrros_ext.errors import ConfigurationError
 
 
@@ -16,7 +17,7 @@ def write_profile(path: Path, name: str, values: dict[str, str]) -> None:
     """
     path = path.resolve()  # edit the target of a symlink
     try:
-        before = path.read_text("utf-8") if path.exists() else ""
+        before = decode_text(path.read_bytes()) if path.exists() else ""
         after = _edit(before, name, values)
         if not _is_equivalent(before, after, name, values):
             raise ConfigurationError(

@@ -222,7 +222,7 @@ def test_bad_path(platform):
 def test_bad_host():
     "request of GET: not found"
     platform = Platform()
-    with Kayrros(token="t", base_url="https://auth.kayrros.com", transport=platform.transport()) as kayrros:
+    with Kayrros(token="a-token", base_url="https://auth.kayrros.com", transport=platform.transport()) as kayrros:
         with contextlib.suppress(KayrrosError):
             kayrros.client.get_httpx_client().get(METADATA)
 

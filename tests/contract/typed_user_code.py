@@ -66,7 +66,7 @@ def generated(kayrros: Kayrros) -> None:
 
 async def generated_async() -> None:
     """Every operation, async."""
-    async with Kayrros(token="t") as kayrros:
+    async with Kayrros(token="a-token") as kayrros:
         client = kayrros.client
         assert_type(await get_dataset_metadata.asyncio(DATASET, client=client), DatasetMetadata | ErrorResponse | None)
         assert_type(

@@ -30,10 +30,10 @@ from kayrros_ext import Kayrros
 from kayrros_ext.testing import prism_mock
 
 async def fetch(url):
-    async with Kayrros(token="t", base_url=url, auth_url=url) as kayrros:
+    async with Kayrros(token="a-token", base_url=url, auth_url=url) as kayrros:
         return await get_test_asset.asyncio("tank-1", client=kayrros.client, page_size=5)
 
-with prism_mock() as mock, Kayrros(token="t", base_url=mock.url, auth_url=mock.url) as kayrros:
+with prism_mock() as mock, Kayrros(token="a-token", base_url=mock.url, auth_url=mock.url) as kayrros:
     answers = [get_test_asset.sync("tank-1", client=kayrros.client, page_size=5), asyncio.run(fetch(mock.url))]
     assert all(isinstance(asset, AssetResult) for answer in answers for asset in answer)
     metadata = kayrros.metadata("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")

@@ -203,7 +203,7 @@ def test_a_redirect_to_an_invalid_url_is_a_kayrros_error(kayrros: Kayrros, platf
 def test_a_refused_connection_is_a_transport_error() -> None:
     """The error names the host and what to check."""
     with (
-        Kayrros(token="t", base_url="http://127.0.0.1:1", retries=0) as kayrros,
+        Kayrros(token="a-token", base_url="http://127.0.0.1:1", retries=0) as kayrros,
         pytest.raises(TransportError, match="127.0.0.1.*ConnectError.*KAYRROS_BASE_URL"),
     ):
         kayrros.metadata(DATASET)
@@ -219,7 +219,7 @@ def test_a_server_that_does_not_respond_is_a_transport_error(platform: StubServe
 
     server = start(silent)
     with (
-        Kayrros(token="t", base_url=server.url, timeout=0.1, retries=0) as kayrros,
+        Kayrros(token="a-token", base_url=server.url, timeout=0.1, retries=0) as kayrros,
         pytest.raises(TransportError, match="ReadTimeout.*raise timeout"),
     ):
         kayrros.metadata(DATASET)
@@ -237,7 +237,7 @@ def test_a_client_closed_between_two_attempts_is_an_error(platform: StubServer, 
         await opened[0].client.get_async_httpx_client().aclose()
 
     wait_and_close = Retries(sleep=lambda _: opened[0].close(), sleep_async=close_async)
-    with Kayrros(token="t", base_url=start(platform).url, retries=wait_and_close) as kayrros:
+    with Kayrros(token="a-token", base_url=start(platform).url, retries=wait_and_close) as kayrros:
         opened.append(kayrros)
         with pytest.raises(UsageError, match="closed"):
             asyncio.run(get_dataset_metadata.asyncio(UUID(DATASET), client=kayrros.client))

@@ -141,7 +141,7 @@ def test_waiting_ends_with_the_total_timeout(start: Start, connect: Callable[...
     server = start(File())
     first = pause_half_way(server, tmp_path)
     with pytest.raises(DownloadError, match="Another download of the same dataset .* Wait for it"):
-        connect(server, token="t", total_timeout=0.2).download(DATASET, tmp_path)
+        connect(server, token="a-token", total_timeout=0.2).download(DATASET, tmp_path)
     assert names(tmp_path) == {PART, SIDECAR, LOCK}
     assert finish(first, "go on\n") == SHA256
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
@@ -188,9 +188,9 @@ def test_file_system_without_locks(
     file = File(cuts=[HALF])
     server = start(file)
     with pytest.raises(TransportError):
-        connect(server, token="t", retries=0).download(DATASET, tmp_path)
+        connect(server, token="a-token", retries=0).download(DATASET, tmp_path)
     assert names(tmp_path) == {PART, SIDECAR}
-    assert connect(server, token="t").download(DATASET, tmp_path).sha256 == SHA256
+    assert connect(server, token="a-token").download(DATASET, tmp_path).sha256 == SHA256
     assert file.requested_ranges == [None, f"bytes={HALF}-"]
     assert names(tmp_path) == {"a.bin"}
 
@@ -201,7 +201,7 @@ def test_read_only_directory_is_an_error_with_advice(
     """The error is a DownloadError. A file that exists there can still be returned."""
     (tmp_path / "a.bin").write_bytes(CONTENT)
     tmp_path.chmod(0o500)
-    kayrros = connect(start(File()), token="t")
+    kayrros = connect(start(File()), token="a-token")
     with unprivileged():
         assert kayrros.download(DATASET, tmp_path, skip_existing=True).new is False
         with pytest.raises(DownloadError, match="Choose a directory that you may write to"):

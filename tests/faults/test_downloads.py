@@ -27,7 +27,7 @@ NO_RETRY = Retries(0)
 @pytest.fixture
 def get(start: Start, connect: Connect) -> Get:
     """Return a client of a server that has this file."""
-    return lambda responder, **settings: connect(start(responder), token="t", **settings)
+    return lambda responder, **settings: connect(start(responder), token="a-token", **settings)
 
 
 def b64(name: str, content: bytes = CONTENT) -> str:
@@ -220,11 +220,11 @@ def test_next_call_resumes(start: Start, connect: Connect, tmp_path: Path) -> No
     """Another client of the same platform finds the part and its sidecar, both hidden, and deletes them at the end."""
     file = File(cuts=[HALF])
     server = start(file)
-    interrupt(connect(server, token="t", retries=0), tmp_path)
+    interrupt(connect(server, token="a-token", retries=0), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {f".{DATASET}.part", f".{DATASET}.part.json"}
     # The 206 need not name the file again (RFC 9110, 15.3.7).
     file.range_headers = {"Content-Disposition": "", "ETag": ""}
-    download = connect(server, token="t").download(DATASET, tmp_path)
+    download = connect(server, token="a-token").download(DATASET, tmp_path)
     assert file.requested_ranges == [None, f"bytes={HALF}-"]
     assert (download.path, download.sha256) == (tmp_path / "a.bin", SHA256)
     assert download.path.read_bytes() == CONTENT
@@ -235,9 +235,9 @@ def test_complete_part_is_checked(start: Start, connect: Connect, tmp_path: Path
     """Its last byte is requested again, which tells whether the version is still the same."""
     file = File(cuts=[HALF])
     server = start(file)
-    interrupt(connect(server, token="t", retries=0), tmp_path)
+    interrupt(connect(server, token="a-token", retries=0), tmp_path)
     (tmp_path / f".{DATASET}.part").write_bytes(CONTENT)
-    assert connect(server, token="t").download(DATASET, tmp_path).sha256 == SHA256
+    assert connect(server, token="a-token").download(DATASET, tmp_path).sha256 == SHA256
     assert file.requested_ranges[-1] == f"bytes={len(CONTENT) - 1}-"
 
 
@@ -290,7 +290,7 @@ def test_part_with_unusable_sidecar_is_replaced(text: str, start: Start, connect
     server = start(File())
     (tmp_path / f".{DATASET}.part").write_bytes(b"x" * 1000)
     (tmp_path / f".{DATASET}.part.json").write_text(text.replace("URL", f"{server.url}/"))
-    path = connect(server, token="t").download(DATASET, tmp_path).path
+    path = connect(server, token="a-token").download(DATASET, tmp_path).path
     assert path.read_bytes() == CONTENT
     assert list(tmp_path.iterdir()) == [path]
 
@@ -301,7 +301,7 @@ def test_symlink_in_place_of_the_part_is_replaced(start: Start, connect: Connect
     (victim := tmp_path / "victim").write_bytes(b"precious")
     (tmp_path / f".{DATASET}.part.json").write_text(sidecar(f"{server.url}/"))
     (tmp_path / f".{DATASET}.part").symlink_to(victim)
-    download = connect(server, token="t").download(DATASET, tmp_path)
+    download = connect(server, token="a-token").download(DATASET, tmp_path)
     assert (download.sha256, victim.read_bytes()) == (SHA256, b"precious")
     assert set(tmp_path.iterdir()) == {download.path, victim}
     assert [request.headers.get("range") for request in server.requests] == [None]
@@ -483,7 +483,7 @@ def test_html_page_is_not_a_file(get: Get, tmp_path: Path) -> None:
 def test_compression_is_declined(start: Start, connect: Connect, tmp_path: Path) -> None:
     """A compressed response has no size to check, and can't be resumed."""
     server = start(File())
-    connect(server, token="t").download(DATASET, tmp_path)
+    connect(server, token="a-token").download(DATASET, tmp_path)
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
@@ -510,7 +510,7 @@ def test_small_files_share_a_connection(start: Start, tmp_path: Path) -> None:
     """The body is read to its end, so that the connection serves the next request."""
     server = start(lambda _: StubResponse(200, b"x" * 100, NAME))
     connections = []
-    with Kayrros(token="t", base_url=server.url) as kayrros:
+    with Kayrros(token="a-token", base_url=server.url) as kayrros:
         for _ in range(3):
             kayrros.download(DATASET, tmp_path)
             pool = kayrros.client.get_httpx_client()._transport_for_url(httpx.URL(server.url))._pool  # type: ignore[attr-defined]

@@ -322,7 +322,7 @@ def test_the_generated_login_works_with_the_client(platform: StubServer, start: 
     """Any generated operation takes kayrros.client, the login too, though it is on another host."""
     data, auth = start(platform), start(platform)
     body = LoginRequest(email="e", password="p")
-    with Kayrros(token="t", base_url=data.url, auth_url=auth.url) as kayrros:
+    with Kayrros(token="a-token", base_url=data.url, auth_url=auth.url) as kayrros:
         assert isinstance(login.sync(client=kayrros.client, body=body), LoginReply)
     assert (data.paths(), auth.paths()) == ([], [LOGIN])
 

@@ -22,7 +22,7 @@ IMPLEMENTED = set(operations()) - set(unsupported("fake"))
 def prefer(mock: PrismMock, preference: str) -> Kayrros:
     """Return a client that asks the mock for one response."""
     # The token spares the login, which would get the preferred status too.
-    kayrros = Kayrros(token="t", base_url=mock.url, auth_url=mock.url, timeout=10, retries=0)
+    kayrros = Kayrros(token="a-token", base_url=mock.url, auth_url=mock.url, timeout=10, retries=0)
     kayrros.client.get_httpx_client().headers["Prefer"] = preference
     return kayrros
 

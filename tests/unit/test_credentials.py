@@ -131,7 +131,7 @@ def test_the_password_of_an_email_comes_from_keyring_or_netrc(
 def test_a_token_stays_the_source(use_keyring: UseKeyring) -> None:
     """The keyring's password for the email next to it is for the next login."""
     use_keyring(Working(**{"e@example.com": PASSWORD}))
-    settings = Settings.load(email="e@example.com", token="t")
+    settings = Settings.load(email="e@example.com", token="a-token")
     assert (settings.source, settings.credentials and settings.credentials.email) == ("arguments", "e@example.com")
 
 
@@ -149,7 +149,7 @@ def test_a_netrc_that_others_can_read_is_refused(mode: int, netrc: Write) -> Non
     path = netrc(mode=mode)
     with pytest.raises(ConfigurationError, match=f"others on this machine can read it.*: chmod 600 {path}$"):
         Kayrros()
-    assert Settings.load(token="t").source == "arguments"
+    assert Settings.load(token="a-token").source == "arguments"
     netrc(f"machine other.example login x password {PASSWORD}", mode)
     with pytest.raises(ConfigurationError, match="no credentials"):
         Kayrros()

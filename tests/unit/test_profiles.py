@@ -84,16 +84,16 @@ def test_a_profile_that_is_an_argument_precedes_the_environment(config: Write, m
     assert hosts(settings) == ("data.staging.example", "login.staging.example")
     assert hosts(Settings.load(profile="default")) == ("environment.example", "auth.kayrros.com")
     assert Settings.load(profile="staging", base_url="https://a.example").base_url.host == "a.example"
-    assert Settings.load(profile="staging", token="t").source == "arguments"
+    assert Settings.load(profile="staging", token="a-token").source == "arguments"
 
 
 def test_the_config_file_is_not_read_where_it_is_not_needed(config: Write) -> None:
     """Credentials and both hosts are set elsewhere."""
     urls = {"base_url": "https://a.example", "auth_url": "https://b.example"}
     config("not TOML")
-    assert Settings.load(token="t", **urls).source == "arguments"  # type: ignore[arg-type]  # strings only
+    assert Settings.load(token="a-token", **urls).source == "arguments"  # type: ignore[arg-type]  # strings only
     with pytest.raises(ConfigurationError, match="not TOML"):
-        Settings.load(token="t", base_url="https://a.example")
+        Settings.load(token="a-token", base_url="https://a.example")
 
 
 @pytest.mark.parametrize("by_argument", [True, False])
@@ -112,12 +112,12 @@ def test_a_missing_config_file_is_an_error_where_it_was_named(tmp_path: Path, mo
     """Otherwise it is an error only where a profile was named."""
     monkeypatch.setenv("KAYRROS_CONFIG", str(tmp_path / "nothing.toml"))
     with pytest.raises(ConfigurationError, match="no config file .*nothing.toml for KAYRROS_CONFIG"):
-        Kayrros(token="t")
+        Kayrros(token="a-token")
     assert load_profile("prod", missing_ok=True).profile == "prod"
     monkeypatch.delenv("KAYRROS_CONFIG")
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_, **__: tmp_path)
     assert config_path() == tmp_path / "config.toml"
-    assert Settings.load(token="t").source == "arguments"
+    assert Settings.load(token="a-token").source == "arguments"
     with pytest.raises(ConfigurationError, match="no config file .*config.toml.*'prod'"):
         Kayrros(profile="prod")
 
@@ -201,10 +201,10 @@ def test_a_config_file_with_secrets_that_others_can_read_is_refused(
 def test_a_config_file_without_secrets_may_be_readable_but_not_writable_by_all(config: Write) -> None:
     """It specifies where passwords are sent."""
     config('[default]\nbase_url = "https://data.example"', 0o644)
-    assert Settings.load(token="t").base_url.host == "data.example"
+    assert Settings.load(token="a-token").base_url.host == "data.example"
     config('[default]\nauth_url = "https://evil.example"', 0o666)
     with pytest.raises(ConfigurationError, match="Everyone.*can write to.*chmod 600"):
-        Kayrros(token="t")
+        Kayrros(token="a-token")
 
 
 @posix_only

@@ -24,17 +24,17 @@ def values(**arguments: Any) -> tuple[str | None, str | None, str | None]:
 
 def test_arguments_are_used() -> None:
     """Email, password and token may be passed together."""
-    assert values(email="e", password="p", token="t") == ("e", "p", "t")
+    assert values(email="e", password="p", token="a-token") == ("e", "p", "a-token")
     assert values(email="e", password=Secret("p")) == ("e", "p", None)
 
 
 def test_environment_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without arguments, all settings come from KAYRROS_ variables."""
     names = ["EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL"]
-    for name, value in zip(names, ["e", "p", "t", "https://b.example", "https://a.example"], strict=True):
+    for name, value in zip(names, ["e", "p", "a-token", "https://b.example", "https://a.example"], strict=True):
         monkeypatch.setenv(f"KAYRROS_{name}", value)
     settings = Settings.load()
-    assert values() == ("e", "p", "t")
+    assert values() == ("e", "p", "a-token")
     assert (str(settings.base_url), str(settings.auth_url)) == ("https://b.example", "https://a.example")
 
 
@@ -45,7 +45,7 @@ def test_arguments_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert values(email="e", password="p") == ("e", "p", None)
     assert values(email="e") == ("e", "environment", None)
     assert values(password="p") == ("environment", "p", None)
-    assert values(token="t") == (None, None, "t")
+    assert values(token="a-token") == (None, None, "a-token")
 
 
 def test_an_empty_string_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_each_setting_has_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unsafe_host_is_refused(name: str, url: str) -> None:
     """Plain http is for loopback only, and a host is a scheme and a name."""
     with pytest.raises(ConfigurationError, match=name):
-        Kayrros(token="t", **{name: url})  # type: ignore[arg-type]  # name is one of two strings
+        Kayrros(token="a-token", **{name: url})  # type: ignore[arg-type]  # name is one of two strings
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_unsafe_host_is_refused(name: str, url: str) -> None:
 )
 def test_loopback_may_be_plain_http(url: str) -> None:
     """The mock is one setting away."""
-    settings = Settings.load(token="t", base_url=url, auth_url=url)
+    settings = Settings.load(token="a-token", base_url=url, auth_url=url)
     assert (settings.base_url, settings.auth_url) == (httpx.URL(url), httpx.URL(url))
 
 
@@ -111,7 +111,7 @@ def test_loopback_may_be_plain_http(url: str) -> None:
 def test_a_refused_url_is_not_repeated(url: str) -> None:
     """It may hold a secret."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
-        Settings.load(token="t", base_url=url)
+        Settings.load(token="a-token", base_url=url)
     assert "hunter2" not in str(caught.value)
 
 
@@ -125,7 +125,7 @@ def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
 
 def test_the_line_end_of_a_token_is_removed() -> None:
     """A token that was read from a file works."""
-    assert values(token="abc\n") == (None, None, "abc")
+    assert values(token="a-token\n") == (None, None, "a-token")
 
 
 def test_a_password_that_is_not_text_is_refused() -> None:
@@ -161,7 +161,7 @@ def test_locals_of_our_frames_show_no_secret(arguments: dict[str, Any]) -> None:
 def test_an_invalid_time_is_refused(name: str, value: float) -> None:
     """A time is seconds, more than 0."""
     with pytest.raises(ConfigurationError, match=f"^{name} is "):
-        Settings.load(token="t", **{name: value})  # type: ignore[arg-type]  # on purpose
+        Settings.load(token="a-token", **{name: value})  # type: ignore[arg-type]  # on purpose
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "4", None])
@@ -169,14 +169,14 @@ def test_an_invalid_time_is_refused(name: str, value: float) -> None:
 def test_an_invalid_count_is_refused(name: str, value: object) -> None:
     """A count is a whole number, 1 or more."""
     with pytest.raises(ConfigurationError, match=f"^{name} is "):
-        Settings.load(token="t", **{name: value})  # type: ignore[arg-type]  # on purpose
+        Settings.load(token="a-token", **{name: value})  # type: ignore[arg-type]  # on purpose
 
 
 def test_a_timeout_is_always_set() -> None:
     """The generated client would wait for ever by default."""
-    assert Settings.load(token="t").timeout.read == 120
-    assert Settings.load(token="t", timeout=5).timeout.read == 5
-    assert Settings.load(token="t", timeout=httpx.Timeout(7)).timeout.read == 7
+    assert Settings.load(token="a-token").timeout.read == 120
+    assert Settings.load(token="a-token", timeout=5).timeout.read == 5
+    assert Settings.load(token="a-token", timeout=httpx.Timeout(7)).timeout.read == 7
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_the_token_cache_is_on_except_for_loopback(
     """KAYRROS_TOKEN_CACHE overrides that, and the argument overrides the variable."""
     if variable:
         monkeypatch.setenv("KAYRROS_TOKEN_CACHE", variable)
-    assert Settings.load(token="t", base_url=host, token_cache=argument).token_cache == expected
+    assert Settings.load(token="a-token", base_url=host, token_cache=argument).token_cache == expected
     if argument is None:
         assert use_token_cache(httpx.URL(host)) == expected
 
@@ -208,7 +208,7 @@ def test_an_unknown_value_of_the_token_cache_is_refused(monkeypatch: pytest.Monk
     """A user who means off does not get on."""
     monkeypatch.setenv("KAYRROS_TOKEN_CACHE", "never")
     with pytest.raises(ConfigurationError, match="KAYRROS_TOKEN_CACHE is 'never'. Set it to on or off"):
-        Kayrros(token="t")
+        Kayrros(token="a-token")
 
 
 @pytest.mark.parametrize(
@@ -224,4 +224,4 @@ def test_an_unusable_proxy_or_certificate_is_named(name: str, value: str, monkey
     """The error names the variable of the environment."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
-        Kayrros(token="t")
+        Kayrros(token="a-token")

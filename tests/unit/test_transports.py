@@ -46,18 +46,18 @@ async def name(kayrros: Kayrros) -> Any:
 def test_requests_go_through_the_transport(base_url: str) -> None:
     """To the host that was set, also where that is this machine."""
     transport = httpx.MockTransport(answer)
-    kayrros = Kayrros(token="t", base_url=base_url, transport=transport)
+    kayrros = Kayrros(token="a-token", base_url=base_url, transport=transport)
     assert httpx.URL(base_url).host == kayrros.metadata(DATASET).name == asyncio.run(name(kayrros))
 
 
 def test_a_transport_for_sync_calls_serves_those() -> None:
     """It is closed with the client; an asyncio call says why it can't."""
     transport = Sync()
-    with Kayrros(token="t", transport=transport) as kayrros:
+    with Kayrros(token="a-token", transport=transport) as kayrros:
         assert kayrros.metadata(DATASET).name == "platform.api.kayrros.com"
     assert transport.closed == 1
     with pytest.raises(UsageError, match="for sync calls only"):
-        asyncio.run(name(Kayrros(token="t", transport=Sync())))
+        asyncio.run(name(Kayrros(token="a-token", transport=Sync())))
 
 
 def test_a_download_declines_compression(tmp_path: Path) -> None:
@@ -77,4 +77,4 @@ def test_a_download_declines_compression(tmp_path: Path) -> None:
 def test_other_transports_are_refused(transport: Any) -> None:
     """A transport for async calls only can't serve the login, which is a sync call."""
     with pytest.raises(UsageError, match="no httpx.BaseTransport"):
-        Kayrros(token="t", transport=transport)
+        Kayrros(token="a-token", transport=transport)

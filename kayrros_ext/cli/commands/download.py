@@ -14,6 +14,11 @@ from kayrros_ext.errors import UsageError
 
 
 @command(
+    """Download the file of a static dataset.
+
+    The API names the file, and its path is printed. The file appears only when complete and verified. Interrupted downloads
+    resume. Existing files are never overwritten unless you pass --overwrite.
+    """,
     "kayrros download 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
     "kayrros download 7d3c data/ --skip-existing",
     "kayrros download 7d3c data/ --overwrite --json | jq -r .sha256",
@@ -32,11 +37,6 @@ def download(
         typer.Option(metavar="DIGEST", help="Fail unless the file has this SHA-256 digest.", show_default=False),
     ] = None,
 ) -> None:
-    """Download the file of a static dataset.
-
-    The API names the file, and its path is printed. The file appears only when complete and verified. Interrupted downloads
-    resume. Existing files are never overwritten unless you pass --overwrite.
-    """
     if overwrite and skip_existing:
         raise UsageError("--overwrite can't be combined with --skip-existing.", hint="Give one of them.")
     with context.connect() as kayrros, download_bar(shown=context.shows_progress) as progress:

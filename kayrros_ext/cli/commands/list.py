@@ -27,15 +27,22 @@ DATASET = typer.Argument(
 )
 
 
-@command("kayrros collections", "kayrros collections --json | jq -r '.[].id'")
+@command(
+    """List the collections that the account can access.""",
+    "kayrros collections",
+    "kayrros collections --json | jq -r '.[].id'",
+)
 def collections(context: Context) -> None:
-    """List the collections that the account can access."""
     with context.connect() as kayrros:
         listed = kayrros.collections()
     _write_list(context, "collections", listed)
 
 
-@command('kayrros datasets "Oil storage"', "kayrros datasets 5f2d8c34 --json | jq -r '.[].name'")
+@command(
+    """List the datasets of a collection. Afterwards, the other commands accept their names.""",
+    'kayrros datasets "Oil storage"',
+    "kayrros datasets 5f2d8c34 --json | jq -r '.[].name'",
+)
 def datasets(
     context: Context,
     collection: Annotated[
@@ -48,7 +55,6 @@ def datasets(
         ),
     ],
 ) -> None:
-    """List the datasets of a collection. Afterwards, the other commands accept their names."""
     with context.connect() as kayrros:
         account = context.account()
 
@@ -59,9 +65,12 @@ def datasets(
     _write_list(context, "datasets", listed)
 
 
-@command("kayrros metadata 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4", "kayrros metadata 7d3c --json | jq .name")
+@command(
+    """Show the metadata of a dataset. Dates are in UTC; with --json, they are epoch milliseconds as in the API.""",
+    "kayrros metadata 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
+    "kayrros metadata 7d3c --json | jq .name",
+)
 def metadata(context: Context, dataset: Annotated[str, DATASET]) -> None:
-    """Show the metadata of a dataset. Dates are in UTC; with --json, they are epoch milliseconds as in the API."""
     with context.connect() as kayrros:
         account = context.account()
         fields = kayrros.metadata(resolve(account, "datasets", dataset)).to_dict()

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 
 @command(
+    """Log in, and save the login for later commands.
+
+    The password comes from a prompt without echo, KAYRROS_PASSWORD or stdin; it is never an argument. It is saved only in
+    the system's keyring (extra `keyring`). Without a keyring, only the token is saved: log in again when it expires. The
+    email and any hosts you pass are saved in the profile.
+    """,
     "kayrros login",
     "kayrros login --email analyst@example.com --password-stdin < password.txt",
     "kayrros login --profile staging --base-url https://data.example.com --auth-url https://auth.example.com",
@@ -37,12 +43,6 @@ def login(
         str | None, typer.Option("--auth-url", metavar="URL", help="Login host to save in the profile.")
     ] = None,
 ) -> None:
-    """Log in, and save the login for later commands.
-
-    The password comes from a prompt without echo, KAYRROS_PASSWORD or stdin; it is never an argument. It is saved only in
-    the system's keyring (extra `keyring`). Without a keyring, only the token is saved: log in again when it expires. The
-    email and any hosts you pass are saved in the profile.
-    """
     from kayrros_ext import Kayrros
     from kayrros_ext._config.keyring import save_password
     from kayrros_ext.cli.accounts import Account
@@ -67,12 +67,16 @@ def login(
         context.info("KAYRROS_TOKEN is set and overrides this login: unset it.")
 
 
-@command("kayrros logout", "kayrros logout --profile staging", prints_data=False)
-def logout(context: Context) -> None:
+@command(
     """Delete the saved token, and the password in the keyring.
 
     Credentials in the environment, the config file or netrc are yours, and stay.
-    """
+    """,
+    "kayrros logout",
+    "kayrros logout --profile staging",
+    prints_data=False,
+)
+def logout(context: Context) -> None:
     from kayrros_ext._config.keyring import delete_password
 
     account = context.account()
@@ -92,9 +96,12 @@ def logout(context: Context) -> None:
         context.info(f"Still set: {', '.join(map(str, left))}.")
 
 
-@command("kayrros whoami", "kayrros whoami --json | jq -r .email")
+@command(
+    """Show the account and the source of its credentials. Sends no request.""",
+    "kayrros whoami",
+    "kayrros whoami --json | jq -r .email",
+)
 def whoami(context: Context) -> None:
-    """Show the account and the source of its credentials. Sends no request."""
     with context.connect() as kayrros:
         identity = kayrros.whoami()
     account = context.account()
@@ -115,12 +122,15 @@ def whoami(context: Context) -> None:
     Table("field", "value", keep=["field"]).write([row for row in fields.items() if row[1] is not None])
 
 
-@command("kayrros config", "kayrros config --profile staging --json")
-def config(context: Context) -> None:
+@command(
     """Show each setting and its source.
 
     Secrets are masked. Sends no request.
-    """
+    """,
+    "kayrros config",
+    "kayrros config --profile staging --json",
+)
+def config(context: Context) -> None:
     account = context.account()
     rows = [("profile", account.profile, "--profile" if context.profile else _variable_or_default("KAYRROS_PROFILE"))]
     for key, (value, source) in account.settings.items():

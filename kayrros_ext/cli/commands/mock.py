@@ -22,6 +22,11 @@ _FAULTS = "html, cut, dropped, truncated, bad_gzip"
 
 
 @command(
+    """Serve a fake Kayrros platform on this machine until Ctrl-C.
+
+    It has the datasets of the documentation. The command prints the variables to export in another terminal; with -v, it
+    logs each request.
+    """,
     "kayrros mock",
     "kayrros mock --latency 0.5 --fault 503:0.1 --fault cut:0.05",
     "kayrros mock --prism --port 4011",
@@ -57,11 +62,6 @@ def mock(
         ),
     ] = None,
 ) -> None:
-    """Serve a fake Kayrros platform on this machine until Ctrl-C.
-
-    It has the datasets of the documentation. The command prints the variables to export in another terminal; with -v, it
-    logs each request.
-    """
     if prism:
         if latency or max_rows or token_lifetime or rate_limit or fault:
             raise UsageError(

@@ -22,6 +22,10 @@ _MAX_HEIGHT = 32
 
 
 @command(
+    """Draw the results of a dataset, over time or on a map.
+
+    An existing file is replaced. This command needs the extra `plots`.
+    """,
     "kayrros plot 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
     "kayrros plot 7d3c --metric fill_level_pct -o chart.svg",
     "kayrros plot 7d3c --map -o map.html",
@@ -53,10 +57,6 @@ def plot(
     as_map: Annotated[bool, typer.Option("--map", help="Draw the assets at their centroids on a map.")] = False,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
-    """Draw the results of a dataset, over time or on a map.
-
-    An existing file is replaced. This command needs the extra `plots`.
-    """
     from kayrros_ext.plots import parse_target, require, require_size
 
     if all_assets and asset:

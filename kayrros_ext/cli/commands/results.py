@@ -84,6 +84,14 @@ class Tally:
 
 
 @command(
+    """Get the results of a dataset of any size.
+
+    Rows are written to stdout or a file as they arrive, so memory use stays small. A table shows only the columns that
+    differ from row to row; the other formats and files have all columns.
+
+    File suffixes: .parquet, .geoparquet, .csv, .json, .ndjson, .geojson; the text formats also with .gz. An existing file
+    is replaced once the new one is complete.
+    """,
     "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-07-01",
     "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
     "kayrros results 7d3c --asset tank-1 --asset tank-2 | head",
@@ -108,14 +116,6 @@ def results(
     ] = None,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
-    """Get the results of a dataset of any size.
-
-    Rows are written to stdout or a file as they arrive, so memory use stays small. A table shows only the columns that
-    differ from row to row; the other formats and files have all columns.
-
-    File suffixes: .parquet, .geoparquet, .csv, .json, .ndjson, .geojson; the text formats also with .gz. An existing file
-    is replaced once the new one is complete.
-    """
     from kayrros_ext._export import parse_target
 
     if output and (file_format or context.json):

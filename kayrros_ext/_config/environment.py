@@ -1,0 +1,45 @@
+"""Variables of the environment, the user's own folders, and text that was written on Windows."""
+
+import codecs
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import Literal
+
+_log = logging.getLogger(__name__)
+
+
+def variable(name: str) -> str:
+    """Return a variable of the environment as `parse_text` does; "" if it is unset."""
+    return parse_text(os.environ.get(name, ""))
+
+
+def parse_text(value: str) -> str:
+    """Return a setting without blanks, carriage return, byte order mark, and the quotes that `docker --env-file` keeps."""
+    return value.strip().strip("\ufeff\"'")
+
+
+def user_path(name: str, kind: Literal["home", "user_config_path", "user_cache_path"], file: str = "") -> Path | None:
+    """Return the path in a variable, else a file in a folder of the user, by platformdirs; None without such a folder."""
+    text = variable(name)
+    try:
+        if text and not text.startswith("~"):
+            return Path(text).absolute()
+        if text or kind == "home":
+            path = Path(text or f"~/{file}").expanduser()
+        else:
+            import platformdirs
+
+            path = getattr(platformdirs, kind)("kayrros-ext", appauthor=False) / file
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()  # HOME may be a file, or the folder of another user
+    except (OSError, RuntimeError, KeyError) as error:  # of platformdirs and pathlib, where there is no home
+        _log.debug("%s: there is no folder (%s).", name, error)
+        return None
+    return path if path.is_absolute() else None  # HOME may be relative
+
+
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8, or UTF-16 as PowerShell writes it, without a byte order mark; or raise UnicodeDecodeError."""
+    return data.decode("utf-16" if data[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig")
