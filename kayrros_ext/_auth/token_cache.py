@@ -12,17 +12,20 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kayrros_ext._config.profiles import user_path
 from kayrros_ext._config.settings import clean_token
 from kayrros_ext._files import atomic_write
 from kayrros_ext._secret import Secret
+from kayrros_ext.errors import KayrrosError, LoginError
 
 _log = logging.getLogger(__name__)
 
 # A token goes into a header, and servers accept headers of 8 KB to 64 KB.
 _MAX_BYTES = 64 * 1024
+# A refused password is not tried again for this long, so that a typo does not lock the account.
+REFUSAL_S = 600
 
 
 class CachedToken(NamedTuple):
@@ -41,25 +44,36 @@ class TokenCache:
     def __init__(self, folder: Path, key: str, *, now: Callable[[], float] = time.time) -> None:
         self._folder, self._now = folder, now
         self._path, self._lock_path = folder / f"{key}.json", folder / f"{key}.lock"
+        self._refusal_path = folder / f"{key}.refused"
 
     def load(self) -> CachedToken | None:
         """Return the cached token; None without one, or where its file is invalid or not private."""
         with self._log_errors("read"):
-            info = self._path.lstat()
-            if not (stat.S_ISREG(info.st_mode) and _is_ours(info, 0o077)) or info.st_size > _MAX_BYTES:
-                raise PermissionError
-            record = json.loads(self._path.read_bytes())
-            if record["version"] == 1:
+            if (record := _read(self._path))["version"] == 1:
                 return CachedToken(clean_token(Secret(record["token"])), float(record["obtained_at"]))
         return None
 
     def save(self, token: Secret) -> None:
-        """Cache a token in place of any other."""
+        """Cache a token in place of any other, and forget the refusal of a password."""
         with self._log_errors("saved"):
-            self._make_folder()
-            with atomic_write(self._path) as file:
-                Path(file.name).chmod(0o600)
-                file.write(json.dumps({"version": 1, "token": token.value, "obtained_at": self._now()}).encode())
+            self._write(self._path, {"token": token.value, "obtained_at": self._now()})
+            self._refusal_path.unlink(missing_ok=True)
+
+    def load_refusal(self, password: Secret | None) -> LoginError | None:
+        """Return the error with which the login host refused this password up to REFUSAL_S ago, in any process."""
+        with self._log_errors("checked for a refusal"):
+            record = _read(self._refusal_path)
+            age_s = self._now() - record["refused_at"]
+            if 0 <= age_s < REFUSAL_S and record["hash"] == _hash(password, record["salt"]):
+                return LoginError(f"{record['text']} That was {age_s:.0f} seconds ago.", **record["details"])
+        return None
+
+    def save_refusal(self, password: Secret | None, error: KayrrosError) -> None:
+        """Remember that the login host refused a password, by its hash."""
+        with self._log_errors("given a refusal"):
+            salt, details = os.urandom(16).hex(), {"text": error.args[0], "details": vars(error)}
+            record = {"refused_at": self._now(), "salt": salt, "hash": _hash(password, salt), **details}
+            self._write(self._refusal_path, record)
 
     def discard(self, token: Secret) -> None:
         """Delete this token; not a newer one, which another process may have saved in its place."""
@@ -90,6 +104,12 @@ class TokenCache:
         except Exception as error:  # at worst, this costs a login
             _log.debug("The token in %s could not be %s (%s).", self._folder, action, type(error).__name__)
 
+    def _write(self, path: Path, record: dict[str, Any]) -> None:
+        self._make_folder()
+        with atomic_write(path) as file:
+            Path(file.name).chmod(0o600)
+            file.write(json.dumps({"version": 1, **record}).encode())
+
     def _make_folder(self) -> None:
         """Create the directory and make it private; refuse one that is not ours, or a symlink."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,6 +129,21 @@ def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | N
 def user_cache_dir() -> Path | None:
     """Return the user's cache directory: KAYRROS_CACHE_DIR, else the usual place of the platform; None without one."""
     return user_path("KAYRROS_CACHE_DIR", "user_cache_path")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the record of a private file, or raise an error of any type."""
+    info = path.lstat()
+    if not (stat.S_ISREG(info.st_mode) and _is_ours(info, 0o077)) or info.st_size > _MAX_BYTES:
+        raise PermissionError
+    record: dict[str, Any] = json.loads(path.read_bytes())
+    return record
+
+
+def _hash(password: Secret | None, salt: str) -> str:
+    """Return a slow hash, because a refused password may differ from the right one by a letter."""
+    secret = password.value if password else ""
+    return hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1).hex()
 
 
 def _is_ours(info: os.stat_result, denied: int = 0) -> bool:
