@@ -75,7 +75,8 @@ class Kayrros:
         auth_url: login host; else KAYRROS_AUTH_URL; else https://auth.kayrros.com (reference).
         timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout. Default: 10 and 120.
         retries: how often a request is retried after a failed or broken connection, a timeout, or one of the statuses
-            429, 502, 503 and 504; 0 turns retries off. Retries sets the waits as well.
+            429, 502, 503 and 504; 0 turns retries off. Retries sets the waits as well. Refusals of a platform that limits
+            requests are not counted.
         total_timeout: seconds for a request with all of its attempts.
         concurrency: how many requests of one `results` call run at a time.
         max_body: largest response body that is read into memory, in bytes, decoded.
@@ -90,8 +91,7 @@ class Kayrros:
 
     Attributes:
         client: the generated Client, logged in. Every operation of kayrros_openapi.api takes it, sync and asyncio, and
-            raises the errors of this package. Its async connections belong to one event loop: use an
-            `async with Kayrros()` in each asyncio.run.
+            raises the errors of this package. Each event loop gets connections of its own, which close with it.
 
     Raises:
         ConfigurationError: credentials are missing or incomplete, a file with secrets is readable by others, or a host is
@@ -374,9 +374,7 @@ class Kayrros:
 
     async def aclose(self) -> None:
         """Close all connections, those of async calls too. An `async with` block does."""
-        self.close()
-        if self._client._async_client:
-            await self._client._async_client.aclose()
+        await self._client.aclose()
 
     def __enter__(self) -> Self:
         return self

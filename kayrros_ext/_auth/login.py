@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import copy
-import functools
 import json
 import math
 import os
@@ -36,6 +35,8 @@ FORBIDDEN_GRACE_S = 300
 MAX_TOKEN_RENEWALS = 2
 # The same credentials will be rejected again, and repeated attempts lock accounts.
 REFUSALS = {400, 401, 403, 422, 423}
+# Seconds between two looks of a task at its login.
+LOGIN_POLL_S = 0.05
 # Another process that logs in is waited for this long. One that was stopped in the middle keeps the lock.
 LOCK_TIMEOUT_S = 15.0
 # A token that expires within a minute is not used: the call may take longer, and clocks differ.
@@ -59,7 +60,8 @@ class Token:
 class TokenSource:
     """The token of an account. One login at a time, whoever asks; blocking, and safe to share between threads.
 
-    `log_in` returns a new token. Without credentials, `log_in` is None. The cache keeps the token for other processes.
+    `log_in` returns a new token. Without credentials, `log_in` is None. The cache keeps the token for other processes, and
+    for some minutes that the password was refused.
     """
 
     def __init__(
@@ -68,8 +70,9 @@ class TokenSource:
         log_in: Callable[[], Secret] | None,
         cache: TokenCache | None = None,
         now: Callable[[], float] = time.time,
+        password: Secret | None = None,
     ) -> None:
-        self._log_in, self.cache, self._now = log_in, cache, now
+        self._log_in, self.cache, self._now, self._password = log_in, cache, now, password
         self._lock, self._process = threading.Lock(), os.getpid()
         self._failures = 0
         self._last_failure: KayrrosError = LoginError("")
@@ -93,14 +96,16 @@ class TokenSource:
         with self._lock_of_process():
             if token := self.at_hand(rejected):
                 return token
-            self._raise_last_failure(failures)
+            if self._failures > failures or _is_refusal(self._last_failure):
+                raise copy.copy(self._last_failure)  # each caller gets a traceback of its own
             return self._renew(rejected, use_cache=use_cache)
 
     def renew(self) -> Token:
-        """Log in even though there is a token. It raises what `get` raises, and ConfigurationError without credentials."""
+        """Log in although there is a token or was a refusal. Raises as `get`; ConfigurationError without credentials."""
         failures = self._failures
         with self._lock_of_process():
-            self._raise_last_failure(failures)
+            if self._failures > failures:  # that of a login that we waited for
+                raise copy.copy(self._last_failure)
             return self._renew(self._token, use_cache=False)
 
     def _lock_of_process(self) -> threading.Lock:
@@ -117,19 +122,16 @@ class TokenSource:
     def _is_expired(self, token: Token) -> bool:
         return token.expires_at is not None and self._now() > token.expires_at - EXPIRY_LEEWAY_S
 
-    def _raise_last_failure(self, failures: int) -> None:
-        """Raise the error of a login that failed while we waited for it, or was refused before."""
-        error = self._last_failure
-        if self._failures > failures or (self._failures and getattr(error, "status", None) in REFUSALS):
-            raise copy.copy(error)  # each caller gets a traceback of its own
-
     def _renew(self, rejected: Token | None, *, use_cache: bool) -> Token:
         """Return a token from the cache or a login; the caller holds the lock."""
         token = self._load_cached(rejected) if use_cache else None
         if token is None:
             with self.cache.lock(LOCK_TIMEOUT_S) if self.cache else contextlib.nullcontext() as held:
                 # The process that held the lock may have logged in.
-                token = (self._load_cached(rejected) if use_cache and held else None) or self._logged_in(rejected)
+                token = self._load_cached(rejected) if use_cache and held else None
+                if use_cache and not token and self.cache and (refusal := self.cache.load_refusal(self._password)):
+                    raise refusal
+                token = token or self._logged_in(rejected)
         self._token = token
         self.secrets.add(token.value)
         return token
@@ -148,7 +150,10 @@ class TokenSource:
             secret = self._log_in()
         except KayrrosError as error:
             self._failures, self._last_failure = self._failures + 1, error
+            if self.cache and _is_refusal(error):
+                self.cache.save_refusal(self._password, error)
             raise
+        self._last_failure = LoginError("")
         if self.cache:
             self.cache.save(secret)
         token = Token(secret, self._now(), jwt_expiry(secret))
@@ -177,10 +182,15 @@ class LoginAuth(httpx.Auth):
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._connections, self._now = settings, connections, now
-        self.tokens = TokenSource(settings.token, self._log_in if settings.credentials else None, cache, now)
+        password = settings.credentials.password if settings.credentials else None
+        self.tokens = TokenSource(settings.token, self._log_in if password else None, cache, now, password)
         self._accepted: Token | None = None
-        if settings.credentials:
-            self.tokens.secrets.add(settings.credentials.password)
+        if password:
+            self.tokens.secrets.add(password)
+        errors = ErrorMapper(settings.auth_url.host, self.redact)
+        self._policy = RequestPolicy(
+            errors, settings.retries, settings.total_timeout_s, MAX_REPLY_BYTES, LOGIN_RETRY_STATUSES
+        )
 
     def redact(self, text: str) -> str:
         """Return the text without any secret that we hold or have held."""
@@ -213,28 +223,42 @@ class LoginAuth(httpx.Auth):
             token = self.tokens.get(token, use_cache=renewal == 0)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Do the same under httpx.AsyncClient: the login runs in a worker thread."""
-        import anyio.to_thread  # httpx loads it for async clients only
-
-        async def get(rejected: Token | None, *, use_cache: bool) -> Token:
-            if token := self.tokens.at_hand(rejected):
-                return token
-            # A cancelled task does not wait for the login, whose token serves the next call. The limiter spares anyio's own.
-            log_in, limiter = (
-                functools.partial(self.tokens.get, rejected, use_cache=use_cache),
-                anyio.CapacityLimiter(1),
-            )
-            return await anyio.to_thread.run_sync(log_in, abandon_on_cancel=True, limiter=limiter)
-
+        """Do the same under httpx.AsyncClient: the login runs in a thread."""
         if not self._is_for_data_host(request):
             yield request
             return
-        token = await get(None, use_cache=True)
+        token = await self._get(None, use_cache=True)
         for renewal in range(MAX_TOKEN_RENEWALS + 1):
             response = yield self._signed(request, token)
             if not self._may_renew(response, token, renewal):
                 return
-            token = await get(token, use_cache=renewal == 0)
+            token = await self._get(token, use_cache=renewal == 0)
+
+    async def _get(self, rejected: Token | None, *, use_cache: bool) -> Token:
+        """Get a token in a thread. Neither a cancelled task nor the end of the program waits for that."""
+        import anyio  # httpx loads it for async clients only
+
+        if token := self.tokens.at_hand(rejected):
+            return token
+        outcome: list[Token | BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(self.tokens.get(rejected, use_cache=use_cache))
+            except BaseException as error:
+                outcome.append(error)
+
+        try:
+            threading.Thread(target=run, daemon=True, name="kayrros-login").start()
+        except RuntimeError:  # the program ends
+            run()
+        pause_s = 0.001
+        while not outcome:
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LOGIN_POLL_S)
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]
 
     def _is_for_data_host(self, request: httpx.Request) -> bool:
         """Return whether to sign a request; a generated login call is sent to the login host instead."""
@@ -269,11 +293,7 @@ class LoginAuth(httpx.Auth):
         """
         settings, account, host = self._settings, self._settings.credentials, self._settings.auth_url.host
         assert account is not None  # noqa: S101 - for mypy  # nosec B101
-        errors = ErrorMapper(host, self.redact)
-        policy = RequestPolicy(
-            errors, settings.retries, settings.total_timeout_s, MAX_REPLY_BYTES, LOGIN_RETRY_STATUSES
-        )
-        client, status = build_client(settings, settings.auth_url, policy, self._connections), 200
+        client, status = build_client(settings, settings.auth_url, self._policy, self._connections), 200
         try:
             # No local variable holds the password or the token, because a traceback with locals would show it.
             return _token_of(
@@ -297,6 +317,13 @@ class LoginAuth(httpx.Auth):
         )
 
 
+def _is_refusal(error: KayrrosError) -> bool:
+    """Return whether a login failed because of the credentials: not by a page of a firewall or a proxy."""
+    status, code, message = (getattr(error, name, None) for name in ("status", "code", "message"))
+    # 401 is always about credentials. Otherwise the body has to be that of an error in openapi.yaml.
+    return status in REFUSALS and bool(message and (code or status == 401))
+
+
 def _token_of(response: Response[Any]) -> Secret:
     """Return the token of a login reply; ConfigurationError when there is no usable one."""
     token = getattr(response.parsed, "token", None)
@@ -305,11 +332,11 @@ def _token_of(response: Response[Any]) -> Secret:
 
 def _login_error(error: APIError, host: str) -> LoginError:
     hint, hint_cli = "Try again later.", None
-    if error.status in REFUSALS:
-        hint = "Check your email and password, then create a new client; this one won't retry, to avoid locking the account."
+    if _is_refusal(error):
+        hint = "Check your email and password. To avoid locking the account, only kayrros.login() tries these again at once."
         hint_cli = "Check your email and password, then run `kayrros login`."
     elif 300 <= error.status < 500 and error.status not in {408, 425, 429}:
-        hint = "Check KAYRROS_AUTH_URL."
+        hint = "Check KAYRROS_AUTH_URL, and whether a proxy or a firewall answered."
     details = {name: getattr(error, name) for name in ("status", "code", "message", "retry_after_s")}
     explanation = ErrorBody(error.code, error.message, error.excerpt)
     waits = f" It asks to wait {error.retry_after_s:,.0f} seconds." if error.retry_after_s else ""

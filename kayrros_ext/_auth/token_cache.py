@@ -10,17 +10,20 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kayrros_ext._config.environment import user_path
 from kayrros_ext._config.settings import clean_token
 from kayrros_ext._files import make_private_folder, read_private, write_private
 from kayrros_ext._secret import Secret
+from kayrros_ext.errors import KayrrosError, LoginError
 
 _log = logging.getLogger(__name__)
 
 # A token goes into a header, and servers accept headers of 8 KB to 64 KB.
 _MAX_BYTES = 64 * 1024
+# A refused password is not tried again for this long, so that a typo does not lock the account.
+REFUSAL_S = 600
 
 
 class CachedToken(NamedTuple):
@@ -39,20 +42,36 @@ class TokenCache:
     def __init__(self, folder: Path, key: str, *, now: Callable[[], float] = time.time) -> None:
         self._folder, self._now = folder, now
         self._path, self._lock_path = folder / f"{key}.json", folder / f"{key}.lock"
+        self._refusal_path = folder / f"{key}.refused"
 
     def load(self) -> CachedToken | None:
         """Return the cached token; None without one, or where its file is invalid or not private."""
         with self._log_errors("read"):
-            record = json.loads(read_private(self._path, _MAX_BYTES))
-            if record["version"] == 1:
+            if (record := _read(self._path))["version"] == 1:
                 return CachedToken(clean_token(Secret(record["token"])), float(record["obtained_at"]))
         return None
 
     def save(self, token: Secret) -> None:
-        """Cache a token in place of any other."""
+        """Cache a token in place of any other, and forget the refusal of a password."""
         with self._log_errors("saved"):
-            record = {"version": 1, "token": token.value, "obtained_at": self._now()}
-            write_private(self._path, json.dumps(record).encode())
+            _write(self._path, {"token": token.value, "obtained_at": self._now()})
+            self._refusal_path.unlink(missing_ok=True)
+
+    def load_refusal(self, password: Secret | None) -> LoginError | None:
+        """Return the error with which the login host refused this password up to REFUSAL_S ago, in any process."""
+        with self._log_errors("checked for a refusal"):
+            record = _read(self._refusal_path)
+            age_s = self._now() - record["refused_at"]
+            if 0 <= age_s < REFUSAL_S and record["hash"] == _hash(password, record["salt"]):
+                return LoginError(f"{record['text']} That was {age_s:.0f} seconds ago.", **record["details"])
+        return None
+
+    def save_refusal(self, password: Secret | None, error: KayrrosError) -> None:
+        """Remember that the login host refused a password, by its hash."""
+        with self._log_errors("given a refusal"):
+            salt, details = os.urandom(16).hex(), {"text": error.args[0], "details": vars(error)}
+            record = {"refused_at": self._now(), "salt": salt, "hash": _hash(password, salt), **details}
+            _write(self._refusal_path, record)
 
     def discard(self, token: Secret) -> None:
         """Delete this token; not a newer one, which another process may have saved in its place."""
@@ -95,3 +114,19 @@ def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | N
 def user_cache_dir() -> Path | None:
     """Return the user's cache directory: KAYRROS_CACHE_DIR, else the usual place of the platform; None without one."""
     return user_path("KAYRROS_CACHE_DIR", "user_cache_path")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the record of a private file, or raise an error of any type."""
+    record: dict[str, Any] = json.loads(read_private(path, _MAX_BYTES))
+    return record
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    write_private(path, json.dumps({"version": 1, **record}).encode())
+
+
+def _hash(password: Secret | None, salt: str) -> str:
+    """Return a slow hash, because a refused password may differ from the right one by a letter."""
+    secret = password.value if password else ""
+    return hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1).hex()

@@ -22,10 +22,12 @@ class Retries:
     """How often a read is retried, and how long it waits: exponential backoff with full jitter.
 
     Attributes:
-        max_retries: retries after the first attempt; 0 turns retrying off.
+        max_retries: retries after the first attempt; 0 turns retrying off. A refusal with Retry-After (429, 503) is not
+            counted.
         backoff_initial: upper bound of the first wait, in seconds. It doubles with each retry.
         backoff_max: largest upper bound, in seconds. A gateway that restarts needs minutes (assumed).
-        retry_after_max: longest Retry-After that is honoured, in seconds. A longer one ends the retries.
+        retry_after_max: longest Retry-After that is honoured, in seconds. A longer one ends the retries. The backoff comes
+            on top of it.
         jitter: returns a random number between two bounds.
         sleep: waits for a number of seconds, in threads.
         sleep_async: the same in tasks.
@@ -51,8 +53,12 @@ class Retries:
         return cls(value)
 
     def backoff(self, attempt: int, retry_after: float | None) -> float:
-        """Return the seconds to wait after an attempt, counted from 1. A Retry-After replaces the backoff."""
-        if retry_after is not None:
-            return retry_after
+        """Return the seconds to wait after an attempt, counted from 1: the backoff, on top of a Retry-After."""
         # The exponent is bounded because 2 ** 2000 overflows a float.
-        return self.jitter(0, min(self.backoff_max, self.backoff_initial * 2 ** min(attempt - 1, 64)))
+        most = min(self.backoff_max, self.backoff_initial * 2 ** min(attempt - 1, 64))
+        return (retry_after or 0) + self.jitter(0, most)
+
+
+def slices(seconds: float, sleep: Callable[[float], object]) -> list[float]:
+    """Return a wait in parts of at most a second, so that closing the client ends it; one part for a sleep of the user's."""
+    return [1.0] * int(seconds) + [seconds % 1] if sleep in {time.sleep, _sleep_async} else [seconds]

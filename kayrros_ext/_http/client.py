@@ -7,16 +7,17 @@ so a response that comes back is a documented success.
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
 import httpx
 import msgspec
 
-from kayrros_ext._config.retries import Retries
+from kayrros_ext._config.retries import Retries, slices
 from kayrros_ext._config.settings import is_loopback
 from kayrros_ext._http.errors import MAX_ERROR_BYTES, TRANSPORT_ERRORS, ErrorMapper
+from kayrros_ext._http.gate import Gate
 from kayrros_ext._http.retry import RETRY_STATUSES, is_retryable, next_delay
 from kayrros_ext.errors import APIError, TransportError, UsageError
 from kayrros_openapi import Client
@@ -72,6 +73,7 @@ class RequestPolicy:
     total_timeout_s: float
     max_body: int
     retry_statuses: frozenset[int] = RETRY_STATUSES
+    gate: Gate = attrs.field(default=attrs.Factory(lambda self: Gate(self.retries), takes_self=True))
 
 
 class CompleteResponse(httpx.Response):
@@ -110,15 +112,20 @@ class _Call:
         self._policy = policy
         self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
         self._ends = policy.retries.clock() + policy.total_timeout_s
-        self._furthest = 0
+        self._furthest = self._failures = self._closings = 0
         if request.headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in request.headers:
             # A generated request names the type of a body that it leaves out.
             self._headers.pop("Content-Type", None)
 
-    def start_attempt(self) -> None:
-        """Count an attempt. No timeout of it ends after the total timeout."""
+    def start_attempt(self) -> float | None:
+        """Start an attempt within the total timeout, and return 0; or the seconds to wait first, None if too many."""
+        gate, left = self._policy.gate, max(self._ends - self._policy.retries.clock(), 0.001)
+        if closings := gate.closings:
+            wait_s, self._closings = gate.enter(self, self._closings), closings
+            if wait_s:
+                return wait_s if wait_s < left else None
+        gate.in_flight.add(self)
         self.attempts += 1
-        left = max(self._ends - self._policy.retries.clock(), 0.001)
         timeout = {part: left if seconds is None else min(seconds, left) for part, seconds in self._timeout.items()}
         self.request.extensions = {**self.request.extensions, "timeout": timeout}
         consumer = self.options.consumer
@@ -127,6 +134,14 @@ class _Call:
         self._chunks: list[bytes] = []
         self._size = self._progress = 0
         self._deadline = self._policy.retries.clock() + left
+        return 0
+
+    def leave(self, *, is_success: bool = False) -> None:
+        """Leave the gate to the next call, at the latest when the attempt ends."""
+        gate = self._policy.gate
+        gate.in_flight.discard(self)
+        if is_success and gate.closings:
+            gate.succeed(self._closings)
 
     def check_progress(self, size: int, response: httpx.Response) -> None:
         """Raise httpx.ReadTimeout when a body makes too little progress; `size` bytes have just arrived."""
@@ -183,6 +198,7 @@ class _Call:
         if content_type and documented and "*/*" not in documented and not is_documented:
             problem = f"it is {content_type!r:.80}, not {' or '.join(documented)}"
             raise self._policy.errors.contract(self.operation.id, problem, body=response.content)
+        self.leave(is_success=True)
 
     def check_is_file(self, response: httpx.Response) -> None:
         """Raise ContractError for a web page in place of a file: a proxy that wants a sign-in answers with one."""
@@ -191,26 +207,42 @@ class _Call:
         if is_page and response.status_code == 200 and "Content-Disposition" not in response.headers:
             problem = f"it is {content_type!r} without a file name"
             raise self._policy.errors.contract(self.operation.id, problem, body=next(response.iter_bytes(), b""))
+        self.leave(is_success=True)  # the gate counts requests, and the body may take hours
 
     def fail(self, error: Exception) -> tuple[APIError | TransportError, float | None]:
         """Return the error of a failed attempt, and the seconds until the next one; None after the last."""
+        policy, gate = self._policy, self._policy.gate
+        is_refused = False
         if isinstance(error, APIError):
             mapped: APIError | TransportError = error
-            retryable = error.status in self._policy.retry_statuses - self.options.no_retry_statuses
+            retryable = error.status in policy.retry_statuses - self.options.no_retry_statuses
             reason, asked_s = f"status {error.status}", error.retry_after_s
+            is_refused = error.status == 429 or (error.status == 503 and bool(asked_s))
         else:
-            mapped = self._policy.errors.from_exception(self.operation.id, error, self.attempts)
+            mapped = policy.errors.from_exception(self.operation.id, error, self.attempts)
             retryable, reason, asked_s = is_retryable(error), type(error).__name__, None
         consumer = self.options.consumer
         if consumer and consumer.size >= self._furthest + MIN_PROGRESS_BYTES:
             # A download that makes progress is not given up: count and total timeout start again.
-            self._furthest, self.attempts = consumer.size, 1
-            self._ends = self._policy.retries.clock() + self._policy.total_timeout_s
+            self._furthest, self.attempts, self._failures = consumer.size, 1, 0
+            self._ends = policy.retries.clock() + policy.total_timeout_s
         if not retryable:
             return mapped, None
-        left = self._ends - self._policy.retries.clock()
-        delay = next_delay(self._policy.retries, self.attempts, left, asked_s, f"{self.operation.id}: {reason}")
+        self._failures += not is_refused
+        count = max(1, gate.refusals + (self._closings == gate.closings)) if is_refused else self._failures
+        left, reason = self._ends - policy.retries.clock(), f"{self.operation.id}: {reason}"
+        delay = next_delay(policy.retries, count, left, asked_s, reason, is_counted=not is_refused)
+        if is_refused and delay is not None:
+            self._closings = gate.close(self._closings, asked_s or delay)
         return mapped, delay
+
+    def not_sent(self) -> APIError:
+        """Return the error of a call whose turn did not come within the total timeout."""
+        text = (
+            f"{self.operation.id}: not sent within total_timeout, because {self._policy.errors.host} refuses requests."
+        )
+        hint = "Send fewer requests at a time, or raise total_timeout."
+        return APIError(text, hint=hint, status=429, operation=self.operation.id, attempts=0)
 
 
 class HTTPClient(httpx.Client):
@@ -226,20 +258,24 @@ class HTTPClient(httpx.Client):
         if operation is None:
             return super().send(request, stream=stream, **options)
         call = _Call(self.policy, request, operation)
+        error: APIError | TransportError | None = None
         while True:
             if self.is_closed:  # perhaps by another thread, between two attempts
                 raise closed_error()
-            call.start_attempt()
             try:
-                response = self._attempt(call, options)
-                call.check(response)
+                if (delay := call.start_attempt()) == 0:
+                    response = self._attempt(call, options)
+                    call.check(response)
+                    return response
             except (APIError, *TRANSPORT_ERRORS) as caught:
                 error, delay = call.fail(caught)
-            else:
-                return response
+            finally:
+                call.leave()
             if delay is None:
-                raise error
-            self.policy.retries.sleep(delay)
+                raise error or call.not_sent()
+            for part in slices(delay, self.policy.retries.sleep):
+                if not self.is_closed:
+                    self.policy.retries.sleep(part)
 
     def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
         consumer = call.options.consumer
@@ -282,32 +318,54 @@ class HTTPClient(httpx.Client):
 
 
 class AsyncHTTPClient(httpx.AsyncClient):
-    """The async client: the same without downloads."""
+    """The async client of an event loop: the same without downloads. It closes with the loop."""
+
+    _until_loop_ends: AsyncGenerator[None, None] | None = None
 
     def __init__(self, *, policy: RequestPolicy, **options: Any) -> None:
         super().__init__(**options)
         self.policy = policy
 
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await super().aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await super().aclose()
+        if self._until_loop_ends:
+            await self._until_loop_ends.aclose()
+
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         """Send a request, with retries, and return the whole response. It raises what HTTPClient.send raises."""
+        if not self._until_loop_ends:
+            # asyncio and trio close the generators that are open when the loop ends.
+            self._until_loop_ends = self._close_with_loop()
+            await anext(self._until_loop_ends)
         operation = None if stream else _operation_of(request, self.base_url.path)
         if operation is None:
             return await super().send(request, stream=stream, **options)
         call = _Call(self.policy, request, operation)
+        error: APIError | TransportError | None = None
         while True:
             if self.is_closed:
                 raise closed_error()
-            call.start_attempt()
             try:
-                response = await self._attempt(call, options)
-                call.check(response)
+                if (delay := call.start_attempt()) == 0:
+                    response = await self._attempt(call, options)
+                    call.check(response)
+                    return response
             except (APIError, *TRANSPORT_ERRORS) as caught:
                 error, delay = call.fail(caught)
-            else:
-                return response
+            finally:
+                call.leave()
             if delay is None:
-                raise error
-            await self.policy.retries.sleep_async(delay)
+                raise error or call.not_sent()
+            for part in slices(delay, self.policy.retries.sleep_async):
+                if not self.is_closed:
+                    await self.policy.retries.sleep_async(part)
 
     async def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
         async with contextlib.aclosing(await super().send(call.request, stream=True, **options)) as response:
@@ -323,9 +381,10 @@ class AsyncHTTPClient(httpx.AsyncClient):
 
 
 class ApiClient(Client):
-    """The generated client over our HTTP clients. A process made by fork opens its own connections."""
+    """The generated client over our HTTP clients. A process made by fork and an event loop open their own connections."""
 
     _process = -1
+    _async_clients: dict[object, AsyncHTTPClient]  # by event loop
 
     def get_httpx_client(self) -> HTTPClient:
         """Return the sync client of this process."""
@@ -335,18 +394,29 @@ class ApiClient(Client):
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """Return the async client of this process."""
-        self._drop_inherited()
-        if self._async_client is None:
+        """Return the async client of the running event loop."""
+        if self.get_httpx_client().is_closed:
+            raise closed_error()
+        for loop, client in list(self._async_clients.items()):
+            if client.is_closed or getattr(loop, "is_closed", bool)():  # asyncio's loops can tell
+                self._async_clients.pop(loop, None)
+        loop = _running_loop()
+        if not (self._async_client or loop in self._async_clients):
             if not isinstance(self._httpx_args.get("transport"), httpx.AsyncBaseTransport | None):
                 raise UsageError("The transport is for sync calls only.", hint="Pass one for async calls, too.")
-            self._async_client = AsyncHTTPClient(**self._options(is_async=True))
-        return self._async_client
+            self._async_clients[loop] = AsyncHTTPClient(**self._options(is_async=True))
+        return self._async_client or self._async_clients[loop]
+
+    async def aclose(self) -> None:
+        """Close the connections of sync calls and of this event loop. Those of another one close when that ends."""
+        self.get_httpx_client().close()
+        if client := self._async_client or self._async_clients.pop(_running_loop(), None):
+            await client.aclose()
 
     def _drop_inherited(self) -> None:
         if self._process != os.getpid():
             # They are not closed, because the parent uses their connections.
-            self._process, self._client, self._async_client = os.getpid(), None, None
+            self._process, self._client, self._async_client, self._async_clients = os.getpid(), None, None, {}
 
     def _options(self, *, is_async: bool) -> dict[str, Any]:
         options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}
@@ -357,6 +427,16 @@ class ApiClient(Client):
 def closed_error() -> UsageError:
     """Return the error for a call after close()."""
     return UsageError("This Kayrros is closed.", hint="Make the call inside its `with` block, or create a new one.")
+
+
+def _running_loop() -> object:
+    """Return the loop of asyncio, or the token of trio; None outside of both."""
+    import anyio.lowlevel  # httpx loads it for async clients only
+
+    with contextlib.suppress(RuntimeError):
+        token = anyio.lowlevel.current_token()
+        return getattr(token, "native_token", token)  # since anyio 4.11
+    return None
 
 
 def _operation_of(request: httpx.Request, base_path: str) -> Operation | None:

@@ -1,11 +1,13 @@
 """When a request is sent again. One rule for every operation, because all of them are reads, POST too.
 
 Retried: a connection that fails or breaks, also in the middle of a body; a timeout; the statuses 429, 502, 503 and 504.
-Nothing else, because the platform would reject it again.
+Nothing else, because the platform would reject it again. A refusal with a Retry-After (429, 503) is not counted, and holds
+back all calls of the client (gate.py).
 """
 
 import contextlib
 import logging
+import re
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,8 +18,8 @@ from kayrros_ext._config.retries import Retries
 
 # The platform is busy, or the gateway in front of it is.
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
-# Of a login. A 4xx is about the credentials, and those are tried once.
-LOGIN_RETRY_STATUSES = frozenset(range(500, 600))
+# Of a login. Any other 4xx is about the credentials, and those are tried once.
+LOGIN_RETRY_STATUSES = frozenset({429, *range(500, 600)})
 
 _log = logging.getLogger("kayrros_ext")
 
@@ -40,7 +42,7 @@ def find_certificate_error(error: BaseException | None) -> ssl.SSLCertVerificati
 def retry_after(response: httpx.Response) -> float | None:
     """Return the seconds that Retry-After asks for, in either of its forms; None without a valid one."""
     header = response.headers.get("Retry-After", "").strip()
-    if header.isdecimal() and header.isascii():
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", header):  # whole by the RFC, but some servers send fractions
         return float(header[:12])
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         # By the server's clock where it sends its date, because ours may be wrong.
@@ -50,15 +52,19 @@ def retry_after(response: httpx.Response) -> float | None:
     return None
 
 
-def next_delay(retries: Retries, attempt: int, remaining_s: float, asked_s: float | None, reason: str) -> float | None:
+def next_delay(
+    retries: Retries, attempt: int, remaining_s: float, asked_s: float | None, reason: str, *, is_counted: bool = True
+) -> float | None:
     """Return the seconds to wait after an attempt, counted from 1; None when it was the last.
 
-    `asked_s` is from Retry-After; `reason` goes into the log.
+    `asked_s` is from Retry-After; `reason` goes into the log. An attempt that is not counted is the last without retries.
     """
-    if attempt > retries.max_retries or (asked_s or 0) > retries.retry_after_max:
+    most = retries.max_retries
+    if (attempt > most if is_counted else not most) or (asked_s or 0) > retries.retry_after_max:
         return None
     delay = retries.backoff(attempt, asked_s)
     if delay >= remaining_s:
         return None
-    _log.info("%s. Attempt %d of %d, retrying in %.1f s", reason, attempt, retries.max_retries + 1, delay)
+    count = f"Attempt {attempt} of {most + 1}" if is_counted else "The platform limits requests"
+    _log.info("%s. %s, retrying in %.1f s", reason, count, delay)
     return delay

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import subprocess
 import sys
 import threading
 import traceback
@@ -201,6 +202,63 @@ def test_a_cancelled_task_leaves_its_login_to_the_next_call(
 
     asyncio.run(main())
     assert platform.logins == 1
+
+
+CANCELLED = """
+import asyncio, sys
+from kayrros_ext import Kayrros
+from kayrros_openapi.api.collections import list_collections
+
+async def main():
+    async with Kayrros(email="e", password="p", base_url=sys.argv[1], auth_url=sys.argv[1]) as kayrros:
+        await asyncio.wait_for(list_collections.asyncio(client=kayrros.client), 0.2)
+
+asyncio.run(main())
+"""
+
+
+def test_a_cancelled_login_does_not_keep_the_program_alive(start: Start) -> None:
+    """A login host that is silent for minutes does not hold a program that has ended."""
+    done = threading.Event()
+    server = start(lambda _: StubResponse(500) if done.wait(60) else StubResponse())
+    command = [sys.executable, "-c", CANCELLED, server.url]
+    try:
+        ended = subprocess.run(command, timeout=30, capture_output=True, text=True, check=False)
+    finally:
+        done.set()
+    assert "TimeoutError" in ended.stderr
+
+
+LATE = """
+import asyncio, atexit, sys, threading
+from kayrros_ext import Kayrros
+from kayrros_openapi.api.datasets import get_dataset_metadata
+from uuid import UUID
+
+def connect():
+    return Kayrros(email="e", password="p", base_url=sys.argv[1], auth_url=sys.argv[1])
+
+async def in_a_task():
+    async with connect() as kayrros:
+        return (await get_dataset_metadata.asyncio(UUID(sys.argv[2]), client=kayrros.client)).name
+
+def late():
+    if sys.argv[3] == "thread":
+        threading.main_thread().join()
+    with connect() as kayrros:
+        print(kayrros.metadata(sys.argv[2]).name, asyncio.run(in_a_task()))
+
+atexit.register(late) if sys.argv[3] == "atexit" else threading.Thread(target=late).start()
+"""
+
+
+@pytest.mark.parametrize("moment", ["atexit", "thread"])
+def test_a_login_at_the_end_of_the_program(moment: str, platform: StubServer, start: Start) -> None:
+    """Exit handlers, and threads that outlive the main thread, log in: some Pythons start no thread then."""
+    server = start(platform)
+    command = [sys.executable, "-c", LATE, server.url, DATASET, moment]
+    ended = subprocess.run(command, timeout=60, capture_output=True, text=True, check=True)
+    assert ended.stdout == "Tanks Tanks\n"
 
 
 def test_many_threads_try_wrong_credentials_once(platform: StubServer, start: Start, connect: Connect) -> None:

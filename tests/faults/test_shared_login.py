@@ -179,11 +179,36 @@ def test_without_a_place_for_the_cache_everything_works(
     assert fake.logins == 2
 
 
-def test_a_failed_login_is_not_cached(url: str, home: Path) -> None:
-    """There is no token, and no record of the failure."""
-    with Kayrros(email="analyst@example.com", password="wrong") as kayrros, pytest.raises(LoginError):
-        kayrros.collections()
+TYPO = """
+import sys
+from kayrros_ext import Kayrros, LoginError
+sys.stdin.readline()
+for _ in range(2):
+    with Kayrros(password="wrong") as kayrros:
+        try:
+            kayrros.collections()
+        except LoginError as error:
+            print(error.status)
+"""
+
+
+def test_a_typo_in_a_pipeline_is_tried_once(fake: Platform, url: str, home: Path) -> None:
+    """Eight clients in four processes. The right password is tried at once, and then the wrong one is forgotten."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", TYPO]
+    outputs = run([subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)])
+    assert outputs == ["401\n401"] * 4
+    logins = [seen.status for seen in fake.requests if seen.operation == "login"]
+    assert logins == [401]
     assert list((home / "cache" / "tokens").glob("*.json")) == []
+    with Kayrros(password="wrong") as kayrros, pytest.raises(LoginError, match="seconds ago"):
+        kayrros.collections()
+    with Kayrros(password="wrong") as kayrros, pytest.raises(LoginError):
+        kayrros.login()
+    with Kayrros() as kayrros:
+        kayrros.collections()
+    assert [seen.status for seen in fake.requests if seen.operation == "login"] == [401, 401, 200]
+    assert not list((home / "cache" / "tokens").glob("*.refused"))
 
 
 def test_a_stopped_process_with_the_lock_delays_others_for_a_bounded_time(

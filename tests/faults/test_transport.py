@@ -105,7 +105,7 @@ def test_a_temporary_failure_is_retried(name: str, platform: Platform, two_hosts
             return await get_dataset_metadata.asyncio(ID, client=kayrros.client)
 
     assert isinstance(asyncio.run(in_a_task()), DatasetMetadata)
-    if name != "late":
+    if name not in {"late", "429"}:
         platform.fail_next(FAULTS[name], times=None)
         token = platform.give_token()
         settings = {**two_hosts.settings, "token": token}
@@ -139,23 +139,23 @@ def test_retry_after_is_honoured(platform: Platform, two_hosts: Client) -> None:
     platform.fail_next(Fault.status(503, retry_after=30), operation="getDatasetMetadata")
     with two_hosts.connect(total_timeout=30) as kayrros, pytest.raises(APIError, match="asks to wait 30 seconds"):
         kayrros.metadata(DATASET)
-    assert [7, pytest.approx(99, abs=3)] == two_hosts.waits
+    assert [8, pytest.approx(101, abs=3)] == two_hosts.waits
 
 
 def test_a_login_is_retried_after_a_temporary_failure(
     platform: Platform, two_hosts: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Connection faults and 5xx, cut bodies among them; never what is about the credentials, nor a 429.
+    """Connection faults, 5xx and 429, cut bodies among them; never what is about the credentials.
 
     It waits as long as it is asked to, and the log says that it was the login.
     """
-    for fault in (Fault.dropped(), Fault.status(500), Fault.status(503, retry_after=7), Fault.cut(5)):
+    for fault in (Fault.dropped(), Fault.status(500), Fault.status(429, retry_after=7), Fault.cut(5)):
         platform.fail_next(fault, operation="login")
     with caplog.at_level(logging.INFO, "kayrros_ext"), two_hosts.connect() as kayrros:
         kayrros.metadata(DATASET)
-    assert two_hosts.waits == [1, 2, 7, 8]
+    assert two_hosts.waits == [1, 2, 8, 4]
     messages = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
-    assert messages[2:3] == ["login: status 503. Attempt 3 of 5, retrying in 7.0 s"]
+    assert messages[2:3] == ["login: status 429. The platform limits requests, retrying in 8.0 s"]
     assert [line.startswith("login: ") for line in messages] == [True] * 4
     for status in (400, 401, 403, 423, 429, 503):
         before = len(platform.requests)
@@ -163,7 +163,7 @@ def test_a_login_is_retried_after_a_temporary_failure(
         with two_hosts.connect() as kayrros, pytest.raises(LoginError, match=f"{status}.*to wait 121 s") as caught:
             kayrros.metadata(DATASET)
         assert (len(platform.requests) - before, caught.value.retry_after_s) == (1, 121)
-    assert two_hosts.waits == [1, 2, 7, 8]
+    assert two_hosts.waits == [1, 2, 8, 4]
 
 
 BODY = json.dumps({"name": "Tanks"}).encode()

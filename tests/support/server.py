@@ -116,6 +116,24 @@ def serve(respond: Responder, tls: ssl.SSLContext | None = None) -> Iterator[Ser
         server.server_close()
 
 
+@attrs.define
+class RateLimit:
+    """A limit of requests a second. `refuses()` counts a request, and returns whether it is one too many."""
+
+    per_second: int
+    clock: Callable[[], float]
+    accepted: list[float] = attrs.field(factory=list)
+    refused: list[float] = attrs.field(factory=list)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    def refuses(self) -> bool:
+        with self._lock:
+            now = self.clock()
+            is_refused = sum(moment > now - 1 for moment in self.accepted[-self.per_second :]) >= self.per_second
+            (self.refused if is_refused else self.accepted).append(now)
+            return is_refused
+
+
 class StubServer:
     """A minimal stub of the platform: logins, one dataset, tokens that expire on demand. A callable for `serve`.
 

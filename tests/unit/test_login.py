@@ -181,7 +181,7 @@ def test_reply_without_a_token_is_a_login_error(reply: httpx.Response, hosts: Ho
 
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 423])
 def test_refused_credentials_are_tried_once(status: int, hosts: Hosts) -> None:
-    """The refusal is remembered, so that no account gets locked."""
+    """The refusal is remembered, so that no account gets locked, and login() tries again."""
     hosts.reply = lambda: httpx.Response(status, json={"code": "NO", "message": f"not {PASSWORD}"})
     auth = hosts.auth()
     for _ in range(2):
@@ -190,6 +190,73 @@ def test_refused_credentials_are_tried_once(status: int, hosts: Hosts) -> None:
         assert (caught.value.status, caught.value.code) == (status, "NO")
         assert PASSWORD not in str(caught.value) + repr(vars(caught.value))
     assert hosts.logins == 1
+    with pytest.raises(LoginError):
+        auth.tokens.renew()
+    assert hosts.logins == 2
+    hosts.reply = None
+    auth.tokens.renew()
+    hosts.rejected = {"t3"}
+    assert hosts.get(auth).json() == {"token": "t4"}  # the refusal is forgotten
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 423])
+@pytest.mark.parametrize(
+    "page",
+    [
+        httpx.Response(200, text="<html>Blocked</html>"),
+        httpx.Response(200, json={"blocked": True}),
+        httpx.Response(200, json={"message": "Forbidden"}),
+        httpx.Response(200, json={"error": "policy"}),
+        httpx.Response(200, json=["no"]),
+        httpx.Response(200),
+    ],
+)
+def test_the_page_of_a_firewall_is_no_refusal(
+    page: httpx.Response, status: int, hosts: Hosts, cache: TokenCache
+) -> None:
+    """It says nothing about the credentials, so the next call logs in, and other processes do not hear of it."""
+    hosts.reply = lambda: httpx.Response(status, content=page.content, headers=page.headers)
+    auth = hosts.auth(cache)
+    with pytest.raises(LoginError, match="proxy or a firewall"):
+        hosts.get(auth)
+    hosts.reply = None
+    assert hosts.get(auth).status_code == 200
+    assert hosts.logins == 2
+
+
+@pytest.mark.parametrize("body", ["", "<html>"])
+def test_a_401_needs_json_to_be_a_refusal(body: str, hosts: Hosts) -> None:
+    """Any JSON, because the API's own is assumed."""
+    auth = hosts.auth()
+    hosts.reply = lambda: httpx.Response(401, text=body)
+    with pytest.raises(LoginError):
+        hosts.get(auth)
+    hosts.reply = lambda: httpx.Response(401, json={"reason": "no"})
+    for _ in range(2):
+        with pytest.raises(LoginError):
+            hosts.get(auth)
+    assert hosts.logins == 2
+
+
+def test_a_refused_password_is_not_tried_by_others(cache: TokenCache, hosts: Hosts) -> None:
+    """Another client with the same password gets the error of the first; another password, or login(), is tried at once."""
+    hosts.reply = lambda: httpx.Response(401, json={"code": "NO", "message": "no such pair"})
+    for _ in range(3):
+        with pytest.raises(LoginError, match="no such pair.*avoid locking") as caught:
+            hosts.get(hosts.auth(cache))
+    assert hosts.logins == 1
+    assert (caught.value.status, caught.value.code, caught.value.message) == (401, "NO", "no such pair")
+    assert caught.value.hint_cli
+    assert "seconds ago" in str(caught.value)
+    with pytest.raises(LoginError):
+        hosts.get(hosts.auth(cache, email="e", password="another"))
+    with pytest.raises(LoginError):
+        hosts.auth(cache).tokens.renew()
+    assert hosts.logins == 3
+    hosts.reply = None
+    hosts.auth(cache).tokens.renew()
+    assert cache.load_refusal(Secret(PASSWORD)) is None
+    assert hosts.get(hosts.auth(cache)).json() == {"token": "t4"}
 
 
 def test_failing_login_host_is_asked_again_by_the_next_call(hosts: Hosts) -> None:

@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 import filelock
 import pytest
 
-from kayrros_ext._auth.token_cache import TokenCache, open_token_cache, user_cache_dir
+from kayrros_ext import LoginError
+from kayrros_ext._auth.token_cache import REFUSAL_S, TokenCache, open_token_cache, user_cache_dir
 from kayrros_ext._secret import Secret
-from tests.support.leaks import TOKEN
+from tests.support.leaks import PASSWORD, TOKEN
 
 pytestmark = [
     pytest.mark.holds_secrets("tokens/*.json", "cache/tokens/*.json", "victim"),
@@ -300,3 +301,48 @@ def test_without_a_home_there_is_no_cache(find: Callable[..., Path], monkeypatch
     monkeypatch.setattr("platformdirs.user_cache_path", find)
     assert user_cache_dir() is None
     assert open_token_cache("a", "b", "e") is None
+
+
+REFUSED = LoginError("The login failed.", status=401, hint="Check it.")
+
+
+def test_a_refusal_is_remembered_for_some_minutes(folder: Path) -> None:
+    """Of this password alone. A clock that was set back forgets it."""
+    now = [1000.0]
+    cache = TokenCache(folder, "key", now=lambda: now[0])
+    assert cache.load_refusal(Secret(PASSWORD)) is None
+    cache.save_refusal(Secret(PASSWORD), REFUSED)
+    for seconds, is_remembered in ((0, True), (REFUSAL_S - 1, True), (REFUSAL_S, False), (-1, False)):
+        now[0] = 1000 + seconds
+        assert bool(cache.load_refusal(Secret(PASSWORD))) == is_remembered
+    now[0] = 1000
+    assert cache.load_refusal(OTHER) is None
+    cache.save(Secret(TOKEN))
+    assert cache.load_refusal(Secret(PASSWORD)) is None
+
+
+def test_a_refusal_does_not_contain_the_password(cache: TokenCache, folder: Path) -> None:
+    """The file is private and has a salted hash, which differs each time."""
+    contents = set()
+    for _ in range(2):
+        cache.save_refusal(Secret(PASSWORD), REFUSED)
+        [path] = folder.iterdir()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        contents.add(path.read_bytes())
+    assert len(contents) == 2
+    assert not any(PASSWORD.encode() in content for content in contents)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"refused_at": "soon"}', b'{"refused_at": 1000, "salt": "x"}']
+)
+def test_a_damaged_refusal_is_none_at_all(content: bytes, cache: TokenCache, folder: Path) -> None:
+    """So is one that others can write to: nobody else may keep the user from a login."""
+    cache.save_refusal(Secret(PASSWORD), REFUSED)
+    [path] = folder.iterdir()
+    path.chmod(0o666)
+    assert cache.load_refusal(Secret(PASSWORD)) is None
+    path.chmod(0o600)
+    assert cache.load_refusal(Secret(PASSWORD))
+    path.write_bytes(content)
+    assert cache.load_refusal(Secret(PASSWORD)) is None
