@@ -218,7 +218,7 @@ class Kayrros:
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str] | None = None,
+        assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
         progress: "ProgressCallback | bool | None" = None,
     ) -> Results:
@@ -229,11 +229,12 @@ class Kayrros:
 
         Args:
             dataset_id: a UUID or its string.
-            start: first moment: a date (its first moment in UTC), a datetime (UTC unless it has a zone), an ISO 8601
-                string, or epoch milliseconds. Default: from 1970.
-            stop: last moment, likewise. Default: all there is. Whether the API includes a value at exactly `stop` is
-                unknown.
-            assets: ids of the assets. Default: all. Thousands are requested in batches.
+            start: first date or moment: a date, a datetime (UTC unless it has a zone), epoch milliseconds, or a string
+                like 2024-01-31, 2024-W05, 2024-01, 2024 or 2024-01-31T12:00Z. Scalars of numpy and Arrow and periods of
+                pandas are taken as well. Default: from 1970.
+            stop: last date or moment, likewise. A day, week, month or year counts to its end, the last millisecond in
+                UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
+            assets: ids of the assets, in a list or any array. Default: all. Thousands are requested in batches.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
                 list it in `gaps` of the results.
             progress: True for a line on stderr, False for none, or a callable that takes a Progress. Default: a line when
@@ -267,7 +268,7 @@ class Kayrros:
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str] | None = None,
+        assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
         progress: "ProgressCallback | bool | None" = None,
     ) -> Iterator[Results]:
@@ -286,7 +287,7 @@ class Kayrros:
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str] | None = None,
+        assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
         progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
@@ -310,7 +311,7 @@ class Kayrros:
     def _fetcher(
         self,
         dataset_id: UUID | str,
-        query: tuple["Instant | None", "Instant | None", Iterable[str] | None],
+        query: tuple["Instant | None", "Instant | None", Iterable[str | UUID] | None],
         on_gap: "OnGap",
         progress: "ProgressCallback | bool | None",
         *,

@@ -16,7 +16,7 @@ from uuid import UUID
 import attrs
 
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
-from kayrros_ext._progress import Progress, ProgressCallback, make_callback
+from kayrros_ext._progress import Progress, ProgressCallback, make_callback, warn
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap, parse_on_gap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
@@ -168,7 +168,7 @@ class ResultsFetcher:
         try:
             metadata = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
         except KayrrosError as error:
-            _log.warning("The metadata of the dataset is unavailable (%s). Its results are split from 1970 on.", error)
+            warn("The metadata of the dataset is unavailable (%s). Its results are split from 1970 on.", error)
             return first, last
         if not isinstance(metadata, DatasetMetadata):
             return first, last
@@ -219,7 +219,7 @@ class ResultsFetcher:
         if may_go_on and isinstance(self._request_empty_range(window.assets), Results | ContractError):
             from kayrros_ext._results.merge import merge
 
-            _log.warning("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
+            warn("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
             self._gaps.append(gap)
             self._waiting[window] = merge([], (gap,))
             return None
@@ -241,7 +241,7 @@ class ResultsFetcher:
         if None in ids or (isinstance(self._asset_count, int) and len(ids) < self._asset_count):
             ids = ()
         if not ids and not (self._max_body and isinstance(response, ContractError)):
-            _log.warning("A day can't be split by assets, because the ids of some are unavailable.")
+            warn("A day can't be split by assets, because the ids of some are unavailable.")
         self._planner.assets = ids
         return self._planner.split(window)
 
@@ -291,7 +291,7 @@ class ResultsFetcher:
             from kayrros_ext._results.model import list_names
 
             names = list_names(self._missing_ids)
-            _log.warning("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
+            warn("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
         _log.info("%s: %d rows in %d windows, %d requests", _OPERATION, rows, windows, requests)
 
     def _report_progress(self, rows: int, fraction: float, windows: int) -> None:

@@ -1,12 +1,12 @@
 """The results of a dataset as Arrow tables."""
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from kayrros_ext._progress import warn
 from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Names in one message. The others are counted.
 MAX_NAMES = 20
-
-_log = logging.getLogger("kayrros_ext")
 
 
 @attrs.frozen
@@ -105,7 +103,7 @@ class Results:
         kinds = {name.rpartition(".")[0] for name in self.unknown_fields}  # of objects with undeclared fields
         columns = [(name, rows[name]) for kind, rows in tables.items() if kind in kinds for name in rows.column_names]
         empty = [name for name, column in columns if column.null_count == len(column) > 0]
-        _log.warning(
+        warn(
             "The tables do not hold these undeclared fields of the results: %s.%s To read them, call "
             "kayrros_openapi.api.datasets.get_dataset_results with kayrros.client.",
             list_names(self.unknown_fields),

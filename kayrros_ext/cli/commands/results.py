@@ -39,9 +39,20 @@ class OnGap(StrEnum):
 
 
 From = Annotated[
-    str | None, typer.Option("--from", metavar="DATE", help="First date, in ISO 8601.", show_default=False)
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="DATE",
+        help="First day, month, year or moment (UTC), like 2024-01-31, 2024-01, 2024 or 2024-01-31T12:00.",
+        show_default=False,
+    ),
 ]
-To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date, in ISO 8601.", show_default=False)]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="DATE", help="Last day, month, year (to its end) or moment, likewise.", show_default=False
+    ),
+]
 Assets = Annotated[
     list[str] | None,
     typer.Option("--asset", metavar="ID", help="Id of an asset; repeat for several.", show_default=False),
@@ -84,7 +95,7 @@ class Tally:
 
 
 @command(
-    "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-07-01",
+    "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-06-30",
     "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
     "kayrros results 7d3c --asset tank-1 --asset tank-2 | head",
 )
