@@ -111,14 +111,19 @@ class Results:
         )
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return `table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64."""
+        """Return `table` as a pandas DataFrame that every writer of pandas understands.
+
+        Labels are categories, dates datetime64[us, UTC], and integers Int64. A list of categories is the text of a JSON
+        array, such as '["crude","tank"]', as in CSV: json.loads reads it.
+        """
         import pyarrow as pa
 
-        from kayrros_ext._results.convert import import_optional
+        from kayrros_ext._results import convert
 
-        pandas = import_optional("pandas", extra="pandas")
+        pandas = convert.import_optional("pandas", extra="pandas")
         # Without the nullable type, one null turns a column of integers into doubles, which are inexact beyond 2**53.
-        frame: pd.DataFrame = self.table.to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)
+        integers = {pa.int64(): pandas.Int64Dtype()}
+        frame: pd.DataFrame = convert.with_text_categories(self.table).to_pandas(types_mapper=integers.get)
         return frame
 
     def to_polars(self) -> "pl.DataFrame":
