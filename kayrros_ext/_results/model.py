@@ -65,8 +65,12 @@ class Results:
         processing_id: id of the processing that made the results, if the response has one.
         source_id: id of the platform source, if the response has one.
         unknown_fields: fields of the response that no table holds, such as `assets[].results[].extra_props`, sorted.
-        gaps: the parts that are unavailable, with on_gap="warn".
+        gaps: the parts that are unavailable, with on_gap="warn"; and the ranges outside the dates of the metadata that are.
         requests: the number of requests made, retries included.
+        non_finite: the number of NaN and infinities that the response has in place of numbers, and the tables null.
+        processing_ids: id of each processing that made a part of the results, the first one first: a dataset may be
+            processed again while it is fetched in windows.
+        source_ids: id of each platform source, likewise.
     """
 
     table: "pa.Table"
@@ -77,21 +81,34 @@ class Results:
     unknown_fields: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     requests: int = 0
+    non_finite: int = 0
+    processing_ids: tuple[str, ...] = attrs.field()
+    source_ids: tuple[str, ...] = attrs.field()
+
+    @processing_ids.default
+    def _(self) -> tuple[str, ...]:
+        return () if self.processing_id is None else (self.processing_id,)
+
+    @source_ids.default
+    def _(self) -> tuple[str, ...]:
+        return () if self.source_id is None else (self.source_id,)
 
     @classmethod
-    def from_json(cls, body: bytes) -> Self:
-        """Read the body of a results response, and call `warn_unknown_fields`.
+    def from_json(cls, body: bytes, *, strict: bool = False) -> Self:
+        """Read the body of a results response, and warn of undeclared fields and of `non_finite` values.
 
         Raises:
             UsageError: body is not bytes.
-            ContractError: the response does not match the contract. The error names the place.
+            ContractError: the response does not match the contract. The error names the place. With strict=True, NaN or an
+                infinity in place of a number is one, too.
         """
         from kayrros_ext._results.reader import read_results  # loads pyarrow, which not every user of the package needs
 
         if not isinstance(body, bytes):
             raise UsageError(f"body is of type {type(body).__name__}.", hint="Pass bytes, such as response.content.")
-        results = cls(**attrs.asdict(read_results(body), recurse=False))
+        results = cls(**attrs.asdict(read_results(body, strict=strict), recurse=False))
         results.warn_unknown_fields()
+        warn_non_finite(results.non_finite)
         return results
 
     def warn_unknown_fields(self) -> None:
@@ -103,11 +120,13 @@ class Results:
         kinds = {name.rpartition(".")[0] for name in self.unknown_fields}  # of objects with undeclared fields
         columns = [(name, rows[name]) for kind, rows in tables.items() if kind in kinds for name in rows.column_names]
         empty = [name for name, column in columns if column.null_count == len(column) > 0]
+        if "" in kinds:
+            empty += [name for name in ("processing_id", "source_id") if getattr(self, name) is None]
         warn(
             "The tables do not hold these undeclared fields of the results: %s.%s To read them, call "
             "kayrros_openapi.api.datasets.get_dataset_results with kayrros.client.",
             list_names(self.unknown_fields),
-            f" No row has a value for {list_names(empty)}: the API may have renamed a field." if empty else "",
+            f" No value has come for {list_names(empty)}: the API may have renamed a field." if empty else "",
         )
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -166,13 +185,23 @@ class Results:
         return results_html(self)
 
     def __repr__(self) -> str:
-        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {self.processing_id}>"
+        ids = list_names(self.processing_ids) or None
+        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {ids}>"
 
     def __arrow_c_schema__(self) -> object:
         return self.table.schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.table.__arrow_c_stream__(requested_schema)
+
+
+def warn_non_finite(count: int) -> None:
+    """Log one warning for all values that were read as null, if there are any."""
+    if count:
+        warn(
+            "%d values of the results are NaN or infinite, and read as null. strict=True raises an error instead.",
+            count,
+        )
 
 
 def list_names(names: Iterable[str]) -> str:
