@@ -220,6 +220,7 @@ class Kayrros:
         stop: "Instant | None" = None,
         assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
+        strict: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Results:
         """Return the results of a dataset, or those of some dates and assets, however large.
@@ -236,15 +237,20 @@ class Kayrros:
                 UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
             assets: ids of the assets, in a list or any array. Default: all. Thousands are requested in batches.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
-                list it in `gaps` of the results.
+                list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
+                limit the days of a range, so that it can't be requested.
+            strict: whether NaN or an infinity in place of a number is a ContractError, rather than null and a warning.
             progress: True for a line on stderr, False for none, or a callable that takes a Progress. Default: a line when
                 stderr is a terminal and the results come in windows.
 
         Raises:
             KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`.
-            GapError: a part stays unavailable; the other parts are in `error.results`.
+            GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
+                parts are in `error.results`.
         """
-        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=False)
+        fetcher = self._fetcher(
+            dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=False
+        )
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -258,8 +264,6 @@ class Kayrros:
             from kayrros_ext._results.merge import merge
 
             results = merge(parts)
-        if results.unknown_fields:
-            results.warn_unknown_fields()
         return results
 
     def iter_results(
@@ -270,6 +274,7 @@ class Kayrros:
         stop: "Instant | None" = None,
         assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
+        strict: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Iterator[Results]:
         """Yield the results of a dataset, part by part, in bounded memory. Arguments and errors are those of `results`.
@@ -278,7 +283,8 @@ class Kayrros:
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
         """
-        return self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=True).parts()
+        query = (start, stop, assets)
+        return iter(self._fetcher(dataset_id, query, on_gap, progress, strict=strict, bounded_memory=True))
 
     def export(
         self,
@@ -289,6 +295,7 @@ class Kayrros:
         stop: "Instant | None" = None,
         assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
+        strict: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
@@ -304,8 +311,8 @@ class Kayrros:
         from kayrros_ext._export import parse_target, write
 
         target, dataset_id = parse_target(path), parse_dataset_id(dataset_id)
-        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=True)
-        write(target, fetcher.parts(), dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
+        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=True)
+        write(target, fetcher, dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
         return target
 
     def _fetcher(
@@ -315,6 +322,7 @@ class Kayrros:
         on_gap: "OnGap",
         progress: "ProgressCallback | bool | None",
         *,
+        strict: bool,
         bounded_memory: bool,
     ) -> ResultsFetcher:
         filters: ProcessingResultFilter | Unset = UNSET
@@ -328,6 +336,7 @@ class Kayrros:
             filters,
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
+            strict=strict,
             bounded_memory=bounded_memory,
             progress=progress,
         )

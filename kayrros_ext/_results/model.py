@@ -34,16 +34,19 @@ class Gap:
         stop: its last moment.
         assets: ids of its assets; None for all.
         error: the reason; None where the part was never requested.
+        is_outside: whether it lies outside of the dates of the metadata, by which there is no data. Such a gap never raises.
     """
 
     start: datetime
     stop: datetime
     assets: tuple[str, ...] | None = None
     error: KayrrosError | None = None
+    is_outside: bool = False
 
     def __str__(self) -> str:
         """Return its range of time and number of assets, as one phrase."""
         of = f" of {len(self.assets):,} assets" if self.assets else ""
+        of += " (outside of the dates of the metadata)" if self.is_outside else ""
         return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.stop:%Y-%m-%dT%H:%M:%SZ}{of}"
 
 

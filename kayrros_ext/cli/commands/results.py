@@ -75,12 +75,15 @@ class Tally:
     def __init__(self) -> None:
         self.rows = self.requests = 0
         self.gaps: list[Gap] = []
+        self.ids: dict[str, dict[str, None]] = {"processing_id": {}, "source_id": {}}
 
     def add(self, part: "Results") -> "Results":
         """Count a part and return it."""
         self.rows += part.table.num_rows
         self.requests += part.requests
         self.gaps += part.gaps
+        for name, ids in self.ids.items():
+            ids.update(dict.fromkeys(getattr(part, f"{name}s")))
         return part
 
     def __str__(self) -> str:
@@ -88,9 +91,9 @@ class Tally:
         return f"{rows}, in {self.requests:,} request{'s' * (self.requests != 1)}"
 
     def exit_if_partial(self, context: Context) -> None:
-        """Exit with PARTIAL if there are gaps, and name them."""
-        if self.gaps:
-            context.info(f"Unavailable: {'; '.join(map(str, self.gaps))}")
+        """Exit with PARTIAL if there are gaps within the dates of the metadata, and name them."""
+        if gaps := [str(gap) for gap in self.gaps if not gap.is_outside]:
+            context.info(f"Unavailable: {'; '.join(gaps)}")
             raise typer.Exit(PARTIAL)
 
 
@@ -173,6 +176,7 @@ def _write_file(
 
     def parts_then_counts() -> "Iterator[Results]":
         yield from parts
+        metadata.update({name: "; ".join(ids) for name, ids in tally.ids.items() if ids})
         metadata.update(requests=str(tally.requests), gaps="; ".join(map(str, tally.gaps)))
 
     write(path, parts_then_counts(), dataset_id=UUID(dataset_id), file_metadata=metadata)
