@@ -5,6 +5,7 @@ alike. Rows that come with both, because the server counts the ends in or rounds
 `Deduplicator`.
 """
 
+import concurrent.futures.thread  # noqa: F401 - impossible once the main thread has ended; pandas needs it, too
 import logging
 import math
 import queue

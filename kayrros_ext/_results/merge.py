@@ -25,8 +25,10 @@ _MAX_OVERLAP_MS = 2 * DAY_MS
 def merge(parts: Sequence[Results], gaps: tuple[Gap, ...] = ()) -> Results:
     """Return one Results of several that share no row, ordered by asset, date and metric, with more gaps than theirs."""
     parts = parts or [read_results(b'{"assets": []}')]
-    processing_ids = tuple(dict.fromkeys(name for part in parts for name in part.processing_ids))
-    source_ids = tuple(dict.fromkeys(name for part in parts for name in part.source_ids))
+    processing_ids, source_ids = (
+        tuple(dict.fromkeys(value for part in parts for value in getattr(part, name)))
+        for name in ("processing_ids", "source_ids")
+    )
     return sort_rows(
         Results(
             table=pa.concat_tables([part.table for part in parts]),

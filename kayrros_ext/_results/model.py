@@ -85,16 +85,8 @@ class Results:
     gaps: tuple[Gap, ...] = ()
     requests: int = 0
     non_finite: int = 0
-    processing_ids: tuple[str, ...] = attrs.field()
-    source_ids: tuple[str, ...] = attrs.field()
-
-    @processing_ids.default
-    def _(self) -> tuple[str, ...]:
-        return () if self.processing_id is None else (self.processing_id,)
-
-    @source_ids.default
-    def _(self) -> tuple[str, ...]:
-        return () if self.source_id is None else (self.source_id,)
+    processing_ids: tuple[str, ...] = ()
+    source_ids: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, body: bytes, *, strict: bool = False) -> Self:

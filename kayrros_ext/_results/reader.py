@@ -131,7 +131,13 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
             # In slices, because a str may need four times the memory of the body.
             slices = (body[start : start + 2**20] for start in range(0, len(body), 2**20))
             collections.deque(codecs.iterdecode(slices, "utf-8"), maxlen=0)
-        answer, is_finite = _decode_answer(body, names[ANSWER])
+        try:
+            answer, is_finite = _split(body, names[ANSWER]), True
+        except msgspec.DecodeError as error:
+            if isinstance(error, msgspec.ValidationError):
+                raise
+            body, is_finite = _TO_NON_FINITE.sub(_replace_non_finite, body), False
+            answer = _split(body, names[ANSWER])
         assets, threads = answer.assets or [], pa.cpu_count()
         size = batch_bytes or min(max(len(body) // (BATCHES_PER_THREAD * threads), MIN_BATCH_BYTES), MAX_BATCH_BYTES)
         ends = itertools.accumulate(len(memoryview(asset)) for asset in assets)
@@ -145,9 +151,8 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
         with ThreadPoolExecutor(threads) as pool:
             read: Iterator[_Tables] = map(read_batch, batches)
             # To start a thread takes longer than to read a small response, and is impossible once the main thread has ended.
-            if len(batches) > 1:
-                with contextlib.suppress(RuntimeError):
-                    read = pool.map(read_batch, batches)
+            with contextlib.suppress(RuntimeError):
+                read = pool.map(read_batch, batches) if len(batches) > 1 else read
             parts = list(read)
     except msgspec.ValidationError as error:
         raise _contract_error(error) from None
@@ -167,7 +172,9 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
     table, by_asset, without_metrics = (pa.concat_tables(parts).unify_dictionaries() for parts in tables)
     unknown_fields = tuple(sorted(kind + name for kind in unknown for name in unknown[kind]))
     ids = answer.processing_id, answer.source_id
-    return Results(table, by_asset, without_metrics, *ids, unknown_fields, non_finite=len(nulls))
+    results = Results(table, by_asset, without_metrics, *ids, unknown_fields, non_finite=len(nulls))
+    processing_ids, source_ids = (() if value is None else (value,) for value in ids)
+    return attrs.evolve(results, processing_ids=processing_ids, source_ids=source_ids)
 
 
 def sort_rows(results: Results) -> Results:
@@ -239,21 +246,6 @@ def _objects(assets: list[msgspec.Raw]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield RESULT, result
             for metric in _list.decode(result.get("metrics", b"null")) or ():
                 yield METRIC, metric
-
-
-def _decode_answer(body: bytes, names: set[str]) -> tuple[_Answer, bool]:
-    """Split a body into its assets, and return whether all of its numbers are finite."""
-    try:
-        return _split(body, names), True
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError as error:
-        try:
-            return _split(_TO_NON_FINITE.sub(_replace_non_finite, body), names), False
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            raise error from None  # it has the place in the original
 
 
 def _replace_non_finite(match: re.Match[bytes]) -> bytes:
