@@ -152,24 +152,25 @@ class ResultsFetcher:
         failure: GapError | None = None
         while not failure:
             self._start_requests()
-            if not planner.running and planner.pending:
-                requests = f"{len(self._attempts):,} requests did not bring all results"
-                raise self._gap_error(f"{_OPERATION}: {requests}", _NARROW_HINTS)
-            if not planner.running:
+            if planner.running:
+                window, outcome = self._outcomes.get()
+                if isinstance(outcome, Results):
+                    planner.succeeded(window, outcome.table.num_rows)
+                    self._waiting[window] = outcome
+                    self._failures, self._has_parts = 0, True
+                else:
+                    failure = self._handle_failure(window, outcome)
+                if window in self._waiting:
+                    rows, count = rows + self._waiting[window].table.num_rows, count + 1
+                    done += planner.amount(window)
+                    fraction = min(done / total, 0.999) if planner.pending or planner.running else 1.0
+                    self._report_progress(rows, fraction, count)
+            elif planner.pending:
+                text = f"{_OPERATION}: {len(self._attempts):,} requests did not bring all results."
+                failure = self._gap_error(text, _NARROW_HINTS)
+            else:
                 self._finish(rows, count)
                 return
-            window, outcome = self._outcomes.get()
-            if isinstance(outcome, Results):
-                planner.succeeded(window, outcome.table.num_rows)
-                self._waiting[window] = outcome
-                self._failures, self._has_parts = 0, True
-            else:
-                failure = self._handle_failure(window, outcome)
-            if window in self._waiting:
-                rows, count = rows + self._waiting[window].table.num_rows, count + 1
-                done += planner.amount(window)
-                fraction = min(done / total, 0.999) if planner.pending or planner.running else 1.0
-                self._report_progress(rows, fraction, count)
             missing = [] if failure else [*planner.pending[:1], *planner.running]
             limit = min((window.sort_key for window in missing), default=None)
             for ready in sorted(self._waiting, key=lambda window: window.sort_key):
