@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 from uuid import UUID
 
+import attrs
 import httpx
 
 from kayrros_ext._auth.login import LoginAuth
@@ -16,8 +17,9 @@ from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, 
 from kayrros_ext._http.client import RequestPolicy, closed_error
 from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.transport import Verify, build_client, connection_options
+from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
-from kayrros_ext._results.model import Results
+from kayrros_ext._results.model import Results, list_names
 from kayrros_ext._secret import Secret
 from kayrros_ext.errors import ContractError, GapError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
@@ -210,7 +212,12 @@ class Kayrros:
         """
         dataset_id = parse_dataset_id(dataset_id)
         metadata: DatasetMetadata = _parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
-        return Metadata.from_dict(metadata.to_dict())
+        fields = metadata.to_dict()
+        missing = {field.name for field in attrs.fields(DatasetMetadata)}.difference(fields, {"additional_properties"})
+        if missing and metadata.additional_keys:
+            text = "The metadata lack %s, and have undeclared fields, which may be the new names: %s."
+            warn(text, list_names(missing), list_names(metadata.additional_keys))
+        return Metadata.from_dict(fields)
 
     def results(
         self,
