@@ -212,12 +212,11 @@ class Kayrros:
         """
         dataset_id = parse_dataset_id(dataset_id)
         metadata: DatasetMetadata = _parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
-        fields = metadata.to_dict()
-        missing = {field.name for field in attrs.fields(DatasetMetadata)}.difference(fields, {"additional_properties"})
+        missing = [field.name for field in attrs.fields(DatasetMetadata) if getattr(metadata, field.name) is UNSET]
         if missing and metadata.additional_keys:
             text = "The metadata lack %s, and have undeclared fields, which may be the new names: %s."
             warn(text, list_names(missing), list_names(metadata.additional_keys))
-        return Metadata.from_dict(fields)
+        return Metadata.from_dict(metadata.to_dict())
 
     def results(
         self,

@@ -242,9 +242,8 @@ class ResultsFetcher:
             raise error
         gap = _gap(window, error)
         self._failures += 1
-        if self._failures % MAX_FAILURES == 0 and (outage := self._check_outage(window.assets)):
-            return self._outage_error(gap, outage)
-        if not _is_too_large(error):
+        outage = self._check_outage(window.assets) if self._failures % MAX_FAILURES == 0 else None
+        if outage or not _is_too_large(error):
             planner.running.remove(window)
         elif planner.failed(window) or self._split_by_assets(window):
             return None
@@ -254,8 +253,11 @@ class ResultsFetcher:
             planner.put_back(window)
             return None
         # An outage is not left out day by day.
-        if _is_local(error) and (outage := self._check_outage(window.assets)):
-            return self._outage_error(gap, outage)
+        if outage := outage or (self._check_outage(window.assets) if _is_local(error) else None):
+            if not self._has_parts:
+                raise outage
+            hints = "Try again later.", str(outage.hint_cli)
+            return self._gap_error(str(outage.args[0]), hints, attrs.evolve(gap, error=outage))
         if planner.is_outside(window) and not isinstance(error, ContractError) and _is_local(error):
             windows = sorted([window, *planner.give_up_like(window)], key=lambda window: window.sort_key)
             gap = attrs.evolve(
@@ -276,12 +278,6 @@ class ResultsFetcher:
         missing = sorted([*self._planner.running, *self._planner.pending], key=lambda window: window.sort_key)
         gaps = (*gaps, *(_gap(other, None) for other in missing))
         return GapError(text, hint=f"{self._so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
-
-    def _outage_error(self, gap: Gap, outage: KayrrosError) -> GapError:
-        if not self._has_parts:
-            raise outage
-        hints = self._outage_hint.removesuffix(" Nothing was written."), str(outage.hint_cli)
-        return self._gap_error(str(outage.args[0]), hints, attrs.evolve(gap, error=outage))
 
     def _check_outage(self, assets: Assets) -> KayrrosError | None:
         """Return an error if not even a small response comes, because then the platform is down."""

@@ -146,7 +146,8 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
         batches = [[asset for _, asset in group] for _, group in groups]
         nulls: list[object] = []
         encoder = msgspec.json.Encoder(enc_hook=functools.partial(_encode_value, nulls))
-        decode = functools.partial(_decode, _strict_asset if strict else _asset, encoder)
+        decoder = msgspec.json.Decoder(_Asset, dec_hook=functools.partial(_decode_value, strict))
+        decode = functools.partial(_decode, decoder, encoder)
         read_batch = functools.partial(_read_batch, names, decode, is_finite)
         with ThreadPoolExecutor(threads) as pool:
             read: Iterator[_Tables] = map(read_batch, batches)
@@ -413,6 +414,3 @@ def _contract_error(error: msgspec.ValidationError, root: str = "") -> ContractE
 _IRREGULAR = (pa.ArrowException, OverflowError, msgspec.ValidationError)
 _declared_answer, _answer = msgspec.json.Decoder(_DeclaredAnswer), msgspec.json.Decoder(_Answer)
 _object, _list = msgspec.json.Decoder(dict[str, msgspec.Raw]), msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
-_asset, _strict_asset = (
-    msgspec.json.Decoder(_Asset, dec_hook=functools.partial(_decode_value, strict)) for strict in (False, True)
-)

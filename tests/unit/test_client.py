@@ -46,7 +46,7 @@ def test_a_renamed_field_of_the_metadata_is_named(caplog: pytest.LogCaptureFixtu
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:
-        absent = dict.fromkeys(("attribution_file", "attribution_text", "shared_option"))
+        absent = dict.fromkeys(("attributionFile", "attributionText", "sharedOption"))
         whole = {**absent, **kayrros.metadata(dataset.id).to_dict()}
         for body in (whole, {**whole, "extra": 1}, {"start_date": 5}):
             platform.fail_next(Fault.body(json.dumps(body).encode()), operation="getDatasetMetadata")
