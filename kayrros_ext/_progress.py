@@ -1,5 +1,7 @@
-"""Progress of a long fetch of results."""
+"""Progress and warnings of a fetch of results. Neither fails a fetch, whatever sys.stderr is."""
 
+import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -26,6 +28,8 @@ class Progress:
     requests: int
 
 
+_log = logging.getLogger("kayrros_ext")
+
 ProgressCallback = Callable[[Progress], object]
 
 
@@ -34,7 +38,9 @@ def make_callback(progress: ProgressCallback | bool | None) -> ProgressCallback 
     if callable(progress):
         return progress
     if progress is None:
-        progress = sys.stderr is not None and sys.stderr.isatty()
+        progress = False
+        with contextlib.suppress(Exception):  # stderr may be None, closed, or an object without this method
+            progress = bool(sys.stderr.isatty())
     if not isinstance(progress, bool):
         raise UsageError(f"progress is {progress!r}.", hint="Pass True, False, or a callable that takes a Progress.")
     return _print if progress else None
@@ -51,4 +57,12 @@ def _print(progress: Progress) -> None:
         columns = 80
     # A line as wide as the terminal would wrap, and "\r" would not return to its start.
     line = f"results: {progress.fraction:4.0%}, {counts}"[: columns - 1]
-    print(f"\r{line}", end="\n" if progress.fraction == 1 else "", file=sys.stderr, flush=True)
+    with contextlib.suppress(Exception):  # whatever stderr is, progress never fails a fetch
+        sys.stderr.write(f"\r{line}" + "\n" * (progress.fraction == 1))
+        sys.stderr.flush()
+
+
+def warn(message: str, *values: object) -> None:
+    """Log a warning. logging writes it to stderr where the program has no handler, and raises if stderr is closed."""
+    with contextlib.suppress(AttributeError, TypeError, ValueError):
+        _log.warning(message, *values)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 from uuid import UUID
 
+import attrs
 import httpx
 
 from kayrros_ext._auth.login import LoginAuth
@@ -16,8 +17,9 @@ from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, 
 from kayrros_ext._http.client import RequestPolicy, closed_error
 from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.transport import Verify, build_client, connection_options
+from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
-from kayrros_ext._results.model import Results
+from kayrros_ext._results.model import Results, list_names
 from kayrros_ext._secret import Secret
 from kayrros_ext.errors import ContractError, GapError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
@@ -210,6 +212,10 @@ class Kayrros:
         """
         dataset_id = parse_dataset_id(dataset_id)
         metadata: DatasetMetadata = _parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
+        missing = [field.name for field in attrs.fields(DatasetMetadata) if getattr(metadata, field.name) is UNSET]
+        if missing and metadata.additional_keys:
+            text = "The metadata lack %s, and have undeclared fields, which may be the new names: %s."
+            warn(text, list_names(missing), list_names(metadata.additional_keys))
         return Metadata.from_dict(metadata.to_dict())
 
     def results(
@@ -218,8 +224,9 @@ class Kayrros:
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str] | None = None,
+        assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
+        strict: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Results:
         """Return the results of a dataset, or those of some dates and assets, however large.
@@ -229,21 +236,27 @@ class Kayrros:
 
         Args:
             dataset_id: a UUID or its string.
-            start: first moment: a date (its first moment in UTC), a datetime (UTC unless it has a zone), an ISO 8601
-                string, or epoch milliseconds. Default: from 1970.
-            stop: last moment, likewise. Default: all there is. Whether the API includes a value at exactly `stop` is
-                unknown.
-            assets: ids of the assets. Default: all. Thousands are requested in batches.
+            start: first date or moment: a date, a datetime (UTC unless it has a zone), epoch milliseconds, or a string
+                like 2024-01-31, 2024-W05, 2024-01, 2024 or 2024-01-31T12:00Z. Scalars of numpy and Arrow and periods of
+                pandas are taken as well. Default: from 1970.
+            stop: last date or moment, likewise. A day, week, month or year counts to its end, the last millisecond in
+                UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
+            assets: ids of the assets, in a list or any array. Default: all. Thousands are requested in batches.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
-                list it in `gaps` of the results.
+                list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
+                limit the days of a range, so that it can't be requested.
+            strict: whether NaN or an infinity in place of a number is a ContractError, rather than null and a warning.
             progress: True for a line on stderr, False for none, or a callable that takes a Progress. Default: a line when
                 stderr is a terminal and the results come in windows.
 
         Raises:
             KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`.
-            GapError: a part stays unavailable; the other parts are in `error.results`.
+            GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
+                parts are in `error.results`.
         """
-        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=False)
+        fetcher = self._fetcher(
+            dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=False
+        )
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -257,8 +270,6 @@ class Kayrros:
             from kayrros_ext._results.merge import merge
 
             results = merge(parts)
-        if results.unknown_fields:
-            results.warn_unknown_fields()
         return results
 
     def iter_results(
@@ -267,8 +278,9 @@ class Kayrros:
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str] | None = None,
+        assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
+        strict: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Iterator[Results]:
         """Yield the results of a dataset, part by part, in bounded memory. Arguments and errors are those of `results`.
@@ -277,7 +289,8 @@ class Kayrros:
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
         """
-        return self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=True).parts()
+        query = (start, stop, assets)
+        return iter(self._fetcher(dataset_id, query, on_gap, progress, strict=strict, bounded_memory=True))
 
     def export(
         self,
@@ -286,8 +299,9 @@ class Kayrros:
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str] | None = None,
+        assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
+        strict: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
@@ -303,17 +317,18 @@ class Kayrros:
         from kayrros_ext._export import parse_target, write
 
         target, dataset_id = parse_target(path), parse_dataset_id(dataset_id)
-        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, bounded_memory=True)
-        write(target, fetcher.parts(), dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
+        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=True)
+        write(target, fetcher, dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
         return target
 
     def _fetcher(
         self,
         dataset_id: UUID | str,
-        query: tuple["Instant | None", "Instant | None", Iterable[str] | None],
+        query: tuple["Instant | None", "Instant | None", Iterable[str | UUID] | None],
         on_gap: "OnGap",
         progress: "ProgressCallback | bool | None",
         *,
+        strict: bool,
         bounded_memory: bool,
     ) -> ResultsFetcher:
         filters: ProcessingResultFilter | Unset = UNSET
@@ -327,6 +342,7 @@ class Kayrros:
             filters,
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
+            strict=strict,
             bounded_memory=bounded_memory,
             progress=progress,
         )

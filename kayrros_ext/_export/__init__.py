@@ -89,11 +89,16 @@ def _write_parts(writer: "ParquetWriter | TextWriter", parts: Iterable[Results],
     """Write each part in a thread while the next one is made, and return the number of rows."""
     rows = 0
     with contextlib.closing(_note_errors(parts, errors)) as source, ThreadPoolExecutor(1, "kayrros-export") as pool:
-        writing: Future[object] = pool.submit(int)
+        writing: Future[object] = Future()
+        writing.set_result(None)
         for part in source:
             writing.result()
             rows += part.table.num_rows
-            writing = pool.submit(writer.write, part.table)
+            try:
+                writing = pool.submit(writer.write, part.table)
+            except RuntimeError:  # no thread can be started, as after the end of the main thread
+                pool.shutdown(wait=False)  # for a thread that starts later would write the part again
+                writer.write(part.table)
             del part  # else it would stay in memory while the next one is made
         writing.result()
     return rows

@@ -1,6 +1,7 @@
 """Convert the results table for geopandas and GIS, and into a wide table."""
 
 import importlib
+import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.schema import int64s, strings
+from kayrros_ext._results.schema import LABEL, int64s, strings
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
+# Rows of a slice, whose text certainly fits one array.
+_SLICE = 2**20
 # How a point begins in WKB: the byte order of this machine, and 1, the type of a point.
 _POINT = chr(sys.byteorder == "little") + (1).to_bytes(4, sys.byteorder).decode()
+
+
+def with_text_categories(table: pa.Table) -> pa.Table:
+    """Return the table with each list of categories as a JSON array in a label, like the CSV files.
+
+    pandas makes numpy arrays of lists, which to_json, to_sql and drop_duplicates reject. A tuple has no place in a database,
+    and any other separator may be part of a category.
+    """
+    place = table.schema.get_field_index("asset_categories")
+    batches = table.select([place]).to_batches(max_chunksize=_SLICE)
+    labels = pa.chunked_array([_json_arrays(batch.column(0)) for batch in batches], LABEL)
+    return table.set_column(place, "asset_categories", labels.unify_dictionaries())
+
+
+def _json_arrays(lists: pa.ListArray) -> pa.DictionaryArray:
+    """Return the JSON of each list; null where it is null."""
+    first, last = lists.offsets[0].as_py(), lists.offsets[-1].as_py()
+    items = lists.values.slice(first, last - first).dictionary_encode(null_encoding="encode")
+    encoded = strings(json.dumps(item, ensure_ascii=False) for item in items.dictionary.to_pylist()).take(items.indices)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pc.subtract(lists.offsets, lists.offsets[0]), encoded), ",")
+    texts = pc.binary_join_element_wise("[", joined, "]", "")
+    return pc.if_else(lists.is_valid(), texts, None).dictionary_encode()
 
 
 def to_geopandas(results: Results) -> "gpd.GeoDataFrame":

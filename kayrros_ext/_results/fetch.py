@@ -5,6 +5,7 @@ alike. Rows that come with both, because the server counts the ends in or rounds
 `Deduplicator`.
 """
 
+import concurrent.futures.thread  # noqa: F401 - impossible once the main thread has ended; pandas needs it, too
 import logging
 import math
 import queue
@@ -16,8 +17,8 @@ from uuid import UUID
 import attrs
 
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
-from kayrros_ext._progress import Progress, ProgressCallback, make_callback
-from kayrros_ext._results.model import Gap, Results
+from kayrros_ext._progress import Progress, ProgressCallback, make_callback, warn
+from kayrros_ext._results.model import Gap, Results, warn_non_finite
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap, parse_on_gap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
 from kayrros_ext._text import list_names
@@ -34,27 +35,38 @@ SPLIT_STATUSES = frozenset({504})
 STREAM_MAX_BYTES = 16 * 1024**2
 # A time zone (14 hours at most) and a day that a range is rounded to.
 MAX_SHIFT_MS = DAY_MS + 14 * HOUR_MS
+# Requests of one call. N rows take some 2N/L of them where L come in one response, so that 1,000 times the limit of a
+# gateway take 2,000, and 40 years day by day 15,000. More are a sign of a limit that splitting does not fit.
+MAX_REQUESTS = 20_000
+# Failed requests in a row, after which a small one tells whether the platform is down.
+MAX_FAILURES = 8
 # A range before all data, with a small response.
 _EMPTY_RANGE = 0, DAY_MS
 _OPERATION = "getDatasetResults"
-_SO_FAR = "The results so far are in `error.results`."
 _FAIL_ALIKE = "The other parts were not requested, because they would fail alike."
+_SO_FAR = "The results so far are in `error.results`."
+_NOT_WRITTEN = "The parts so far were yielded; an export writes no file."
 # The advice after a gap, and that for the command line.
 _GAP_HINTS: dict[OnGap, tuple[str, str]] = {
     "raise": ('Use on_gap="warn" to get the rest.', "Use --on-gap warn to get the rest."),
     "warn": (_FAIL_ALIKE, _FAIL_ALIKE),
 }
+_NARROW_HINTS = (
+    "Ask for less, with start and stop or with assets.",
+    "Ask for less, with --from and --to or with --asset.",
+)
 
 _log = logging.getLogger("kayrros_ext")
 
 
 class ResultsFetcher:
-    """The results that match a query, part by part, in order of time; each row in one part.
+    """The results that match a query, part by part, in order of time; each row in one part. Warnings come once.
 
     With `bounded_memory`, the size of a response is limited, and so is the number of parts that wait for an earlier one.
 
     Attributes:
-        file_metadata: what a file should record: range, number of requests, gaps. Complete after the last part.
+        file_metadata: what a file should record: range, ids of the processing and the source, number of requests, gaps.
+            Complete after the last part.
 
     Raises:
         UsageError: on_gap or progress can't work.
@@ -68,18 +80,24 @@ class ResultsFetcher:
         *,
         concurrency: int,
         on_gap: OnGap,
+        strict: bool,
         bounded_memory: bool,
         progress: ProgressCallback | bool | None,
     ) -> None:
         self._client, self._dataset_id, self._query, self._concurrency = client, dataset_id, query, concurrency
         self._on_gap: OnGap = on_gap if on_gap == "raise" else parse_on_gap(on_gap)
+        self._strict = strict
         self._callback = None if progress is None or progress is False else make_callback(progress)
         self._shows_windows = progress is None
         self._asset_ids = tuple(query.mo_ids or ()) if query else ()
         self._missing_ids = set(self._asset_ids)
         self._time_range = query.time_range if query and isinstance(query.time_range, DateRange) else None
+        self._so_far = _NOT_WRITTEN if bounded_memory else _SO_FAR
+        self._outage_hint = "Try again later." + " Nothing was written." * bounded_memory
         self._max_waiting = concurrency if bounded_memory else math.inf
         self._max_body = STREAM_MAX_BYTES if bounded_memory else None
+        self._failures = 0  # since the last success
+        self._has_parts = False
         self._attempts: list[int] = []  # of each request; threads append to it
         self._reported_requests = 0
         self._asset_count: object = None
@@ -88,30 +106,40 @@ class ResultsFetcher:
         self._outcomes: queue.SimpleQueue[tuple[Window, Results | BaseException]] = queue.SimpleQueue()
         self._waiting: dict[Window, Results] = {}  # for an earlier window
         self._gaps: list[Gap] = []
+        self._ids: dict[str, list[str]] = {"processing_id": [], "source_id": []}
 
     def __iter__(self) -> Iterator[Results]:
+        unknown_fields: set[str] = set()
+        non_finite = 0
+        try:
+            for part in self._fetch():
+                # Here and not of the whole, where a field that is renamed meanwhile leaves no empty column.
+                if not unknown_fields.issuperset(part.unknown_fields):
+                    unknown_fields.update(part.unknown_fields)
+                    part.warn_unknown_fields()
+                self._note_ids(part)
+                non_finite += part.non_finite
+                yield part
+        finally:
+            warn_non_finite(non_finite)
+
+    def _fetch(self) -> Iterator[Results]:
         is_one_request = len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST
         if is_one_request:
             try:
                 part = self._request(self._query, SPLIT_STATUSES)
             except KayrrosError as error:
-                if not _is_too_large(error) or (_is_outage(error) and _is_outage(self._request_empty_range(None))):
+                if not _is_too_large(error):
                     raise
+                # A 504 alone means that the platform works, too slowly.
+                if getattr(error, "status", None) != 504 and (outage := self._check_outage(None)):
+                    raise outage from None
             else:
                 self._report_progress(part.table.num_rows, 1.0, 1)
                 yield self._finish_part(part)
                 self._finish(part.table.num_rows, 1)
                 return
         yield from self._fetch_windows(is_too_large=is_one_request)
-
-    def parts(self) -> Iterator[Results]:
-        """Yield the parts, and warn of each undeclared field once."""
-        warned: set[str] = set()
-        for part in self:
-            if not warned.issuperset(part.unknown_fields):
-                warned.update(part.unknown_fields)
-                part.warn_unknown_fields()
-            yield part
 
     def _fetch_windows(self, *, is_too_large: bool) -> Iterator[Results]:
         from kayrros_ext._results.merge import Deduplicator  # pyarrow is heavy
@@ -125,20 +153,25 @@ class ResultsFetcher:
         failure: GapError | None = None
         while not failure:
             self._start_requests()
-            if not planner.running:
+            if planner.running:
+                window, outcome = self._outcomes.get()
+                if isinstance(outcome, Results):
+                    planner.succeeded(window, outcome.table.num_rows)
+                    self._waiting[window] = outcome
+                    self._failures, self._has_parts = 0, True
+                else:
+                    failure = self._handle_failure(window, outcome)
+                if window in self._waiting:
+                    rows, count = rows + self._waiting[window].table.num_rows, count + 1
+                    done += planner.amount(window)
+                    fraction = min(done / total, 0.999) if planner.pending or planner.running else 1.0
+                    self._report_progress(rows, fraction, count)
+            elif planner.pending:
+                text = f"{_OPERATION}: {len(self._attempts):,} requests did not bring all results."
+                failure = self._gap_error(text, _NARROW_HINTS)
+            else:
                 self._finish(rows, count)
                 return
-            window, outcome = self._outcomes.get()
-            if isinstance(outcome, Results):
-                planner.succeeded(window, outcome.table.num_rows)
-                self._waiting[window] = outcome
-            else:
-                failure = self._handle_failure(window, outcome)
-            if window in self._waiting:
-                rows, count = rows + self._waiting[window].table.num_rows, count + 1
-                done += planner.amount(window)
-                fraction = min(done / total, 0.999) if planner.pending or planner.running else 1.0
-                self._report_progress(rows, fraction, count)
             missing = [] if failure else [*planner.pending[:1], *planner.running]
             limit = min((window.sort_key for window in missing), default=None)
             for ready in sorted(self._waiting, key=lambda window: window.sort_key):
@@ -157,8 +190,8 @@ class ResultsFetcher:
             if not self._time_range:  # then dates beyond are part of the query, too
                 outer = max(min(FIRST_MS, first - DAY_MS), MIN_MS), min(max(LAST_MS, last + DAY_MS), MAX_MS)
             likely = max(outer[0], first), min(outer[1], last)
-        if likely[0] >= likely[1]:
-            likely = outer
+            if likely[0] >= likely[1]:  # the query has no part of it
+                likely = (outer[0], outer[0]) if last <= outer[0] else (outer[1], outer[1])
         size = MAX_ASSETS_PER_REQUEST
         batches = [self._asset_ids[start : start + size] for start in range(0, len(self._asset_ids), size)]
         return WindowPlanner(outer, likely, [*batches] or [None], self._concurrency, is_too_large=is_too_large)
@@ -169,7 +202,7 @@ class ResultsFetcher:
         try:
             metadata = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
         except KayrrosError as error:
-            _log.warning("The metadata of the dataset is unavailable (%s). Its results are split from 1970 on.", error)
+            warn("The metadata of the dataset is unavailable (%s). Its results are split from 1970 on.", error)
             return first, last
         if not isinstance(metadata, DatasetMetadata):
             return first, last
@@ -182,7 +215,7 @@ class ResultsFetcher:
     def _start_requests(self) -> None:
         """Start requests in daemon threads, so that the program can exit while a gateway keeps one waiting."""
         planner = self._planner
-        while (count := len(planner.running)) < self._concurrency:
+        while (count := len(planner.running)) < self._concurrency and len(self._attempts) + count < MAX_REQUESTS:
             if count and count + len(self._waiting) >= self._max_waiting:
                 return
             window = planner.take()
@@ -190,7 +223,10 @@ class ResultsFetcher:
                 return
             may_split = planner.can_split(window) or self._may_learn_assets(window)
             arguments = (window, planner.requested_range(window), SPLIT_STATUSES if may_split else frozenset())
-            threading.Thread(target=self._run, args=arguments, daemon=True, name="kayrros-results").start()
+            try:
+                threading.Thread(target=self._run, args=arguments, daemon=True, name="kayrros-results").start()
+            except RuntimeError:  # the interpreter shuts down, or the process has as many threads as it may
+                self._run(*arguments)
 
     def _run(self, window: Window, time_range: Range, no_retry_statuses: frozenset[int]) -> None:
         try:
@@ -205,7 +241,10 @@ class ResultsFetcher:
         planner = self._planner
         if not isinstance(error, KayrrosError):
             raise error
-        if not _is_too_large(error):
+        gap = _gap(window, error)
+        self._failures += 1
+        outage = self._check_outage(window.assets) if self._failures % MAX_FAILURES == 0 else None
+        if outage or not _is_too_large(error):
             planner.running.remove(window)
         elif planner.failed(window) or self._split_by_assets(window):
             return None
@@ -214,24 +253,48 @@ class ResultsFetcher:
             self._max_body, planner.assets = None, None
             planner.put_back(window)
             return None
-        gap = _gap(window, error)
-        may_go_on = self._on_gap == "warn" and _is_local(error)
         # An outage is not left out day by day.
-        if may_go_on and isinstance(self._request_empty_range(window.assets), Results | ContractError):
-            from kayrros_ext._results.merge import merge
+        if outage := outage or (self._check_outage(window.assets) if _is_local(error) else None):
+            if not self._has_parts:
+                raise outage
+            hints = "Try again later.", str(outage.hint_cli)
+            return self._gap_error(str(outage.args[0]), hints, attrs.evolve(gap, error=outage))
+        if planner.is_outside(window) and not isinstance(error, ContractError) and _is_local(error):
+            windows = sorted([window, *planner.give_up_like(window)], key=lambda window: window.sort_key)
+            gap = attrs.evolve(
+                gap, start=_datetime(windows[0].start_ms), stop=_datetime(windows[-1].stop_ms), is_outside=True
+            )
+        elif self._on_gap == "raise" or not _is_local(error):
+            text = f"{_OPERATION}: results for {gap} are unavailable ({error.args[0]})"
+            return self._gap_error(text, _GAP_HINTS[self._on_gap], gap)
+        from kayrros_ext._results.merge import merge
 
-            _log.warning("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
-            self._gaps.append(gap)
-            self._waiting[window] = merge([], (gap,))
+        warn("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
+        self._gaps.append(gap)
+        self._waiting[window] = merge([], (gap,))
+        return None
+
+    def _gap_error(self, text: str, hints: tuple[str, str], *gaps: Gap) -> GapError:
+        """Return the error that ends everything: the gaps, and all that was not requested."""
+        missing = sorted([*self._planner.running, *self._planner.pending], key=lambda window: window.sort_key)
+        gaps = (*gaps, *(_gap(other, None) for other in missing))
+        return GapError(text, hint=f"{self._so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
+
+    def _check_outage(self, assets: Assets) -> KayrrosError | None:
+        """Return an error if not even a small response comes, because then the platform is down."""
+        error = self._request_empty_range(assets)
+        if isinstance(error, Results | ContractError):
             return None
-        missing = sorted([*planner.running, *planner.pending], key=lambda window: window.sort_key)
-        gaps = (gap, *(_gap(other, None) for other in missing))
-        hint, hint_cli = _GAP_HINTS[self._on_gap]
-        text = f"{_OPERATION}: results for {gap} are unavailable ({error.args[0]})"
-        return GapError(text, hint=f"{_SO_FAR} {hint}", hint_cli=hint_cli, gaps=gaps, results=None)
+        if _is_too_large(error):
+            error.args = (
+                f"The platform answers nothing at the moment, not even for a day without data. {error.args[0]}",
+            )
+            error.hint, error.hint_cli = self._outage_hint, "Try again later. No file was written."
+        return error
 
     def _may_learn_assets(self, window: Window) -> bool:
-        return self._planner.assets is None and not self._asset_ids and not window.assets
+        has_ids = self._planner.assets is not None or self._asset_ids or window.assets
+        return not has_ids and not self._planner.is_outside(window)
 
     def _split_by_assets(self, window: Window) -> bool:
         """Split a day by the ids of all assets, which a response for a range without data contains (assumed)."""
@@ -242,7 +305,7 @@ class ResultsFetcher:
         if None in ids or (isinstance(self._asset_count, int) and len(ids) < self._asset_count):
             ids = ()
         if not ids and not (self._max_body and isinstance(response, ContractError)):
-            _log.warning("A day can't be split by assets, because the ids of some are unavailable.")
+            warn("A day can't be split by assets, because the ids of some are unavailable.")
         self._planner.assets = ids
         return self._planner.split(window)
 
@@ -268,7 +331,7 @@ class ResultsFetcher:
             raise
         self._attempts.append(response.extensions["attempts"])
         try:
-            return read_results(response.content)
+            return read_results(response.content, strict=self._strict)
         except ContractError as error:
             body = None if error.where else response.content
             raise http.policy.errors.contract(_OPERATION, str(error.args[0]), body=body, where=error.where) from None
@@ -282,15 +345,26 @@ class ResultsFetcher:
         before, self._reported_requests = self._reported_requests, sum(self._attempts)
         return attrs.evolve(sort_rows(part), requests=self._reported_requests - before)
 
+    def _note_ids(self, part: Results) -> None:
+        """Warn if a part comes from another processing or source than those before."""
+        for name, ids in self._ids.items():
+            if (new := getattr(part, name)) is None or new in ids:
+                continue
+            if len(ids) == 1:
+                text = "The results have more than one %s (%s), because the dataset changed meanwhile. Fetch it again."
+                warn(text, name, list_names([*ids, new]))
+            ids.append(new)
+
     def _finish(self, rows: int, windows: int) -> None:
         if self._time_range:
             first, last = (_datetime(ms) for ms in (self._time_range.start_date, self._time_range.stop_date))
             self.file_metadata |= {"start": first.isoformat(), "stop": last.isoformat()}
         requests = sum(self._attempts)
+        self.file_metadata |= {name: "; ".join(ids) for name, ids in self._ids.items() if ids}
         self.file_metadata |= {"requests": str(requests), "gaps": "; ".join(map(str, self._gaps))}
-        if self._missing_ids and not self._gaps:
+        if self._missing_ids and all(gap.is_outside for gap in self._gaps):
             names = list_names(self._missing_ids)
-            _log.warning("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
+            warn("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
         _log.info("%s: %d rows in %d windows, %d requests", _OPERATION, rows, windows, requests)
 
     def _report_progress(self, rows: int, fraction: float, windows: int) -> None:
@@ -303,11 +377,6 @@ def _is_too_large(error: KayrrosError) -> bool:
     is_slow = isinstance(error, TransportError) and error.reason == "ReadTimeout" and error.operation != "login"
     is_cut_off = isinstance(error, APIError) and error.status in TOO_LARGE_STATUSES
     return is_slow or is_cut_off or (isinstance(error, ContractError) and error.is_too_large)
-
-
-def _is_outage(error: object) -> bool:
-    """Return whether the platform may be down. A 504 alone means that it works, too slowly."""
-    return isinstance(error, TransportError) or (isinstance(error, APIError) and error.status in {502, 503})
 
 
 def _is_local(error: KayrrosError) -> bool:

@@ -27,7 +27,7 @@ def results_html(results: "Results") -> str:
     """Return the size of the results, each metric with its range and dates, the gaps, and the first rows."""
     table = without_time_zone(results.table)
     summary = f"{table.num_rows:,} rows, {results.assets.num_rows:,} assets"
-    summary += f", processing {results.processing_id}" if results.processing_id else ""
+    summary += f", processing {' and '.join(results.processing_ids)}" if results.processing_ids else ""
     if count := results.without_metrics.num_rows:
         summary += f", {count:,} dates without metrics"
     parts = [f"<div><b>Results</b>: {html.escape(printable(summary))}</div>"]

@@ -25,16 +25,23 @@ _MAX_OVERLAP_MS = 2 * DAY_MS
 def merge(parts: Sequence[Results], gaps: tuple[Gap, ...] = ()) -> Results:
     """Return one Results of several that share no row, ordered by asset, date and metric, with more gaps than theirs."""
     parts = parts or [read_results(b'{"assets": []}')]
+    processing_ids, source_ids = (
+        tuple(dict.fromkeys(value for part in parts for value in getattr(part, name)))
+        for name in ("processing_ids", "source_ids")
+    )
     return sort_rows(
         Results(
             table=pa.concat_tables([part.table for part in parts]),
             assets=_merge_assets(pa.concat_tables([part.assets for part in parts])),
             without_metrics=pa.concat_tables([part.without_metrics for part in parts]),
-            processing_id=next((part.processing_id for part in parts if part.processing_id is not None), None),
-            source_id=next((part.source_id for part in parts if part.source_id is not None), None),
+            processing_id=next(iter(processing_ids), None),
+            source_id=next(iter(source_ids), None),
+            processing_ids=processing_ids,
+            source_ids=source_ids,
             unknown_fields=tuple(sorted({name for part in parts for name in part.unknown_fields})),
             gaps=(*(gap for part in parts for gap in part.gaps), *gaps),
             requests=sum(part.requests for part in parts),
+            non_finite=sum(part.non_finite for part in parts),
         )
     )
 

@@ -1,12 +1,12 @@
 """The results of a dataset as Arrow tables."""
 
-import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from kayrros_ext._text import list_names, printable
+from kayrros_ext._progress import warn
+from kayrros_ext._text import list_names
 from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from kayrros_ext.plots import Options
 
-_log = logging.getLogger("kayrros_ext")
 
 
 @attrs.frozen
@@ -33,16 +32,19 @@ class Gap:
         stop: its last moment.
         assets: ids of its assets; None for all.
         error: the reason; None where the part was never requested.
+        is_outside: whether it lies outside of the dates of the metadata, by which there is no data. Such a gap never raises.
     """
 
     start: datetime
     stop: datetime
     assets: tuple[str, ...] | None = None
     error: KayrrosError | None = None
+    is_outside: bool = False
 
     def __str__(self) -> str:
         """Return its range of time and number of assets, as one phrase."""
         of = f" of {len(self.assets):,} assets" if self.assets else ""
+        of += " (outside of the dates of the metadata)" if self.is_outside else ""
         return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.stop:%Y-%m-%dT%H:%M:%SZ}{of}"
 
 
@@ -64,8 +66,12 @@ class Results:
         processing_id: id of the processing that made the results, if the response has one.
         source_id: id of the platform source, if the response has one.
         unknown_fields: fields of the response that no table holds, such as `assets[].results[].extra_props`, sorted.
-        gaps: the parts that are unavailable, with on_gap="warn".
+        gaps: the parts that are unavailable, with on_gap="warn"; and the ranges outside the dates of the metadata that are.
         requests: the number of requests made, retries included.
+        non_finite: the number of NaN and infinities that the response has in place of numbers, and the tables null.
+        processing_ids: id of each processing that made a part of the results, the first one first: a dataset may be
+            processed again while it is fetched in windows.
+        source_ids: id of each platform source, likewise.
     """
 
     table: "pa.Table"
@@ -76,21 +82,26 @@ class Results:
     unknown_fields: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     requests: int = 0
+    non_finite: int = 0
+    processing_ids: tuple[str, ...] = ()
+    source_ids: tuple[str, ...] = ()
 
     @classmethod
-    def from_json(cls, body: bytes) -> Self:
-        """Read the body of a results response, and call `warn_unknown_fields`.
+    def from_json(cls, body: bytes, *, strict: bool = False) -> Self:
+        """Read the body of a results response, and warn of undeclared fields and of `non_finite` values.
 
         Raises:
             UsageError: body is not bytes.
-            ContractError: the response does not match the contract. The error names the place.
+            ContractError: the response does not match the contract. The error names the place. With strict=True, NaN or an
+                infinity in place of a number is one, too.
         """
         from kayrros_ext._results.reader import read_results  # loads pyarrow, which not every user of the package needs
 
         if not isinstance(body, bytes):
             raise UsageError(f"body is of type {type(body).__name__}.", hint="Pass bytes, such as response.content.")
-        results = cls(**attrs.asdict(read_results(body), recurse=False))
+        results = cls(**attrs.asdict(read_results(body, strict=strict), recurse=False))
         results.warn_unknown_fields()
+        warn_non_finite(results.non_finite)
         return results
 
     def warn_unknown_fields(self) -> None:
@@ -102,22 +113,29 @@ class Results:
         kinds = {name.rpartition(".")[0] for name in self.unknown_fields}  # of objects with undeclared fields
         columns = [(name, rows[name]) for kind, rows in tables.items() if kind in kinds for name in rows.column_names]
         empty = [name for name, column in columns if column.null_count == len(column) > 0]
-        _log.warning(
+        if "" in kinds:
+            empty += [name for name in ("processing_id", "source_id") if getattr(self, name) is None]
+        warn(
             "The tables do not hold these undeclared fields of the results: %s.%s To read them, call "
             "kayrros_openapi.api.datasets.get_dataset_results with kayrros.client.",
             list_names(self.unknown_fields),
-            f" No row has a value for {list_names(empty)}: the API may have renamed a field." if empty else "",
+            f" No value has come for {list_names(empty)}: the API may have renamed a field." if empty else "",
         )
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return `table` as a pandas DataFrame: labels as categories, dates as datetime64[us, UTC], integers as Int64."""
+        """Return `table` as a pandas DataFrame that every writer of pandas understands.
+
+        Labels are categories, dates datetime64[us, UTC], and integers Int64. A list of categories is the text of a JSON
+        array, such as '["crude","tank"]', as in CSV: json.loads reads it.
+        """
         import pyarrow as pa
 
-        from kayrros_ext._results.convert import import_optional
+        from kayrros_ext._results import convert
 
-        pandas = import_optional("pandas", extra="pandas")
+        pandas = convert.import_optional("pandas", extra="pandas")
         # Without the nullable type, one null turns a column of integers into doubles, which are inexact beyond 2**53.
-        frame: pd.DataFrame = self.table.to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)
+        integers = {pa.int64(): pandas.Int64Dtype()}
+        frame: pd.DataFrame = convert.with_text_categories(self.table).to_pandas(types_mapper=integers.get)
         return frame
 
     def to_polars(self) -> "pl.DataFrame":
@@ -160,11 +178,20 @@ class Results:
         return results_html(self)
 
     def __repr__(self) -> str:
-        processing = printable(str(self.processing_id))
-        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {processing}>"
+        ids = list_names(self.processing_ids)
+        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {ids}>"
 
     def __arrow_c_schema__(self) -> object:
         return self.table.schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.table.__arrow_c_stream__(requested_schema)
+
+
+def warn_non_finite(count: int) -> None:
+    """Log one warning for all values that were read as null, if there are any."""
+    if count:
+        warn(
+            "%d values of the results are NaN or infinite, and read as null. strict=True raises an error instead.",
+            count,
+        )

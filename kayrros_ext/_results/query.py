@@ -1,16 +1,25 @@
 """Parse the arguments of a results query. Those that can't work are rejected before anything is sent."""
 
-import logging
+import calendar
+import contextlib
+import operator
 import re
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
-from typing import Literal, cast, get_args
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast, get_args
+from uuid import UUID
 
+from kayrros_ext._progress import warn
 from kayrros_ext.errors import UsageError
 from kayrros_openapi.models import DateRange, ProcessingResultFilter
 from kayrros_openapi.types import UNSET, Unset
 
-Instant = date | datetime | str | int
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+Instant: TypeAlias = "date | str | SupportsIndex | np.datetime64 | pd.Period | pa.Scalar[Any]"
 OnGap = Literal["raise", "warn"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,21 +32,26 @@ MIN_MS, MAX_MS = -62_135_596_800_000, 253_402_300_799_999
 # Smaller numbers look like epoch seconds: as milliseconds, they lie before March 1973.
 MIN_LIKELY_MS = 100_000_000_000
 
-_INSTANT_HINT = "Pass {} as a date, a datetime, an ISO 8601 string like 2024-01-31, or epoch milliseconds."
+_INSTANT_HINT = (
+    "Pass {} as a date, a datetime, epoch milliseconds, or a string like 2024, 2024-01, 2024-W05, 2024-01-31 or "
+    "2024-01-31T12:00Z."
+)
 _ASSETS_HINT = "Pass a list of asset ids, such as those in results.assets."
 _OPTIONS = {"start": "--from", "stop": "--to"}
-
-_log = logging.getLogger("kayrros_ext")
+_YEAR_OR_MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
+_WEEK = re.compile(r"\d{4}-?W\d\d", re.ASCII)
+# Of a day. The API counts in milliseconds.
+_LAST_MOMENT = time(23, 59, 59, 999_000)
 
 
 def parse_filter(
-    start: Instant | None, stop: Instant | None, assets: Iterable[str] | None
+    start: "Instant | None", stop: "Instant | None", assets: Iterable[str | UUID] | None
 ) -> ProcessingResultFilter | Unset:
     """Return the filter of a results request, or UNSET for everything."""
     query = ProcessingResultFilter()
     if start is not None or stop is not None:
         first = None if start is None else parse_instant("start", start)
-        last = None if stop is None else parse_instant("stop", stop, round_up=True)
+        last = None if stop is None else parse_instant("stop", stop, is_stop=True)
         if first is None:
             first = FIRST_MS if last is None else min(FIRST_MS, last)
         if last is None:
@@ -54,18 +68,25 @@ def parse_filter(
     return query if query.to_dict() else UNSET
 
 
-def parse_instant(name: str, value: Instant, *, round_up: bool = False) -> int:
-    """Return epoch milliseconds. A date is its first moment in UTC; a datetime or string without a zone is UTC."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not MIN_MS <= value <= MAX_MS:
-            raise UsageError(f"{name} is beyond the year 9999.", hint="Convert micro- or nanoseconds to milliseconds.")
-        if 0 < value < MIN_LIKELY_MS:
-            day = f"{EPOCH + value * MILLISECOND:%Y-%m-%d}"
-            _log.warning("%s is %d epoch milliseconds, which is %s. Were seconds meant?", name, value, day)
-        return value
-    moment = _parse_datetime(name, value)
+def parse_instant(name: str, value: "Instant", *, is_stop: bool = False) -> int:
+    """Return epoch milliseconds. A datetime or string without a zone is UTC.
+
+    A day, week, month or year is its first moment; as a stop, its last one.
+    """
+    value = cast("date | str | int", value.as_py() if hasattr(value, "as_py") else value)
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError):  # not an integer of Python or numpy
+            return _check_epoch_ms(name, operator.index(cast("int", value)))
+    try:
+        moment = _parse_datetime(value, is_stop=is_stop)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise UsageError(
+            f"{value!r:.80} is not {'an ISO 8601' if isinstance(value, str) else 'a'} date.",
+            hint=_INSTANT_HINT.format(name),
+            hint_cli=f"Write {_OPTIONS.get(name, name)} like 2024-01-31, 2024-01, 2024 or 2024-01-31T12:00Z.",
+        ) from None
     since_epoch = (moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment) - EPOCH
-    return min(-(-since_epoch // MILLISECOND), MAX_MS) if round_up else since_epoch // MILLISECOND
+    return min(-(-since_epoch // MILLISECOND), MAX_MS) if is_stop else since_epoch // MILLISECOND
 
 
 def parse_on_gap(value: str) -> OnGap:
@@ -75,29 +96,54 @@ def parse_on_gap(value: str) -> OnGap:
     raise UsageError(f"on_gap is {value!r}.", hint='Pass "raise" or "warn".')
 
 
-def _parse_datetime(name: str, value: object) -> datetime:
-    if isinstance(value, datetime) and value == value:  # pandas.NaT differs from itself  # noqa: PLR0124
+def _check_epoch_ms(name: str, value: int) -> int:
+    if not MIN_MS <= value <= MAX_MS:
+        raise UsageError(f"{name} is beyond the year 9999.", hint="Convert micro- or nanoseconds to milliseconds.")
+    if 0 < value < MIN_LIKELY_MS:
+        day = f"{EPOCH + value * MILLISECOND:%Y-%m-%d}"
+        warn("%s is %d epoch milliseconds, which is %s. Were seconds meant?", name, value, day)
+    return value
+
+
+def _parse_datetime(value: Any, *, is_stop: bool) -> datetime:
+    """Return a moment, or raise one of several errors. numpy and pandas are not imported for their types."""
+    if isinstance(value, datetime):
+        if value != value:  # pandas.NaT  # noqa: PLR0124
+            raise ValueError
         return value
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day)
-    try:
-        return datetime.fromisoformat(cast("str", value).strip())
-    except (AttributeError, TypeError, ValueError):
-        raise UsageError(
-            f"{value!r} is not an ISO 8601 date." if isinstance(value, str) else f"{value!r} is not a date.",
-            hint=_INSTANT_HINT.format(name),
-            hint_cli=f"Write {_OPTIONS.get(name, name)} like 2024-01-31.",
-        ) from None
+    if hasattr(value, "end_time"):  # pandas.Period
+        return cast("datetime", value.end_time.floor("ms") if is_stop else value.start_time)
+    if getattr(getattr(value, "dtype", None), "kind", "") == "M":  # numpy.datetime64
+        value = str((value + 1).astype("M8[D]") - 1 if is_stop and "T" not in str(value) else value)
+    if isinstance(value, date):
+        first = last = value
+    else:
+        text = value.strip().upper()
+        if " " in text or "T" in text:
+            return datetime.fromisoformat(text)
+        first, last = _parse_days(text)
+    return datetime.combine(last, _LAST_MOMENT) if is_stop else datetime.combine(first, time())
 
 
-def _parse_asset_ids(assets: Iterable[str]) -> list[str]:
-    if isinstance(assets, str | bytes):
-        raise UsageError(f"assets is {assets!r}.", hint=_ASSETS_HINT)
+def _parse_days(text: str) -> tuple[date, date]:
+    """Return the first and the last day of a day, week, month or year."""
+    if match := _YEAR_OR_MONTH.fullmatch(text):
+        year, first_month, last_month = int(match[1]), int(match[2] or 1), int(match[2] or 12)
+        return date(year, first_month, 1), date(year, last_month, calendar.monthrange(year, last_month)[1])
+    first = date.fromisoformat(text)
+    return first, first + timedelta(days=6 if _WEEK.fullmatch(text) else 0)
+
+
+def _parse_asset_ids(assets: Iterable[str | UUID]) -> list[str]:
+    # A string yields letters, a dict its keys, a DataFrame the names of its columns.
+    if isinstance(assets, str | bytes | Mapping) or hasattr(assets, "columns"):
+        raise UsageError(f"assets is {assets!r:.80}.", hint=_ASSETS_HINT)
     try:
         # A column of an Arrow table yields scalars.
-        ids = list(dict.fromkeys(asset.as_py() if hasattr(asset, "as_py") else asset for asset in assets))
+        values = [asset.as_py() if hasattr(asset, "as_py") else asset for asset in assets]
+        ids = list(dict.fromkeys(str(value) if isinstance(value, UUID | str) else value for value in values))
     except TypeError:
-        raise UsageError(f"assets is {assets!r}.", hint=_ASSETS_HINT) from None
+        raise UsageError(f"assets is {assets!r:.80}.", hint=_ASSETS_HINT) from None
     if not ids:
         raise UsageError("assets is empty.", hint="Omit it to request all assets.")
     for asset in ids:

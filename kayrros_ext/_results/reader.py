@@ -11,7 +11,7 @@ import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -51,9 +51,18 @@ PAGING_FIELDS = {"next", "next_page", "nextPage", "next_token", "nextToken", "cu
 # pyarrow's own pool keeps some MB for each thread, which is much compared with a small response.
 _POOL = pa.system_memory_pool()
 # datetime accepts any separator and any digits, ISO 8601 only these.
-_DATE = re.compile(r"[0-9W-]+([T ][0-9:.,Z+-]+)?", re.ASCII)
+_DATE = re.compile(r"[0-9W-]+([Tt ][0-9:.,Zz+-]+)?", re.ASCII)
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])")
 _LIST_OF_OBJECTS = re.compile(rb"\[\s*\{")
+# Everything up to the next literal that Python and Java write for a double that JSON lacks, or up to the end. From each
+# position it matches to one of them, so that no body takes long.
+_TO_NON_FINITE = re.compile(
+    rb'((?:[^"NI-]++|"[^"\\]*+(?:\\.?[^"\\]*+)*+"?|(?!NaN|-?Infinity)[NI-])*+)(NaN|-?Infinity)?', re.DOTALL
+)
+# A number in place of such a literal, which fits only where a number belongs.
+_NON_FINITE = b"-1.2345678901234567e-301 "  # ends in a blank, so that no digit of damage joins it
+_NON_FINITE_VALUE = float(_NON_FINITE)
+_NON_FINITE_TEXTS = {"NaN", "Infinity", "-Infinity"}  # of Jackson
 # The dates that datetime can hold, in microseconds since 1970.
 _FIRST_DATE, _LAST_DATE = -62_135_596_800_000_000, 253_402_300_799_999_999
 
@@ -62,6 +71,10 @@ _Tables = tuple[pa.Table, pa.Table, pa.Table]
 
 class _Integer(int):
     """An integer of 64 bits. JSON may write it as 3.0."""
+
+
+class _Double(float):
+    """A double."""
 
 
 class _Date(str):
@@ -82,7 +95,7 @@ class _DeclaredAnswer(_Answer, forbid_unknown_fields=True):
 
 class _Metric(msgspec.Struct):
     name: str | None = None
-    value: float | None = None
+    value: _Double | None = None
 
 
 class _Result(msgspec.Struct):
@@ -90,8 +103,10 @@ class _Result(msgspec.Struct):
     metrics: list[_Metric] | None = None
 
 
-_TYPES: Any = {schema.LABEL: str, schema.INTEGER: _Integer, schema.DOUBLE: float, schema.STRINGS: list[str | None]}
+_TYPES: Any = {schema.LABEL: str, schema.INTEGER: _Integer, schema.DOUBLE: _Double, schema.STRINGS: list[str | None]}
 _members = [(field.name, _TYPES[field.type] | None, None) for field in schema.ASSET_FIELDS]
+# What a literal that is not finite becomes, until it is encoded as null.
+_NULLS: dict[type, Any] = {_Integer: _Integer(2**63), _Double: _Double("nan")}
 _Asset = msgspec.defstruct("_Asset", [*_members, ("results", list[_Result] | None, None)])
 _STRUCTS: dict[str, Any] = {ANSWER: _Answer, ASSET: _Asset, RESULT: _Result, METRIC: _Metric}
 
@@ -103,10 +118,11 @@ _columns = [(field.name, pa.string() if field.type == schema.LABEL else field.ty
 _COLUMNS = pa.schema([*_columns, ("results", _RESULTS)])
 
 
-def read_results(body: bytes, *, batch_bytes: int | None = None) -> Results:
+def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None = None) -> Results:
     """Read the body of a results response, in the order of the response. A declared field may be missing or null.
 
-    A thread reads `batch_bytes` of assets at a time. By default, that depends on the size of the body.
+    NaN or an infinity, also as a string, in place of a number is null, and counted; with `strict`, it is an error. A thread
+    reads `batch_bytes` of assets at a time. By default, that depends on the size of the body.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     # The names of fields by the kind of object, noted where an object has an undeclared one.
@@ -117,20 +133,29 @@ def read_results(body: bytes, *, batch_bytes: int | None = None) -> Results:
             slices = (body[start : start + 2**20] for start in range(0, len(body), 2**20))
             collections.deque(codecs.iterdecode(slices, "utf-8"), maxlen=0)
         try:
-            answer: _Answer = _declared_answer.decode(body)
-        except msgspec.ValidationError:  # an undeclared field, or a real error, which the next line raises again
-            answer = _answer.decode(body)
-            names[ANSWER].update(_object.decode(body))
+            answer, is_finite = _split(body, names[ANSWER]), True
+        except msgspec.DecodeError as error:
+            if isinstance(error, msgspec.ValidationError):
+                raise
+            body, is_finite = _TO_NON_FINITE.sub(_replace_non_finite, body), False
+            answer = _split(body, names[ANSWER])
         assets, threads = answer.assets or [], pa.cpu_count()
         size = batch_bytes or min(max(len(body) // (BATCHES_PER_THREAD * threads), MIN_BATCH_BYTES), MAX_BATCH_BYTES)
         ends = itertools.accumulate(len(memoryview(asset)) for asset in assets)
         numbered = zip(ends, enumerate(assets), strict=True)
         groups = itertools.groupby(numbered, lambda item: item[0] // size)
         batches = [[asset for _, asset in group] for _, group in groups]
-        read_batch = functools.partial(_read_batch, names)
+        nulls: list[object] = []
+        encoder = msgspec.json.Encoder(enc_hook=functools.partial(_encode_value, nulls))
+        decoder = msgspec.json.Decoder(_Asset, dec_hook=functools.partial(_decode_value, strict))
+        decode = functools.partial(_decode, decoder, encoder)
+        read_batch = functools.partial(_read_batch, names, decode, is_finite)
         with ThreadPoolExecutor(threads) as pool:
-            # To start a thread takes longer than to read a small response.
-            parts = list(pool.map(read_batch, batches) if len(batches) > 1 else map(read_batch, batches))
+            read: Iterator[_Tables] = map(read_batch, batches)
+            # To start a thread takes longer than to read a small response, and is impossible once the main thread has ended.
+            with contextlib.suppress(RuntimeError):
+                read = pool.map(read_batch, batches) if len(batches) > 1 else read
+            parts = list(read)
     except msgspec.ValidationError as error:
         raise _contract_error(error) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -148,7 +173,10 @@ def read_results(body: bytes, *, batch_bytes: int | None = None) -> Results:
     tables = zip(empty, *parts, strict=True)
     table, by_asset, without_metrics = (pa.concat_tables(parts).unify_dictionaries() for parts in tables)
     unknown_fields = tuple(sorted(kind + name for kind in unknown for name in unknown[kind]))
-    return Results(table, by_asset, without_metrics, answer.processing_id, answer.source_id, unknown_fields)
+    ids = answer.processing_id, answer.source_id
+    results = Results(table, by_asset, without_metrics, *ids, unknown_fields, non_finite=len(nulls))
+    processing_ids, source_ids = (() if value is None else (value,) for value in ids)
+    return attrs.evolve(results, processing_ids=processing_ids, source_ids=source_ids)
 
 
 def sort_rows(results: Results) -> Results:
@@ -222,18 +250,40 @@ def _objects(assets: list[msgspec.Raw]) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield METRIC, metric
 
 
-def _read_batch(names: dict[str, set[str]], batch: list[tuple[int, msgspec.Raw]]) -> _Tables:
+def _replace_non_finite(match: re.Match[bytes]) -> bytes:
+    return match[1] + _NON_FINITE if match[2] else match[1]
+
+
+def _split(body: bytes, names: set[str]) -> _Answer:
+    """Split a body into its assets, and note the names of its fields where some are undeclared."""
+    try:
+        return _declared_answer.decode(body)
+    except msgspec.ValidationError:  # an undeclared field, or a real error, which the next line raises again
+        answer = _answer.decode(body)
+        names.update(_object.decode(body))
+        return answer
+
+
+def _read_batch(
+    names: dict[str, set[str]],
+    decode: Callable[[int, msgspec.Raw], bytes],
+    is_finite: bool,  # noqa: FBT001 - bound by functools.partial
+    batch: list[tuple[int, msgspec.Raw]],
+) -> _Tables:
     """Return the tables of numbered assets, and note the names of the fields where some are undeclared."""
     assets = [asset for _, asset in batch]
-    with contextlib.suppress(*_IRREGULAR):
-        return _read_columns(assets, _COLUMNS, "error")
-    with contextlib.suppress(*_IRREGULAR):
-        return _read_columns(assets, _learn_columns(names, assets[0]), "error")
+    is_finite = is_finite or not any(_NON_FINITE in bytes(memoryview(asset)) for asset in assets)
+    if is_finite:
+        with contextlib.suppress(*_IRREGULAR):
+            return _read_columns(assets, _COLUMNS, "error")
+        with contextlib.suppress(*_IRREGULAR):
+            return _read_columns(assets, _learn_columns(names, assets[0]), "error")
     with contextlib.suppress(*_IRREGULAR):
         for kind, members in _objects(assets):
             names[kind].update(members)
-        return _read_columns(assets, _COLUMNS, "ignore")
-    return _read_columns([_decode(number, asset) for number, asset in batch], _COLUMNS, "error")
+        if is_finite:
+            return _read_columns(assets, _COLUMNS, "ignore")
+    return _read_columns([decode(number, asset) for number, asset in batch], _COLUMNS, "error")
 
 
 def _learn_columns(names: dict[str, set[str]], asset: msgspec.Raw) -> pa.Schema:
@@ -246,10 +296,12 @@ def _learn_columns(names: dict[str, set[str]], asset: msgspec.Raw) -> pa.Schema:
     return _parse(sample, _COLUMNS, "infer").schema if sum(map(len, sample)) <= MAX_SAMPLE_BYTES else _COLUMNS
 
 
-def _decode(number: int, asset: msgspec.Raw) -> bytes:
+def _decode(
+    decoder: msgspec.json.Decoder[Any], encoder: msgspec.json.Encoder, number: int, asset: msgspec.Raw
+) -> bytes:
     """Check every declared field of an asset, and return these in a form that is regular."""
     try:
-        return _encoder.encode(_asset.decode(asset))
+        return encoder.encode(decoder.decode(asset))
     except msgspec.ValidationError as error:
         raise _contract_error(error, f"assets[{number}]") from None
 
@@ -322,18 +374,34 @@ def _parse_date(text: str) -> _Date:
     """Return an ISO 8601 date of the years 1 to 9999 in UTC. One without a time zone is taken as UTC (assumed)."""
     if not _DATE.fullmatch(text):
         raise ValueError
-    date = datetime.fromisoformat(text)
+    date = datetime.fromisoformat(text.upper())
     return _Date((date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)).isoformat())
 
 
-def _decode_value(kind: type, value: Any) -> _Integer | _Date:
+def _decode_value(strict: bool, kind: type, value: Any) -> Any:  # noqa: FBT001 - bound by functools.partial
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         if kind is _Date:
             return _parse_date(value)
-        if not isinstance(value, bool) and value == int(value) and -(2**63) <= value < 2**63:
-            return _Integer(value)
-    expected = "an ISO 8601 date" if kind is _Date else "an integer of 64 bits"
+        if kind is _Double and type(value) is float and value != _NON_FINITE_VALUE:
+            return _Double(value)
+        if value == _NON_FINITE_VALUE or (isinstance(value, str) and value in _NON_FINITE_TEXTS):
+            value = "NaN or an infinity"
+            if not strict:
+                return _NULLS[kind]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if kind is _Double:
+                return _Double(value)
+            if value == int(value) and -(2**63) <= value < 2**63:
+                return _Integer(value)
+    expected = {_Date: "an ISO 8601 date", _Double: "a number of 64 bits"}.get(kind, "an integer of 64 bits")
     raise ValueError(f"Expected {expected}, got {value!r:.80}")
+
+
+def _encode_value(nulls: list[object], value: Any) -> int | float | str | None:
+    if value is _NULLS.get(type(value)):
+        nulls.append(value)
+        return None
+    return int(value) if isinstance(value, _Integer) else float(value) if isinstance(value, _Double) else str(value)
 
 
 def _contract_error(error: msgspec.ValidationError, root: str = "") -> ContractError:
@@ -347,5 +415,3 @@ def _contract_error(error: msgspec.ValidationError, root: str = "") -> ContractE
 _IRREGULAR = (pa.ArrowException, OverflowError, msgspec.ValidationError)
 _declared_answer, _answer = msgspec.json.Decoder(_DeclaredAnswer), msgspec.json.Decoder(_Answer)
 _object, _list = msgspec.json.Decoder(dict[str, msgspec.Raw]), msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
-_asset = msgspec.json.Decoder(_Asset, dec_hook=_decode_value)
-_encoder = msgspec.json.Encoder(enc_hook=lambda value: int(value) if isinstance(value, _Integer) else str(value))

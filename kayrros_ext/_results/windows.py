@@ -5,9 +5,13 @@ at a time, up to twice as many. A window that is too large is halved, and a day 
 
 Windows follow each other without a hole. Whether the API counts the ends of a range in or out is unknown, so a request goes
 a millisecond beyond its window. A wider margin would be wasteful where a response holds only a day or two.
+
+A gateway may limit the days of a range instead, and fail where no data is. So what lies outside the dates of the metadata is
+requested in as long windows as possible, and given up after some failures without a row.
 """
 
 import math
+from itertools import pairwise
 
 import attrs
 
@@ -27,6 +31,8 @@ MIN_GROWTH, RETRY_AFTER_SUCCESSES = 1.2, 16
 DECAY = 0.8
 # A window that should have fitted and did not makes those that follow at most this long.
 SHRINK = 0.6
+# Failed windows on one side of the likely range until it is given up: that many halvings lead from 130 years to a day.
+MAX_OUTSIDE_FAILURES = 16
 # A window is at most this many times as long as one that came, because what follows sparse data may be dense.
 MAX_GROWTH = 4
 
@@ -58,7 +64,7 @@ class WindowPlanner:
 
     Args:
         outer: the whole range, in epoch milliseconds. Its ends are requested as they are.
-        likely: the range that should hold the data. It reaches to the end of `outer` once data turns up beyond.
+        likely: the range that should hold the data. It grows once data turns up outside.
         batches: the assets of each batch of windows; None for all.
         concurrency: how many requests run at a time.
         is_too_large: whether everything was requested at once, and is too large.
@@ -85,6 +91,7 @@ class WindowPlanner:
         self._max_amount = self._failed_amount = math.inf
         self._successes, self._patience = 0, RETRY_AFTER_SUCCESSES
         self._is_searching = True  # for a window that fits
+        self._outside_failures = {True: 0, False: 0}  # before the likely range, and after it
         self._probes = 0
         if is_too_large:
             while len(self.pending) < max(min(concurrency, MAX_PROBES), 2) and self._middle(self.pending[0]):
@@ -97,6 +104,8 @@ class WindowPlanner:
             self._is_searching = not self._capacity
         if not self.pending or (self._is_searching and self.running and not self._probes):
             return None
+        if self.is_outside(self.pending[0]) and any(map(self.is_outside, self.running)):
+            return None  # one at a time, so that each halves what is left
         window = self.pending.pop(0)
         if self._probes:
             self._probes -= 1
@@ -110,9 +119,13 @@ class WindowPlanner:
         self.running.remove(window)
         amount = self.amount(window)
         if not amount:
-            if rows:  # how far the data reaches is unknown
+            if rows:
                 first, last = self._likely
-                self._likely = (first, self.outer[1]) if window.start_ms >= last else (self.outer[0], last)
+                is_before = self._is_before(window)
+                # Windows come in order of time. After the end, as much data may follow again.
+                stop_ms = min(2 * window.stop_ms - first, self.outer[1])
+                self._likely = (window.start_ms, last) if is_before else (first, stop_ms)
+                self._outside_failures[is_before] = 0
             return
         if not self._capacity:
             self._rows = self._amount = 0  # empty windows before the data say nothing of its density
@@ -130,7 +143,7 @@ class WindowPlanner:
             self._too_many, self._successes = math.inf, 0
 
     def failed(self, window: Window) -> bool:
-        """Put back a window that is too large, in parts. False: it can't be split, and stays out."""
+        """Put back a window that is too large, in parts. False: it can't be split, or is given up, and stays out."""
         self.running.remove(window)
         self._successes = 0
         self._patience *= 1 + (window == self.trial)
@@ -140,9 +153,34 @@ class WindowPlanner:
                 self._failed_amount = min(self._failed_amount, amount)
             elif expected > self._capacity:
                 self._too_many = min(self._too_many, expected)
+            elif edges := [edge for edge in self._edges() if window.start_ms < edge < window.stop_ms]:
+                # The part outside of the likely range may be too long, although it has no data.
+                ends = [window.start_ms, *edges, window.stop_ms]
+                self.put_back(*(attrs.evolve(window, start_ms=a, stop_ms=b) for a, b in pairwise(ends)))
+                return True
             else:
                 self._max_amount = min(self._max_amount, amount * SHRINK)
+        elif self.is_outside(window):
+            self._outside_failures[self._is_before(window)] += 1
+            if self._outside_failures[self._is_before(window)] >= MAX_OUTSIDE_FAILURES:
+                return False
         return self.split(window)
+
+    def give_up_like(self, window: Window) -> list[Window]:
+        """Take back the windows that are pending on the same side of the likely range, of the same assets."""
+        windows = [
+            other
+            for other in self.pending
+            if self.is_outside(other)
+            and (other.batch, self._is_before(other)) == (window.batch, self._is_before(window))
+        ]
+        self.pending = [other for other in self.pending if other not in windows]
+        return windows
+
+    def is_outside(self, window: Window) -> bool:
+        """Return whether a window has no part of the likely range, which is not the whole one."""
+        first, last = self._likely
+        return self._likely != self.outer and (window.stop_ms <= first or window.start_ms >= last)
 
     def split(self, window: Window) -> bool:
         """Put back a window in two halves, or with fewer assets. False: it can't be split."""
@@ -164,8 +202,13 @@ class WindowPlanner:
         return self._middle(window) is not None or len(self._ids(window)) > 1
 
     def requested_range(self, window: Window) -> Range:
-        """Return the ends of the range to request: a millisecond beyond the ends that two windows share."""
+        """Return the ends of the range to request: a millisecond beyond the ends that two windows share.
+
+        A single day is requested as it is, because a gateway may allow no more.
+        """
         first, last = self.outer
+        if window.stop_ms - window.start_ms == DAY_MS:
+            return window.start_ms, window.stop_ms
         return window.start_ms - (window.start_ms != first), window.stop_ms + (window.stop_ms != last)
 
     def amount(self, window: Window) -> float:
@@ -173,6 +216,13 @@ class WindowPlanner:
         length = min(window.stop_ms, self._likely[1]) - max(window.start_ms, self._likely[0])
         total = len(self.assets or ()) or self._total_assets
         return max(length, 0) * (len(window.assets) / total if window.assets and total else 1)
+
+    def _is_before(self, window: Window) -> bool:
+        return window.start_ms < self._likely[0]
+
+    def _edges(self) -> Range:
+        """Return the cuts around the likely range."""
+        return _noon(self._likely[0]), _noon(self._likely[1]) + DAY_MS
 
     def _limit_assets(self, window: Window) -> Window:
         """Return a window of no more assets than a day may have, and put back the others."""

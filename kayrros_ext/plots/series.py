@@ -132,7 +132,7 @@ def chart_data(
         is_truncated=len(selected) < len(series) and (assets is None or isinstance(assets, int)),
         undated_rows=rows.num_rows - dated.num_rows,
         median_step=_median_step(series),
-        gaps=results.gaps,
+        gaps=tuple(gap for gap in results.gaps if not gap.is_outside),  # which would reach from 1970 to 2100
     )
 
 

@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -90,7 +91,7 @@ def test_each_request_keeps_to_the_query(platform: Platform, dataset: Dataset, k
     assert {seen.operation for seen in platform.requests} == {"getDatasetResults"}
     for seen in platform.requests:
         sent = seen.json
-        assert 1706745600000 <= sent["time_range"]["start_date"] <= sent["time_range"]["stop_date"] <= 1751241600000
+        assert 1706745600000 <= sent["time_range"]["start_date"] <= sent["time_range"]["stop_date"] <= 1751327999999
         assert set(sent["mo_ids"]) <= set(names)
 
 
@@ -121,8 +122,8 @@ def test_a_range_without_data_is_split_too(start: str, platform: Platform, kayrr
     results = kayrros.results(dataset.id, start=start, stop="2095-01-01" if start > "2000" else None)
     assert results.table.num_rows == (40 if start < "2000" else 0)
     platform.fail_next(504, times=None, operation="getDatasetResults")
-    with pytest.raises(GapError):
-        kayrros.results(dataset.id, start="2090-01-01", stop="2090-01-01")
+    with pytest.raises(APIError, match="answers nothing at the moment"):
+        kayrros.results(dataset.id, start="2090-01-01T00:00", stop="2090-01-01T00:00")
 
 
 def test_a_dataset_of_one_date_is_split_by_assets(platform: Platform, kayrros: Kayrros) -> None:
@@ -368,16 +369,57 @@ def test_a_failure_that_concerns_all_windows_is_an_error(
     assert 0 < caught.value.results.table.num_rows < 12_000
 
 
-@pytest.mark.parametrize(("status", "skip"), [(504, 0), (503, 9), (504, 9)])
-def test_an_outage_is_not_a_list_of_gaps(status: int, skip: int, platform: Platform, dataset: Dataset) -> None:
-    """If nothing comes, from the first or from the tenth request on, on_gap="warn" ends soon."""
+@pytest.mark.parametrize("on_gap", ["raise", "warn"])
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_outage_is_not_a_list_of_gaps(status: int, on_gap: Any, platform: Platform, dataset: Dataset) -> None:
+    """If nothing comes from the tenth request on, the call ends soon, and says so. The results so far are in the error."""
     platform.max_rows = 1000
     with platform.connect(retries=0) as kayrros:
-        platform.fail_next(status, times=None, operation="getDatasetResults", skip=skip)
-        with pytest.raises(GapError, match="they would fail alike") as caught:
-            kayrros.results(dataset.id, on_gap="warn")
-    assert bool(skip) == bool(caught.value.results.table.num_rows)
-    assert len(results_requests(platform)) < 60
+        platform.fail_next(status, times=None, operation="getDatasetResults", skip=9)
+        with pytest.raises(GapError, match=f"answers nothing at the moment.* answered {status}") as caught:
+            kayrros.results(dataset.id, on_gap=on_gap)
+        assert "results so far are in `error.results`. Try again later." in str(caught.value)
+        assert "too large" not in str(caught.value)
+        assert 0 < caught.value.results.table.num_rows < 12_000
+        assert len(results_requests(platform)) < 60
+
+
+def test_an_outage_leaves_no_file(platform: Platform, dataset: Dataset, tmp_path: Path) -> None:
+    """Some parts were there already."""
+    platform.max_rows = 1000
+    platform.fail_next(504, times=None, operation="getDatasetResults", skip=20)
+    with (
+        platform.connect(retries=0) as kayrros,
+        pytest.raises(GapError, match="an export writes no file. Try again later."),
+    ):
+        kayrros.export(dataset.id, tmp_path / "all.csv", on_gap="warn")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("on_gap", ["raise", "warn"])
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_outage_from_the_start_says_so(
+    status: int, on_gap: Any, platform: Platform, dataset: Dataset, tmp_path: Path
+) -> None:
+    """The error names the host and the status. It does not advise to ask for less, and there is no file."""
+    platform.fail_next(status, times=None, operation="getDatasetResults")
+    with platform.connect(retries=1) as kayrros:
+        for call in (
+            lambda: kayrros.results(dataset.id, on_gap=on_gap),
+            lambda: list(kayrros.iter_results(dataset.id, on_gap=on_gap)),
+            lambda: kayrros.export(dataset.id, tmp_path / "all.csv", on_gap=on_gap),
+        ):
+            platform.requests.clear()
+            with pytest.raises(APIError, match="answers nothing at the moment") as caught:
+                call()
+            assert f"platform.api.kayrros.com answered {status}" in str(caught.value)
+            assert "Try again later." in str(caught.value)
+            assert "too large" not in str(caught.value)
+            assert caught.value.hint_cli == "Try again later. No file was written."
+            assert caught.value.status == status
+            assert len(results_requests(platform)) <= 16
+        assert str(caught.value).endswith("Nothing was written.")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_of_one_response_is_no_gap(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:

@@ -25,6 +25,13 @@ _FIELDS = {
 _REQUIRED = {"": 1, "assets[].": 2, "assets[].results[].": 2, "assets[].results[].metrics[].": 2}
 
 
+class NonFinite:
+    """NaN or an infinity, which JSON lacks, and which some servers write nevertheless."""
+
+    def __init__(self, _: str) -> None:
+        pass
+
+
 @attrs.define
 class Reading:
     """The rows of a response, and the places of its errors."""
@@ -35,15 +42,16 @@ class Reading:
     processing_id: str | None = None
     source_id: str | None = None
     unknown_fields: tuple[str, ...] = ()
+    non_finite: int = 0
     errors: set[str] = attrs.field(factory=set)
 
 
 def read(body: bytes) -> Reading | None:
     """Read a response; None where it is not JSON in UTF-8 with whole characters."""
     try:
-        answer = json.loads(body, parse_constant=_reject, parse_int=_integer_or_float)
+        answer = json.loads(body, parse_constant=NonFinite, parse_int=_integer_or_float)
         body.decode()
-        json.dumps(answer, ensure_ascii=False).encode()
+        json.dumps(answer, ensure_ascii=False, default=repr).encode()
     except (ValueError, RecursionError):
         return None
     return _Reader().read(answer)
@@ -118,8 +126,13 @@ class _Reader:
 
     def value(self, members: dict[str, Any], name: str, where: str, check: Callable[[Any], Any]) -> Any:
         """Return a value as `check` converts it, or None where it is missing or null."""
+        value = members.get(name)
+        is_text = isinstance(value, str) and value in {"NaN", "Infinity", "-Infinity"}
+        if check in {_number, _integer} and (is_text or isinstance(value, NonFinite)):
+            self.reading.non_finite += 1
+            return None
         try:
-            return None if members.get(name) is None else check(members[name])
+            return None if value is None else check(value)
         except (TypeError, ValueError, OverflowError):
             self.reading.errors.add(f"{where}.{name}".lstrip("."))
             return None
@@ -130,9 +143,9 @@ def _string(value: Any) -> str:
 
 
 def _date(value: Any) -> datetime:
-    if not re.fullmatch(r"[0-9W-]+([T ][0-9:.,Z+-]+)?", value, re.ASCII):  # Python accepts any separator
+    if not re.fullmatch(r"[0-9W-]+([Tt ][0-9:.,Zz+-]+)?", value, re.ASCII):  # Python accepts any separator
         _reject(value)
-    date = datetime.fromisoformat(value)
+    date = datetime.fromisoformat(value.upper())
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 

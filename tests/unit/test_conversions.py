@@ -1,8 +1,11 @@
 """Results converted for pandas, polars and geopandas, and into a wide table."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,70 @@ def test_pandas_has_categories_dates_and_exact_integers() -> None:
     assert frame["asset_version"].to_list()[:3] == [2**53 + 1] * 3
     assert frame["asset_version"][3] is pd.NA
     assert frame.groupby("asset_id", observed=True)["value"].sum().to_dict() == {"t0": 3.0, "t1": 1.5}
+
+
+CATEGORIES = [["crude", 'a "b"; c'], [], None, ["é", None, ""], ["crude"]]
+
+
+def categorized(lists: list[Any]) -> Results:
+    """Return a row of a tank with all columns for each list of categories."""
+    rest = {"asset_name": "T", "asset_surface_area_m2": 1, "parent_asset_id": "p", "parent_asset_name": "P"}
+    rest |= {"parent_asset_version": 1, "results": [dated("2024-01-01", v=1)]}
+    return results(*({**TANK, **rest, "asset_id": f"t{n}", "asset_categories": c} for n, c in enumerate(lists)))
+
+
+@pytest.mark.parametrize("start", [0, 1, 2, 4, 5])
+def test_categories_are_json_in_pandas(start: int) -> None:
+    """A category may contain any separator. An empty list differs from null, also in a slice and across batches."""
+    whole = concatenate(categorized(CATEGORIES), categorized(CATEGORIES[::-1]))
+    part = Results(whole.table.slice(start), whole.assets, whole.without_metrics, None, None)
+    cells = part.to_pandas()["asset_categories"].tolist()
+    expected = [*CATEGORIES, *CATEGORIES[::-1]][start:]
+    assert [json.loads(cell) if isinstance(cell, str) else None for cell in cells] == expected
+    assert cells[-1] == '["crude","a \\"b\\"; c"]'
+
+
+WRITERS: dict[str, Callable[[Any, Path], object]] = {
+    "json": lambda frame, path: frame.to_json(path, date_format="iso"),
+    "csv": lambda frame, path: frame.to_csv(path),
+    "html": lambda frame, path: frame.to_html(path),
+    "pickle": lambda frame, path: frame.to_pickle(path),
+    "feather": lambda frame, path: frame.to_feather(path),
+    "drop_duplicates": lambda frame, _: frame.drop_duplicates(),
+    "nunique": lambda frame, _: frame.nunique(),
+    "groupby": lambda frame, _: frame.groupby("asset_categories", observed=True).sum(numeric_only=True),
+    "pivot": lambda frame, _: frame.pivot_table("value", "value_date", "asset_categories", observed=True),
+    "merge": lambda frame, _: frame.merge(frame, on="asset_categories"),
+    "explode": lambda frame, _: frame.explode("asset_categories"),
+    "equality": lambda frame, _: frame["asset_categories"] == frame["asset_categories"],
+}
+
+
+@pytest.mark.parametrize("name", list(WRITERS))
+@pytest.mark.parametrize("convert", [Results.to_pandas, Results.to_geopandas])
+def test_every_writer_understands_the_cells(convert: Callable[[Results], Any], name: str, tmp_path: Path) -> None:
+    """No cell is an array, a list or a dict. GeoDataFrame.to_json can't write any date without default=str."""
+    frame = convert(categorized(CATEGORIES))
+    if name == "json" and "geometry" in frame:
+        frame.to_file(tmp_path / "x.gpkg")
+        frame.to_json(default=str)
+        return
+    WRITERS[name](frame, tmp_path / "file")
+
+
+def test_frames_survive_a_database_and_a_file(tmp_path: Path) -> None:
+    """SQLite holds the text, Parquet the same frame, and GeoJSON real arrays."""
+    made = categorized(CATEGORIES[:3])
+    frame = made.to_pandas()
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        frame.to_sql("rows", database)
+        cells = database.execute("SELECT asset_categories FROM rows").fetchall()
+    assert cells == [('["crude","a \\"b\\"; c"]',), ("[]",), (None,)]
+    frame.to_parquet(tmp_path / "frame.parquet")
+    pd.testing.assert_frame_equal(frame, pd.read_parquet(tmp_path / "frame.parquet"))
+    made.to_geopandas().to_file(tmp_path / "frame.geojson")
+    features = json.loads((tmp_path / "frame.geojson").read_text())["features"]
+    assert [feature["properties"]["asset_categories"] for feature in features] == CATEGORIES[:3]
 
 
 def test_polars_has_the_rows_of_the_table() -> None:

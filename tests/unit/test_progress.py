@@ -1,16 +1,20 @@
 """The progress line, and callbacks of a user."""
 
 import fcntl
+import io
+import logging
 import os
 import pty
 import struct
 import sys
 import termios
+from typing import Any
 
 import pytest
 
-from kayrros_ext import Progress, UsageError
+from kayrros_ext import Kayrros, Progress, Results, UsageError
 from kayrros_ext._progress import make_callback
+from kayrros_ext.testing import Platform
 
 
 def test_the_line_is_overwritten_and_stays_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,3 +66,93 @@ def test_the_line_is_narrower_than_the_terminal(columns: int, monkeypatch: pytes
     os.close(master)
     assert shown.startswith("\rresults:  50%, 123,"[:columns])
     assert len(shown) - 1 < columns
+
+
+def closed() -> io.StringIO:
+    """Return a stream that a daemon has closed."""
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+class Broken(io.StringIO):
+    """A terminal that has gone away."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise ValueError
+
+
+class Bare:
+    """A logger in place of a stream. It has only one method."""
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+
+STREAMS = [None, closed(), Broken(), Bare(), object()]
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_no_stderr_fails_a_warning(stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a handler, logging writes to stderr."""
+    monkeypatch.setattr(logging.getLogger("kayrros_ext"), "propagate", False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert Results.from_json(b'{"assets": [], "extra": 1}').unknown_fields == ("extra",)
+
+
+@pytest.mark.parametrize("progress", [None, True, False])
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("max_rows", [None, 100])
+def test_no_stderr_fails_a_fetch(
+    max_rows: int | None,
+    stream: Any,
+    progress: bool | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Any,
+) -> None:
+    """Services of Windows have none, and workers put any object there. Nothing goes to stdout."""
+    platform = Platform(sleep=lambda _: None)
+    dataset = platform.generate(assets=4, dates=100)
+    platform.max_rows = max_rows
+    monkeypatch.setattr(sys, "stderr", stream)
+    with platform.connect() as kayrros:
+        assert kayrros.results(dataset.id, progress=progress).table.num_rows == 800
+        assert sum(part.table.num_rows for part in kayrros.iter_results(dataset.id, progress=progress)) == 800
+        kayrros.export(dataset.id, tmp_path / "all.csv", progress=progress)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("max_rows", [None, 100])
+@pytest.mark.parametrize("error", [ZeroDivisionError, OSError, KeyboardInterrupt, StopIteration])
+def test_an_error_of_a_callback_reaches_the_user(
+    error: type[BaseException], max_rows: int | None, tmp_path: Any
+) -> None:
+    """It is their own, whatever its class, and leaves no file. The next fetch works."""
+    platform = Platform(sleep=lambda _: None)
+    dataset = platform.generate(assets=4, dates=100)
+    platform.max_rows = max_rows
+    raised = error("mine")
+
+    def fail(_: Progress) -> None:
+        raise raised
+
+    def calls(kayrros: Kayrros) -> Any:
+        yield lambda: kayrros.results(dataset.id, progress=fail)
+        yield lambda: list(kayrros.iter_results(dataset.id, progress=fail))
+        yield lambda: kayrros.export(dataset.id, tmp_path / "all.csv", progress=fail)
+
+    with platform.connect() as kayrros:
+        for call in calls(kayrros):
+            with pytest.raises((error, RuntimeError), match="mine|StopIteration") as caught:
+                call()
+            # A generator can't raise StopIteration, so Python puts it into a RuntimeError.
+            assert raised in {caught.value, caught.value.__cause__}
+        assert list(tmp_path.iterdir()) == []
+        assert kayrros.results(dataset.id).table.num_rows == 800

@@ -137,17 +137,17 @@ def test_date_in_any_iso_form(text: str, moment: datetime) -> None:
         (
             {"results": [dated("2024-01-01", v="1")]},
             "assets[0].results[0].metrics[0].value",
-            "`float | null`, got `str`",
+            "a number of 64 bits, got '1'",
         ),
-        ({"results": [dated("2024-01-01", v=True)]}, "assets[0].results[0].metrics[0].value", "got `bool`"),
-        ({"results": [dated("2024-01-01", v=10**400)]}, "assets[0].results[0].metrics[0].value", "out of range"),
+        ({"results": [dated("2024-01-01", v=True)]}, "assets[0].results[0].metrics[0].value", "got True"),
+        ({"results": [dated("2024-01-01", v=10**400)]}, "assets[0].results[0].metrics[0].value", "64 bits, got 10000"),
         ({"results": {}}, "assets[0].results", "`array | null`, got `object`"),
         ({"results": [None]}, "assets[0].results[0]", "`object`, got `null`"),
         ({"results": [{"metrics": ["a"]}]}, "assets[0].results[0].metrics[0]", "`object`, got `str`"),
         ({"asset_id": 5}, "assets[0].asset_id", "`str | null`, got `int`"),
         ({"asset_categories": "crude"}, "assets[0].asset_categories", "`array | null`, got `str`"),
         ({"asset_categories": [1]}, "assets[0].asset_categories[0]", "`str | null`, got `int`"),
-        ({"asset_centroid_latitude": "1"}, "assets[0].asset_centroid_latitude", "`float | null`, got `str`"),
+        ({"asset_centroid_latitude": "1"}, "assets[0].asset_centroid_latitude", "a number of 64 bits, got '1'"),
         ("t1", "assets[0]", "`object`, got `str`"),
     ],
 )
@@ -169,7 +169,10 @@ def test_wrong_type_is_named(asset: Any, where: str, message: str) -> None:
         b"null",
         b'"text"',
         b'{"assets": {"t1": {}}}',
-        b'{"assets": [{"asset_surface_area_m2": NaN}]}',
+        b'{"assets": [{"asset_name": NaN}]}',
+        b'{"assets": [{"asset_surface_area_m2": nan}]}',
+        b'{"assets": [{"asset_surface_area_m2": "nan"}]}',
+        b'{"assets": [{"asset_surface_area_m2": +Infinity}]}',
         b'{"assets": [{"asset_surface_area_m2": 1e999}]}',
         b'{"assets": [{"asset_version": 9223372036854775808}]}',
         b'{"assets": [{"asset_id": "\\ud800"}]}',
@@ -224,7 +227,7 @@ def test_unknown_fields_are_named_once(caplog: pytest.LogCaptureFixture) -> None
     result = {**dated("2024-01-01", v=1), "extra_props": {"a": 1}}
     asset = {**ASSET, "colour": "red", "results": [result, result]}
     metric = {"metrics": [{"name": "m", "value": 1, "unit": "bbl"}]}
-    body = answer(asset, asset, {"results": [metric]}, version="2")
+    body = answer(asset, asset, {"results": [metric]}, version="2", processing_id="p", source_id="s")
     [message] = warnings_of(body, caplog)
     fields = ("version", "assets[].colour", "assets[].results[].extra_props", "assets[].results[].metrics[].unit")
     assert all(field in message for field in fields)
@@ -232,6 +235,40 @@ def test_unknown_fields_are_named_once(caplog: pytest.LogCaptureFixture) -> None
     results = Results.from_json(body)
     assert list(results.unknown_fields) == sorted(fields)
     assert results.table.num_rows == 5
+
+
+@pytest.mark.parametrize("name", ["processing_id", "source_id"])
+def test_renamed_id_is_named(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The ids of the response are no columns, but may get a new name as well."""
+    ids = {"processing_id": "p", "source_id": "s", "run": "r", name: None}
+    [message] = warnings_of(answer(ASSET, **ids), caplog)
+    assert f"No value has come for {name}: the API may have renamed a field." in message
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity", b'"NaN"', b'"Infinity"', b'"-Infinity"'])
+def test_value_that_is_not_finite_is_null(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """NumPy and Jackson write such. One warning counts them, and nothing else is lost. strict=True names the place."""
+    days = [dated(f"2024-01-{day:02}", v=day, text="TEXT") for day in range(1, 10)]
+    body = answer({**ASSET, "asset_name": "NaN", "asset_version": "TEXT", "results": days}).replace(b'"TEXT"', value)
+    [message] = warnings_of(body, caplog)
+    assert message.startswith("10 values of the results are NaN or infinite, and read as null")
+    results = Results.from_json(body)
+    assert results.non_finite == 10
+    assert results.table.num_rows == 18
+    assert results.table["value"].null_count == 9
+    assert results.assets.select(["asset_name", "asset_version"]).to_pylist() == [
+        {"asset_name": "NaN", "asset_version": None}
+    ]
+    with pytest.raises(ContractError, match="NaN or an infinity") as caught:
+        Results.from_json(body, strict=True)
+    assert caught.value.where == "assets[0].asset_version"
+
+
+def test_undeclared_values_may_be_anything(caplog: pytest.LogCaptureFixture) -> None:
+    """No table holds them, so that they cost no row and are not counted."""
+    [message] = warnings_of(answer({**ASSET, "cloud": float("nan")}, score=float("-inf")), caplog)
+    assert "assets[].cloud" in message
+    assert "score" in message
 
 
 @pytest.mark.parametrize("field", ["next", "nextPage", "cursor", "has_more"])
@@ -301,7 +338,7 @@ def test_renamed_descriptive_field_is_a_warning(caplog: pytest.LogCaptureFixture
     body = answer(*[{**ASSET, "results": [dated("2024-01-01", v=1)]} for _ in range(3)])
     [message] = warnings_of(renamed(body, "asset_name", "asset_label"), caplog)
     assert "assets[].asset_label" in message
-    assert "No row has a value for asset_name: the API may have renamed a field." in message
+    assert "No value has come for asset_name: the API may have renamed a field." in message
 
 
 def test_null_is_not_renamed() -> None:

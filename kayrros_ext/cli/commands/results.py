@@ -39,9 +39,20 @@ class OnGap(StrEnum):
 
 
 From = Annotated[
-    str | None, typer.Option("--from", metavar="DATE", help="First date, in ISO 8601.", show_default=False)
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="DATE",
+        help="First day, month, year or moment (UTC), like 2024-01-31, 2024-01, 2024 or 2024-01-31T12:00.",
+        show_default=False,
+    ),
 ]
-To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date, in ISO 8601.", show_default=False)]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="DATE", help="Last day, month, year (to its end) or moment, likewise.", show_default=False
+    ),
+]
 Assets = Annotated[
     list[str] | None,
     typer.Option("--asset", metavar="ID", help="Id of an asset; repeat for several.", show_default=False),
@@ -64,12 +75,15 @@ class Tally:
     def __init__(self) -> None:
         self.rows = self.requests = 0
         self.gaps: list[Gap] = []
+        self.ids: dict[str, dict[str, None]] = {"processing_id": {}, "source_id": {}}
 
     def add(self, part: "Results") -> "Results":
         """Count a part and return it."""
         self.rows += part.table.num_rows
         self.requests += part.requests
         self.gaps += part.gaps
+        for name, ids in self.ids.items():
+            ids.update(dict.fromkeys(getattr(part, f"{name}s")))
         return part
 
     def __str__(self) -> str:
@@ -77,9 +91,9 @@ class Tally:
         return f"{rows}, in {self.requests:,} request{'s' * (self.requests != 1)}"
 
     def exit_if_partial(self, context: Context) -> None:
-        """Exit with PARTIAL if there are gaps, and name them."""
-        if self.gaps:
-            context.info(f"Unavailable: {'; '.join(map(str, self.gaps))}")
+        """Exit with PARTIAL if there are gaps within the dates of the metadata, and name them."""
+        if gaps := [str(gap) for gap in self.gaps if not gap.is_outside]:
+            context.info(f"Unavailable: {'; '.join(gaps)}")
             raise typer.Exit(PARTIAL)
 
 
@@ -92,7 +106,7 @@ class Tally:
     File suffixes: .parquet, .geoparquet, .csv, .json, .ndjson, .geojson; the text formats also with .gz. An existing file
     is replaced once the new one is complete.
     """,
-    "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-07-01",
+    "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-06-30",
     "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
     "kayrros results 7d3c --asset tank-1 --asset tank-2 | head",
 )
@@ -162,6 +176,7 @@ def _write_file(
 
     def parts_then_counts() -> "Iterator[Results]":
         yield from parts
+        metadata.update({name: "; ".join(ids) for name, ids in tally.ids.items() if ids})
         metadata.update(requests=str(tally.requests), gaps="; ".join(map(str, tally.gaps)))
 
     write(path, parts_then_counts(), dataset_id=UUID(dataset_id), file_metadata=metadata)
