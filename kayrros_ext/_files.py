@@ -1,12 +1,20 @@
-"""Write files to disk atomically, and explain errors of the operating system."""
+"""Parse the paths of outputs, write files to disk atomically, and explain errors of the operating system."""
 
 import contextlib
 import errno
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from kayrros_ext.errors import DownloadError, ExportError, UsageError
+
+# One slash, because pathlib has joined two; two letters at least, because C: is a drive.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_FILE_SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,9}", re.IGNORECASE)  # of out.csv, and not of v1.2
 
 # Advice for an OSError, by its errno.
 _HINTS = {
@@ -15,7 +23,48 @@ _HINTS = {
     errno.EFBIG: "Raise the limit on the size of a file (ulimit -f), or choose another directory.",
     errno.EACCES: "Choose a directory that you may write to.",
     errno.EROFS: "Choose a directory that you may write to.",
+    errno.ENAMETOOLONG: "Choose a shorter path.",
 }
+
+
+def parse_output(
+    path: object, argument: str, error: type[DownloadError | ExportError], *, is_directory: bool = False
+) -> Path:
+    """Return the path of a file to write, or of a directory to write files to. `~` becomes the home directory.
+
+    Raises:
+        UsageError: the argument is no path, a URL, or something else exists there than a file (or a directory).
+        DownloadError, ExportError: as `error` tells; the operating system can't reach the path.
+    """
+    text, mode, problem = "", 0, ""
+    try:
+        text = os.path.expanduser(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH111 - Path drops a last slash
+        mode = os.stat(text).st_mode  # noqa: PTH116 - likewise
+    except FileNotFoundError:
+        pass
+    except OSError as caught:
+        message = f"{text} could not be written ({caught.strerror or caught})."
+        raise error(message, path=Path(text), hint=os_error_hint(caught)) from caught
+    except (TypeError, ValueError) as caught:
+        problem = f"not a path ({caught})"
+    has_slash, is_kind = text.endswith(("/", os.sep)), stat.S_ISDIR if is_directory else stat.S_ISREG
+    if not text:
+        problem = problem or "empty"
+    elif _URL.match(text):
+        problem = "a URL"
+    elif text.startswith("~"):
+        problem = "in a home directory that is unknown"
+    elif (mode and not is_kind(mode)) or (has_slash and not is_directory):
+        problem = f"not a {'directory' if is_directory else 'file'}"
+    elif is_directory and not mode and not has_slash and _FILE_SUFFIX.fullmatch(Path(text).suffix):
+        problem = "the name of a file, which the API chooses"
+    if problem:
+        hints = (
+            "Pass the path of a file, such as results.parquet.",
+            "Pass a directory, such as data/, ending in a slash.",
+        )
+        raise UsageError(f"{argument} is {text or path!r}, which is {problem}.", hint=hints[is_directory])
+    return Path(text)
 
 
 def os_error_hint(error: OSError) -> str:
@@ -24,8 +73,19 @@ def os_error_hint(error: OSError) -> str:
 
 
 @contextlib.contextmanager
+def write_output(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that a user named, as `atomic_write` does. A symlink stays, and its target is replaced or created."""
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(target) as file:
+        yield file
+
+
+@contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file in the same directory. It replaces `path` when the block ends, and is deleted on any error.
+
+    A symlink at `path` is replaced, not followed.
 
     Raises:
         OSError: the file can't be created, written or moved.

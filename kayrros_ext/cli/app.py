@@ -118,10 +118,13 @@ def _open_closed_streams() -> None:
 
 
 def _set_encodings() -> None:
-    """Write UTF-8 to pipes and files, whatever the locale; replace letters that a terminal can't show."""
-    for stream in (sys.stdout, sys.stderr):
+    """Write UTF-8, and paths as they are, to pipes and files; replace letters that a terminal can't show."""
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace") if stream.isatty() else stream.reconfigure(encoding="utf-8")
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def _discard_output() -> None:
