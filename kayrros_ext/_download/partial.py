@@ -115,7 +115,7 @@ class PartialFile:
                 self._sidecar.write_bytes(msgspec.json.encode(metadata))
         # In append mode, a part that another program truncates gets no hole of zeros, but is too short.
         self._file = self._open_file.enter_context(self.path.open("ab+", buffering=0))
-        if self.size_on_disk() > offset:  # truncate() would extend a shorter one with zeros
+        if os.fstat(self._file.fileno()).st_size > offset:  # truncate() would extend a shorter one with zeros
             self._file.truncate(offset)
 
     def write(self, chunk: bytes) -> None:
@@ -125,19 +125,16 @@ class PartialFile:
             rest = rest[self._file.write(rest) :]
         self.size += len(chunk)
 
-    def size_on_disk(self) -> int:
-        """Return the size of the part, or 0 if another program has put another file in its place."""
+    def sync(self, expected: Iterable[str]) -> tuple[int, dict[str, str]]:
+        """Sync the part to disk, and return its size and digests there. The size is 0 if another file is in its place."""
+        os.fsync(self._file.fileno())
+        digests = hexdigests(self._file, expected)
         info = os.fstat(self._file.fileno())
-        return info.st_size if os.path.samestat(info, self.path.lstat()) else 0
-
-    def hexdigests(self, expected: Iterable[str]) -> dict[str, str]:
-        """Return digests of the bytes on disk."""
-        return hexdigests(self._file, expected)
+        return info.st_size if os.path.samestat(info, self.path.lstat()) else 0, digests
 
     def finish(self, target: Path, sha256: str, *, replace: bool) -> None:
-        """Sync the part to disk and rename it. Raise FileExistsError if `target` exists and `replace` is False."""
+        """Rename the synced part. Raise FileExistsError if `target` exists and `replace` is False."""
         Origin(self.metadata.base_url, self.dataset_id, self.metadata.etag, sha256).save(self._file)
-        os.fsync(self._file.fileno())
         self._open_file.close()  # Windows does not rename an open file
         move(self.path, target, replace=replace)
         self.close(keep=False)

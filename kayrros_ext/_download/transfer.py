@@ -142,11 +142,13 @@ class FileConsumer:
                     self.callback_error = error
                     return True
         with self._wrap_os_errors():
-            size = part.size_on_disk()
+            specified = self._specified_digests(metadata)
+            size, digests = part.sync(specified.values())
             if size != part.size or metadata.size not in {None, size}:
                 message = f"{size} of {metadata.size or part.size} bytes arrived"
                 raise httpx.RemoteProtocolError(message, request=response.request)
-            sha256 = self._verify()
+            self._verify(digests, specified)
+            sha256 = digests["sha256"]
             may_replace = os.path.lexists(self._path)  # and not what appears after the check
             existing = self._existing(metadata, sha256)
             if not existing:
@@ -188,8 +190,7 @@ class FileConsumer:
                 self._owner = origin.dataset_id
             elif origin and origin.etag and (origin.base_url, origin.etag) == (metadata.base_url, metadata.etag):
                 sha256 = sha256 or origin.sha256
-            digests = {f"sha256:{digest}" for digest in (self._options.sha256, sha256) if digest}
-            digests |= {metadata.digest} if metadata.digest else set()
+            digests = {*self._specified_digests(metadata).values(), *([f"sha256:{sha256}"] if sha256 else [])}
             if metadata.size in {None, info.st_size}:
                 if not digests and not self._owner:
                     return None
@@ -202,19 +203,20 @@ class FileConsumer:
             raise FileExistsError
         return None
 
-    def _verify(self) -> str:
-        """Return the SHA-256 of the part. Raise DownloadError if the server or the caller specified another digest."""
-        part, own = self._part, self._options.sha256
-        specified = {"the server": part.metadata.digest, "you": own and f"sha256:{own}"}
-        actual = part.hexdigests(filter(None, specified.values()))
+    def _specified_digests(self, metadata: PartMetadata) -> dict[str, str]:
+        """Return the digests that the file must have, such as "sha256:2c26b4...", by who specified them."""
+        own = self._options.sha256
+        digests = {"the server": metadata.digest, "you": own and f"sha256:{own}"}
+        return {source: digest for source, digest in digests.items() if digest}
+
+    def _verify(self, actual: dict[str, str], specified: dict[str, str]) -> None:
         for source, digest in specified.items():
-            name, _, expected = (digest or "").partition(":")
-            if digest and actual[name] != expected:
-                part.close(keep=False)
+            name, _, expected = digest.partition(":")
+            if actual[name] != expected:
+                self._part.close(keep=False)
                 message = f"the {name} of the download is {actual[name]}, but {source} specified {expected}"
                 hint = "Download it again. If that fails too, the file has changed or the specified digest is wrong."
                 raise DownloadError(f"{self._path} was not written: {message}.", path=self._path, hint=hint)
-        return actual["sha256"]
 
     @contextmanager
     def _wrap_os_errors(self) -> Iterator[None]:
