@@ -23,30 +23,30 @@ _HINTS = {
     errno.EFBIG: "Raise the limit on the size of a file (ulimit -f), or choose another directory.",
     errno.EACCES: "Choose a directory that you may write to.",
     errno.EROFS: "Choose a directory that you may write to.",
-    errno.ENAMETOOLONG: "Choose a shorter path.",
 }
 
 
-def parse_output(
-    path: object, argument: str, error: type[DownloadError | ExportError], *, is_directory: bool = False
-) -> Path:
-    """Return the path of a file to write, or of a directory to write files to. `~` becomes the home directory.
+def parse_output(path: object, *, is_directory: bool = False) -> Path:
+    """Return the path of a file for results, or of a directory for downloads. `~` becomes the home directory.
 
     Raises:
-        UsageError: the argument is no path, a URL, or something else exists there than a file (or a directory).
-        DownloadError, ExportError: as `error` tells; the operating system can't reach the path.
+        UsageError: it is no path, a URL, or something else exists there than a file (or a directory).
+        ExportError, or DownloadError for a directory: the operating system can't reach it.
     """
+    argument, kind, example = (
+        ("directory", "directory", "data/") if is_directory else ("path", "file", "results.parquet")
+    )
     text, mode, problem = "", 0, ""
     try:
         text = os.path.expanduser(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH111 - Path drops a last slash
         mode = os.stat(text).st_mode  # noqa: PTH116 - likewise
     except FileNotFoundError:
         pass
-    except OSError as caught:
-        message = f"{text} could not be written ({caught.strerror or caught})."
-        raise error(message, path=Path(text), hint=os_error_hint(caught)) from caught
-    except (TypeError, ValueError) as caught:
-        problem = f"not a path ({caught})"
+    except OSError as error:
+        message, hint = f"{text} could not be written ({error.strerror or error}).", os_error_hint(error)
+        raise (DownloadError if is_directory else ExportError)(message, path=Path(text), hint=hint) from error
+    except (TypeError, ValueError) as error:
+        problem = f"not a path ({error})"
     has_slash, is_kind = text.endswith(("/", os.sep)), stat.S_ISDIR if is_directory else stat.S_ISREG
     if not text:
         problem = problem or "empty"
@@ -55,15 +55,13 @@ def parse_output(
     elif text.startswith("~"):
         problem = "in a home directory that is unknown"
     elif (mode and not is_kind(mode)) or (has_slash and not is_directory):
-        problem = f"not a {'directory' if is_directory else 'file'}"
+        problem = f"not a {kind}"
     elif is_directory and not mode and not has_slash and _FILE_SUFFIX.fullmatch(Path(text).suffix):
-        problem = "the name of a file, which the API chooses"
+        problem = "the name of a file, unless a slash follows"
     if problem:
-        hints = (
-            "Pass the path of a file, such as results.parquet.",
-            "Pass a directory, such as data/, ending in a slash.",
+        raise UsageError(
+            f"{argument} is {text or path!r}, which is {problem}.", hint=f"Pass a {kind}, such as {example}."
         )
-        raise UsageError(f"{argument} is {text or path!r}, which is {problem}.", hint=hints[is_directory])
     return Path(text)
 
 

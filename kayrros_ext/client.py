@@ -294,8 +294,7 @@ class Kayrros:
 
         The suffix of the path is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
         them all. The directory is created; an existing file, or the target of a symlink, is replaced once the new one is
-        complete. If a gap raises, there is no file; with on_gap="warn", gaps are listed in the log, and in the file's
-        metadata where it has any.
+        complete. If a gap raises, there is no file; with on_gap="warn", gaps are in the log, and in the file's metadata.
 
         Raises:
             ExportError: the file can't be written.
@@ -353,14 +352,12 @@ class Kayrros:
         Args:
             dataset_id: a UUID or its string.
             directory: created when missing.
-            overwrite: whether to replace another file of that name, such as an older version. The file of another dataset
-                is never replaced.
+            overwrite: whether to replace another file of that name, such as an older version, but no other dataset's.
             sha256: SHA-256 that the file must have, 64 hexadecimal digits.
             progress: called with the bytes received and, where known, the size of the file; else None.
 
         Returns:
-            A path (`os.PathLike`) that also has `path`, `size` in bytes, `sha256`, and `new`, which is False if the file
-            existed.
+            A path (`os.PathLike`) that also has `path`, `size` in bytes, `sha256`, and `new`: False if the file existed.
 
         Raises:
             KayrrosError: as `metadata`; UsageError also for a directory or sha256 that can't be one.

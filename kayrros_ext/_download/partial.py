@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Annotated, Self
+from typing import IO, Annotated
 
 import attrs
 import msgspec
@@ -32,31 +32,15 @@ class PartMetadata:
     etag: Annotated[str, msgspec.Meta(pattern=rf"\A{STRONG_ETAG}\Z")] | None = None  # without it, it can't be resumed
     size: int | None = None
     digest: Annotated[str, msgspec.Meta(pattern=r"\Asha(256|512):")] | None = None  # such as "sha256:2c26b4..."
+    dataset_id: str = ""  # these two only in the attribute of a complete file
+    sha256: str | None = None
 
 
-@attrs.frozen
-class Origin:
-    """The dataset and the version that a complete file was downloaded from.
-
-    It is kept in an extended attribute of the file, and so not on Windows, macOS and some file systems.
-    """
-
-    base_url: str
-    dataset_id: str
-    etag: str | None
-    sha256: str
-
-    @classmethod
-    def load(cls, path: Path) -> Self | None:
-        """Return the origin of a file, or None if it is unknown."""
-        with contextlib.suppress(OSError, AttributeError, msgspec.MsgspecError):
-            return msgspec.json.decode(os.getxattr(path, _ORIGIN_ATTRIBUTE, follow_symlinks=False), type=cls)
-        return None
-
-    def save(self, file: IO[bytes]) -> None:
-        """Keep the origin with a file."""
-        with contextlib.suppress(OSError, AttributeError):
-            os.setxattr(file.fileno(), _ORIGIN_ATTRIBUTE, msgspec.json.encode(self))
+def load_origin(path: Path) -> PartMetadata | None:
+    """Return what `finish` has kept with a file; None on Windows, macOS and file systems without extended attributes."""
+    with contextlib.suppress(OSError, AttributeError, msgspec.MsgspecError):
+        return msgspec.json.decode(os.getxattr(path, _ORIGIN_ATTRIBUTE, follow_symlinks=False), type=PartMetadata)
+    return None
 
 
 def hexdigests(file: IO[bytes], expected: Iterable[str]) -> dict[str, str]:
@@ -134,7 +118,9 @@ class PartialFile:
 
     def finish(self, target: Path, sha256: str, *, replace: bool) -> None:
         """Rename the synced part. Raise FileExistsError if `target` exists and `replace` is False."""
-        Origin(self.metadata.base_url, self.dataset_id, self.metadata.etag, sha256).save(self._file)
+        origin = attrs.evolve(self.metadata, dataset_id=self.dataset_id, sha256=sha256)
+        with contextlib.suppress(OSError, AttributeError):
+            os.setxattr(self._file.fileno(), _ORIGIN_ATTRIBUTE, msgspec.json.encode(origin))
         self._open_file.close()  # Windows does not rename an open file
         move(self.path, target, replace=replace)
         self.close(keep=False)

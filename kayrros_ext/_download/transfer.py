@@ -22,7 +22,7 @@ from kayrros_ext._download.headers import (
     server_digest,
     strong_etag,
 )
-from kayrros_ext._download.partial import Origin, PartialFile, PartMetadata, hexdigests
+from kayrros_ext._download.partial import PartialFile, PartMetadata, hexdigests, load_origin
 from kayrros_ext._files import os_error_hint, parse_output
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext.errors import DownloadError, UsageError
@@ -60,15 +60,15 @@ class DownloadOptions:
 
     directory: Path
     overwrite: bool = False
-    sha256: str | None = None
+    digest: str | None = None  # such as "sha256:2c26b4..."
 
     @classmethod
     def parse(cls, directory: str | Path, *, overwrite: bool, sha256: str | None) -> Self:
         """Check the arguments of a user, and raise UsageError if directory can't be one or sha256 is not a SHA-256."""
-        digest = sha256.strip().lower() if isinstance(sha256, str) else sha256
-        if digest is not None and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
+        digest = None if sha256 is None else f"sha256:{str(sha256).strip().lower()}"
+        if digest and not re.fullmatch("sha256:[0-9a-f]{64}", digest):
             raise UsageError(f"sha256 is {sha256!r:.80}.", hint="Pass 64 hexadecimal digits, as sha256sum prints them.")
-        return cls(parse_output(directory, "directory", DownloadError, is_directory=True), overwrite, digest)
+        return cls(parse_output(directory, is_directory=True), overwrite, digest)
 
 
 def download(
@@ -93,7 +93,6 @@ def download(
 class FileConsumer:
     """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it."""
 
-    result: Download
     callback_error: Exception | None = None
     _owner: str | None = None  # the dataset that an existing file belongs to, if that is another one
 
@@ -148,13 +147,12 @@ class FileConsumer:
                 message = f"{size} of {metadata.size or part.size} bytes arrived"
                 raise httpx.RemoteProtocolError(message, request=response.request)
             self._verify(digests, specified)
-            sha256 = digests["sha256"]
             may_replace = os.path.lexists(self._path)  # and not what appears after the check
-            existing = self._existing(metadata, sha256)
+            existing = self._existing(metadata, digests["sha256"])
+            self.result = existing or Download(self._path, size, digests["sha256"])
             if not existing:
-                part.finish(self._path, sha256, replace=may_replace)
-                _log.info("%s: %d bytes, sha256 %s", self._path, size, sha256)
-            self.result = existing or Download(self._path, size, sha256)
+                part.finish(self._path, digests["sha256"], replace=may_replace)
+        _log.info("%s: %d bytes, sha256 %s", self._path, size, self.result.sha256)
         return True
 
     def _read_headers(self, response: httpx.Response) -> PartMetadata | None:
@@ -174,18 +172,16 @@ class FileConsumer:
     def _existing(self, metadata: PartMetadata, sha256: str | None = None) -> Download | None:
         """Return the file that exists, if it has the size and digests of this one. Without digests, only the body tells.
 
-        Raises:
-            OSError: another file exists, and must not be replaced.
+        Raises an OSError if another file exists and must not be replaced.
         """
         path, overwrite, self._owner = self._path, self._options.overwrite, None
-        try:
-            info = path.lstat()
-        except FileNotFoundError:
+        if not os.path.lexists(path):
             return None
+        info = path.lstat()
         if stat.S_ISDIR(info.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if stat.S_ISREG(info.st_mode):  # a symlink is not followed, and a pipe would block
-            origin = Origin.load(path)
+            origin = load_origin(path)
             if origin and origin.dataset_id != self._part.dataset_id:
                 self._owner = origin.dataset_id
             elif origin and origin.etag and (origin.base_url, origin.etag) == (metadata.base_url, metadata.etag):
@@ -197,7 +193,6 @@ class FileConsumer:
                 with path.open("rb") as file:
                     actual = hexdigests(file, digests)
                 if digests and digests <= {f"{name}:{digest}" for name, digest in actual.items()}:
-                    _log.info("%s already exists: sha256 %s", path, actual["sha256"])
                     return Download(path, info.st_size, actual["sha256"], new=False)
         if self._owner or not overwrite:
             raise FileExistsError
@@ -205,8 +200,7 @@ class FileConsumer:
 
     def _specified_digests(self, metadata: PartMetadata) -> dict[str, str]:
         """Return the digests that the file must have, such as "sha256:2c26b4...", by who specified them."""
-        own = self._options.sha256
-        digests = {"the server": metadata.digest, "you": own and f"sha256:{own}"}
+        digests = {"the server": metadata.digest, "you": self._options.digest}
         return {source: digest for source, digest in digests.items() if digest}
 
     def _verify(self, actual: dict[str, str], specified: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ ENDINGS = {
 
 def parse_target(path: str | Path) -> Path:
     """Return the path of a file that results can be written to, or raise UsageError or ExportError."""
-    target = parse_output(path, "path", ExportError)
+    target = parse_output(path)
     if not _ending(target):
         hint = f"Use one of these: {', '.join(ENDINGS)}."
         raise UsageError(f"path is {str(target)!r}, and its ending names no format.", hint=hint)

@@ -156,7 +156,7 @@ def parse_target(path: str | Path) -> Path:
         UsageError: it can't be that of a file, or its suffix is not that of a format.
         ExportError: it can't be reached.
     """
-    target = parse_output(path, "path", ExportError)
+    target = parse_output(path)
     if target.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"{str(target)!r} does not end in the suffix of a picture format.",

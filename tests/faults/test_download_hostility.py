@@ -149,7 +149,7 @@ def leave_behind(draw: random.Random, path: Path, victim: Path, base_url: str) -
         lambda: None,
         lambda: path.write_text(draw.choice(texts)),
         lambda: path.write_bytes(CONTENT[: draw.choice([1, 1000, 70_000])]),
-        lambda: (path.write_text(draw.choice(texts)), path.chmod(0o000)),
+        lambda: path.touch(mode=0),
         path.mkdir,
         lambda: os.mkfifo(path),
         lambda: path.symlink_to(victim),
