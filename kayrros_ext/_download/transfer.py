@@ -144,6 +144,7 @@ class FileConsumer:
             specified = self._specified_digests(metadata)
             size, digests = part.sync(specified.values())
             if size != part.size or metadata.size not in {None, size}:
+                part.metadata = attrs.evolve(metadata, etag=metadata.etag if size == part.size else None)
                 message = f"{size} of {metadata.size or part.size} bytes arrived"
                 raise httpx.RemoteProtocolError(message, request=response.request)
             self._verify(digests, specified)

@@ -84,18 +84,23 @@ def test_digest_is_that_of_the_file(start: Start, connect: Connect, tmp_path: Pa
     assert download.sha256 == hashlib.sha256(download.path.read_bytes()).hexdigest()
 
 
-def test_part_that_is_replaced_is_not_given_the_name(start: Start, connect: Connect, tmp_path: Path) -> None:
-    """Another program puts a file or a symlink in its place during the transfer. The whole file is requested again."""
+@pytest.mark.parametrize(
+    "put",
+    [lambda part: part.write_bytes(CONTENT[::-1]), lambda part: part.symlink_to("victim")],
+    ids=["file", "symlink"],
+)
+def test_part_that_is_replaced_is_not_given_the_name(
+    put: Callable[[Path], object], start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    """Another program puts something in its place during the transfer. The whole file is requested again."""
     (victim := tmp_path / "victim").write_bytes(CONTENT)
-    replacements: list[Callable[[Path], object]] = [
-        lambda part: part.write_bytes(CONTENT),
-        lambda part: part.symlink_to(victim),
-    ]
+    done: list[bool] = []
 
     def replace(*_: object) -> None:
-        if replacements:
+        if not done:
             (tmp_path / PART).unlink()
-            replacements.pop()(tmp_path / PART)
+            put(tmp_path / PART)
+            done.append(True)
 
     download = connect(start(File()), token="t", retries=NO_WAIT).download(DATASET, tmp_path, progress=replace)
     assert not download.path.is_symlink()
