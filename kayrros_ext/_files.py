@@ -1,13 +1,20 @@
-"""Write files to disk atomically, keep files that are ours alone, and explain errors of the operating system."""
+"""Parse the paths of outputs, write files to disk atomically, keep private files, and explain errors of the system."""
 
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from kayrros_ext.errors import DownloadError, ExportError, UsageError
+
+# One slash, because pathlib has joined two; two letters at least, because C: is a drive.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_FILE_SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,9}", re.IGNORECASE)  # of out.csv, and not of v1.2
 
 # Advice for an OSError, by its errno.
 _HINTS = {
@@ -19,14 +26,64 @@ _HINTS = {
 }
 
 
+def parse_output(path: object, *, is_directory: bool = False) -> Path:
+    """Return the path of a file for results, or of a directory for downloads. `~` becomes the home directory.
+
+    Raises:
+        UsageError: it is no path, a URL, or something else exists there than a file (or a directory).
+        ExportError, or DownloadError for a directory: the operating system can't reach it.
+    """
+    argument, kind, example = (
+        ("directory", "directory", "data/") if is_directory else ("path", "file", "results.parquet")
+    )
+    text, mode, problem = "", 0, ""
+    try:
+        text = os.path.expanduser(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH111 - Path drops a last slash
+        mode = os.stat(text).st_mode  # noqa: PTH116 - likewise
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        message, hint = f"{text} could not be written ({error.strerror or error}).", os_error_hint(error)
+        raise (DownloadError if is_directory else ExportError)(message, path=Path(text), hint=hint) from error
+    except (TypeError, ValueError) as error:
+        problem = f"not a path ({error})"
+    has_slash, is_kind = text.endswith(("/", os.sep)), stat.S_ISDIR if is_directory else stat.S_ISREG
+    if not text:
+        problem = problem or "empty"
+    elif _URL.match(text):
+        problem = "a URL"
+    elif text.startswith("~"):
+        problem = "in a home directory that is unknown"
+    elif (mode and not is_kind(mode)) or (has_slash and not is_directory):
+        problem = f"not a {kind}"
+    elif is_directory and not mode and not has_slash and _FILE_SUFFIX.fullmatch(Path(text).suffix):
+        problem = "the name of a file, unless a slash follows"
+    if problem:
+        raise UsageError(
+            f"{argument} is {text or path!r}, which is {problem}.", hint=f"Pass a {kind}, such as {example}."
+        )
+    return Path(text)
+
+
 def os_error_hint(error: OSError) -> str:
     """Return advice for an error that occurred while a file was written."""
     return _HINTS.get(error.errno or 0, "Choose another directory.")
 
 
 @contextlib.contextmanager
+def write_output(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that a user named, as `atomic_write` does. A symlink stays, and its target is replaced or created."""
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(target) as file:
+        yield file
+
+
+@contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file in the same directory. It replaces `path` when the block ends, and is deleted on any error.
+
+    A symlink at `path` is replaced, not followed.
 
     Raises:
         OSError: the file can't be created, written or moved.

@@ -307,8 +307,8 @@ class Kayrros:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
 
         The suffix of the path is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
-        them all. The directory is created; an existing file is replaced, once the new one is complete. If a gap raises,
-        there is no file; with on_gap="warn", gaps are listed in the log, and in the file's metadata where it has any.
+        them all. The directory is created; an existing file, or the target of a symlink, is replaced once the new one is
+        complete. If a gap raises, there is no file; with on_gap="warn", gaps are in the log, and in the file's metadata.
 
         Raises:
             ExportError: the file can't be written.
@@ -352,8 +352,7 @@ class Kayrros:
         dataset_id: UUID | str,
         directory: str | Path = ".",
         *,
-        overwrite: bool = True,
-        skip_existing: bool = False,
+        overwrite: bool = False,
         sha256: str | None = None,
         progress: "DownloadProgress | None" = None,
     ) -> "Download":
@@ -363,25 +362,27 @@ class Kayrros:
         interrupted download resumes, in the same call or a later one, if the server identifies the version of the file.
         `total_timeout` does not end a download that makes progress.
 
+        If the directory has this very file already, it is returned, after a transfer only where the server does not identify
+        it. Use a directory for each dataset, because their files may have the same name.
+
         Args:
             dataset_id: a UUID or its string.
             directory: created when missing.
-            overwrite: whether to replace an existing file of that name, which is known once the server has answered.
-            skip_existing: whether to return an existing file of that name, unless it has another SHA-256 than `sha256`.
+            overwrite: whether to replace another file of that name, such as an older version, but no other dataset's.
             sha256: SHA-256 that the file must have, 64 hexadecimal digits.
             progress: called with the bytes received and, where known, the size of the file; else None.
 
         Returns:
-            A path (`os.PathLike`) that also has `path`, `size` in bytes, `sha256`, and `new`.
+            A path (`os.PathLike`) that also has `path`, `size` in bytes, `sha256`, and `new`: False if the file existed.
 
         Raises:
             KayrrosError: as `metadata`; UsageError also for a directory or sha256 that can't be one.
-            DownloadError: the file can't be written, exists and `overwrite` is False, or has another digest.
+            DownloadError: the file can't be written, another one exists and may not be replaced, or it has another digest.
         """
         from kayrros_ext._download.transfer import DownloadOptions, download  # filelock takes 20 ms
 
         dataset_id = parse_dataset_id(dataset_id)
-        options = DownloadOptions.parse(directory, overwrite=overwrite, skip_existing=skip_existing, sha256=sha256)
+        options = DownloadOptions.parse(directory, overwrite=overwrite, sha256=sha256)
         return download(self._client, dataset_id, options, progress)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ MAX_NAME_BYTES = 255  # of UTF-8, the limit of common file systems
 _MAX_EXTENSION_BYTES = 32
 _MAX_HEADER_CHARS = 8192
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
-_STRONG_ETAG = re.compile(r'"[!#-~]{0,1024}"', re.ASCII)
+STRONG_ETAG = r'"[!#-~]{0,1024}"'
 # SHA-256 first, because it is computed in any case.
 _DIGESTS = {
     "sha256": re.compile(r"(?<![\w-])sha-256=:?([a-z0-9+/]{43}=)", re.IGNORECASE | re.ASCII),
@@ -35,7 +35,7 @@ def is_encoded(headers: httpx.Headers) -> bool:
 def strong_etag(headers: httpx.Headers) -> str | None:
     """Return the ETag with which this response can be resumed, or None where parts may not match."""
     etag: str = headers.get("ETag", "").strip()
-    return etag if _STRONG_ETAG.fullmatch(etag) and not is_encoded(headers) else None
+    return etag if re.fullmatch(STRONG_ETAG, etag) and not is_encoded(headers) else None
 
 
 def content_length(headers: httpx.Headers) -> int | None:
@@ -50,8 +50,8 @@ def continued_size(headers: httpx.Headers, etag: str | None, start: int, size: i
     if not match or is_encoded(headers) or headers.get("ETag", "").strip() not in {"", etag}:
         return None
     first, last = int(match[1]), int(match[2])
-    total = last + 1 if match[3] == "*" else int(match[3])
-    return total if first == start <= last < total and size in {None, total} else None
+    total = size if match[3] == "*" else int(match[3])  # without a size, nothing would show where the file ends
+    return total if total and first == start <= last < total and size in {None, total} else None
 
 
 def server_digest(response: httpx.Response) -> str | None:

@@ -8,17 +8,19 @@ import contextlib
 import hashlib
 import os
 import stat
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, Annotated
 
 import attrs
 import msgspec
 from filelock import FileLock, Timeout
 
+from kayrros_ext._download.headers import STRONG_ETAG
 from kayrros_ext._files import move
 from kayrros_ext.errors import DownloadError
 
-_CHUNKS_PER_BLOCK = 16  # a mebibyte at most; threads that take turns more often are slower than one thread
+_ORIGIN_ATTRIBUTE = "user.kayrros_ext.origin"
 
 
 @attrs.frozen
@@ -27,16 +29,31 @@ class PartMetadata:
 
     base_url: str
     name: str = ""
-    etag: str | None = None  # a strong one; without it, the part can't be resumed
+    etag: Annotated[str, msgspec.Meta(pattern=rf"\A{STRONG_ETAG}\Z")] | None = None  # without it, it can't be resumed
     size: int | None = None
-    digest: str | None = None  # such as "sha256:2c26b4..."
+    digest: Annotated[str, msgspec.Meta(pattern=r"\Asha(256|512):")] | None = None  # such as "sha256:2c26b4..."
+    dataset_id: str = ""  # these two only in the attribute of a complete file
+    sha256: str | None = None
+
+
+def load_origin(path: Path) -> PartMetadata | None:
+    """Return what `finish` has kept with a file; None on Windows, macOS and file systems without extended attributes."""
+    with contextlib.suppress(OSError, AttributeError, msgspec.MsgspecError):
+        return msgspec.json.decode(os.getxattr(path, _ORIGIN_ATTRIBUTE, follow_symlinks=False), type=PartMetadata)
+    return None
+
+
+def hexdigests(file: IO[bytes], expected: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of a file, and its digests of the kinds of the expected ones, such as "sha512:cf83e1..."."""
+    digests = {}
+    for name in {"sha256", *(digest.partition(":")[0] for digest in expected)}:
+        file.seek(0)
+        digests[name] = hashlib.file_digest(file, name).hexdigest()  # type: ignore[arg-type]  # any binary file will do
+    return digests
 
 
 class PartialFile:
-    """A part. Its SHA-256 is computed in a thread while more bytes arrive, which hides half of the time it takes.
-
-    `size` counts the bytes hashed; these are on disk unless another program changes the part.
-    """
+    """A part. `size` counts the bytes written; these are on disk unless another program changes the part."""
 
     def __init__(self, directory: Path, dataset_id: str, base_url: str, timeout_s: float) -> None:
         self.dataset_id, self.metadata, self.size = dataset_id, PartMetadata(base_url), 0
@@ -45,8 +62,6 @@ class PartialFile:
         # thread_local, the default, would not let another thread release it.
         self._lock = FileLock(f"{self.path}.lock", timeout=timeout_s, thread_local=False)
         self._open_file = contextlib.ExitStack()
-        self._hash, self._chunks = hashlib.sha256(), list[bytes]()
-        self._thread, self._hashing = ThreadPoolExecutor(1), set[Future[None]]()
 
     def lock(self) -> None:
         """Wait for the lock, and read the metadata that an earlier call left behind. A second call does nothing."""
@@ -59,9 +74,10 @@ class PartialFile:
             message = f"Another download of the same dataset into {self.path.parent} has not ended."
             raise DownloadError(message, path=self.path, hint="Wait for it, or choose another directory.") from None
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            metadata = msgspec.json.decode(self._sidecar.read_bytes(), type=PartMetadata)
-            if metadata.base_url == self.metadata.base_url:
-                self.metadata = metadata
+            if stat.S_ISREG(self._sidecar.lstat().st_mode):  # opening a pipe would block
+                metadata = msgspec.json.decode(self._sidecar.read_bytes(), type=PartMetadata)
+                if metadata.base_url == self.metadata.base_url:
+                    self.metadata = metadata
 
     @property
     def resumable_size(self) -> int:
@@ -73,8 +89,8 @@ class PartialFile:
         return 0
 
     def begin(self, metadata: PartMetadata, offset: int) -> None:
-        """Keep the first `offset` bytes, and hash them unless they are hashed."""
-        self.metadata = metadata
+        """Keep the first `offset` bytes."""
+        self.metadata, self.size = metadata, offset
         self._open_file.close()
         if offset == 0:  # the part is not truncated but removed, because it may be a symlink
             self._sidecar.unlink(missing_ok=True)
@@ -82,12 +98,9 @@ class PartialFile:
             if metadata.etag:
                 self._sidecar.write_bytes(msgspec.json.encode(metadata))
         # In append mode, a part that another program truncates gets no hole of zeros, but is too short.
-        self._file = self._open_file.enter_context(self.path.open("ab", buffering=0))
-        self._file.truncate(offset)
-        if self.size != offset:
-            with self.path.open("rb") as file:
-                self._hash, self._chunks = hashlib.file_digest(file, "sha256"), []
-            self.size = offset
+        self._file = self._open_file.enter_context(self.path.open("ab+", buffering=0))
+        if os.fstat(self._file.fileno()).st_size > offset:  # truncate() would extend a shorter one with zeros
+            self._file.truncate(offset)
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
@@ -95,28 +108,19 @@ class PartialFile:
         while rest:
             rest = rest[self._file.write(rest) :]
         self.size += len(chunk)
-        self._chunks.append(chunk)
-        if len(self._chunks) >= _CHUNKS_PER_BLOCK:
-            wait(self._hashing)
-            block, self._chunks = b"".join(self._chunks), []
-            try:
-                self._hashing = {self._thread.submit(self._hash.update, block)}
-            except RuntimeError:  # the main thread has ended, and no pool starts a thread
-                self._hash.update(block)
 
-    def hexdigest(self, name: str) -> str:
-        """Return a digest of all bytes."""
-        if name != "sha256":
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, name).hexdigest()
-        wait(self._hashing)
-        self._hash.update(b"".join(self._chunks))
-        self._chunks = []
-        return self._hash.hexdigest()
-
-    def finish(self, target: Path, *, replace: bool) -> None:
-        """Sync the part to disk and rename it. Raise FileExistsError if `target` exists and `replace` is False."""
+    def sync(self, expected: Iterable[str]) -> tuple[int, dict[str, str]]:
+        """Sync the part to disk, and return its size and digests there. The size is 0 if another file is in its place."""
         os.fsync(self._file.fileno())
+        digests = hexdigests(self._file, expected)
+        info = os.fstat(self._file.fileno())
+        return info.st_size if os.path.samestat(info, self.path.lstat()) else 0, digests
+
+    def finish(self, target: Path, sha256: str, *, replace: bool) -> None:
+        """Rename the synced part. Raise FileExistsError if `target` exists and `replace` is False."""
+        origin = attrs.evolve(self.metadata, dataset_id=self.dataset_id, sha256=sha256)
+        with contextlib.suppress(OSError, AttributeError):
+            os.setxattr(self._file.fileno(), _ORIGIN_ATTRIBUTE, msgspec.json.encode(origin))
         self._open_file.close()  # Windows does not rename an open file
         move(self.path, target, replace=replace)
         self.close(keep=False)
@@ -125,7 +129,6 @@ class PartialFile:
         """Release the lock. Keep the part for a later call if that can resume it. A second call does nothing."""
         if not self._lock.is_locked:
             return
-        self._thread.shutdown()
         self._open_file.close()
         with contextlib.suppress(OSError):
             if not (keep and self.resumable_size):

@@ -1,10 +1,10 @@
 """Download a file to disk: in flat memory, verified, atomically, and resumed where the connection broke off."""
 
 import errno
-import hashlib
 import logging
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,8 +22,8 @@ from kayrros_ext._download.headers import (
     server_digest,
     strong_etag,
 )
-from kayrros_ext._download.partial import PartialFile, PartMetadata
-from kayrros_ext._files import os_error_hint
+from kayrros_ext._download.partial import PartialFile, PartMetadata, hexdigests, load_origin
+from kayrros_ext._files import os_error_hint, parse_output
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext.errors import DownloadError, UsageError
 from kayrros_openapi.api.datasets import download_static_dataset
@@ -59,24 +59,16 @@ class DownloadOptions:
     """Checked arguments of `Kayrros.download`."""
 
     directory: Path
-    overwrite: bool = True
-    skip_existing: bool = False
-    sha256: str | None = None
+    overwrite: bool = False
+    digest: str | None = None  # such as "sha256:2c26b4..."
 
     @classmethod
-    def parse(cls, directory: str | Path, *, overwrite: bool, skip_existing: bool, sha256: str | None) -> Self:
-        """Check the arguments of a user, and raise UsageError if directory is not a path or sha256 is not a SHA-256."""
-        digest = sha256.strip().lower() if isinstance(sha256, str) else sha256
-        if digest is not None and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
+    def parse(cls, directory: str | Path, *, overwrite: bool, sha256: str | None) -> Self:
+        """Check the arguments of a user, and raise UsageError if directory can't be one or sha256 is not a SHA-256."""
+        digest = None if sha256 is None else f"sha256:{str(sha256).strip().lower()}"
+        if digest and not re.fullmatch("sha256:[0-9a-f]{64}", digest):
             raise UsageError(f"sha256 is {sha256!r:.80}.", hint="Pass 64 hexadecimal digits, as sha256sum prints them.")
-        try:
-            path = Path(directory)
-            with suppress(OSError):
-                path.lstat()
-        except (TypeError, ValueError) as error:
-            hint = "Pass a path, such as data/."
-            raise UsageError(f"directory is {directory!r}, which is not a path ({error}).", hint=hint) from None
-        return cls(path, overwrite, skip_existing, digest)
+        return cls(parse_output(directory, is_directory=True), overwrite, digest)
 
 
 def download(
@@ -93,11 +85,16 @@ def download(
         http.request(**download_static_dataset._get_kwargs(dataset_id), extensions=extensions)
     finally:
         part.close()
+    if consumer.callback_error:
+        raise consumer.callback_error
     return consumer.result
 
 
 class FileConsumer:
     """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it."""
+
+    callback_error: Exception | None = None
+    _owner: str | None = None  # the dataset that an existing file belongs to, if that is another one
 
     def __init__(self, options: DownloadOptions, part: PartialFile, progress: ProgressCallback | None) -> None:
         self._options, self._part, self._progress = options, part, progress
@@ -122,14 +119,14 @@ class FileConsumer:
 
     def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
         """Write the body to disk. Return False where the range does not fit, so that the whole file must be requested."""
-        part, options = self._part, self._options
+        part = self._part
         metadata = self._read_headers(response)
         if metadata is None:
             part.metadata = attrs.evolve(part.metadata, etag=None)  # so that it is not resumed
             return False
-        self._path = options.directory / metadata.name
+        self._path = self._options.directory / metadata.name
         with self._wrap_os_errors():
-            if existing := self._existing():
+            if existing := self._existing(metadata):
                 self.result = existing
                 return True
             part.lock()
@@ -138,15 +135,24 @@ class FileConsumer:
             with self._wrap_os_errors():
                 part.write(chunk)
             if self._progress:
-                self._progress(part.size, metadata.size)
+                try:
+                    self._progress(part.size, metadata.size)
+                except Exception as error:  # raised after the retries, which take some errors for the network's
+                    self.callback_error = error
+                    return True
         with self._wrap_os_errors():
-            size = part.path.stat().st_size
+            specified = self._specified_digests(metadata)
+            size, digests = part.sync(specified.values())
             if size != part.size or metadata.size not in {None, size}:
+                part.metadata = attrs.evolve(metadata, etag=metadata.etag if size == part.size else None)
                 message = f"{size} of {metadata.size or part.size} bytes arrived"
                 raise httpx.RemoteProtocolError(message, request=response.request)
-            self._verify()
-            part.finish(self._path, replace=options.overwrite)
-        self.result = Download(self._path, size, part.hexdigest("sha256"))
+            self._verify(digests, specified)
+            may_replace = os.path.lexists(self._path)  # and not what appears after the check
+            existing = self._existing(metadata, digests["sha256"])
+            self.result = existing or Download(self._path, size, digests["sha256"])
+            if not existing:
+                part.finish(self._path, digests["sha256"], replace=may_replace)
         _log.info("%s: %d bytes, sha256 %s", self._path, size, self.result.sha256)
         return True
 
@@ -164,43 +170,65 @@ class FileConsumer:
         name = safe_filename(metadata.name) or self._part.dataset_id
         return attrs.evolve(metadata, name=name, size=size, digest=metadata.digest or digest)
 
-    def _existing(self) -> Download | None:
-        """Return the existing file if the options allow it, or raise OSError if it must not be replaced."""
-        path, options = self._path, self._options
-        if path.is_dir() and not path.is_symlink():
+    def _existing(self, metadata: PartMetadata, sha256: str | None = None) -> Download | None:
+        """Return the file that exists, if it has the size and digests of this one. Without digests, only the body tells.
+
+        Raises an OSError if another file exists and must not be replaced.
+        """
+        path, overwrite, self._owner = self._path, self._options.overwrite, None
+        if not os.path.lexists(path):
+            return None
+        info = path.lstat()
+        if stat.S_ISDIR(info.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if options.skip_existing and path.is_file():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if options.sha256 in {None, digest}:
-                _log.info("%s already exists: sha256 %s", path, digest)
-                return Download(path, path.stat().st_size, digest, new=False)
-        if not options.overwrite and os.path.lexists(path):
+        if stat.S_ISREG(info.st_mode):  # a symlink is not followed, and a pipe would block
+            origin = load_origin(path)
+            if origin and origin.dataset_id != self._part.dataset_id:
+                self._owner = origin.dataset_id
+            elif origin and origin.etag and (origin.base_url, origin.etag) == (metadata.base_url, metadata.etag):
+                sha256 = sha256 or origin.sha256
+            digests = {*self._specified_digests(metadata).values(), *([f"sha256:{sha256}"] if sha256 else [])}
+            if metadata.size in {None, info.st_size}:
+                if not digests and not self._owner:
+                    return None
+                with path.open("rb") as file:
+                    actual = hexdigests(file, digests)
+                if digests and digests <= {f"{name}:{digest}" for name, digest in actual.items()}:
+                    return Download(path, info.st_size, actual["sha256"], new=False)
+        if self._owner or not overwrite:
             raise FileExistsError
         return None
 
-    def _verify(self) -> None:
-        own = self._options.sha256
-        for source, digest in {"the server": self._part.metadata.digest, "you": own and f"sha256:{own}"}.items():
-            name, _, expected = (digest or "").partition(":")
-            if digest and (actual := self._part.hexdigest(name)) != expected:
+    def _specified_digests(self, metadata: PartMetadata) -> dict[str, str]:
+        """Return the digests that the file must have, such as "sha256:2c26b4...", by who specified them."""
+        digests = {"the server": metadata.digest, "you": self._options.digest}
+        return {source: digest for source, digest in digests.items() if digest}
+
+    def _verify(self, actual: dict[str, str], specified: dict[str, str]) -> None:
+        for source, digest in specified.items():
+            name, _, expected = digest.partition(":")
+            if actual[name] != expected:
                 self._part.close(keep=False)
-                message = f"the {name} of the download is {actual}, but {source} specified {expected}"
+                message = f"the {name} of the download is {actual[name]}, but {source} specified {expected}"
                 hint = "Download it again. If that fails too, the file has changed or the specified digest is wrong."
                 raise DownloadError(f"{self._path} was not written: {message}.", path=self._path, hint=hint)
 
     @contextmanager
     def _wrap_os_errors(self) -> Iterator[None]:
-        """Delete the part where the disk fails, and raise a DownloadError."""
+        """Raise a DownloadError where the disk fails, and delete what this call wrote."""
         path = self._path
         try:
             yield
         except OSError as error:
-            self._part.close(keep=False)
-            message, hint = f"{path} could not be written ({error.strerror or error}).", os_error_hint(error)
-            hint_cli = None
+            self._part.close(keep=self._part.size == 0)
+            problem = error.strerror or str(error)
+            if error.filename and str(error.filename) != str(path):
+                problem += f": {error.filename}"
+            message, hint, hint_cli = f"{path} could not be written ({problem}).", os_error_hint(error), None
             if isinstance(error, FileExistsError) and os.path.lexists(path):
-                message, template = f"{path} already exists.", "Remove it, or pass {} to replace it or {} to keep it."
-                hint = template.format("overwrite=True", "skip_existing=True")
-                hint_cli = template.format("--overwrite", "--skip-existing")
+                owner = f", as the file of dataset {self._owner}" if self._owner else ""
+                message, hint = f"{path} already exists{owner}.", "Use a directory for each dataset."
+                if not owner:
+                    hint_cli = f"Pass --overwrite to replace it. {hint}"
+                    hint = f"Pass overwrite=True to replace it. {hint}"
             raise DownloadError(message, path=path, hint=hint, hint_cli=hint_cli) from error

@@ -1,14 +1,13 @@
 """Write results to a file, part by part, in constant memory. The ending of the path selects the format."""
 
 import contextlib
-import os
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
-from kayrros_ext._files import atomic_write, os_error_hint
+from kayrros_ext._files import os_error_hint, parse_output, write_output
 from kayrros_ext._results.model import Results
 from kayrros_ext.errors import ExportError, UsageError
 
@@ -27,18 +26,11 @@ ENDINGS = {
 
 
 def parse_target(path: str | Path) -> Path:
-    """Return the path of a file that results can be written to, or raise UsageError."""
-    problem, hint = "", "Pass a path, such as results.parquet."
-    try:
-        target = Path(path)
-        if target.is_dir() or b"\0" in os.fsencode(target):
-            problem = "which can't be a file"
-        elif not _ending(target):
-            problem, hint = "and its ending names no format", f"Use one of these: {', '.join(ENDINGS)}."
-    except (TypeError, ValueError, OSError) as error:  # OSError if we may not look into the folder
-        problem = f"not a path that can be used ({error})"
-    if problem:
-        raise UsageError(f"path is {str(path)!r}, {problem}.", hint=hint)
+    """Return the path of a file that results can be written to, or raise UsageError or ExportError."""
+    target = parse_output(path)
+    if not _ending(target):
+        hint = f"Use one of these: {', '.join(ENDINGS)}."
+        raise UsageError(f"path is {str(target)!r}, and its ending names no format.", hint=hint)
     return target
 
 
@@ -47,13 +39,12 @@ def write(
 ) -> int:
     """Write the tables of results to a file, one after the other, and return the number of rows.
 
-    The file replaces an existing one once it is complete; after an error, the existing one is untouched. Parquet, GeoParquet
-    and GeoJSON store the metadata, which are read after the last part.
+    The file replaces an existing one, or the target of a symlink, once it is complete; after an error, that is untouched.
+    Parquet, GeoParquet and GeoJSON store the metadata, which are read after the last part.
     """
     source_errors: list[OSError] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
+        with write_output(path) as file:
             writer = _open_writer(path, file)
             try:
                 rows = _write_parts(writer, parts, source_errors)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from kayrros_ext._files import os_error_hint, parse_output, write_output
 from kayrros_ext._text import printable
 from kayrros_ext.errors import ExportError, UsageError
 from kayrros_ext.plots.labels import invalid_choice
@@ -156,15 +157,15 @@ def parse_target(path: str | Path) -> Path:
     """Return the path of a picture.
 
     Raises:
-        UsageError: it is a directory, or its suffix is not that of a format.
+        UsageError: it can't be that of a file, or its suffix is not that of a format.
+        ExportError: it can't be reached.
     """
-    target = Path(path)
+    target = parse_output(path)
     if target.suffix.lower() not in SUFFIXES:
         raise UsageError(
-            f"{str(path)!r} does not end in the suffix of a picture format.", hint=f"Use one of {', '.join(SUFFIXES)}."
+            f"{str(target)!r} does not end in the suffix of a picture format.",
+            hint=f"Use one of {', '.join(SUFFIXES)}.",
         )
-    if target.is_dir():
-        raise UsageError(f"{str(path)!r} is a directory.", hint="Give the path of a file.")
     return target
 
 
@@ -195,11 +196,8 @@ def require(*packages: str) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    from kayrros_ext._files import atomic_write, os_error_hint
-
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
+        with write_output(path) as file:
             file.write(content)
     except OSError as error:
         hint = os_error_hint(error)

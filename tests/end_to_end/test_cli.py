@@ -129,7 +129,14 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "x.doc", ["results", TANKS, "-o", "x.doc"], {}),
         (2, "can't be combined", ["results", TANKS, "-o", "x.csv", "--json"], {}),
         (2, "can't be combined", ["results", TANKS, "--format", "csv", "--json"], {}),
-        (2, "can't be combined", ["download", TANKS, "--overwrite", "--skip-existing"], {}),
+        (2, "a URL", ["download", TANKS, "s3://bucket/x"], {}),
+        (2, "the name of a file", ["download", TANKS, "out.csv"], {}),
+        (2, "empty", ["download", TANKS, ""], {}),
+        (2, "empty", ["results", TANKS, "-o", ""], {}),
+        (2, "a URL", ["results", TANKS, "-o", "gs://bucket/x.csv"], {}),
+        (2, "a URL", ["plot", TANKS, "-o", "https://host/x.png"], {}),
+        (2, "not a file", ["plot", TANKS, "-o", "/"], {}),
+        (1, "File name too long", ["results", TANKS, "-o", "a" * 300 + ".csv"], {}),
         (2, "No listed dataset matches 'abc'", ["metadata", "abc"], {}),
         (2, "'nope'", ["whoami", "--profile", "nope"], {}),
         (2, "http", ["collections"], {"KAYRROS_BASE_URL": "http://example.com"}),
@@ -523,21 +530,49 @@ def test_cached_names_of_others_are_ignored(inside: Inside, home: Path) -> None:
 
 
 def test_download_prints_its_path_and_replaces_no_file_unasked(inside: Inside, tmp_path: Path) -> None:
-    """--overwrite replaces it, --skip-existing succeeds without a download, a wrong --sha256 fails."""
+    """The very file is no error. --overwrite replaces another one, and a wrong --sha256 fails."""
     file = tmp_path / "data" / "tanks.csv"
     done = inside("download", TANKS, file.parent)
     assert (done.returncode, done.stdout, file.read_bytes()) == (0, f"{file}\n", b"a,b\n1,2\n")
+    again = inside("download", TANKS, file.parent)
+    assert (again.returncode, again.stdout) == (0, f"{file}\n")
+    assert "existed already" in again.stderr
+    assert not inside.json("download", TANKS, file.parent)["new"]
     file.write_bytes(b"mine")
     refused = inside("download", TANKS, file.parent)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "--overwrite" in refused.stderr
     assert "overwrite=" not in refused.stderr
-    assert not inside.json("download", TANKS, file.parent, "--skip-existing")["new"]
-    assert file.read_bytes() == b"mine"
     assert inside("download", TANKS, file.parent, "--overwrite", "--sha256", "0" * 64).returncode == 1
     assert file.read_bytes() == b"mine"
     downloaded = inside.json("download", TANKS, file.parent, "--overwrite")
     assert {"path": str(file), "size": 8, "new": True}.items() <= downloaded.items()
+
+
+def test_paths_that_are_no_utf8_are_written_and_printed(kayrros: Command, tmp_path: Path) -> None:
+    """A pipe gets their bytes, as from ls, and an error does not become a traceback."""
+    root = os.fsencode(tmp_path) + b"/\xff"
+    for path, command in (
+        (root + b"/x.csv", [b"results", TANKS.encode(), b"-o", root + b"/x.csv"]),
+        (root + b"/x.svg", [b"plot", TANKS.encode(), b"-o", root + b"/x.svg"]),
+        (root + b"/tanks.csv", [b"download", TANKS.encode(), root]),
+    ):
+        done = subprocess.run([KAYRROS, *command], env=kayrros.environment, capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (0, path + b"\n"), done.stderr
+        assert os.path.isfile(path)  # noqa: PTH113 - bytes
+    (tmp_path / "d").mkdir()
+    arguments = [b"results", TANKS.encode(), b"-o", root + b"/x.csv/y.csv"]
+    done = subprocess.run([KAYRROS, *arguments], env=kayrros.environment, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"Not a directory" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_home_in_a_path_is_expanded(inside: Inside, home: Path) -> None:
+    """Also where no shell did it."""
+    for command in (["download", TANKS, "~/data"], ["results", TANKS, "-o", "~/data/x.csv"]):
+        assert inside(*command, HOME=str(home)).stdout.startswith(f"{home}/data/")
+    assert {path.name for path in (home / "data").iterdir()} == {"tanks.csv", "x.csv"}
 
 
 def test_verbose_logs_and_vv_logs_requests(inside: Inside) -> None:

@@ -36,7 +36,7 @@ def write(part, block):
 PartialFile.write = write
 try:
     with Kayrros(token="a-token", base_url=url, retries=Retries(backoff_initial=0)) as kayrros:
-        print(kayrros.download({dataset!r}, directory).sha256)
+        print(kayrros.download({dataset!r}, directory, overwrite=True).sha256)
 except KayrrosError as error:
     sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
@@ -107,7 +107,7 @@ def pause_half_way(server: Server, directory: Path) -> "subprocess.Popen[str]":
 
 
 def test_second_process_waits(start: Start, tmp_path: Path) -> None:
-    """While one is paused half-way, another sends no request. Then both get the right file, one after the other."""
+    """While one is paused half-way, another sends no request. Then both return the file that the first one transferred."""
     file = File()
     server = start(file)
     first = pause_half_way(server, tmp_path)
@@ -203,8 +203,8 @@ def test_read_only_directory_is_an_error_with_advice(
     tmp_path.chmod(0o500)
     kayrros = connect(start(File()), token="a-token")
     with unprivileged():
-        assert kayrros.download(DATASET, tmp_path, skip_existing=True).new is False
-        with pytest.raises(DownloadError, match="Choose a directory that you may write to"):
+        assert kayrros.download(DATASET, tmp_path, sha256=SHA256).new is False
+        with pytest.raises(DownloadError, match=r"\.part.*Choose a directory that you may write to"):
             kayrros.download(DATASET, tmp_path)
 
 
@@ -212,6 +212,7 @@ def test_bytes_are_synced_before_the_rename(
     start: Start, connect: Callable[..., Kayrros], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fsync of the file, then the rename, then fsync of the directory: a power cut leaves the old file or the new one."""
+    (tmp_path / "a.bin").write_bytes(b"old")
     events: list[str] = []
     sync, rename = os.fsync, Path.replace
 
@@ -226,5 +227,5 @@ def test_bytes_are_synced_before_the_rename(
 
     monkeypatch.setattr(os, "fsync", record_sync)
     monkeypatch.setattr(Path, "replace", record_rename)
-    connect(start(File()), token="a-token").download(DATASET, tmp_path)
+    connect(start(File()), token="a-token").download(DATASET, tmp_path, overwrite=True)
     assert events == [f"fsync of {len(CONTENT)} bytes", "rename to a.bin", "fsync of the directory"]

@@ -5,7 +5,9 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ Start = Callable[[Responder], Server]
 Connect = Callable[..., Kayrros]
 Get = Callable[..., Kayrros]
 NO_RETRY = Retries(0)
+REVERSED = hashlib.sha256(CONTENT[::-1]).hexdigest()
 
 
 @pytest.fixture
@@ -64,18 +67,39 @@ def test_download_is_a_path(get: Get, tmp_path: Path) -> None:
 
 
 def test_progress_counts_bytes(get: Get, tmp_path: Path) -> None:
-    """The callback gets the bytes so far and the size of the file, also after it resumed. Its errors are the caller's."""
+    """The callback gets the bytes so far and the size of the file, also after it resumed."""
     counts: list[tuple[int, int | None]] = []
     kayrros = get(File(cuts=[HALF]))
     kayrros.download(DATASET, tmp_path, progress=lambda *count: counts.append(count))
     assert counts == sorted(counts)
     assert counts[-1] == (len(CONTENT), len(CONTENT))
 
-    def fail(*_: object) -> None:
-        raise OSError("of the callback")
 
-    with pytest.raises(OSError, match="of the callback"):
-        kayrros.download(DATASET, tmp_path / "b", progress=fail)
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("mine"),
+        httpx.ReadTimeout("mine"),
+        UnicodeError("mine"),
+        APIError("mine", status=503, operation="x", retry_after_s=None),
+        KeyboardInterrupt("mine"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_error_of_the_progress_callback_is_raised_as_it_is(error: BaseException, get: Get, tmp_path: Path) -> None:
+    """It is not taken for the network's and retried. The next call resumes."""
+    file = File()
+    kayrros = get(file)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        kayrros.download(DATASET, tmp_path, progress=fail)
+    assert caught.value is error
+    assert len(file.requested_ranges) == 1
+    assert kayrros.download(DATASET, tmp_path).sha256 == SHA256
+    assert file.requested_ranges[1]
 
 
 @pytest.mark.parametrize(
@@ -120,9 +144,10 @@ def test_other_version_starts_over(get: Get, tmp_path: Path) -> None:
 
     path = get(changing).download(DATASET, tmp_path).path
     assert path.read_bytes() == CONTENT[::-1]
+    path.unlink()
     interrupt(get(File(cuts=[HALF]), retries=NO_RETRY), tmp_path)
     other_platform = File(content=b"new")
-    assert get(other_platform).download(DATASET, tmp_path).path.read_bytes() == b"new"
+    assert get(other_platform).download(DATASET, tmp_path, overwrite=True).path.read_bytes() == b"new"
     assert other_platform.requested_ranges == [None]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -166,7 +191,7 @@ def test_digest_of_a_range_is_ignored(get: Get, tmp_path: Path) -> None:
     assert get(File(cuts=[HALF], range_headers=of_range)).download(DATASET, tmp_path).sha256 == SHA256
     wrong = File(cuts=[HALF], range_headers={"Repr-Digest": f"sha-512=:{b64('sha512', b'')}:"})
     with pytest.raises(DownloadError, match="sha512"):
-        get(wrong).download(DATASET, tmp_path)
+        get(wrong).download(DATASET, tmp_path / "b")
 
 
 def test_416_requests_the_whole_file(get: Get, tmp_path: Path) -> None:
@@ -282,6 +307,10 @@ def test_part_truncated_during_an_attempt_starts_over(get: Get, tmp_path: Path) 
         sidecar("URL", size="x"),
         sidecar("URL", size=7),
         sidecar("URL", etag='"v2"'),
+        sidecar("URL", etag='"v\xe9"'),
+        sidecar("URL", etag='"v1"\n'),
+        sidecar("URL", digest="md5:00"),
+        sidecar("URL", digest="sha256:00", etag='"v2"'),
         sidecar("http://other"),
     ],
 )
@@ -316,11 +345,15 @@ def test_directory_in_place_of_the_part_is_an_error(get: Get, tmp_path: Path) ->
 
 
 def test_symlink_is_replaced(get: Get, tmp_path: Path) -> None:
-    """The file never goes through a symlink of its name."""
-    (victim := tmp_path / "victim").write_bytes(b"precious")
+    """The server chooses the name, so that a symlink is neither written through nor read."""
+    precious = b"x" * len(str(victim := tmp_path / "victim"))  # the size of the link itself
+    victim.write_bytes(precious)
     (tmp_path / "a.bin").symlink_to(victim)
-    path = get(File()).download(DATASET, tmp_path).path
-    assert (path.read_bytes(), path.is_symlink(), victim.read_bytes()) == (CONTENT, False, b"precious")
+    for content in (precious, CONTENT):
+        with pytest.raises(DownloadError, match="already exists"):
+            get(File(content=content)).download(DATASET, tmp_path)
+    path = get(File()).download(DATASET, tmp_path, overwrite=True).path
+    assert (path.read_bytes(), path.is_symlink(), victim.read_bytes()) == (CONTENT, False, precious)
 
 
 def test_symlink_to_a_directory_is_followed(get: Get, tmp_path: Path) -> None:
@@ -344,7 +377,7 @@ def test_hostile_name_stays_inside(get: Get, tmp_path: Path) -> None:
     "headers",
     [
         {"Digest": f"sha-256={b64('sha256')}"},
-        {"Digest": f"MD5={b64('md5')},SHA-512={b64('sha512')}"},
+        {"Digest": f"SHA-512={b64('sha512')}"},
         {"Repr-Digest": f"sha-256=:{b64('sha256')}:"},
         {"Content-Digest": f"crc32c=:AAAA:, sha-512=:{b64('sha512')}:"},
     ],
@@ -366,12 +399,11 @@ def test_server_digest_is_verified(headers: dict[str, str], get: Get, tmp_path: 
         {"Digest": "sha-256=AAAA, unixsum=30637, x"},
         {"Repr-Digest": "sha-256=:!!!!:"},
         {"Repr-Digest": f"x-sha-256=:{b64('sha256', b'')}:"},
-        {"Digest": f"md5={b64('md5', b'')},sha={b64('sha1', b'')}"},
-        {"ETag": '"' + "0" * 64 + '"'},
+        {"Digest": f"md5={b64('md5', b'')}"},
     ],
 )
 def test_unusable_digest_is_ignored(headers: dict[str, str], get: Get, tmp_path: Path) -> None:
-    """The header is malformed, the digest is not secure, or an ETag has the length of a digest."""
+    """The header is malformed, or the digest is of an algorithm that is not secure."""
     assert get(File(headers={**NAME, **headers})).download(DATASET, tmp_path).sha256 == SHA256
 
 
@@ -396,23 +428,31 @@ def test_sha256_of_the_caller_is_verified(get: Get, tmp_path: Path) -> None:
     assert len(file.requested_ranges) == 2
 
 
-def test_impossible_directory_is_refused(get: Get) -> None:
-    """The error comes before any request and has advice."""
+def test_impossible_directory_is_refused(get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes before any request and has advice. tests/unit/test_files.py has more cases."""
+    monkeypatch.chdir(tmp_path)
     file = File()
     wrong: Any
-    for wrong in ("a\0b", "a\ud800b", 5):
-        with pytest.raises(UsageError, match="directory is .* Pass a path"):
+    for wrong in ("a\0b", "a\ud800b", 5, "", "s3://bucket/x", "out.csv"):
+        with pytest.raises(UsageError, match="directory is .* Pass a directory"):
             get(file).download(DATASET, wrong)
+    with pytest.raises(DownloadError, match="File name too long"):
+        get(file).download(DATASET, "a" * 300)
     assert not file.requested_ranges
+    assert not list(tmp_path.iterdir())
 
 
-def test_existing_file_is_not_overwritten(get: Get, tmp_path: Path) -> None:
-    """overwrite=False raises an error before the body is read, and also if the file appears during the transfer."""
+def test_existing_file_is_not_replaced(get: Get, tmp_path: Path) -> None:
+    """The error comes before the body is read, or at the end if the size does not tell or the file appears meanwhile."""
     (path := tmp_path / "a.bin").write_bytes(b"mine")
-    with pytest.raises(DownloadError, match=r"already exists\. .*overwrite=True") as caught:
-        get(File(cuts=[0] * 9)).download(DATASET, tmp_path, overwrite=False)
+    with pytest.raises(DownloadError, match=r"already exists\. Pass overwrite=True .* a directory for each") as caught:
+        get(File(cuts=[0] * 9)).download(DATASET, tmp_path)
     assert (caught.value.path, path.read_bytes()) == (path, b"mine")
     assert "--overwrite" in (caught.value.hint_cli or "")
+    path.write_bytes(b"x" * len(CONTENT))
+    with pytest.raises(DownloadError, match="already exists"):
+        get(File()).download(DATASET, tmp_path)
+    assert {entry: entry.read_bytes() for entry in tmp_path.iterdir()} == {path: b"x" * len(CONTENT)}
     path.unlink()
 
     file = File(cuts=[HALF])
@@ -423,42 +463,146 @@ def test_existing_file_is_not_overwritten(get: Get, tmp_path: Path) -> None:
         return file(request)
 
     with pytest.raises(DownloadError, match="overwrite"):
-        get(appearing).download(DATASET, tmp_path, overwrite=False)
+        get(appearing).download(DATASET, tmp_path)
     assert path.read_bytes() == b"mine"
     path.unlink()
     interrupt(get(file := File(cuts=[HALF]), retries=0), tmp_path)
-    assert get(file).download(DATASET, tmp_path, overwrite=False).path.read_bytes() == CONTENT
+    assert get(file).download(DATASET, tmp_path).path.read_bytes() == CONTENT
 
 
+def test_refusal_keeps_the_part_of_an_earlier_call(start: Start, connect: Connect, tmp_path: Path) -> None:
+    """A call without `overwrite` does not throw away what a call with it has transferred."""
+    (path := tmp_path / "a.bin").write_bytes(b"mine")
+    server = start(file := File(cuts=[HALF]))
+    with pytest.raises(TransportError):
+        connect(server, token="t", retries=0).download(DATASET, tmp_path, overwrite=True)
+    with pytest.raises(DownloadError, match="already exists"):
+        connect(server, token="t").download(DATASET, tmp_path)
+    assert connect(server, token="t").download(DATASET, tmp_path, overwrite=True).path == path
+    assert (file.requested_ranges[-1], path.read_bytes()) == (f"bytes={HALF}-", CONTENT)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
 def test_file_that_appears_at_the_last_moment_is_kept(
-    get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    overwrite: bool, get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """overwrite=False leaves no trace of the download."""
+    """It may be another dataset's, so that not even `overwrite` replaces it. No trace of the download is left."""
     path, finish = tmp_path / "a.bin", PartialFile.finish
 
-    def late(part: PartialFile, target: Path, *, replace: bool) -> None:
+    def late(part: PartialFile, target: Path, sha256: str, *, replace: bool) -> None:
         path.write_bytes(b"mine")
-        finish(part, target, replace=replace)
+        finish(part, target, sha256, replace=replace)
 
     monkeypatch.setattr(PartialFile, "finish", late)
     with pytest.raises(DownloadError, match="already exists"):
-        get(File()).download(DATASET, tmp_path, overwrite=False)
+        get(File()).download(DATASET, tmp_path, overwrite=overwrite)
     assert {entry: entry.read_bytes() for entry in tmp_path.iterdir()} == {path: b"mine"}
 
 
-def test_existing_file_is_returned(get: Get, tmp_path: Path) -> None:
-    """skip_existing reads no body, with either value of overwrite. A file with another digest than `sha256` is replaced."""
-    (path := tmp_path / "a.bin").write_bytes(b"mine")
-    kayrros = get(File(cuts=[0] * 4), retries=0)
-    for overwrite in (True, False):
-        download = kayrros.download(DATASET, tmp_path, skip_existing=True, overwrite=overwrite)
-        assert (download.path, download.size, download.new) == (path, 4, False)
-        assert download.sha256 == hashlib.sha256(b"mine").hexdigest()
-        assert path.read_bytes() == b"mine"
-    kayrros = get(File())
-    with pytest.raises(DownloadError, match="overwrite"):
-        kayrros.download(DATASET, tmp_path, skip_existing=True, overwrite=False, sha256=SHA256)
-    assert kayrros.download(DATASET, tmp_path, skip_existing=True, sha256=SHA256).path.read_bytes() == CONTENT
+@pytest.mark.parametrize(
+    ("headers", "sha256", "transfers"),
+    [
+        (TAG, None, 0),
+        ({"Repr-Digest": f"sha-256=:{b64('sha256')}:"}, None, 0),
+        ({"Repr-Digest": f"sha-512=:{b64('sha512')}:"}, None, 0),
+        ({}, SHA256, 0),
+        ({}, None, 1),
+    ],
+    ids=["etag", "sha-256", "sha-512", "sha256=", "nothing"],
+)
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_the_very_file_is_returned(
+    overwrite: bool,
+    headers: dict[str, str],
+    sha256: str | None,
+    transfers: int,
+    start: Start,
+    connect: Connect,
+    tmp_path: Path,
+) -> None:
+    """It is not transferred again, if an ETag or a digest identifies it. Without one, the bytes are compared."""
+    server = start(file := File(headers={**NAME, **headers}))
+    first = connect(server, token="t").download(DATASET, tmp_path)
+    inode = first.path.stat().st_ino
+    file.cuts = [None] * transfers + [0] * 9
+    again = connect(server, token="t", retries=0).download(DATASET, tmp_path, overwrite=overwrite, sha256=sha256)
+    assert (again.path, again.size, again.sha256, again.new) == (first.path, first.size, SHA256, False)
+    assert first.path.stat().st_ino == inode
+    assert list(tmp_path.iterdir()) == [first.path]
+
+
+def test_file_of_the_same_version_that_changed_is_another(start: Start, connect: Connect, tmp_path: Path) -> None:
+    """The ETag is the server's, so the bytes on disk count too. The caller's digest is never overruled."""
+    kayrros = connect(start(File()), token="t")
+    path = kayrros.download(DATASET, tmp_path).path
+    with pytest.raises(DownloadError, match="already exists"):
+        kayrros.download(DATASET, tmp_path, sha256="0" * 64)
+    with path.open("r+b") as file:
+        file.write(b"edited")
+    with pytest.raises(DownloadError, match="already exists"):
+        kayrros.download(DATASET, tmp_path)
+    assert kayrros.download(DATASET, tmp_path, overwrite=True).new
+    assert path.read_bytes() == CONTENT
+
+
+def test_without_extended_attributes_the_bytes_are_compared(
+    start: Start, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows, macOS and some file systems no version is kept with the file."""
+    monkeypatch.delattr(os, "setxattr")
+    kayrros = connect(start(file := File()), token="t")
+    kayrros.download(DATASET, tmp_path)
+    assert kayrros.download(DATASET, tmp_path).new is False
+    file.content = CONTENT[::-1]
+    with pytest.raises(DownloadError, match="already exists"):
+        kayrros.download(DATASET, tmp_path)
+    assert kayrros.download(DATASET, tmp_path, overwrite=True).path.read_bytes() == CONTENT[::-1]
+
+
+OTHER = DATASET[:-1] + "5"
+
+
+def of_two_datasets(request: Request) -> StubResponse:
+    """Serve two datasets whose files have the same name, size and ETag."""
+    content = CONTENT if DATASET in request.path else CONTENT[::-1]
+    return StubResponse(200, content, {**NAME, **TAG})
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_file_of_another_dataset_is_neither_returned_nor_replaced(overwrite: bool, get: Get, tmp_path: Path) -> None:
+    """In a loop, the second dataset is an error, on the next day too, and the first stays."""
+    kayrros = get(of_two_datasets)
+    for new in (True, False):
+        assert kayrros.download(DATASET, tmp_path, overwrite=overwrite).new is new
+        with pytest.raises(DownloadError, match=f"as the file of dataset {DATASET}. Use a directory for each dataset"):
+            kayrros.download(OTHER, tmp_path, overwrite=overwrite)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {tmp_path / "a.bin": CONTENT}
+    assert kayrros.download(OTHER, tmp_path / "b").path.read_bytes() == CONTENT[::-1]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_two_datasets_at_once_get_one_name(overwrite: bool, get: Get, tmp_path: Path) -> None:
+    """One of them is returned with its own bytes. The other is an error."""
+    kayrros = get(of_two_datasets)
+    barrier = threading.Barrier(2)
+
+    def call(dataset: str) -> bytes | DownloadError:
+        def wait(size: int, _: int | None) -> None:
+            if size == len(CONTENT):
+                barrier.wait()
+
+        try:
+            download = kayrros.download(dataset, tmp_path, overwrite=overwrite, progress=wait)
+        except DownloadError as error:
+            return error
+        return download.sha256.encode()
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(call, (DATASET, OTHER)))
+    [winner] = [outcome for outcome in outcomes if isinstance(outcome, bytes)]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert hashlib.sha256((tmp_path / "a.bin").read_bytes()).hexdigest().encode() == winner
+    assert outcomes[outcomes.index(winner)] == [SHA256.encode(), REVERSED.encode()][outcomes.index(winner)]
 
 
 def test_directory_in_the_way_is_an_error(get: Get, tmp_path: Path) -> None:
@@ -492,9 +636,7 @@ def test_thread_that_outlives_the_main_thread_can_download(
 ) -> None:
     """Python starts no more threads of a pool then."""
     monkeypatch.setattr("concurrent.futures.thread._shutdown", True)
-    content = CONTENT * 2  # long enough for a thread that hashes
-    download = get(File(content=content)).download(DATASET, tmp_path)
-    assert download.sha256 == hashlib.sha256(content).hexdigest()
+    assert get(File()).download(DATASET, tmp_path).sha256 == SHA256
 
 
 def test_large_file_is_hashed_across_attempts(get: Get, tmp_path: Path) -> None:
@@ -511,8 +653,8 @@ def test_small_files_share_a_connection(start: Start, tmp_path: Path) -> None:
     server = start(lambda _: StubResponse(200, b"x" * 100, NAME))
     connections = []
     with Kayrros(token="a-token", base_url=server.url) as kayrros:
-        for _ in range(3):
-            kayrros.download(DATASET, tmp_path)
+        for number in range(3):
+            kayrros.download(DATASET, tmp_path / str(number))
             pool = kayrros.client.get_httpx_client()._transport_for_url(httpx.URL(server.url))._pool  # type: ignore[attr-defined]
             connections.append(pool.connections[0])
     assert len(set(map(id, connections))) == 1

@@ -84,7 +84,8 @@ def serve(respond: Responder, tls: ssl.SSLContext | None = None) -> Iterator[Ser
             requests.append(request)
             response = respond(request)
             self.send_response_only(response.status, "Stub")
-            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
+            framing = {} if "Transfer-Encoding" in response.headers else {"Content-Length": str(len(response.body))}
+            for name, value in {**framing, **response.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(response.body[: response.cut])

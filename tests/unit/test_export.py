@@ -473,8 +473,8 @@ write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
         ("csv", "its ending names no format"),
         ("parquet.gz", "its ending names no format"),
         ("results.parquet.gz", "its ending names no format"),
-        ("a\0.csv", "can't be a file"),
-        ("", "can't be a file"),
+        ("a\0.csv", "not a path"),
+        ("", "empty"),
         (None, "not a path"),
         (3, "not a path"),
     ],
@@ -488,8 +488,28 @@ def test_path_without_a_format_is_refused(path: Any, message: str) -> None:
 def test_directory_is_refused(tmp_path: Path) -> None:
     """A directory whose name has a suffix is refused too."""
     (tmp_path / "results.parquet").mkdir()
-    with pytest.raises(UsageError, match="can't be a file"):
+    with pytest.raises(UsageError, match="not a file"):
         parse_target(tmp_path / "results.parquet")
+
+
+def test_symlink_is_written_through(tmp_path: Path) -> None:
+    """Its target is replaced once the new file is complete. An error keeps the target, and no other file is left."""
+    (target := tmp_path / "real" / "a.csv").parent.mkdir()
+    target.write_bytes(b"before")
+    (link := tmp_path / "link.csv").symlink_to("real/a.csv")
+
+    def broken() -> Iterator[Results]:
+        yield PARTS[0]
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        write(parse_target(link), broken(), dataset_id=DATASET)
+    assert target.read_bytes() == b"before"
+    write(parse_target(link), PARTS, dataset_id=DATASET)
+    assert link.is_symlink()
+    assert target.read_bytes().startswith(b"asset_id,")
+    assert list(target.parent.iterdir()) == [target]
+    assert set(tmp_path.iterdir()) == {link, target.parent}
 
 
 def test_parse_target_does_not_load_pyarrow() -> None:

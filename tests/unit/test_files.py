@@ -5,11 +5,22 @@ import os
 import resource
 import stat
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from kayrros_ext._files import atomic_write, move, os_error_hint, read_private, write_private
+from kayrros_ext._files import (
+    atomic_write,
+    move,
+    os_error_hint,
+    parse_output,
+    read_private,
+    write_output,
+    write_private,
+)
+from kayrros_ext.errors import DownloadError, ExportError, UsageError
+from tests.support.unprivileged import unprivileged
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -120,3 +131,139 @@ def test_private_file_of_another_user_is_not_read(tmp_path: Path) -> None:
     os.chown(path.parent, 12345, 12345)
     with pytest.raises(PermissionError):
         write_private(path, b"content")
+
+
+def parse_file(path: Any) -> Path:
+    return parse_output(path)
+
+
+def parse_directory(path: Any) -> Path:
+    return parse_output(path, is_directory=True)
+
+
+class Named:
+    """A path of another library."""
+
+    def __init__(self, name: str | bytes) -> None:
+        self.name = name
+
+    def __fspath__(self) -> str | bytes:
+        return self.name
+
+
+@pytest.mark.parametrize(
+    ("path", "parsed"),
+    [
+        ("a.csv", "a.csv"),
+        (Path("a.csv"), "a.csv"),
+        (Named("a.csv"), "a.csv"),
+        (b"a\xff.csv", "a\udcff.csv"),
+        (Named(b"a\xff.csv"), "a\udcff.csv"),
+        ("a\udcff.csv", "a\udcff.csv"),
+        ("./~/a.csv", "~/a.csv"),
+        ("a~b.csv", "a~b.csv"),
+        ("C:\\data\\a.csv", "C:\\data\\a.csv"),
+        ("C:/data/a.csv", "C:/data/a.csv"),
+        ("new/a.csv", "new/a.csv"),
+        ("2024-01-31T10:00/a.csv", "2024-01-31T10:00/a.csv"),
+    ],
+)
+def test_any_kind_of_path_is_a_path(path: Any, parsed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strings, bytes and path objects, for files and for directories. Nothing is created."""
+    monkeypatch.chdir(tmp_path)
+    assert str(parse_file(path)) == parsed
+    assert not list(tmp_path.iterdir())
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a shell, also that of another user. One that is unknown is refused."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in ("~/a.csv", Path("~/a.csv"), b"~/a.csv"):
+        assert parse_file(path) == tmp_path / "a.csv"
+    assert parse_directory("~") == tmp_path
+    assert parse_directory("~root/x") == Path("/root/x")
+    for path in ("~nobody-of-this-name/a.csv", "~a.csv"):
+        with pytest.raises(UsageError, match="a home directory that is unknown"):
+            parse_file(path)
+
+
+URLS = ["s3://bucket/a.csv", "gs://b/a.csv", "https://h/a.csv", "file:///a.csv", "abfss://c@a/x.csv", "S3://b/a.csv"]
+
+
+@pytest.mark.parametrize("url", [*URLS, *map(Path, URLS)])
+def test_url_is_refused(url: str | Path) -> None:
+    """Also as a Path, which joins its slashes."""
+    for parse in (parse_file, parse_directory):
+        with pytest.raises(UsageError, match="which is a URL"):
+            parse(url)
+
+
+@pytest.mark.parametrize("path", [None, 3, ["a"], "", b"", "a\0b", b"a\0b", "a\ud800b", 1.5, True])
+def test_no_path_is_refused(path: Any) -> None:
+    """The error is a UsageError, whatever Python raises."""
+    for parse in (parse_file, parse_directory):
+        with pytest.raises(UsageError, match="which is (not a path|empty|not a)"):
+            parse(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A directory, a pipe, a device, a socket, or a link to one. A pipe is not opened, which would block."""
+    (tmp_path / "d.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "null.csv").symlink_to("/dev/null")
+    (tmp_path / "d2.csv").symlink_to("d.csv")
+    for name in ("d.csv", "d2.csv", "pipe.csv", "null.csv", "new.csv/", "d.csv/..", "."):
+        with pytest.raises(UsageError, match="not a file"):
+            parse_file(f"{tmp_path}/{name}")
+    for name in ("/dev/null", "/dev/stdout/"):
+        with pytest.raises((UsageError, ExportError)):
+            parse_file(name)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_file_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the name of a file that does not exist, unless it ends in a slash. A directory may have any name."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("exists.csv").mkdir()
+    with pytest.raises(UsageError, match="not a directory"):
+        parse_directory("file")
+    for name in ("out.csv", "a/b.parquet", Path("x.tar.gz")):
+        with pytest.raises(UsageError, match="the name of a file, unless a slash follows"):
+            parse_directory(name)
+    for name in ("out.csv/", "exists.csv", "v1.2", "2024.01.31", ".hidden", "a.b/c", ".", "..", "/"):
+        assert parse_directory(name) == Path(name)
+
+
+def test_path_that_cannot_be_reached_is_an_error_of_our_tree(tmp_path: Path) -> None:
+    """Too long, a loop, below a file, in a folder of somebody else."""
+    (tmp_path / "file").touch()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (locked := tmp_path / "locked").mkdir(mode=0)
+    for name in ("a" * 300 + ".csv", "a/" * 3000 + "b.csv", "loop.csv", "file/a.csv", "locked/a.csv"):
+        for parse, error in ((parse_file, ExportError), (parse_directory, DownloadError)):
+            with unprivileged(), pytest.raises(error, match="could not be written") as caught:
+                parse(tmp_path / name)
+            assert getattr(caught.value, "path", None) == tmp_path / name
+            assert caught.value.hint
+    locked.chmod(0o700)
+
+
+def test_output_is_written_through_symlinks(tmp_path: Path) -> None:
+    """A chain of links, a link to nothing, and a link in the folder. A link of the same folder has no other effect."""
+    for number, names in enumerate((["a"], ["a", "b"], ["a", "new/b"])):
+        (folder := tmp_path / str(number)).mkdir()
+        for name, target in zip(names, [*names[1:], "end"], strict=True):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).symlink_to(target)
+        with write_output(folder / "a") as file:
+            file.write(b"x")
+        assert all((folder / name).is_symlink() for name in names)
+        [end] = folder.rglob("end")
+        assert not end.is_symlink()
+        assert (folder / "a").read_bytes() == b"x"
+    (tmp_path / "folder").symlink_to("0")
+    with write_output(tmp_path / "folder" / "c") as file:
+        file.write(b"x")
+    assert (tmp_path / "0" / "c").read_bytes() == b"x"

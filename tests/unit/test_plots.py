@@ -180,7 +180,7 @@ def test_assets_are_selected_by_id_or_name() -> None:
             {"path": "chart.pdf"},
             "'chart.pdf' does not end in the suffix of a picture format. Use one of .png, .svg, .html",
         ),
-        ({"path": "."}, "does not end in the suffix"),
+        ({"path": "."}, "not a file"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
@@ -442,8 +442,16 @@ def test_unwritable_file_is_an_export_error(tmp_path: Path) -> None:
         results_of({"a": [1.0]}).plot(tmp_path / "file" / "a.png")
     assert tmp_path / "file" / "a.png" == caught.value.path
     (tmp_path / "b.png").mkdir()
-    with pytest.raises(UsageError, match="is a directory"):
+    with pytest.raises(UsageError, match="not a file"):
         results_of({"a": [1.0]}).plot(tmp_path / "b.png")
+
+
+def test_picture_is_written_through_a_symlink(tmp_path: Path) -> None:
+    """The link stays."""
+    (link := tmp_path / "a.svg").symlink_to("b.svg")
+    results_of({"a": [1.0]}).plot(link)
+    assert link.is_symlink()
+    assert (tmp_path / "b.svg").read_bytes().startswith(b"<?xml")
 
 
 class Page(HTMLParser):

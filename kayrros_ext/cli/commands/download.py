@@ -1,6 +1,5 @@
 """`kayrros download`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,41 +9,38 @@ from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import resolve
 from kayrros_ext.cli.output import write_json
 from kayrros_ext.cli.progress_bars import download_bar
-from kayrros_ext.errors import UsageError
 
 
 @command(
     """Download the file of a static dataset.
 
     The API names the file, and its path is printed. The file appears only when complete and verified. Interrupted downloads
-    resume. Existing files are never overwritten unless you pass --overwrite.
+    resume. A file that is there already is not replaced, unless you pass --overwrite and it is another one.
+
+    Use a directory for each dataset, because their files may have the same name.
     """,
     "kayrros download 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
-    "kayrros download 7d3c data/ --skip-existing",
-    "kayrros download 7d3c data/ --overwrite --json | jq -r .sha256",
+    "kayrros download 7d3c data/tanks/",
+    "kayrros download 7d3c data/tanks/ --overwrite --json | jq -r .sha256",
 )
 def download(
     context: Context,
     dataset: Annotated[str, DATASET],
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Created if it does not exist.")] = Path(),
+    directory: Annotated[str, typer.Argument(metavar="DIRECTORY", help="Created if it does not exist.")] = ".",
     *,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip the download if the file already exists.")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another file of that name, such as an older version.")
     ] = False,
     sha256: Annotated[
         str | None,
         typer.Option(metavar="DIGEST", help="Fail unless the file has this SHA-256 digest.", show_default=False),
     ] = None,
 ) -> None:
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite can't be combined with --skip-existing.", hint="Give one of them.")
     with context.connect() as kayrros, download_bar(shown=context.shows_progress) as progress:
         file = kayrros.download(
             resolve(context.account(), "datasets", dataset),
             directory,
             overwrite=overwrite,
-            skip_existing=skip_existing,
             sha256=sha256,
             progress=progress,
         )

@@ -46,7 +46,7 @@ def plot(
         typer.Option(metavar="NAME", help="Metric to draw. [default: the first of the dataset]", show_default=False),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             *("--output", "-o"),
             metavar="FILE",
@@ -61,13 +61,12 @@ def plot(
 
     if all_assets and asset:
         raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
-    if as_map and not output:
+    target = None if output is None else parse_target(output)
+    if as_map and not target:
         raise UsageError("A map can't be drawn in the terminal.", hint="Add --output map.html, .png or .svg.")
-    if output:
-        parse_target(output)
-    else:
+    if not target:
         require_size(*_chart_size())
-    require(*(["matplotlib"] if output else ["matplotlib", "plotext"]))  # before anything is sent
+    require(*(["matplotlib"] if target else ["matplotlib", "plotext"]))  # before anything is sent
     with context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
         dataset_id = resolve(context.account(), "datasets", dataset)
         received = kayrros.results(
@@ -75,8 +74,8 @@ def plot(
         )
     tally = Tally()
     tally.add(received)
-    _draw(received, output, metric, "all" if all_assets else asset, as_map=as_map)
-    if output:
+    _draw(received, target, metric, "all" if all_assets else asset, as_map=as_map)
+    if target:
         context.info(str(tally))
     tally.exit_if_partial(context)
 

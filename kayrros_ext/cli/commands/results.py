@@ -119,7 +119,7 @@ def results(
     asset: Assets = None,
     metric: Metrics = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output", "-o", metavar="FILE", help="Write a file, in the format of its suffix.", show_default=False
         ),
@@ -132,14 +132,14 @@ def results(
 ) -> None:
     from kayrros_ext._export import parse_target
 
-    if output and (file_format or context.json):
+    if output is not None and (file_format or context.json):
         raise UsageError(
             "--output can't be combined with --format or --json.", hint="The suffix of the file selects the format."
         )
     if file_format and context.json and file_format is not Format.JSON:
         raise UsageError(f"--json can't be combined with --format {file_format.value}.", hint="Give one of them.")
     file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
-    target = parse_target(output) if output else None
+    target = None if output is None else parse_target(output)
     tally = Tally()
     with context.connect() as kayrros:
         dataset_id = resolve(context.account(), "datasets", dataset)
