@@ -64,7 +64,8 @@ def parse_instant(name: str, value: Instant, *, round_up: bool = False) -> int:
             _log.warning("%s is %d epoch milliseconds, which is %s. Were seconds meant?", name, value, day)
         return value
     moment = _parse_datetime(name, value)
-    since_epoch = (moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment) - EPOCH
+    moment = moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment
+    since_epoch = datetime.__sub__(moment, EPOCH)  # the `-` of a subclass may return another type, as pendulum's does
     return min(-(-since_epoch // MILLISECOND), MAX_MS) if round_up else since_epoch // MILLISECOND
 
 
