@@ -15,7 +15,7 @@ import attrs
 import msgspec
 from filelock import FileLock, Timeout
 
-from kayrros_ext._files import move
+from kayrros_ext._files import copy_mode, move
 from kayrros_ext.errors import DownloadError
 
 _CHUNKS_PER_BLOCK = 16  # a mebibyte at most; threads that take turns more often are slower than one thread
@@ -118,6 +118,8 @@ class PartialFile:
         """Sync the part to disk and rename it. Raise FileExistsError if `target` exists and `replace` is False."""
         os.fsync(self._file.fileno())
         self._open_file.close()  # Windows does not rename an open file
+        if replace:
+            copy_mode(target, self.path)
         move(self.path, target, replace=replace)
         self.close(keep=False)
 

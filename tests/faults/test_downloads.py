@@ -406,6 +406,15 @@ def test_impossible_directory_is_refused(get: Get) -> None:
     assert not file.requested_ranges
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_private_file_stays_private(get: Get, tmp_path: Path) -> None:
+    """A new version has the permissions of the file that it replaces."""
+    (tmp_path / "a.bin").touch(mode=0o600)
+    file = get(File()).download(DATASET, tmp_path, overwrite=True)
+    assert file.path.read_bytes() == CONTENT
+    assert file.path.stat().st_mode & 0o777 == 0o600
+
+
 def test_existing_file_is_not_overwritten(get: Get, tmp_path: Path) -> None:
     """overwrite=False raises an error before the body is read, and also if the file appears during the transfer."""
     (path := tmp_path / "a.bin").write_bytes(b"mine")
