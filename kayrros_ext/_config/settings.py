@@ -139,7 +139,7 @@ def clean_token(token: Secret) -> Secret:
     # httpx would show a token that is not visible ASCII in its error.
     if isinstance(token.value, str) and re.fullmatch(r"\s*[!-~]+\s*", token.value):
         return Secret(token.value.strip())
-    problem = "The token is empty, or has spaces or characters that a header can't carry."
+    problem = "The token is empty, not a string, or has spaces or characters that a header can't carry."
     raise ConfigurationError(problem, hint="Copy all of it again.")
 
 
