@@ -1,7 +1,8 @@
 # The mock, for a compose file or a CI service. From the root of a checkout:
 #   docker build -f examples/mock.Dockerfile -t kayrros-mock .
 #   docker run --rm -p 127.0.0.1:4010:4010 kayrros-mock
-# Prism serves openapi.yaml without Python.
+# Prism serves openapi.yaml without Python. Kayrros uses plain http for localhost only: in a compose file, give the service
+# that uses the mock `network_mode: "service:kayrros-mock"`.
 FROM node:24-slim
 
 # With NODE_ENV=production, Prism starts several processes and crashes.

@@ -92,12 +92,20 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
+            copy_mode(path, part)  # before there is anything to read
             yield file
             file.flush()
             os.fsync(file.fileno())
         move(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def copy_mode(existing: Path, new: Path) -> None:
+    """Keep the permissions of a file that is replaced: a private one stays private."""
+    with contextlib.suppress(OSError):  # no such file, or a file system without modes
+        if stat.S_ISREG(mode := existing.lstat().st_mode):
+            new.chmod(stat.S_IMODE(mode))
 
 
 def move(source: Path, target: Path, *, replace: bool = True) -> None:

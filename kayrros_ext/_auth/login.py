@@ -23,7 +23,7 @@ from kayrros_ext._http.errors import ErrorBody, ErrorMapper
 from kayrros_ext._http.retry import LOGIN_RETRY_STATUSES
 from kayrros_ext._http.transport import build_client
 from kayrros_ext._secret import Secret, redact
-from kayrros_ext.errors import APIError, ConfigurationError, ContractError, KayrrosError, LoginError
+from kayrros_ext.errors import APIError, ConfigurationError, ContractError, KayrrosError, LoginError, TransportError
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.contract import OPERATIONS
 from kayrros_openapi.models import LoginRequest
@@ -307,6 +307,8 @@ class LoginAuth(httpx.Auth):
             status = error.status
         except (ContractError, ConfigurationError):
             pass  # its text may quote the token
+        except TransportError as error:
+            raise error.with_traceback(None) from error.__cause__  # the frames that it passed hold the password
         finally:
             if "transport" not in self._connections:  # which the data host's client uses, too
                 client.get_httpx_client().close()

@@ -106,7 +106,8 @@ class Source:
             )
         # httpx would show the whole login in its error about a string that UTF-8 can't encode.
         if any(not isinstance(text, str) or _SURROGATE.search(text) for text in (self.email, self.password.value)):
-            raise ConfigurationError("The email or the password is not UTF-8 text.", hint="Check its encoding.")
+            hint = "Check its encoding. Of a SecretStr, pass get_secret_value()."
+            raise ConfigurationError("The email or the password is not a string of UTF-8 text.", hint=hint)
         if self.origin == "environment" and re.fullmatch(r"(['\"]).*\1", self.password.value):
             _log.warning("KAYRROS_PASSWORD is in quotes. `docker run --env-file` keeps them: remove those of the file.")
         return Credentials(self.email, self.password)
@@ -149,9 +150,9 @@ def load_netrc(host: str) -> tuple[str, Secret] | None:
     try:
         info = path.stat()
         login, _, password = map(Secret, netrc.netrc(str(path)).hosts.get(host) or ("", "", ""))
-    except PermissionError:
-        raise permission_error(path, f"{path} can't be read: permission denied.") from None
     except OSError as error:
+        if isinstance(error, PermissionError) and not is_unreachable(path, "NETRC"):
+            raise permission_error(path, f"{path} can't be read: permission denied.") from None
         _log.debug("%s is not used (%s).", path, error.strerror)
         return None
     except (netrc.NetrcParseError, UnicodeDecodeError) as error:
@@ -169,12 +170,19 @@ def check_private(path: Path, info: os.stat_result, *, has_secrets: bool = True)
     """Refuse a regular file that others can write or, if it has secrets, read. Windows keeps user profiles private."""
     if os.name != "posix" or not stat.S_ISREG(info.st_mode):
         return
-    if has_secrets and info.st_mode & 0o077:
+    # Kubernetes gives a secret to root and, with fsGroup, to the group of the pod: mode 0440.
+    is_mounted = info.st_uid == 0 != os.geteuid()
+    if has_secrets and info.st_mode & (0o037 if is_mounted else 0o077):
         mode = f"mode {stat.S_IMODE(info.st_mode):o}"
         raise permission_error(path, f"{path} holds secrets, and others on this machine can read it ({mode}).")
     if info.st_mode & 0o002:
         problem = f"Everyone on this machine can write to {path}, and it specifies where passwords are sent."
         raise permission_error(path, problem)
+
+
+def is_unreachable(path: Path, variable: str) -> bool:
+    """Return whether a file that no variable names lies where we may not look: HOME may be that of another user."""
+    return not os.environ.get(variable) and not os.path.lexists(path)
 
 
 def permission_error(path: Path, problem: str) -> ConfigurationError:

@@ -139,7 +139,7 @@ def find_setting(sources: list[Source], key: str) -> Setting:
 def clean_token(token: Secret, min_chars: int = 1) -> Secret:
     """Return a token without the line end that a file or a shell leaves on it, and without quotes."""
     # httpx would show a token that is not visible ASCII in its error.
-    problem = "The token is empty, or has spaces or characters that a header can't carry."
+    problem = "The token is empty, not a string, or has spaces or characters that a header can't carry."
     if isinstance(token.value, str):
         token = Secret(parse_text(token.value))
         if 0 < len(token.value) < min_chars:

@@ -5,6 +5,7 @@ the dataset, because Range is sent before the server names the file. One process
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -14,13 +15,15 @@ from typing import IO, Annotated
 
 import attrs
 import msgspec
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from kayrros_ext._download.headers import STRONG_ETAG
-from kayrros_ext._files import move
+from kayrros_ext._files import copy_mode, move
 from kayrros_ext.errors import DownloadError
 
 _ORIGIN_ATTRIBUTE = "user.kayrros_ext.origin"
+# flock of NFS without a lock server, and of some parallel and FUSE file systems. The last is the kernel's own ENOTSUPP.
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, 524}
 
 
 @attrs.frozen
@@ -60,7 +63,7 @@ class PartialFile:
         self.path = directory / f".{dataset_id}.part"
         self._sidecar = directory / f"{self.path.name}.json"
         # thread_local, the default, would not let another thread release it.
-        self._lock = FileLock(f"{self.path}.lock", timeout=timeout_s, thread_local=False)
+        self._lock: BaseFileLock = FileLock(f"{self.path}.lock", timeout=timeout_s, thread_local=False)
         self._open_file = contextlib.ExitStack()
 
     def lock(self) -> None:
@@ -69,7 +72,14 @@ class PartialFile:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire()
+            try:
+                self._lock.acquire()
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise  # a Timeout, too
+                Path(self._lock.lock_file).unlink(missing_ok=True)
+                self._lock = SoftFileLock(f"{self._lock.lock_file}.soft", self._lock.timeout, thread_local=False)
+                self._lock.acquire()
         except Timeout:
             message = f"Another download of the same dataset into {self.path.parent} has not ended."
             raise DownloadError(message, path=self.path, hint="Wait for it, or choose another directory.") from None
@@ -122,6 +132,8 @@ class PartialFile:
         with contextlib.suppress(OSError, AttributeError):
             os.setxattr(self._file.fileno(), _ORIGIN_ATTRIBUTE, msgspec.json.encode(origin))
         self._open_file.close()  # Windows does not rename an open file
+        if replace:
+            copy_mode(target, self.path)
         move(self.path, target, replace=replace)
         self.close(keep=False)
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kayrros_ext.plots import Options
 
 
-
 @attrs.frozen
 class Gap:
     """A part of a dataset's results that is unavailable.

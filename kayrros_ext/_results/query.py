@@ -85,7 +85,8 @@ def parse_instant(name: str, value: "Instant", *, is_stop: bool = False) -> int:
             hint=_INSTANT_HINT.format(name),
             hint_cli=f"Write {_OPTIONS.get(name, name)} like 2024-01-31, 2024-01, 2024 or 2024-01-31T12:00Z.",
         ) from None
-    since_epoch = (moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment) - EPOCH
+    moment = moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment
+    since_epoch = datetime.__sub__(moment, EPOCH)  # the `-` of a subclass may return another type, as pendulum's does
     return min(-(-since_epoch // MILLISECOND), MAX_MS) if is_stop else since_epoch // MILLISECOND
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from kayrros_ext._files import os_error_hint, parse_output, write_output
 from kayrros_ext._text import printable
-from kayrros_ext.errors import ExportError, UsageError
+from kayrros_ext.errors import ConfigurationError, ExportError, UsageError
 from kayrros_ext.plots.labels import invalid_choice
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def plot(
         UsageError: there is nothing to draw, or an argument is invalid; the hint lists the available metrics, assets or
             suffixes.
         MissingExtraError: matplotlib is not installed; the extra `plots` installs it.
+        ConfigurationError: matplotlib finds no directory to write its cache to.
         ExportError: the file can't be written. An existing file stays as it was.
     """
     target = None if path is None else parse_target(path)
@@ -187,12 +188,17 @@ def require(*packages: str) -> None:
     """Check that packages of the extra `plots` can be imported.
 
     Raises:
-        MissingExtraError: one of them can't.
+        MissingExtraError: one of them is not installed.
+        ConfigurationError: matplotlib finds no directory to write its cache to.
     """
     from kayrros_ext._results.convert import import_optional  # imports pyarrow
 
     for package in packages:
-        import_optional(package, extra="plots")
+        try:
+            import_optional(package, extra="plots")
+        except OSError as error:
+            hint = "Set MPLCONFIGDIR to a directory that you may write to."
+            raise ConfigurationError(f"{package} can't be imported ({error}).", hint=hint) from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -583,6 +583,14 @@ def test_verbose_logs_and_vv_logs_requests(inside: Inside) -> None:
     assert "HTTP Request: POST" in inside("metadata", TANKS, "-vv").stderr
 
 
+def test_login_that_saves_nothing_says_so(inside: Inside, tmp_path: Path) -> None:
+    """A folder of the cache that `sudo` left to root, or any other that can't be written, holds no token."""
+    (tmp_path / "cache").touch()
+    unwritable = {**NO_CREDENTIALS, "KAYRROS_TOKEN_CACHE": "on", "KAYRROS_CACHE_DIR": str(tmp_path / "cache")}
+    login = inside("login", "--email", "canary@example.com", "--password-stdin", stdin=f"{PASSWORD}\n", **unwritable)
+    assert f"Nothing was saved: {tmp_path / 'cache'} is not a folder of yours" in login.stderr
+
+
 @pytest.mark.holds_secrets("cache/tokens/*")
 def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Inside, home: Path) -> None:
     """The next commands use it until it expires or `kayrros logout` deletes it."""

@@ -176,13 +176,14 @@ def test_forked_child_does_not_keep_the_lock(start: Start, tmp_path: Path) -> No
 
 
 @pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, 524])
 def test_file_system_without_locks(
-    start: Start, connect: Callable[..., Kayrros], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, start: Start, connect: Callable[..., Kayrros], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock file itself is the lock, and filelock warns. The next call resumes, and nothing is left."""
+    """The lock file itself is the lock. The next call resumes, and nothing is left."""
 
     def fail(*_: object) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", fail)
     file = File(cuts=[HALF])

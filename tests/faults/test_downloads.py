@@ -442,6 +442,15 @@ def test_impossible_directory_is_refused(get: Get, tmp_path: Path, monkeypatch: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_private_file_stays_private(get: Get, tmp_path: Path) -> None:
+    """A new version has the permissions of the file that it replaces."""
+    (tmp_path / "a.bin").touch(mode=0o600)
+    file = get(File()).download(DATASET, tmp_path, overwrite=True)
+    assert file.path.read_bytes() == CONTENT
+    assert file.path.stat().st_mode & 0o777 == 0o600
+
+
 def test_existing_file_is_not_replaced(get: Get, tmp_path: Path) -> None:
     """The error comes before the body is read, or at the end if the size does not tell or the file appears meanwhile."""
     (path := tmp_path / "a.bin").write_bytes(b"mine")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -451,6 +452,20 @@ def test_no_secret_in_errors_or_logs(
         for name, secret in secrets.items()
         if secret in text and "secrets = {" not in text
     ]
+
+
+def test_an_unreachable_login_host_shows_no_password_to_an_error_tracker() -> None:
+    """Trackers such as Sentry send the locals of every frame away, those of the generated client and of httpx, too."""
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with (
+            Kayrros(email="e", password=PASSWORD, base_url=url, auth_url=url, retries=0) as kayrros,
+            pytest.raises(TransportError, match="login: ") as caught,
+        ):
+            kayrros.metadata(DATASET)
+    assert isinstance(caught.value.__cause__, httpx.ConnectError)
+    assert PASSWORD not in everything_about(caught.value)
 
 
 SECRET = TOKEN

@@ -77,6 +77,16 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
 
 
+def test_a_private_file_stays_private(tmp_path: Path) -> None:
+    """The new file has the permissions of the old one before a byte is written."""
+    (path := tmp_path / "file").write_bytes(b"old")
+    path.chmod(0o600)
+    with atomic_write(path) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+        file.write(b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_move_without_replacing(hard_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system with hard links does it in one step. Elsewhere `move` checks first."""

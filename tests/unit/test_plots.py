@@ -3,7 +3,9 @@
 import itertools
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from datetime import UTC, date, datetime, timedelta
@@ -657,3 +659,22 @@ def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str, d
     with pytest.raises(MissingExtraError, match=re.escape('pip install "kayrros-ext[plots]"')) as caught:
         draw(results_of({"a": [1.0]}))
     assert caught.value.extra == "plots"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_system_without_a_writable_directory_is_an_error_with_advice() -> None:
+    """A container with a read-only root has none, and matplotlib can't be imported there."""
+    script = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # so that no directory is usable for temporary files
+from kayrros_ext import ConfigurationError
+from kayrros_ext.plots import require
+try:
+    require("matplotlib")
+except ConfigurationError as error:
+    print(error.hint)
+"""
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "MPLCONFIGDIR": "/dev/null/matplotlib"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout == "Set MPLCONFIGDIR to a directory that you may write to.\n"

@@ -157,7 +157,9 @@ def test_without_a_home_there_is_no_config_file(
         ),
         pytest.param(f'[default]\npassword = "{PASSWORD}"', "password but no email in profile default", id="half"),
         pytest.param(f'[default]\nemail="e"\npassword="{PASSWORD}"\nbase_url = "ftp://x"', "base_url", id="host"),
-        pytest.param(f'[default]\ntoken = "{TOKEN} {TOKEN}"', "token is empty, or has spaces", id="token"),
+        pytest.param(
+            f'[default]\ntoken = "{TOKEN} {TOKEN}"', "token is empty, not a string, or has spaces", id="token"
+        ),
         pytest.param(
             f'[default]\npassword = "{PASSWORD}"\nemail = "\udcff"', "config.toml is not UTF-8", id="not UTF-8"
         ),
@@ -221,6 +223,42 @@ def test_a_config_file_that_may_not_be_read_is_refused(
             with pytest.raises(ConfigurationError, match=f"{unreadable} can't be read: permission denied.*chmod 600"):
                 Kayrros()
     path.chmod(0o600)
+
+
+@posix_only
+def test_the_home_of_another_user_has_no_config_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Containers set HOME to /root and run as another user: the environment is enough, and a warning names the folder."""
+    (tmp_path / "root").mkdir(mode=0)
+    for name in ("KAYRROS_CONFIG", "NETRC", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "root"))
+    with unprivileged():
+        with pytest.raises(ConfigurationError, match="There are no credentials"):
+            Kayrros()
+        caplog.clear()
+        monkeypatch.setenv("KAYRROS_TOKEN", TOKEN)
+        with Kayrros() as kayrros:
+            assert kayrros.whoami().source == "environment"
+    assert [str(tmp_path / "root") in message and "Set HOME" in message for message in caplog.messages] == [True]
+
+
+@posix_only
+@pytest.mark.parametrize(("mode", "is_read"), [(0o440, True), (0o640, True), (0o444, False), (0o460, False)])
+def test_a_secret_that_kubernetes_mounts_is_read(
+    mode: int, is_read: bool, config: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fsGroup, root owns the file and the group of the pod reads it. The user must be another one than root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a file of root")
+    config(TWO, mode)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    if is_read:
+        assert Kayrros().whoami().source == "profile"
+    else:
+        with pytest.raises(ConfigurationError, match="others on this machine can read it"):
+            Kayrros()
 
 
 def test_a_directory_is_not_a_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,19 @@ def test_a_moment_is_a_stop_as_it_is(value: Any) -> None:
     assert time_range(value, value) == {"start_date": JUNE, "stop_date": JUNE}
 
 
+class Moment(datetime):
+    """A datetime whose difference is no plain timedelta, like that of pendulum, which Airflow passes to its tasks."""
+
+    def __sub__(self, other: object) -> Any:
+        return object()
+
+
+def test_a_subclass_of_datetime_is_a_datetime() -> None:
+    """Its arithmetic may return types of its own."""
+    assert parse_instant("start", Moment(2024, 6, 1)) == JUNE
+    assert parse_instant("stop", Moment(2024, 6, 1, 2, tzinfo=timezone(timedelta(hours=2))), is_stop=True) == JUNE
+
+
 def test_a_part_of_a_millisecond_widens_the_range() -> None:
     """Rounding never loses a value: the start is rounded down, the stop up."""
     moment = datetime(2024, 6, 1, 0, 0, 0, 500, tzinfo=UTC)

@@ -44,6 +44,7 @@ def login(
     ] = None,
 ) -> None:
     from kayrros_ext import Kayrros
+    from kayrros_ext._auth.token_cache import user_cache_dir
     from kayrros_ext._config.keyring import save_password
     from kayrros_ext.cli.accounts import Account
 
@@ -58,6 +59,8 @@ def login(
         saved = "The password is saved in the keyring."
     elif identity.token_cache == "off":  # noqa: S105 - no password  # nosec B105
         saved = "Nothing was saved: tokens for localhost are cached only with KAYRROS_TOKEN_CACHE=on."
+    elif not ((cache := kayrros._auth.tokens.cache) and cache.load()):
+        saved = f"Nothing was saved: {user_cache_dir()} is not a folder of yours that you may write to."
     else:
         saved = "The token is saved, but not the password, because there is no keyring. Log in again when it expires."
     values = {"email": email, "base_url": base_url, "auth_url": auth_url}
