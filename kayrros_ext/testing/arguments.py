@@ -54,9 +54,7 @@ def one_of(choices: Iterable[Any]) -> Kind:
 
 def number(least: float, most: float, advice: str, kind: Any = (int, float)) -> Kind:
     """Return the kind of numbers from the least to the most. NaN is not between them, and True is no number."""
-    return Kind(
-        lambda value: isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most, advice
-    )
+    return Kind(lambda it: isinstance(it, kind) and not isinstance(it, bool) and least <= it <= most, advice)
 
 
 # Longer waits than 30 years overflow the system's sleep.

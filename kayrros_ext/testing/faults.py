@@ -38,8 +38,9 @@ class Fault:
             retry_after: header Retry-After: seconds, or an HTTP date.
         """
         arguments.ERROR_STATUS.check("status", status)
-        wait = retry_after if retry_after is None else arguments.RETRY_AFTER.check("retry_after", retry_after)
-        headers = {} if wait is None else {"Retry-After": str(wait)}
+        headers = {}
+        if retry_after is not None:
+            headers["Retry-After"] = str(arguments.RETRY_AFTER.check("retry_after", retry_after))
         code = _title(status).upper().replace(" ", "_")
         response = error_response(status, code, "A fault was asked for", **headers)
         return cls(f"status {status}", lambda _: response, replaces_response=True)
@@ -107,7 +108,10 @@ class Fault:
         return cls("malformed gzip", lambda response: _with_body(response, _BAD_GZIP, **gzip))
 
 
-_FAULT = Kind(lambda fault: isinstance(fault, Fault), "a status such as 503, or a Fault such as Fault.html(502)")
+Failure = Fault | int
+_FAULT = Kind(
+    lambda fault: isinstance(fault, Fault), "a status such as 503, or a Fault such as Fault.status(429, retry_after=1)"
+)
 
 
 @attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)  # because it counts `times` down to 0

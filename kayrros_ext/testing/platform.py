@@ -21,9 +21,9 @@ from kayrros_ext._results.query import MAX_MS, Instant
 from kayrros_ext.client import Kayrros, parse_dataset_id
 from kayrros_ext.errors import UsageError
 from kayrros_ext.testing import arguments
-from kayrros_ext.testing.arguments import MICROSECOND, number, one_of, read_items, to_us
+from kayrros_ext.testing.arguments import MICROSECOND, number, one_of, read_items, read_results, to_us
 from kayrros_ext.testing.datasets import Collection, Dataset, StaticFile, StoredResults
-from kayrros_ext.testing.faults import Fault, Rule
+from kayrros_ext.testing.faults import Failure, Fault, Rule
 from kayrros_ext.testing.generation import TEMPLATES, GeneratedResults, Metric
 from kayrros_ext.testing.http import Request, Response
 from kayrros_ext.testing.operations import INCLUSIVE, operations_at, respond
@@ -131,11 +131,7 @@ class Platform:
         Raises:
             UsageError: an argument is wrong, or nothing that the API could send. The message shows what to pass.
         """
-        source: StoredResults | GeneratedResults | None = None
-        if results is not None:
-            source = (
-                results if isinstance(results, GeneratedResults) else StoredResults(arguments.read_results(results))
-            )
+        source = results if isinstance(results, GeneratedResults | None) else StoredResults(read_results(results))
         complete = {"name": "A dataset", "sharedOption": "SHARED", **(source.metadata() if source else {})}
         complete |= arguments.read_metadata({} if metadata is None else metadata)
         complete |= {} if name is None else {"name": arguments.TEXT.check("name", name)}
@@ -243,9 +239,7 @@ class Platform:
         for token in list(self.tokens.values()):
             token.is_revoked = True
 
-    def fail_next(
-        self, fault: Fault | int, *, times: int | None = 1, operation: str | None = None, skip: int = 0
-    ) -> Rule:
+    def fail_next(self, fault: Failure, *, times: int | None = 1, operation: str | None = None, skip: int = 0) -> Rule:
         """Let the next requests fail.
 
         Args:
@@ -259,21 +253,17 @@ class Platform:
         """
         return self._add_rule(fault, lambda _: True, operation, times, skip)
 
-    def fail_when(
-        self, matches: Callable[[Request], bool], fault: Fault | int, *, operation: str | None = None
-    ) -> Rule:
+    def fail_when(self, matches: Callable[[Request], bool], fault: Failure, *, operation: str | None = None) -> Rule:
         """Let the requests fail for which a predicate is true; otherwise like `fail_next`."""
         return self._add_rule(fault, matches, operation)
 
-    def fail_at_random(
-        self, fault: Fault | int, *, probability: float, seed: int, operation: str | None = None
-    ) -> Rule:
+    def fail_at_random(self, fault: Failure, *, probability: float, seed: int, operation: str | None = None) -> Rule:
         """Let a share of the requests fail, the same ones for the same seed; otherwise like `fail_next`."""
         arguments.SHARE.check("probability", probability)
         draw = random.Random(arguments.INTEGER.check("seed", seed)).random  # noqa: S311 - repeatable is the point  # nosec B311
         return self._add_rule(fault, lambda _: draw() < probability, operation)
 
-    def _add_rule(self, fault: Fault | int, matches: Callable[[Request], bool], *options: Any) -> Rule:
+    def _add_rule(self, fault: Failure, matches: Callable[[Request], bool], *options: Any) -> Rule:
         rule = Rule(Fault.status(fault) if isinstance(fault, int) else fault, matches, *options)
         self.faults.append(rule)
         return rule
