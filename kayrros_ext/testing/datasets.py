@@ -4,19 +4,19 @@ import functools
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import quote as quote_string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import attrs
 
+from kayrros_ext.testing import arguments
+from kayrros_ext.testing.arguments import Kind, parse_date
+
 if TYPE_CHECKING:
     from kayrros_ext.testing.generation import GeneratedResults
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 _FILE_CHUNK = 256 * 1024
 # A prime, so that a reader that loses or repeats a round number of bytes gets a different file.
 _FILE_BLOCK = 1_000_003
@@ -77,6 +77,12 @@ class StoredResults:
         ]
 
 
+_FILE = Kind(lambda value: isinstance(value, bytes), 'bytes, or a StaticFile, such as StaticFile(b"a,b", "tanks.csv")')
+_CONTENT = Kind(
+    lambda it: arguments.BYTES.accepts(it) or arguments.COUNT_OR_0.accepts(it), "bytes, or how many of them"
+)
+
+
 @attrs.frozen
 class StaticFile:
     """The file of a static dataset.
@@ -88,10 +94,10 @@ class StaticFile:
         ranges: whether Range is honoured, with an ETag and If-Range. Unknown of the real API.
     """
 
-    content: bytes | int = attrs.field(repr=False)
-    name: str = "dataset.bin"
-    content_type: str = "application/octet-stream"
-    ranges: bool = False
+    content: bytes | int = attrs.field(repr=False, validator=_CONTENT)
+    name: str = attrs.field(default="dataset.bin", validator=arguments.TEXT)
+    content_type: str = attrs.field(default="application/octet-stream", validator=arguments.HEADER)
+    ranges: bool = attrs.field(default=False, validator=arguments.FLAG)
 
     @property
     def size(self) -> int:
@@ -107,8 +113,8 @@ class StaticFile:
 
     @property
     def disposition(self) -> str:
-        """The Content-Disposition header, with `filename*` if the name is not ASCII (RFC 6266)."""
-        if self.name.isascii():
+        """The Content-Disposition header, with `filename*` if the name is not printable ASCII (RFC 6266)."""
+        if self.name.isascii() and self.name.isprintable():
             return f'attachment; filename="{quote_string(self.name)}"'
         return f"attachment; filename*=UTF-8''{quote(self.name, safe='')}"
 
@@ -120,6 +126,16 @@ class StaticFile:
             place = begin if isinstance(self.content, bytes) else begin % _FILE_BLOCK
             source = self.content if isinstance(self.content, bytes) else _random_block()
             yield source[place : place + count]
+
+
+def _to_file(file: StaticFile | bytes | None) -> StaticFile | None:
+    return file if file is None or isinstance(file, StaticFile) else StaticFile(_FILE.check("file", file))
+
+
+def _to_emails(emails: Iterable[str] | None) -> frozenset[str] | None:
+    items = [emails] if isinstance(emails, str) else emails
+    advice = 'a list of emails, such as ["analyst@example.com"]'
+    return None if items is None else frozenset(arguments.read_items("shared_with", items, arguments.read_text, advice))
 
 
 @attrs.define(eq=False)
@@ -137,8 +153,8 @@ class Dataset:
     id: str
     metadata: dict[str, Any] = attrs.field(repr=False)
     source: "StoredResults | GeneratedResults | None" = attrs.field(default=None, repr=False)
-    file: StaticFile | None = None
-    shared_with: frozenset[str] | None = None
+    file: StaticFile | None = attrs.field(default=None, converter=_to_file)
+    shared_with: frozenset[str] | None = attrs.field(default=None, converter=_to_emails)
 
     @property
     def row_count(self) -> int:
@@ -158,43 +174,9 @@ class Dataset:
 class Collection:
     """A collection: some datasets under a name."""
 
-    id: str
-    name: str
+    id: str = attrs.field(validator=arguments.TEXT)
+    name: str = attrs.field(validator=arguments.TEXT)
     dataset_ids: tuple[str, ...]
-
-
-def to_payload(results: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return results as the API sends them, also if they are values by asset id, date and metric."""
-    if isinstance(results.get("assets"), list):
-        return results
-    assets = []
-    for asset, dates in results.items():
-        series = []
-        for day, metrics in dates.items():
-            value_date = day if isinstance(day, str) else format_us(to_us(day))
-            named = [{"name": name, "value": value} for name, value in metrics.items()]
-            series.append({"value_date": value_date, "metrics": named})
-        assets.append({"asset_id": asset, "asset_name": asset, "results": series})
-    return {"assets": assets}
-
-
-def to_us(day: date) -> int:
-    """Return epoch microseconds of a date's first moment; in UTC, if it has no time zone."""
-    moment = day if isinstance(day, datetime) else datetime(day.year, day.month, day.day)
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
-
-
-def format_us(moment_us: int) -> str:
-    """Return a date as the API writes it: ISO 8601 in UTC."""
-    return f"{(EPOCH + moment_us * MICROSECOND).isoformat()[:-6]}Z"
-
-
-def parse_date(value: object) -> int | None:
-    """Return epoch microseconds of a value_date; None if it is not a date."""
-    try:
-        return to_us(datetime.fromisoformat(value)) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 @functools.cache

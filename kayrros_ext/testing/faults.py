@@ -1,12 +1,15 @@
 """Faults: what can go wrong with a response, and rules for which requests it happens to."""
 
 from collections.abc import Callable, Iterable, Iterator
-from http import HTTPStatus
+from http import client
 
 import attrs
 import httpx
 
+from kayrros_ext.testing import arguments
+from kayrros_ext.testing.arguments import Kind
 from kayrros_ext.testing.http import Request, Response, bytes_response, error_response, html_response
+from kayrros_ext.testing.operations import OPERATIONS
 
 # The header of a gzip stream, followed by garbage.
 _BAD_GZIP = b"\x1f\x8b\x08\x00this is not a deflate stream"
@@ -22,8 +25,8 @@ class Fault:
         replaces_response: whether a gateway responds instead, so that the platform does nothing: no login is counted.
     """
 
-    description: str
-    damage: Callable[[Response], Response] = attrs.field(repr=False)
+    description: str = attrs.field(validator=arguments.TEXT)
+    damage: Callable[[Response], Response] = attrs.field(validator=arguments.FUNCTION, repr=False)
     replaces_response: bool = attrs.field(default=False, repr=False)
 
     @classmethod
@@ -31,10 +34,13 @@ class Fault:
         """An error status with a JSON body, as the platform would send it.
 
         Args:
-            status: any number of three digits, in the IANA list or not.
+            status: 300 to 599, in the IANA list or not.
             retry_after: header Retry-After: seconds, or an HTTP date.
         """
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        arguments.ERROR_STATUS.check("status", status)
+        headers = {}
+        if retry_after is not None:
+            headers["Retry-After"] = str(arguments.RETRY_AFTER.check("retry_after", retry_after))
         code = _title(status).upper().replace(" ", "_")
         response = error_response(status, code, "A fault was asked for", **headers)
         return cls(f"status {status}", lambda _: response, replaces_response=True)
@@ -48,12 +54,15 @@ class Fault:
     @classmethod
     def body(cls, body: bytes, *, status: int = 200, content_type: str = "application/json") -> "Fault":
         """Any bytes at all in place of the response."""
-        response = bytes_response(status, body, content_type)
+        content_type = arguments.HEADER.check("content_type", content_type)
+        arguments.STATUS.check("status", status)
+        response = bytes_response(status, arguments.BYTES.check("body", body), content_type)
         return cls(f"{len(body)} bytes", lambda _: response, replaces_response=True)
 
     @classmethod
     def truncated(cls, keep: int = 10) -> "Fault":
         """A body that ends after `keep` bytes, in a response that is complete as far as HTTP can tell."""
+        arguments.COUNT_OR_0.check("keep", keep)
         return cls(
             f"body ends after {keep} bytes",
             lambda response: _with_body(response, b"".join(_first_bytes(response.body, keep))),
@@ -62,6 +71,7 @@ class Fault:
     @classmethod
     def cut(cls, after: int = 10) -> "Fault":
         """The connection breaks after `after` bytes of a body that promised more."""
+        arguments.COUNT_OR_0.check("after", after)
 
         def damage(response: Response) -> Response:
             # A shorter body would arrive complete, so the response promises a byte more than it sends.
@@ -78,11 +88,14 @@ class Fault:
     @classmethod
     def late(cls, delay_s: float) -> "Fault":
         """The response begins `delay_s` seconds later."""
+        arguments.SECONDS.check("delay_s", delay_s)
         return cls(f"{delay_s:g} s late", lambda response: attrs.evolve(response, delay_s=delay_s))
 
     @classmethod
     def slow(cls, *, pause_s: float, chunk_bytes: int = 1024) -> "Fault":
         """A body in chunks of at most `chunk_bytes`, `pause_s` seconds before each."""
+        arguments.SECONDS.check("pause_s", pause_s)
+        arguments.COUNT.check("chunk_bytes", chunk_bytes)
         return cls(
             f"{pause_s:g} s before every {chunk_bytes} bytes",
             lambda response: attrs.evolve(response, body=_rechunk(response.body, chunk_bytes), pause_s=pause_s),
@@ -95,7 +108,13 @@ class Fault:
         return cls("malformed gzip", lambda response: _with_body(response, _BAD_GZIP, **gzip))
 
 
-@attrs.define(eq=False)
+Failure = Fault | int
+_FAULT = Kind(
+    lambda fault: isinstance(fault, Fault), "a status such as 503, or a Fault such as Fault.status(429, retry_after=1)"
+)
+
+
+@attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)  # because it counts `times` down to 0
 class Rule:
     """A fault, and the requests that it happens to.
 
@@ -108,11 +127,11 @@ class Rule:
         count: how many requests it has happened to.
     """
 
-    fault: Fault
-    matches: Callable[[Request], bool]
-    operation: str | None = None
-    times: int | None = None
-    skip: int = 0
+    fault: Fault = attrs.field(validator=_FAULT)
+    matches: Callable[[Request], bool] = attrs.field(validator=arguments.FUNCTION)
+    operation: str | None = attrs.field(default=None, validator=arguments.one_of(item.id for item in OPERATIONS))
+    times: int | None = attrs.field(default=None, validator=arguments.COUNT)
+    skip: int = attrs.field(default=0, validator=arguments.COUNT_OR_0)
     count: int = 0
 
     def applies_to(self, request: Request) -> bool:
@@ -151,7 +170,6 @@ def _rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def _title(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"  # gateways send statuses outside the IANA list
+    return client.responses.get(
+        arguments.STATUS.check("status", status), "Unknown"
+    )  # gateways send statuses outside the IANA list

@@ -1,15 +1,16 @@
 """Generated results: the same parameters give the same bytes, as many rows as you ask for, made while they are sent.
 
-No object is held for a row. For each metric and size of asset there is a long series of numbers, already written as JSON.
-The values of an asset are a slice of it, and its bytes are joined from slices. So a filter changes which values are sent,
-never a value itself, and 100 MB take a fraction of a second.
+Each asset has a series of its own, made of a level, a season, a walk and noise. It is a number from 0 to 255 for each date,
+by which the JSON of the values is looked up. So a filter changes which values are sent, never a value itself. More assets
+change nothing for the others, and 100 MB take a fraction of a second.
 """
 
 import bisect
 import functools
 import hashlib
+import itertools
 import json
-import random
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,14 +20,25 @@ from uuid import UUID
 import attrs
 import msgspec
 
-from kayrros_ext.testing.datasets import ResultsFilter, format_us
+from kayrros_ext.testing import arguments
+from kayrros_ext.testing.arguments import format_us
+from kayrros_ext.testing.datasets import ResultsFilter
 
 # Sizes of assets, relative to the usual one, because industry builds in standard sizes.
 _SIZES = [round(0.4 * 6 ** (step / 15), 3) for step in range(16)]
-# Numbers in a series. A long one gives different values to many assets. A short one is written faster, for few rows.
-_LONG_SERIES, _SHORT_SERIES, _FEW_ROWS = 8191, 251, 10_000
+# Kinds of asset, each with a size and a mean level of its own.
+_VARIANTS = 80
+# Dates whose part of a series is made at once.
+_BLOCK = 1024
+# Assets have their summers at this many times of the year, or else they would all rise and fall together.
+_PHASES = 8
+_YEAR_US = 365.25 * 86400 * 1_000_000
 # Rows in a chunk of the body, of about 100 bytes each.
 _CHUNK_ROWS = 2500
+# Four steps add up to a walk that returns. With a season of at most 32, and noise of at most 7, that is at most 255. Steps
+# and noise come from different bits, which makes them independent.
+_STEPS = bytes((byte >> 3) * 7 // 4 for byte in range(256))
+_NOISE = bytes(byte & 7 for byte in range(256))
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -36,7 +48,8 @@ class Metric(msgspec.Struct, frozen=True):
     scale: float = 100.0  # value of an asset of the usual size at level 1; levels lie between 0 and 1
     digits: int = 3  # decimal places
     sized: bool = False  # whether it grows with the size of the asset
-    lag: int = 0  # how many dates it follows behind the other metrics
+    power: float = 1  # of the level; above 1 for values that are mostly low and seldom high
+    series: str = ""  # metrics of one series rise and fall together
 
 
 class Template(msgspec.Struct, frozen=True, eq=False):
@@ -60,12 +73,11 @@ TEMPLATES = msgspec.json.decode(Path(__file__).with_name("templates.json").read_
 class GeneratedResults:
     """Results by seed, with the methods of StoredResults."""
 
-    seed: int
+    seed: int = attrs.field(validator=arguments.INTEGER)
     template: Template
-    assets: int  # how many
-    dates: range | tuple[int, ...]  # of every asset, in order, in epoch microseconds
+    assets: int = attrs.field(validator=arguments.COUNT)
+    dates: Sequence[int]  # of every asset, in order, in epoch microseconds
     metrics: tuple[Metric, ...]  # of every date
-    _series: dict[tuple[int, int], list[str]] = attrs.field(factory=dict, init=False, repr=False)
 
     def metadata(self) -> dict[str, Any]:
         """Return the template's metadata, the number of assets, the first and the last date."""
@@ -79,18 +91,20 @@ class GeneratedResults:
     def body(self, only: ResultsFilter) -> Iterator[bytes]:
         """Yield the JSON in chunks of whole assets."""
         indices, dates = self._asset_indices(only), self._date_indices(only)
+        # Metrics of one series next to each other are written as one text, so that there is less to join.
+        groups = [tuple(group) for _, group in itertools.groupby(self.metrics, lambda metric: metric.series)]
         ids = {name: self.template.metadata[name] for name in ("processing_id", "source_id")}
         yield (json.dumps(ids)[:-1] + ',"assets":[').encode()
         step = 1 + _CHUNK_ROWS // (1 + len(dates))
         for first in range(0, len(indices), step):
-            chunk = ",".join([self._asset(index, dates) for index in indices[first : first + step]])
-            yield ("," + chunk if first else chunk).encode()
+            chunk = b",".join([self._asset(index, dates, groups) for index in indices[first : first + step]])
+            yield b"," + chunk if first else chunk
         yield b"]}"
 
-    def uuid(self) -> UUID:
-        """Return an id that follows from everything that the results follow from."""
+    def uuid(self, name: str | None) -> UUID:
+        """Return an id that follows from the name of the dataset, and from everything that the results follow from."""
         names = [metric.name for metric in self.metrics]
-        parameters = (self.seed, self.template.prefix, self.assets, self.dates, names)
+        parameters = (self.seed, self.template.prefix, self.assets, self.dates, names, name)
         return UUID(bytes=hashlib.blake2b(repr(parameters).encode(), digest_size=16).digest(), version=4)
 
     def _asset_indices(self, only: ResultsFilter) -> Sequence[int]:
@@ -107,41 +121,48 @@ class GeneratedResults:
         first, last = only.bounds_us
         return range(bisect.bisect_left(self.dates, first), bisect.bisect_right(self.dates, last))
 
-    def _asset(self, index: int, dates: range) -> str:
+    def _asset(self, index: int, dates: range, groups: list[tuple[Metric, ...]]) -> bytes:
         """Return the JSON of an asset: fixed text, and the values in between."""
-        opening, size, level = _opening(self.template, self.seed, index)
+        opening, variant, phase = _opening(self.template, self.seed, index)
         if not dates:
-            return opening + "]}"
-        fixed = _fixed_text(self.dates, tuple(metric.name for metric in self.metrics), dates.start, dates.stop)
-        parts = [""] * (2 * len(fixed) - 1)
+            return opening + b"]}"
+        fixed = _fixed_text(self.dates, tuple(group[0].name for group in groups), dates.start, dates.stop)
+        parts = [b""] * (2 * len(fixed) - 1)
         parts[0::2] = fixed
-        for place, metric in enumerate(self.metrics):
-            series = self._numbers(place, size)
-            length = self._series_length
-            begin = (int(level * length) + dates.start + metric.lag) % length
-            parts[2 * place + 1 :: 2 * len(self.metrics)] = series[begin : begin + len(dates)]
-        return opening + "".join(parts) + "]}"
+        blocks = range(dates.start // _BLOCK, 1 + (dates.stop - 1) // _BLOCK)
+        begin = dates.start - blocks.start * _BLOCK
+        for place, group in enumerate(groups):
+            values = _values(msgspec.structs.replace(group[0], name="", series=""), group[1:], variant)
+            key = f"{self.seed}/{index}/{group[0].series}"
+            levels = b"".join([_levels(key, self.dates, phase, block) for block in blocks])[begin : begin + len(dates)]
+            parts[2 * place + 1 :: 2 * len(groups)] = [values[level] for level in levels]
+        return opening + b"".join(parts) + b"]}"
 
-    def _numbers(self, place: int, size: int) -> list[str]:
-        """Return the series of a metric for a size of asset, as JSON, repeated so that a slice may begin anywhere."""
-        if (place, size) not in self._series:
-            metric, length = self.metrics[place], self._series_length
-            factor = metric.scale * (_SIZES[size] if metric.sized else 1)
-            written = [f"{factor * level:.{metric.digits}f}" for level in _levels(self.seed, length)]
-            self._series[place, size] = written * (2 + len(self.dates) // length)
-        return self._series[place, size]
 
-    @property
-    def _series_length(self) -> int:
-        return _SHORT_SERIES if self.assets * len(self.dates) * len(self.metrics) <= _FEW_ROWS else _LONG_SERIES
+def _levels(key: str, dates: Sequence[int], phase: int, block: int) -> bytes:
+    """Return a block of a series. Each byte is a number of its own, and all are added at once, as one large integer."""
+    random, following = (hashlib.shake_128(f"{key}/{block + offset}".encode()).digest for offset in (0, 1))
+    drawn = random(min(_BLOCK, len(dates) + 3)) + following(3)
+    walk = int.from_bytes(drawn.translate(_STEPS), "little")
+    for count in (1, 2):
+        walk += walk >> 8 * count  # the sum of twice as many neighbours
+    noise = int.from_bytes(drawn.translate(_NOISE), "little")
+    return (walk + noise + _season(dates, phase, block)).to_bytes(len(drawn), "little")[:_BLOCK]
+
+
+@functools.lru_cache(maxsize=256)
+def _season(dates: Sequence[int], phase: int, block: int) -> int:
+    """Return the season of a block, a byte from 0 to 32 for each date over a year, as one integer."""
+    turns = (day / _YEAR_US + phase / _PHASES for day in dates[block * _BLOCK : (block + 1) * _BLOCK])
+    return int.from_bytes(bytes(round(16 + 16 * math.sin(2 * math.pi * turn)) for turn in turns), "little")
 
 
 @functools.lru_cache(maxsize=1024)  # windows of a dataset ask for the same assets again and again
-def _opening(template: Template, seed: int, index: int) -> tuple[str, int, float]:
-    """Return the JSON before the results of an asset, its size, and where in a series it begins, from 0 to 1."""
+def _opening(template: Template, seed: int, index: int) -> tuple[bytes, int, int]:
+    """Return the JSON before the results of an asset, its variant (a size and a mean level), and when its summer is."""
     digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=32).digest()
     draws = [int.from_bytes(digest[start : start + 8]) / 2**64 for start in range(0, 32, 8)]
-    size, group = int(draws[0] * len(_SIZES)), index // 8
+    variant, group = int(draws[0] * _VARIANTS), index // 8
     place, latitude, longitude = template.places[group % len(template.places)]
     asset = {
         "asset_id": f"{template.prefix}-{index:06d}",
@@ -150,36 +171,40 @@ def _opening(template: Template, seed: int, index: int) -> tuple[str, int, float
         "asset_categories": template.categories,
         "asset_centroid_latitude": round(latitude + (draws[2] - 0.5) / 50, 4),
         "asset_centroid_longitude": round(longitude + (draws[3] - 0.5) / 50, 4),
-        "asset_surface_area_m2": round(template.area_m2 * _SIZES[size], 1),
+        "asset_surface_area_m2": round(template.area_m2 * _SIZES[variant % len(_SIZES)], 1),
     }
     if template.parents:
         name = f"{place} terminal {1 + group // len(template.places)}"
         asset |= {"parent_asset_id": name.lower().replace(" ", "-"), "parent_asset_name": name}
         asset["parent_asset_version"] = asset["asset_version"]
-    return json.dumps(asset, separators=(",", ":"))[:-1] + ',"results":[', size, draws[1]
+    opening = json.dumps(asset, separators=(",", ":"))[:-1] + ',"results":['
+    return opening.encode(), variant, int(draws[1] * _PHASES)
 
 
 @functools.lru_cache(maxsize=16)
-def _fixed_text(dates: Sequence[int], names: tuple[str, ...], start: int, stop: int) -> list[str]:
+def _fixed_text(dates: Sequence[int], names: tuple[str, ...], start: int, stop: int) -> list[bytes]:
     """Return the JSON before, between and after the values."""
-    between = [f'}},{{"name":{json.dumps(name)},"value":' for name in names[1:]]
+    between = [f'}},{{"name":{json.dumps(name)},"value":'.encode() for name in names[1:]]
     opening = f'","metrics":[{{"name":{json.dumps(names[0])},"value":'
     parts = []
     for index in range(start, stop):
         before = "}]}," if index > start else ""
-        parts.append(f'{before}{{"value_date":"{format_us(dates[index])}{opening}')
+        parts.append(f'{before}{{"value_date":"{format_us(dates[index])}{opening}'.encode())
         parts += between
-    return [*parts, "}]}"]
+    return [*parts, b"}]}"]
 
 
-@functools.lru_cache(maxsize=16)
-def _levels(seed: int, length: int) -> list[float]:
-    """Return a random walk between 0.05 and 0.95 that ends where it began, so that it can be repeated."""
-    draw = random.Random(seed)  # noqa: S311 - repeatable is the point  # nosec B311
-    level, walk = 0.6, []
-    for _ in range(length):
-        level += 0.05 * (0.55 - level) + draw.gauss(0, 0.04)
-        level = min(max(level, 0.05), 0.95)
-        walk.append(level)
-    drift = walk[-1] - walk[0]
-    return [min(max(level - drift * place / length, 0.05), 0.95) for place, level in enumerate(walk)]
+@functools.lru_cache(maxsize=1024)
+def _values(first: Metric, others: tuple[Metric, ...], variant: int) -> list[bytes]:
+    """Return the values of some metrics for each number of a series, as JSON, from the first value to the last."""
+    mean, size = 0.3 + 0.4 * variant / _VARIANTS, _SIZES[variant % len(_SIZES)]
+    names = [f'}},{{"name":{json.dumps(metric.name)},"value":' for metric in others]
+    texts = []
+    for number in range(256):
+        level = min(max(mean + 0.5 * (number - 128) / 128, 0.05), 0.95)
+        parts = []
+        for metric, name in zip((first, *others), ("", *names), strict=True):
+            value = metric.scale * (size if metric.sized else 1) * level**metric.power
+            parts.append(f"{name}{value:.{metric.digits}f}")
+        texts.append("".join(parts).encode())
+    return texts

@@ -81,7 +81,8 @@ class Response:
 
 
 def bytes_response(status: int, body: bytes, content_type: str) -> Response:
-    """Return a response with these bytes as its body."""
+    """Return a response with these bytes as its body, if its status allows one."""
+    body = b"" if status in {204, 205, 304} else body
     return Response(status, {"Content-Type": content_type}, [body] if body else [], len(body))
 
 

@@ -1,5 +1,6 @@
 """The platform fake: a small stateful Kayrros, in process or on loopback."""
 
+import functools
 import json
 import random
 import secrets
@@ -7,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -16,13 +17,16 @@ import attrs
 
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
-from kayrros_ext.client import Kayrros
+from kayrros_ext._results.query import MAX_MS, Instant
+from kayrros_ext.client import Kayrros, parse_dataset_id
 from kayrros_ext.errors import UsageError
-from kayrros_ext.testing.datasets import Collection, Dataset, StaticFile, StoredResults, to_payload, to_us
-from kayrros_ext.testing.faults import Fault, Rule
+from kayrros_ext.testing import arguments
+from kayrros_ext.testing.arguments import MICROSECOND, number, one_of, read_items, read_results, to_us
+from kayrros_ext.testing.datasets import Collection, Dataset, StaticFile, StoredResults
+from kayrros_ext.testing.faults import Failure, Fault, Rule
 from kayrros_ext.testing.generation import TEMPLATES, GeneratedResults, Metric
-from kayrros_ext.testing.http import RefusedError, Request, Response
-from kayrros_ext.testing.operations import INCLUSIVE, OPERATIONS, operations_at, read_dataset_id, respond
+from kayrros_ext.testing.http import Request, Response
+from kayrros_ext.testing.operations import INCLUSIVE, operations_at, respond
 from kayrros_ext.testing.server import serve
 from kayrros_ext.testing.transport import Transport
 
@@ -31,13 +35,17 @@ EMAIL = "analyst@example.com"
 PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - made up, and opens nothing  # nosec B105
 _START = datetime(2024, 1, 2, tzinfo=UTC)
 
+_TOO_MANY = Fault.status(429, retry_after=1)
+_DATES = 'a number that ends before the year 10000, or a list of different dates, such as ["2024-01-02", "2024-01-09"]'
+_METRICS = 'a number up to 1000, or a list of different names, such as ["fill_level_pct"]'
+
 
 @attrs.frozen
 class Account:
     """An account that may log in to the fake."""
 
-    email: str
-    password: str = attrs.field(repr=False)
+    email: str = attrs.field(validator=arguments.TEXT)
+    password: str = attrs.field(validator=arguments.TEXT, repr=False)
 
 
 @attrs.define(eq=False)
@@ -60,8 +68,9 @@ class Platform:
         inclusive: which ends of a time range belong to it: both, the start ("left"), the stop ("right") or neither.
             Unknown of the real API.
         max_rows: most rows (assets times dates times metrics) of a results response; more of them get a 504.
+        max_requests_per_second: what exceeds it gets a 429 with Retry-After: 1. The real limit is unknown.
         latency_s: seconds before each response.
-        clock: a monotonic clock in seconds, for the age of tokens.
+        clock: a monotonic clock in seconds, for the age of tokens and the rate of requests.
         sleep: waits a number of seconds, in threads. Tasks wait with anyio.
         expired_status: status for an expired token, 401 or 403. Unknown of the real API.
         account: the account that it starts with.
@@ -71,13 +80,14 @@ class Platform:
         faults: the rules of what goes wrong; the first that matches a request applies.
     """
 
-    token_lifetime_s: float | None = None
-    inclusive: Literal["both", "left", "right", "neither"] = attrs.field(default="both")
-    max_rows: int | None = None
-    latency_s: float = 0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], object] = time.sleep
-    expired_status: int = 401
+    token_lifetime_s: float | None = attrs.field(default=None, validator=arguments.SECONDS_ABOVE_0)
+    inclusive: Literal["both", "left", "right", "neither"] = attrs.field(default="both", validator=one_of(INCLUSIVE))
+    max_rows: int | None = attrs.field(default=None, validator=arguments.COUNT)
+    max_requests_per_second: int | None = attrs.field(default=None, validator=arguments.COUNT)
+    latency_s: float = attrs.field(default=0, validator=arguments.SECONDS)
+    clock: Callable[[], float] = attrs.field(default=time.monotonic, validator=arguments.FUNCTION)
+    sleep: Callable[[float], object] = attrs.field(default=time.sleep, validator=arguments.FUNCTION)
+    expired_status: int = attrs.field(default=401, validator=one_of([401, 403]))
     account: Account = attrs.field(init=False)
     accounts: dict[str, Account] = attrs.field(factory=dict, init=False)
     datasets: dict[str, Dataset] = attrs.field(factory=dict, init=False)
@@ -87,14 +97,10 @@ class Platform:
     faults: list[Rule] = attrs.field(factory=list, init=False)
     tokens: dict[str, Token] = attrs.field(factory=dict, init=False)
     lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _accepted_s: list[float] = attrs.field(factory=list, init=False)  # when the requests of the last second came
 
     def __attrs_post_init__(self) -> None:
         self.account = self.add_account(EMAIL, PASSWORD)
-
-    @inclusive.validator
-    def _check_inclusive(self, _: object, value: str) -> None:
-        if value not in INCLUSIVE:
-            raise UsageError(f"inclusive is {value!r}.", hint=f"Pass one of {', '.join(INCLUSIVE)}.")
 
     def add_account(self, email: str, password: str) -> Account:
         """Add an account that may log in. It replaces one with the same email."""
@@ -116,25 +122,21 @@ class Platform:
         Args:
             results: what the API would send, an object with `assets`; or a plain structure, asset id to date to metric to
                 value: {"tank-1": {"2024-01-02": {"fill_level_pct": 61.5}}}. None for a dataset that has only a file.
-            id: a UUID; random by default.
+            id: a UUID; that of the metadata, or a random one, by default.
             name: its name.
-            metadata: members of its DatasetMetadata; the others follow from the results.
+            metadata: members of its DatasetMetadata; the others follow from the results. Dates are as for `Kayrros.results`.
             file: what a download gets; bytes alone get a default name and type.
             shared_with: emails of the accounts that may see it, while others get a 403; everyone by default.
 
         Raises:
-            UsageError: `id` is not a UUID.
+            UsageError: an argument is wrong, or nothing that the API could send. The message shows what to pass.
         """
-        source: StoredResults | GeneratedResults | None = None
-        if results is not None:
-            source = results if isinstance(results, GeneratedResults) else StoredResults(to_payload(results))
-        key = _parse_id(id or uuid4())
-        complete = {"id": key, "name": "A dataset", "sharedOption": "SHARED", **(source.metadata() if source else {})}
-        complete |= {**(metadata or {}), **({"name": name} if name else {})}
-        content = StaticFile(file) if isinstance(file, bytes) else file
-        readers = [shared_with] if isinstance(shared_with, str) else shared_with
-        emails = None if readers is None else frozenset(readers)
-        dataset = self.datasets[key] = Dataset(key, complete, source, content, emails)
+        source = results if isinstance(results, GeneratedResults | None) else StoredResults(read_results(results))
+        complete = {"name": "A dataset", "sharedOption": "SHARED", **(source.metadata() if source else {})}
+        complete |= arguments.read_metadata({} if metadata is None else metadata)
+        complete |= {} if name is None else {"name": arguments.TEXT.check("name", name)}
+        key = complete["id"] = str(parse_dataset_id(complete.get("id") or uuid4() if id is None else id))
+        dataset = self.datasets[key] = Dataset(key, complete, source, file, shared_with)
         return dataset
 
     def generate(
@@ -142,10 +144,10 @@ class Platform:
         *,
         seed: int = 0,
         assets: int = 6,
-        dates: int | Sequence[date] = 12,
-        metrics: int | Sequence[str] | None = None,
+        dates: int | Iterable[Instant] = 12,
+        metrics: int | Iterable[str] | None = None,
         template: str = "crude-tanks",
-        start: date = _START,
+        start: Instant = _START,
         every: timedelta | None = None,
         id: UUID | str | None = None,
         name: str | None = None,
@@ -159,38 +161,44 @@ class Platform:
         Args:
             seed: of the values.
             assets: how many.
-            dates: how many, or which; a date is its first moment in UTC.
+            dates: how many, or which; each as `Kayrros.results` takes it.
             metrics: names, or how many; those of the template by default. Values of an unknown metric are between 0 and
                 100.
             template: what the dataset looks like: "crude-tanks", "methane-hotspots" or "industrial-activity".
-            start: first date, if `dates` is a number.
-            every: time from one date to the next; the template's by default.
+            start: first date, if `dates` is a number; as `Kayrros.results` takes it.
+            every: time from one date to the next, if `dates` is a number; the template's by default.
             id: a UUID; by default one that follows from the other arguments.
             name: its name; the template's by default.
             file: as for `add`.
             shared_with: as for `add`.
 
         Raises:
-            UsageError: there are no assets, dates or metrics, or no such template, or `id` is not a UUID.
+            UsageError: an argument is wrong. The message shows what to pass.
         """
-        if template not in TEMPLATES:
-            raise UsageError(f"template is {template!r}.", hint=f"Pass one of {', '.join(TEMPLATES)}.")
-        model = TEMPLATES[template]
+        model = TEMPLATES[one_of(TEMPLATES).check("template", template)]
         if isinstance(dates, int):
-            first, step = to_us(start), (every or timedelta(days=model.every_days)) // timedelta(microseconds=1)
-            moments: range | tuple[int, ...] = range(first, first + dates * step, step)
+            step = arguments.STEP.check("every", timedelta(model.every_days) if every is None else every) // MICROSECOND
+            first = to_us("start", start)
+            number(1, (MAX_MS * 1000 - first) // step, _DATES, int).check("dates", dates)
+            moments: Sequence[int] = range(first, first + dates * step, step)
+        elif start is not _START or every is not None:
+            raise UsageError("start and every don't fit a list of dates.", hint="Omit them, or pass a number of dates.")
         else:
-            moments = tuple(sorted(map(to_us, dates)))
+            moments = tuple(sorted(read_items("dates", dates, functools.partial(to_us, "dates"), _DATES)))
         by_name = {metric.name: metric for metric in model.metrics}
         if metrics is None:
-            metrics = list(by_name)
+            names = tuple(by_name)
         elif isinstance(metrics, int):
-            metrics = [f"metric_{number:02d}" for number in range(1, metrics + 1)]
-        chosen = tuple(by_name.get(name, Metric(name)) for name in metrics)
-        if assets < 1 or not moments or not chosen:
-            raise UsageError("There is nothing to generate.", hint="Pass at least one asset, one date and one metric.")
+            number(1, 1000, _METRICS, int).check("metrics", metrics)
+            names = tuple(f"metric_{place:02d}" for place in range(1, metrics + 1))
+        else:
+            names = read_items("metrics", metrics, arguments.read_text, _METRICS)
+        chosen = tuple(by_name.get(item, Metric(item, series=item)) for item in names)
+        if not moments or not chosen:
+            raise UsageError("There is nothing to generate.", hint="Pass at least one date and one metric.")
         source = GeneratedResults(seed, model, assets, moments, chosen)
-        return self.add(source, id=id or source.uuid(), name=name, file=file, shared_with=shared_with)
+        key = source.uuid(name) if id is None else id
+        return self.add(source, id=key, name=name, file=file, shared_with=shared_with)
 
     def add_examples(self) -> list[Dataset]:
         """Add what openapi.yaml shows: crude oil tanks (with a file), methane hot spots, industrial sites, collections.
@@ -199,20 +207,10 @@ class Platform:
         """
         document = json.loads(Path(__file__).with_name("examples.json").read_bytes())
         datasets = []
-        for seed, example in enumerate(document["datasets"], 1):
-            template, assets = example["template"], example["assets"]
-            dates = [datetime.fromisoformat(day) for day in example["dates"]]
-            dataset = self.generate(seed=seed, assets=len(assets), dates=dates, template=template, id=example["id"])
-            datasets.append(dataset)
-            payload = dataset.payload()
-            for asset, values in zip(payload["assets"], assets, strict=True):
-                asset.update(zip(document["asset_fields"], values, strict=False))
-            for asset_index, date_index in example.get("without_metrics", ()):
-                payload["assets"][asset_index]["results"][date_index]["metrics"] = []
-            dataset.source = StoredResults(payload)
-            dataset.metadata |= example["metadata"]
-            if file := example.get("file"):
-                dataset.file = StaticFile(file["content"].encode(), file["name"], file["content_type"])
+        for example in document["datasets"]:
+            file = example["file"] and StaticFile(**{**example["file"], "content": example["file"]["content"].encode()})
+            datasets.append(dataset := self.add(metadata=example["metadata"], file=file))
+            dataset.source = StoredResults(example["results"])  # unread, because pyarrow takes a while to import
         for collection in document["collections"]:
             self.add_collection(collection["name"], collection["dataset_ids"], id=collection["id"])
         return datasets
@@ -220,14 +218,18 @@ class Platform:
     def add_collection(
         self, name: str, datasets: Iterable[Dataset | UUID | str], *, id: str | None = None
     ) -> Collection:
-        """Add a collection. Its id may be any string (assumed); a random UUID by default."""
-        ids = tuple(dataset.id if isinstance(dataset, Dataset) else _parse_id(dataset) for dataset in datasets)
-        collection = Collection(id or str(uuid4()), name, ids)
+        """Add a collection of datasets that exist. Its id may be any string (assumed); a random UUID by default."""
+        kind, advice = one_of(self.datasets), "a list of datasets that exist, such as [dataset]"
+        ids = read_items(
+            "datasets", datasets, lambda item: kind.check("id", str(getattr(item, "id", item)).lower()), advice
+        )
+        collection = Collection(str(uuid4()) if id is None else id, name, ids)
         self.collections[collection.id] = collection
         return collection
 
     def give_token(self, email: str = EMAIL) -> str:
         """Issue a token of an account without a login. Tokens are opaque, and no JWTs (assumed)."""
+        one_of(self.accounts).check("email", email)
         token = f"fake-{secrets.token_hex(16)}"
         self.tokens[token] = Token(email, self.clock())
         return token
@@ -237,40 +239,32 @@ class Platform:
         for token in list(self.tokens.values()):
             token.is_revoked = True
 
-    def fail_next(
-        self, fault: Fault | int, *, times: int | None = 1, operation: str | None = None, skip: int = 0
-    ) -> Rule:
+    def fail_next(self, fault: Failure, *, times: int | None = 1, operation: str | None = None, skip: int = 0) -> Rule:
         """Let the next requests fail.
 
         Args:
             fault: what goes wrong, or an error status.
-            times: how many requests it happens to; None for all.
+            times: how many requests it happens to, 1 or more; None for all.
             operation: operationId, such as "getDatasetResults"; any operation by default.
             skip: how many requests it spares first.
 
         Raises:
-            UsageError: there is no such operation.
+            UsageError: an argument is wrong, here or in `fail_when` and `fail_at_random`. The message shows what to pass.
         """
         return self._add_rule(fault, lambda _: True, operation, times, skip)
 
-    def fail_when(
-        self, matches: Callable[[Request], bool], fault: Fault | int, *, operation: str | None = None
-    ) -> Rule:
+    def fail_when(self, matches: Callable[[Request], bool], fault: Failure, *, operation: str | None = None) -> Rule:
         """Let the requests fail for which a predicate is true; otherwise like `fail_next`."""
         return self._add_rule(fault, matches, operation)
 
-    def fail_at_random(
-        self, fault: Fault | int, *, probability: float, seed: int, operation: str | None = None
-    ) -> Rule:
+    def fail_at_random(self, fault: Failure, *, probability: float, seed: int, operation: str | None = None) -> Rule:
         """Let a share of the requests fail, the same ones for the same seed; otherwise like `fail_next`."""
-        draw = random.Random(seed).random  # noqa: S311 - repeatable is the point  # nosec B311
+        arguments.SHARE.check("probability", probability)
+        draw = random.Random(arguments.INTEGER.check("seed", seed)).random  # noqa: S311 - repeatable is the point  # nosec B311
         return self._add_rule(fault, lambda _: draw() < probability, operation)
 
-    def _add_rule(self, fault: Fault | int, matches: Callable[[Request], bool], *options: Any) -> Rule:
+    def _add_rule(self, fault: Failure, matches: Callable[[Request], bool], *options: Any) -> Rule:
         rule = Rule(Fault.status(fault) if isinstance(fault, int) else fault, matches, *options)
-        ids = [operation.id for operation in OPERATIONS]
-        if rule.operation not in {None, *ids}:
-            raise UsageError(f"operation is {rule.operation!r}.", hint=f"Pass one of {', '.join(ids)}.")
         self.faults.append(rule)
         return rule
 
@@ -284,7 +278,7 @@ class Platform:
         Raises:
             MockError: the port is taken. Raised on entering the block.
         """
-        return serve(self.handle, port=port, sleep=self.sleep)
+        return serve(self.handle, port=arguments.PORT.check("port", port), sleep=self.sleep)
 
     def connect(self, **settings: Any) -> Kayrros:
         """Return a client of it, in process, with its account. Close it, or use it in a `with` block.
@@ -304,12 +298,8 @@ class Platform:
 
     def environment(self, url: str) -> dict[str, str]:
         """Return environment variables that point Kayrros to the URL of `serve`, with the account."""
-        return {
-            "KAYRROS_BASE_URL": url,
-            "KAYRROS_AUTH_URL": url,
-            "KAYRROS_EMAIL": self.account.email,
-            "KAYRROS_PASSWORD": self.account.password,
-        }
+        account = {"KAYRROS_EMAIL": self.account.email, "KAYRROS_PASSWORD": self.account.password}
+        return {"KAYRROS_BASE_URL": url, "KAYRROS_AUTH_URL": url, **account}
 
     def handle(self, request: Request) -> Response:
         """Record a request and return the response to it. Transport and server call this."""
@@ -317,7 +307,8 @@ class Platform:
         request.operation = operation.id if operation else None
         self.requests.append(request)
         with self.lock:
-            rule = next((rule for rule in list(self.faults) if rule.applies_to(request)), None)
+            rules = [Rule(_TOO_MANY, self._is_limited), *self.faults]
+            rule = next((rule for rule in rules if rule.applies_to(request)), None)
         response = Response(200, {}) if rule and rule.fault.replaces_response else respond(self, request)
         if rule:
             request.fault = rule.fault.description
@@ -325,9 +316,10 @@ class Platform:
         request.status = None if response.dropped else response.status
         return attrs.evolve(response, delay_s=response.delay_s + self.latency_s)
 
-
-def _parse_id(value: UUID | str) -> str:
-    try:
-        return read_dataset_id(str(value))
-    except RefusedError:
-        raise UsageError(f"{value!r} is not a UUID.", hint="Pass one, or leave it out.") from None
+    def _is_limited(self, _: Request) -> bool:
+        """Return whether a request is one too many in a second."""
+        now, limit = self.clock(), self.max_requests_per_second
+        self._accepted_s = [moment_s for moment_s in self._accepted_s if limit and now - moment_s < 1]
+        is_limited = limit is not None and len(self._accepted_s) >= limit
+        self._accepted_s += [] if is_limited else [now]
+        return is_limited

@@ -17,6 +17,7 @@ from typing import IO
 import attrs
 
 from kayrros_ext.errors import MockError
+from kayrros_ext.testing.arguments import PATH, PORT, SECONDS
 from kayrros_ext.testing.node import OLDEST, find_node
 
 CHECKOUT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ class PrismMock:
 
 @contextlib.contextmanager
 def prism_mock(
-    *, port: int = 0, spec: Path | None = None, checkout: Path = CHECKOUT, start_timeout_s: float = 60
+    *, port: int = 0, spec: Path | str | None = None, checkout: Path | str = CHECKOUT, start_timeout_s: float = 60
 ) -> Iterator[PrismMock]:
     """Start the mock, wait until it listens, and stop it at the end of the block.
 
@@ -63,10 +64,13 @@ def prism_mock(
 
     Raises:
         MockError: it can't start; the message holds its last lines.
+        UsageError: an argument is wrong.
     """
-    if not 0 <= port <= 65535:
-        raise MockError(f"There is no port {port}.", hint="Choose one from 1024 to 65535, or 0 for a free one.")
-    command = [*_command(checkout, spec or checkout / "openapi.yaml"), "--port", str(port)]
+    PORT.check("port", port)
+    checkout = Path(PATH.check("checkout", checkout))
+    spec = Path(PATH.check("spec", checkout / "openapi.yaml" if spec is None else spec))
+    SECONDS.check("start_timeout_s", start_timeout_s)
+    command = [*_command(checkout, spec), "--port", str(port)]
     # NODE_ENV=production would make Prism fork, which crashes it.
     environment = {**os.environ, "NODE_ENV": "development", "NO_COLOR": "1", "NODE_OPTIONS": ""}
     with (

@@ -122,7 +122,7 @@ def serve(respond: Callable[[Request], Response], *, port: int, sleep: Callable[
     """Serve the fake on 127.0.0.1 until the block ends, which gets the URL. All connections close then."""
     try:
         server = _Server(port, respond, sleep)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise MockError(
             f"The platform fake can't listen on port {port} ({error}).", hint="Choose another port, or 0."
         ) from error

@@ -483,7 +483,9 @@ def test_password_in_a_url_is_never_shown(inside: Inside) -> None:
 
 def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
     """It prints the variables to export, logs each request with -v, and exits with 0."""
-    process = kayrros.start("mock", "--port", 0, "--json", "--latency", 0, "--fault", "503:0", "-v")
+    process = kayrros.start(
+        "mock", "--port", 0, "--json", "--latency", 0, "--rate-limit", 1000, "--fault", "503:0", "-v"
+    )
     assert process.stdout
     text = ""
     while not text.rstrip().endswith("}"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kayrros_ext import MockError
+from kayrros_ext import MockError, UsageError
 from kayrros_ext.testing import prism_mock
 from kayrros_ext.testing.node import Node, find_node
 
@@ -117,7 +117,7 @@ def test_the_wait_for_the_mock_is_bounded() -> None:
 
 def test_an_invalid_port_is_an_error() -> None:
     """The error comes before any process starts."""
-    with pytest.raises(MockError, match="no port 99999"), prism_mock(port=99999):
+    with pytest.raises(UsageError, match="port is 99999"), prism_mock(port=99999):
         pass
 
 

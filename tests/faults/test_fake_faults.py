@@ -159,6 +159,45 @@ def test_random_faults_follow_the_seed() -> None:
     assert 15 < run(1).count(503) < 45
 
 
+def test_statuses_without_a_body_have_none(platform: Platform) -> None:
+    """A fault with the status 204, 205 or 304 has no body."""
+    for fault in (Fault.html(204), Fault.status(304), Fault.body(b"x", status=205)):
+        platform.fail_next(fault)
+        with httpx.Client(transport=platform.transport(), base_url=BASE_URL) as client:
+            assert client.get("/").content == b""
+
+
+def test_requests_beyond_the_rate_get_a_429() -> None:
+    """More than the allowed requests in a second, by the fake's clock, get a 429 with Retry-After: 1."""
+    now = 100.0
+    platform = Platform(max_requests_per_second=2, clock=lambda: now)
+    platform.add(id=DATASET)
+    platform.fail_next(503, skip=2)
+    headers = {"Authorization": f"Bearer {platform.give_token()}"}
+    with httpx.Client(transport=platform.transport(), base_url=BASE_URL, headers=headers) as client:
+        for now, status in [(100, 200), (100.5, 200), (100.9, 429), (101, 503), (101.4, 429), (101.5, 200), (103, 200)]:  # noqa: B007 - the clock
+            answer = client.get(f"/v1/collection/dataset/summary/{DATASET}")
+            assert (answer.status_code, answer.headers.get("retry-after")) == (status, "1" if status == 429 else None)
+    assert [request.fault for request in platform.requests if request.status == 429] == ["status 429"] * 2
+
+
+def test_a_client_waits_for_the_rate() -> None:
+    """By a clock that its waits move on, a client gets all results in spite of the limit, and no test sleeps."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    platform = Platform(max_requests_per_second=2, max_rows=100, clock=lambda: now, sleep=sleep)
+    dataset = platform.generate(assets=10, dates=30)
+    with platform.connect(concurrency=1) as kayrros:
+        assert kayrros.results(dataset.id).table.num_rows == 600
+    accepted = [request for request in platform.requests if request.status != 429]
+    assert len(accepted) < len(platform.requests)
+    assert now >= (len(accepted) - 2) // 2
+
+
 def test_retry_after_is_sent(platform: Platform) -> None:
     """Retry-After is sent as passed, also as a date."""
     platform.fail_next(Fault.status(429, retry_after="Fri, 31 Dec 1999 23:59:59 GMT"))
@@ -333,11 +372,13 @@ def test_server_stops_with_its_block(platform: Platform) -> None:
 
 
 def test_port_that_is_taken_is_a_mock_error(platform: Platform) -> None:
-    """A port that is taken, or does not exist, raises MockError."""
-    with platform.serve() as url:
-        for port in (int(url.rpartition(":")[2]), 70_000):
-            with pytest.raises(MockError, match="Choose another"), platform.serve(port=port):
-                pass
+    """A port that is taken raises MockError."""
+    with (
+        platform.serve() as url,
+        pytest.raises(MockError, match="Choose another"),
+        platform.serve(port=int(url.rpartition(":")[2])),
+    ):
+        pass
 
 
 def test_environment_points_to_the_server(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,18 @@
 
 import itertools
 import json
+import math
+import statistics
 import tracemalloc
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import attrs
 import httpx
+import pyarrow as pa
 import pytest
 
 from kayrros_ext import (
@@ -21,13 +27,15 @@ from kayrros_ext import (
 )
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
 from kayrros_ext.client import parse_dataset_id
-from kayrros_ext.testing import Platform, StaticFile
+from kayrros_ext.testing import Fault, Platform, StaticFile
 from kayrros_ext.testing.datasets import EVERYTHING, ResultsFilter
 from kayrros_ext.testing.http import Request
 from kayrros_openapi.api.datasets import get_dataset_results
 from tests.support.server import DATASET, LOGIN
 
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
+RECURSIVE: dict[str, Any] = {}
+RECURSIVE["extra"] = RECURSIVE
 VALUES: Any = {name: {day: {"m": float(place)} for place, day in enumerate(DAYS)} for name in ("a", "b", "ü")}
 
 
@@ -149,7 +157,7 @@ def test_filter_changes_no_value() -> None:
     assert [day for _, day, _ in whole[:9000]] == sorted({day for _, day, _ in whole})
     step = 6 * 3600 * 1_000_000
     begin = int(datetime(2024, 1, 2, tzinfo=UTC).timestamp()) * 1_000_000
-    for first, last in [(0, 0), (4095, 4096), (4000, 8999), (8190, 8192), (17, 16)]:
+    for first, last in [(0, 0), (1022, 1025), (4000, 8999), (8190, 8192), (17, 16)]:
         only = ResultsFilter(frozenset({"tank-000001"}), (begin + first * step, begin + last * step))
         assert rows(only) == whole[9000 + first : 9000 + last + 1]
         assert source.rows(only) == 2 * max(0, last - first + 1)
@@ -205,21 +213,228 @@ def test_metrics_by_name_or_number() -> None:
     assert names(metrics=3) == ["metric_01", "metric_02", "metric_03"]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"assets": 0}, {"dates": 0}, {"dates": []}, {"metrics": []}, {"template": "x"}, {"id": "x"}]
-)
-def test_invalid_dataset_is_a_usage_error(wrong: Any) -> None:
-    """Arguments that give no dataset raise UsageError with advice."""
-    with pytest.raises(UsageError, match="Pass"):
-        Platform().generate(**wrong)
+def test_assets_are_independent_series() -> None:
+    """Assets hardly correlate, also when one is shifted in time, and each has a level of its own."""
+    dataset = Platform().generate(seed=3, assets=12, dates=800, every=timedelta(days=1), metrics=["fill_level_pct"])
+    series = [[one["metrics"][0]["value"] for one in asset["results"]] for asset in dataset.payload()["assets"]]
+    for one, other in itertools.combinations(series, 2):
+        shifts = [statistics.correlation(one[shift:], other[: len(other) - shift]) for shift in (0, 1, 30, 365)]
+        assert max(map(abs, shifts)) < 0.45
+    means = sorted(statistics.mean(values) for values in series)
+    assert means[-1] - means[0] > 15
+    assert all(5 <= value <= 95 for values in series for value in values)
+    # Neighbours are alike, as in a tank that is filled and emptied, but no value is just the one before.
+    assert all(0.5 < statistics.correlation(values[1:], values[:-1]) < 0.95 for values in series)
 
 
-def test_invalid_setting_is_a_usage_error() -> None:
-    """An invalid `inclusive` or `operation` raises UsageError at once."""
-    with pytest.raises(UsageError, match="both, left, right, neither"):
-        Platform(inclusive="all")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="Pass one of login"):
-        Platform().fail_next(503, operation="getResults")
+def test_more_assets_and_dates_change_no_value() -> None:
+    """The values of an asset do not depend on how many assets and dates there are."""
+    few, many = (Platform().generate(assets=count, dates=200 * count).payload()["assets"] for count in (2, 9))
+    for one, other in zip(few, many, strict=False):
+        assert other["results"][:400] == one["results"]
+
+
+def test_metrics_that_belong_together_agree() -> None:
+    """A volume is the fill level of a tank times its size; metrics that are not known are independent."""
+    first, *_ = Platform().generate(assets=1, dates=300).payload()["assets"]
+    volumes, levels = ([one["metrics"][place]["value"] for one in first["results"]] for place in (0, 1))
+    assert statistics.correlation(volumes, levels) > 0.999
+    first, *_ = Platform().generate(assets=1, dates=300, metrics=2).payload()["assets"]
+    one, other = ([one["metrics"][place]["value"] for one in first["results"]] for place in (0, 1))
+    assert abs(statistics.correlation(one, other)) < 0.4
+
+
+def test_another_name_gives_another_dataset() -> None:
+    """Two datasets that differ in their name alone are two."""
+    platform = Platform()
+    names = [platform.generate(name=name).id for name in ("A", "B", "A")]
+    assert names[0] == names[2]
+    assert len(platform.datasets) == 2
+
+
+SAME_MOMENT: list[Any] = [
+    date(2024, 1, 31),
+    datetime(2024, 1, 31),
+    datetime(2024, 1, 31, 1, tzinfo=timezone(timedelta(hours=1))),
+    "2024-01-31",
+    " 2024-01-31T00:00:00Z ",
+    1706659200000,
+]
+
+
+@pytest.mark.parametrize("moment", SAME_MOMENT)
+def test_dates_are_taken_as_results_takes_them(moment: Any) -> None:
+    """A date, a datetime, an ISO 8601 string and epoch milliseconds mean the same everywhere in the fake."""
+    platform = Platform()
+    by_start, by_list = platform.generate(dates=1, start=moment), platform.generate(dates=[moment])
+    added = platform.add({"a": {moment: {"m": 1}}}, metadata={"stop_date": moment})
+    with platform.connect() as kayrros:
+        for dataset in (by_start, by_list, added):
+            table = kayrros.results(dataset.id, start=moment, stop="2024-01-31T12:00").table
+            assert set(table["value_date"].to_pylist()) == {datetime(2024, 1, 31, tzinfo=UTC)}
+            metadata = kayrros.metadata(dataset.id)
+            assert metadata.start_date == metadata.stop_date == 1706659200000
+
+
+def test_microseconds_are_kept() -> None:
+    """A datetime is taken to the microsecond."""
+    moment = datetime(2024, 1, 31, 1, 2, 3, 456789, tzinfo=UTC)
+    platform = Platform()
+    for dataset in (platform.generate(dates=1, start=moment), platform.add({"a": {moment: {"m": 1}}})):
+        assert dataset.payload()["assets"][0]["results"][0]["value_date"] == "2024-01-31T01:02:03.456789Z"
+
+
+class Refused(NamedTuple):
+    """A call with arguments that can't be, and what its error says."""
+
+    call: Callable[[Platform], object]
+    message: str
+
+
+def add(results: Any, **options: Any) -> Callable[[Platform], object]:
+    return lambda platform: platform.add(results, **options)
+
+
+def generate(**options: Any) -> Callable[[Platform], object]:
+    return lambda platform: platform.generate(**options)
+
+
+def fail(fault: Any, **options: Any) -> Callable[[Platform], object]:
+    return lambda platform: platform.fail_next(fault, **options)
+
+
+def change(name: str, value: Any) -> Callable[[Platform], object]:
+    return lambda platform: setattr(platform, name, value)
+
+
+def point(value: Any, day: Any = "2024-01-01") -> Callable[[Platform], object]:
+    return add({"tank": {day: {"m": value}}})
+
+
+VALUES_HINT = r'Pass values, such as \{"tank-1"'
+REFUSED = {
+    "every is a number": Refused(generate(every=1), r"timedelta\(days=1\)"),
+    "every is 0": Refused(generate(every=timedelta(0)), r"timedelta\(days=1\)"),
+    "every with a list of dates": Refused(generate(dates=["2024-01-01"], every=timedelta(1)), "Omit them"),
+    "start is no date": Refused(generate(start="soon"), "ISO 8601"),
+    "start is NaN": Refused(generate(start=math.nan), "ISO 8601"),
+    "start is True": Refused(generate(start=True), "ISO 8601"),
+    "start is in microseconds": Refused(generate(start=1706659200000000), "milliseconds"),
+    "start with the offset is in the year 10000": Refused(
+        generate(start=datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))), "years 1 to 9999"
+    ),
+    "dates end in the year 10000": Refused(generate(dates=10**9), "year 10000"),
+    "no dates": Refused(generate(dates=0), "list of different dates"),
+    "an empty list of dates": Refused(generate(dates=[]), "at least one date"),
+    "dates is a date": Refused(generate(dates=date(2024, 1, 1)), r'\["2024-01-02", "2024-01-09"\]'),
+    "dates is a text": Refused(generate(dates="2024-01-01"), r'\["2024-01-02", "2024-01-09"\]'),
+    "dates is a float": Refused(generate(dates=12.0), r'\["2024-01-02", "2024-01-09"\]'),
+    "a date twice": Refused(generate(dates=["2024-01-01", date(2024, 1, 1)]), "different dates"),
+    "no assets": Refused(generate(assets=0), "1 or more"),
+    "assets is True": Refused(generate(assets=True), "1 or more"),
+    "assets is a list": Refused(generate(assets=["tank-1"]), "1 or more"),
+    "metrics is a text": Refused(generate(metrics="fill"), r'\["fill_level_pct"\]'),
+    "a metric twice": Refused(generate(metrics=["a", "a"]), r'\["fill_level_pct"\]'),
+    "no metrics": Refused(generate(metrics=[]), "at least one date and one metric"),
+    "seed is a text": Refused(generate(seed="1"), "a whole number"),
+    "template is unknown": Refused(generate(template="tanks"), "crude-tanks, methane-hotspots"),
+    "template is a list": Refused(generate(template=[]), "crude-tanks, methane-hotspots"),
+    "id is no UUID": Refused(generate(id="tanks"), "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"),
+    "id is empty": Refused(add(None, id=""), "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"),
+    "name is a number": Refused(add(None, name=1), "a text"),
+    "file is a path": Refused(add(None, file=Path("tanks.csv")), r'StaticFile\(b"a,b", "tanks.csv"\)'),
+    "file has a negative size": Refused(lambda _: StaticFile(-1), "how many"),
+    "shared with a number": Refused(add(None, shared_with=1), r'\["analyst@example.com"\]'),
+    "metadata is a list": Refused(add(None, metadata=[1]), "My tanks"),
+    "metadata of a wrong type": Refused(add(None, metadata={"asset_count": "3"}), r"int.*asset_count.*My tanks"),
+    "metadata with a date that can't be": Refused(add(None, metadata={"start_date": "soon"}), "ISO 8601.*My tanks"),
+    "results is a list": Refused(add([1]), VALUES_HINT),
+    "results is a text": Refused(add("tank"), VALUES_HINT),
+    "results is a table": Refused(add(pa.table({"a": [1]})), VALUES_HINT),
+    "results is a dataset": Refused(lambda platform: platform.add(platform.generate()), VALUES_HINT),  # type: ignore[arg-type]
+    "results with a typo": Refused(add({"asset": [{"asset_id": "a"}]}), VALUES_HINT),
+    "results with a typo further down": Refused(
+        add({"assets": [{"asset_id": "a", "result": [{"value_date": "2024-01-01"}]}]}), "renamed.*result"
+    ),
+    "results without dates": Refused(add({"tank": {"m": 1}}), VALUES_HINT),
+    "results without metrics": Refused(add({"tank": {"2024-01-01": 1}}), VALUES_HINT),
+    "results that hold themselves": Refused(add({"assets": [RECURSIVE]}), VALUES_HINT),
+    "a value is a text": Refused(point("61.5"), r"float.*str.*assets\[0\].*value"),
+    "a value is NaN": Refused(point(math.nan), VALUES_HINT),
+    "a value is infinite": Refused(point(-math.inf), VALUES_HINT),
+    "a value is True": Refused(point(True), r"float.*bool"),
+    "a value is too large": Refused(point(10**400), "out of range"),
+    "a day that does not exist": Refused(point(1, "2024-02-30"), "2024-02-30.*ISO 8601"),
+    "a date that is no date": Refused(point(1, None), "not a date"),
+    "a value_date that is no date": Refused(
+        add({"assets": [{"asset_id": "a", "results": [{"value_date": "soon", "metrics": []}]}]}), "value_date.*soon"
+    ),
+    "the fault is a text": Refused(fail("503"), r"a status such as 503, or a Fault"),
+    "the fault is a float": Refused(fail(503.0), r"a status such as 503, or a Fault"),
+    "the fault is True": Refused(fail(True), "300 to 599"),
+    "no such status": Refused(fail(999), "300 to 599"),
+    "no error status": Refused(fail(200), "Fault.body"),
+    "times is 0": Refused(fail(503, times=0), "1 or more"),
+    "times is negative": Refused(fail(503, times=-1), "1 or more"),
+    "skip is a text": Refused(fail(503, skip="1"), "0 or more"),
+    "no such operation": Refused(fail(503, operation="getResults"), "getDatasetResults"),
+    "arguments in the wrong order": Refused(lambda platform: platform.fail_when(503, bool), "a Fault such as"),  # type: ignore[arg-type]
+    "no probability": Refused(lambda platform: platform.fail_at_random(503, probability=2, seed=1), "0 to 1"),
+    "Retry-After is NaN": Refused(lambda _: Fault.status(429, retry_after=math.nan), "HTTP date"),  # type: ignore[arg-type]
+    "Retry-After with a line end": Refused(lambda _: Fault.status(429, retry_after="1\r\nX: y"), "HTTP date"),
+    "the body is a text": Refused(lambda _: Fault.body("{}"), "bytes"),  # type: ignore[arg-type]
+    "negative bytes": Refused(lambda _: Fault.cut(-1), "0 or more"),
+    "a late response is NaN": Refused(lambda _: Fault.late(math.nan), "seconds"),
+    "empty chunks": Refused(lambda _: Fault.slow(pause_s=1, chunk_bytes=0), "1 or more"),
+    "max_rows is 0": Refused(change("max_rows", 0), "1 or more"),
+    "latency is negative": Refused(change("latency_s", -1), "0 or more"),
+    "latency is NaN": Refused(change("latency_s", math.nan), "0 or more"),
+    "tokens that never live": Refused(change("token_lifetime_s", 0), "more than 0"),
+    "no request in a second": Refused(change("max_requests_per_second", 0), "1 or more"),
+    "inclusive is unknown": Refused(change("inclusive", "all"), "both, left, right, neither"),
+    "an expired token gets a 400": Refused(change("expired_status", 400), "401, 403"),
+    "the clock is a time": Refused(change("clock", 5.0), "a function"),
+    "no such port": Refused(lambda platform: platform.serve(port=70_000), "0 for a free one"),
+    "the port is a text": Refused(lambda platform: platform.serve(port="80"), "0 for a free one"),  # type: ignore[arg-type]
+    "no password": Refused(lambda platform: platform.add_account("a@example.com", ""), "not empty"),
+    "a token of nobody": Refused(lambda platform: platform.give_token("b@example.com"), "analyst@example.com"),
+    "datasets is a dataset": Refused(
+        lambda platform: platform.add_collection("Tanks", platform.generate()),  # type: ignore[arg-type]
+        r"\[dataset\]",
+    ),
+    "a dataset that does not exist": Refused(lambda platform: platform.add_collection("Tanks", [DATASET]), "exist"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_not_be_is_refused_at_once(name: str) -> None:
+    """A wrong argument raises UsageError at the call, which shows what to pass, and changes nothing."""
+    platform = Platform()
+    settings = {field.name: getattr(platform, field.name) for field in attrs.fields(Platform) if field.init}
+    with pytest.raises(UsageError, match=REFUSED[name].message):
+        REFUSED[name].call(platform)
+    assert settings == {field: getattr(platform, field) for field in settings}
+    assert not platform.faults
+    assert not platform.collections
+
+
+def test_added_results_do_not_change_with_the_argument() -> None:
+    """What was checked is what is sent."""
+    values: Any = {"a": {"2024-01-01": {"m": 1.0}}}
+    payload: Any = {"assets": [{"asset_id": "b", "results": []}]}
+    datasets = [Platform().add(values), Platform().add(payload)]
+    before = [dataset.payload() for dataset in datasets]
+    values["a"]["2024-01-01"]["m"] = math.nan
+    payload["assets"] = [{"asset_id": 5}]
+    assert before == [dataset.payload() for dataset in datasets]
+
+
+def test_metadata_of_another_dataset_may_be_added() -> None:
+    """The id of the metadata is that of the dataset, unless `id` is another, which wins."""
+    platform = Platform()
+    dataset = platform.generate(name="Mine")
+    assert platform.add(dataset.payload(), metadata=dataset.metadata).id == dataset.id
+    assert platform.add(dataset.payload(), metadata=dataset.metadata, id=DATASET).metadata["id"] == DATASET
 
 
 def test_metadata_follows_from_results() -> None:
@@ -234,10 +449,10 @@ def test_metadata_follows_from_results() -> None:
 
 
 def test_added_results_are_sent_unchanged() -> None:
-    """Undocumented fields, nulls and malformed dates are sent as they were added."""
+    """Undocumented fields and nulls are sent as they were added."""
     platform = Platform()
     payload = {
-        "assets": [{"asset_id": None, "results": [{"value_date": "soon", "metrics": None, "extra_props": {}}]}, {}],
+        "assets": [{"asset_id": None, "results": [{"value_date": None, "metrics": None, "extra_props": {}}]}, {}],
         "more": 1,
     }
     dataset = platform.add(payload)

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,6 +43,10 @@ def mock(
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="Let tokens expire after this time.", show_default=False),
     ] = None,
+    rate_limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Answer 429 to more than N requests a second.", show_default=False),
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,15 +62,16 @@ def mock(
     logs each request.
     """
     if prism:
-        if latency or max_rows or token_lifetime or fault:
+        if latency or max_rows or token_lifetime or rate_limit or fault:
             raise UsageError(
-                "--prism serves fixed examples, and can't be combined with --latency, --max-rows, --token-lifetime or "
-                "--fault.",
+                "--prism serves fixed examples, and can't be combined with --latency, --max-rows, --token-lifetime, "
+                "--rate-limit or --fault.",
                 hint="Omit --prism, or the others.",
             )
         server = _serve_prism(port)
     else:
-        server = _serve_fake(port, latency, max_rows, token_lifetime, fault or [])
+        settings = {"latency_s": latency, "max_rows": max_rows, "max_requests_per_second": rate_limit}
+        server = _serve_fake(port, fault or [], {**settings, "token_lifetime_s": token_lifetime})
     stopped = threading.Event()
     # SIGINT too, because a shell ignores it in background processes.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,9 +95,7 @@ def _serve_prism(port: int) -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _serve_fake(
-    port: int, latency: float, max_rows: int | None, token_lifetime: float | None, faults: list[str]
-) -> Iterator[dict[str, str]]:
+def _serve_fake(port: int, faults: list[str], settings: dict[str, Any]) -> Iterator[dict[str, str]]:
     import logging
 
     from kayrros_ext.testing import Platform, Request, Response
@@ -108,7 +111,7 @@ def _serve_fake(
             self.requests.clear()  # the list would grow for as long as the mock runs
             return response
 
-    platform = _LoggingPlatform(latency_s=latency, max_rows=max_rows, token_lifetime_s=token_lifetime)
+    platform = _LoggingPlatform(**settings)
     platform.add_examples()
     for seed, text in enumerate(faults):
         _add_fault(platform, text, seed)
