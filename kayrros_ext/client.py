@@ -19,8 +19,9 @@ from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.transport import Verify, build_client, connection_options
 from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
-from kayrros_ext._results.model import Results, list_names
+from kayrros_ext._results.model import Results
 from kayrros_ext._secret import Secret
+from kayrros_ext._text import list_names
 from kayrros_ext.errors import ContractError, GapError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
 from kayrros_openapi.api.datasets import get_dataset_metadata

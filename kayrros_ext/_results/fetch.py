@@ -121,7 +121,8 @@ class ResultsFetcher:
                 non_finite += part.non_finite
                 yield part
         finally:
-            warn_non_finite(non_finite)
+            if non_finite:
+                warn_non_finite(non_finite)
 
     def _fetch(self) -> Iterator[Results]:
         is_one_request = len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST

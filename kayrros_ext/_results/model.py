@@ -100,7 +100,8 @@ class Results:
             raise UsageError(f"body is of type {type(body).__name__}.", hint="Pass bytes, such as response.content.")
         results = cls(**attrs.asdict(read_results(body, strict=strict), recurse=False))
         results.warn_unknown_fields()
-        warn_non_finite(results.non_finite)
+        if results.non_finite:
+            warn_non_finite(results.non_finite)
         return results
 
     def warn_unknown_fields(self) -> None:
@@ -188,9 +189,5 @@ class Results:
 
 
 def warn_non_finite(count: int) -> None:
-    """Log one warning for all values that were read as null, if there are any."""
-    if count:
-        warn(
-            "%d values of the results are NaN or infinite, and read as null. strict=True raises an error instead.",
-            count,
-        )
+    """Log one warning for all values that were read as null."""
+    warn("%d values of the results are NaN or infinite, and read as null. strict=True raises an error instead.", count)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -88,6 +89,28 @@ def test_results_are_filtered_by_date_asset_and_metric(inside: Inside) -> None:
     row = inside.json("results", TANKS)[0]
     dates = ["--from", row["value_date"], "--to", row["value_date"]]
     assert inside.json("results", TANKS, "--asset", row["asset_id"], "--metric", row["metric"], *dates) == [row]
+
+
+def test_a_date_is_a_stop_at_its_end(inside: Inside, tmp_path: Path) -> None:
+    """Values of the last day, at whatever hour, belong to the results and to the chart; its end is in the file."""
+    dataset = inside.command.platform.generate(assets=1, dates=3, start=datetime(2024, 1, 29, 10, 42, tzinfo=UTC)).id
+    rows, day = inside.json("results", dataset), "2024-01-29"
+    expected = [row for row in rows if row["value_date"].startswith(f"{day}T10:42")]
+    assert 0 < len(expected) < len(rows)
+    assert inside.json("results", dataset, "--from", day, "--to", day) == expected
+    assert inside.json("results", dataset, "--to", "2024-01") == expected
+    assert inside.json("results", dataset, "--to", "2024-W05") == expected
+    assert inside.json("results", dataset, "--to", "2024") == rows
+    assert inside("results", dataset, "--from", f"{day}T00:00", "--to", f"{day}T00:00").stdout.count("\n") == 1
+    assert inside("plot", dataset, "--from", day, "--to", day).returncode == 0
+    path = tmp_path / "x.parquet"
+    inside("results", dataset, "--from", day, "--to", day, "-o", path)
+    metadata = pq.read_metadata(path).metadata
+    assert (metadata[b"start"].decode(), metadata[b"stop"].decode()) == (
+        f"{day}T00:00:00+00:00",
+        f"{day}T23:59:59.999000+00:00",
+    )
+    assert b"processing_id" in metadata
 
 
 def test_results_are_written_to_a_file(inside: Inside, tmp_path: Path) -> None:
