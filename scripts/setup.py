@@ -117,6 +117,7 @@ def _run(*command: object, env: dict[str, str] | None = None) -> None:
 
 
 def environment() -> dict[str, str]:
+    """Return the environment without variables that would install elsewhere or only in part."""
     return {name: value for name, value in os.environ.items() if name not in MISLEADING}
 
 
