@@ -150,9 +150,9 @@ def load_netrc(host: str) -> tuple[str, Secret] | None:
     try:
         info = path.stat()
         login, _, password = map(Secret, netrc.netrc(str(path)).hosts.get(host) or ("", "", ""))
+    except PermissionError:
+        raise permission_error(path, f"{path} can't be read: permission denied.") from None
     except OSError as error:
-        if isinstance(error, PermissionError) and not is_unreachable(path, "NETRC"):
-            raise permission_error(path, f"{path} can't be read: permission denied.") from None
         _log.debug("%s is not used (%s).", path, error.strerror)
         return None
     except (netrc.NetrcParseError, UnicodeDecodeError) as error:
@@ -178,11 +178,6 @@ def check_private(path: Path, info: os.stat_result, *, has_secrets: bool = True)
     if info.st_mode & 0o002:
         problem = f"Everyone on this machine can write to {path}, and it specifies where passwords are sent."
         raise permission_error(path, problem)
-
-
-def is_unreachable(path: Path, variable: str) -> bool:
-    """Return whether a file that no variable names lies where we may not look: HOME may be that of another user."""
-    return not os.environ.get(variable) and not os.path.lexists(path)
 
 
 def permission_error(path: Path, problem: str) -> ConfigurationError:

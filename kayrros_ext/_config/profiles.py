@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from kayrros_ext._config import environment
-from kayrros_ext._config.credentials import KEYS, SECRET_KEYS, Source, check_private, is_unreachable, permission_error
+from kayrros_ext._config.credentials import KEYS, SECRET_KEYS, Source, check_private, permission_error
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import ConfigurationError
@@ -54,9 +54,6 @@ def _read_tables(path: Path) -> dict[str, dict[str, Secret]] | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        if is_unreachable(path, "KAYRROS_CONFIG"):
-            _log.warning("There may be a config file in %s, which this user may not enter. Set HOME.", path.parent)
-            return None
         raise permission_error(path, f"{path} can't be read: permission denied.") from None
     except OSError as error:
         raise ConfigurationError(f"{path} can't be read: {error.strerror}.", hint="Check KAYRROS_CONFIG.") from None
