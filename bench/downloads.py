@@ -59,7 +59,7 @@ def _respond(connection: socket.socket, path: Path) -> None:
 
 def ours(url: str, directory: Path) -> None:
     """Run `Kayrros.download`."""
-    with Kayrros(token="t", base_url=url) as kayrros:
+    with Kayrros(token="a-token", base_url=url) as kayrros:
         kayrros.download(DATASET, directory)
 
 

@@ -38,7 +38,7 @@ def test_range_of_a_file_without_a_known_size_is_not_its_end(start: Start, conne
             return StubResponse(206, CONTENT[HALF:end], {**TAG, "Content-Range": f"bytes {HALF}-{end - 1}/*"})
         return StubResponse(200, CONTENT, {**TAG, **NAME})
 
-    download = connect(start(respond), token="t", retries=NO_WAIT).download(DATASET, tmp_path)
+    download = connect(start(respond), token="a-token", retries=NO_WAIT).download(DATASET, tmp_path)
     assert download.path.read_bytes() == CONTENT
     assert ranges == [None, f"bytes={HALF}-", None]
 
@@ -64,7 +64,7 @@ def test_part_that_is_thrown_away_is_no_progress(
 
     server = start(respond)
     with pytest.raises((TransportError, APIError)):
-        connect(server, token="t", retries=NO_WAIT).download(DATASET, tmp_path)
+        connect(server, token="a-token", retries=NO_WAIT).download(DATASET, tmp_path)
     assert len(server.requests) <= 6
 
 
@@ -76,11 +76,11 @@ def test_digest_is_that_of_the_file(start: Start, connect: Connect, tmp_path: Pa
             part.write(b"scribbled")
 
     digest = f"sha-256=:{base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()}:"
-    kayrros = connect(start(File(headers={**TAG, **NAME, "Repr-Digest": digest})), token="t")
+    kayrros = connect(start(File(headers={**TAG, **NAME, "Repr-Digest": digest})), token="a-token")
     with pytest.raises(DownloadError, match="but the server specified"):
         kayrros.download(DATASET, tmp_path, progress=scribble)
     assert not list(tmp_path.iterdir())
-    download = connect(start(File()), token="t").download(DATASET, tmp_path, progress=scribble)
+    download = connect(start(File()), token="a-token").download(DATASET, tmp_path, progress=scribble)
     assert download.sha256 == hashlib.sha256(download.path.read_bytes()).hexdigest()
 
 
@@ -102,7 +102,7 @@ def test_part_that_is_replaced_is_not_given_the_name(
             put(tmp_path / PART)
             done.append(True)
 
-    download = connect(start(File()), token="t", retries=NO_WAIT).download(DATASET, tmp_path, progress=replace)
+    download = connect(start(File()), token="a-token", retries=NO_WAIT).download(DATASET, tmp_path, progress=replace)
     assert not download.path.is_symlink()
     assert download.path.read_bytes() == victim.read_bytes() == CONTENT
     assert set(tmp_path.iterdir()) == {victim, download.path}
@@ -176,7 +176,7 @@ def test_hostile_servers_and_directories_give_only_our_errors(seed: int, connect
             leave_behind(draw, directory / name, victim, f"{server.url}/")
         if draw.random() < 0.1:
             directory.chmod(0o500)
-        kayrros = connect(server, token="t", retries=NO_WAIT, total_timeout=0.5)
+        kayrros = connect(server, token="a-token", retries=NO_WAIT, total_timeout=0.5)
         for _ in range(3):
             try:
                 download = kayrros.download(DATASET, directory, overwrite=draw.random() < 0.5)

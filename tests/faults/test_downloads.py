@@ -484,10 +484,10 @@ def test_refusal_keeps_the_part_of_an_earlier_call(start: Start, connect: Connec
     (path := tmp_path / "a.bin").write_bytes(b"mine")
     server = start(file := File(cuts=[HALF]))
     with pytest.raises(TransportError):
-        connect(server, token="t", retries=0).download(DATASET, tmp_path, overwrite=True)
+        connect(server, token="a-token", retries=0).download(DATASET, tmp_path, overwrite=True)
     with pytest.raises(DownloadError, match="already exists"):
-        connect(server, token="t").download(DATASET, tmp_path)
-    assert connect(server, token="t").download(DATASET, tmp_path, overwrite=True).path == path
+        connect(server, token="a-token").download(DATASET, tmp_path)
+    assert connect(server, token="a-token").download(DATASET, tmp_path, overwrite=True).path == path
     assert (file.requested_ranges[-1], path.read_bytes()) == (f"bytes={HALF}-", CONTENT)
 
 
@@ -531,10 +531,10 @@ def test_the_very_file_is_returned(
 ) -> None:
     """It is not transferred again, if an ETag or a digest identifies it. Without one, the bytes are compared."""
     server = start(file := File(headers={**NAME, **headers}))
-    first = connect(server, token="t").download(DATASET, tmp_path)
+    first = connect(server, token="a-token").download(DATASET, tmp_path)
     inode = first.path.stat().st_ino
     file.cuts = [None] * transfers + [0] * 9
-    again = connect(server, token="t", retries=0).download(DATASET, tmp_path, overwrite=overwrite, sha256=sha256)
+    again = connect(server, token="a-token", retries=0).download(DATASET, tmp_path, overwrite=overwrite, sha256=sha256)
     assert (again.path, again.size, again.sha256, again.new) == (first.path, first.size, SHA256, False)
     assert first.path.stat().st_ino == inode
     assert list(tmp_path.iterdir()) == [first.path]
@@ -542,7 +542,7 @@ def test_the_very_file_is_returned(
 
 def test_file_of_the_same_version_that_changed_is_another(start: Start, connect: Connect, tmp_path: Path) -> None:
     """The ETag is the server's, so the bytes on disk count too. The caller's digest is never overruled."""
-    kayrros = connect(start(File()), token="t")
+    kayrros = connect(start(File()), token="a-token")
     path = kayrros.download(DATASET, tmp_path).path
     with pytest.raises(DownloadError, match="already exists"):
         kayrros.download(DATASET, tmp_path, sha256="0" * 64)
@@ -559,7 +559,7 @@ def test_without_extended_attributes_the_bytes_are_compared(
 ) -> None:
     """On Windows, macOS and some file systems no version is kept with the file."""
     monkeypatch.delattr(os, "setxattr")
-    kayrros = connect(start(file := File()), token="t")
+    kayrros = connect(start(file := File()), token="a-token")
     kayrros.download(DATASET, tmp_path)
     assert kayrros.download(DATASET, tmp_path).new is False
     file.content = CONTENT[::-1]

@@ -89,7 +89,7 @@ def test_a_client_made_outside_of_a_loop_works_in_one(
     platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
 ) -> None:
     """The generated function of a user may hold it from before."""
-    kayrros = connect(start(platform), token="t")
+    kayrros = connect(start(platform), token="a-token")
     platform.valid.add("t")
     http = kayrros.client.get_async_httpx_client()
 
