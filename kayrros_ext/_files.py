@@ -30,7 +30,7 @@ def parse_output(path: object, *, is_directory: bool = False) -> Path:
     """Return the path of a file for results, or of a directory for downloads. `~` becomes the home directory.
 
     Raises:
-        UsageError: it is no path, a URL, or something else exists there than a file (or a directory).
+        UsageError: it is no path, a URL, or a directory, a pipe or a device where a file belongs.
         ExportError, or DownloadError for a directory: the operating system can't reach it.
     """
     argument, kind, example = (
@@ -39,7 +39,7 @@ def parse_output(path: object, *, is_directory: bool = False) -> Path:
     text, mode, problem = "", 0, ""
     try:
         text = os.path.expanduser(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH111 - Path drops a last slash
-        mode = os.stat(text).st_mode  # noqa: PTH116 - likewise
+        mode = os.stat(os.path.join(text, "") if is_directory else text).st_mode  # noqa: PTH116, PTH118 - likewise
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -47,15 +47,15 @@ def parse_output(path: object, *, is_directory: bool = False) -> Path:
         raise (DownloadError if is_directory else ExportError)(message, path=Path(text), hint=hint) from error
     except (TypeError, ValueError) as error:
         problem = f"not a path ({error})"
-    has_slash, is_kind = text.endswith(("/", os.sep)), stat.S_ISDIR if is_directory else stat.S_ISREG
+    has_slash = text.endswith(("/", os.sep))
     if not text:
         problem = problem or "empty"
     elif _URL.match(text):
         problem = "a URL"
     elif text.startswith("~"):
         problem = "in a home directory that is unknown"
-    elif (mode and not is_kind(mode)) or (has_slash and not is_directory):
-        problem = f"not a {kind}"
+    elif not is_directory and (has_slash or (mode and not stat.S_ISREG(mode))):
+        problem = "not a file"
     elif is_directory and not mode and not has_slash and _FILE_SUFFIX.fullmatch(Path(text).suffix):
         problem = "the name of a file, unless a slash follows"
     if problem:

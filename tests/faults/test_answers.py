@@ -314,7 +314,7 @@ def test_a_file_is_streamed_under_its_name(kayrros: Kayrros, platform: StubServe
         platform.answers[DOWNLOAD] = StubResponse(
             200, content, {"Content-Disposition": 'attachment; filename="../a b.bin"'}
         )
-        path = kayrros.download(DATASET, target).path
+        path = kayrros.download(DATASET, target, overwrite=True).path
         assert target / "a b.bin" == path
         assert content == path.read_bytes()
         assert [path] == list(target.iterdir())
@@ -327,7 +327,7 @@ def test_a_lost_connection_leaves_the_old_file(kayrros: Kayrros, platform: StubS
     path = kayrros.download(DATASET, tmp_path).path
     platform.answers[DOWNLOAD] = StubResponse(200, b"n" * 5_000_000, headers, cut=4_000_000)
     with pytest.raises(TransportError):
-        kayrros.download(DATASET, tmp_path)
+        kayrros.download(DATASET, tmp_path, overwrite=True)
     assert path.read_bytes() == b"old"
     assert [path] == list(tmp_path.iterdir())
 

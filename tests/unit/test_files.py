@@ -237,8 +237,10 @@ def test_file_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     Path("exists.csv").mkdir()
-    with pytest.raises(UsageError, match="not a directory"):
-        parse_directory("file")
+    os.mkfifo("pipe")
+    for existing in ("file", "pipe", "file/"):
+        with pytest.raises(DownloadError, match=r"Not a directory.*Choose another directory"):
+            parse_directory(existing)
     for name in ("out.csv", "a/b.parquet", Path("x.tar.gz")):
         with pytest.raises(UsageError, match="the name of a file, unless a slash follows"):
             parse_directory(name)
