@@ -14,9 +14,15 @@ from kayrros_ext.cli.commands.login import config, login, logout, whoami
 from kayrros_ext.cli.commands.mock import mock
 from kayrros_ext.cli.commands.plot import plot
 from kayrros_ext.cli.commands.results import results
-from kayrros_ext.cli.context import ClosedPipeError
 from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, exit_code, format_error
-from kayrros_ext.cli.output import complete_output, discard_output, escape, finish_output
+from kayrros_ext.cli.output import (
+    ClosedPipeError,
+    OutputError,
+    complete_output,
+    discard_output,
+    escape,
+    finish_output,
+)
 
 _CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
@@ -65,11 +71,14 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = _invoke(arguments)
+        code = typer.main.get_command(app).main(arguments, prog_name="kayrros", standalone_mode=False)
         finish_output()
-    except (BrokenPipeError, ClosedPipeError):
+    except ClosedPipeError:
         discard_output()
         return DONE
+    except SystemExit:  # SIGTERM, or shell completion, which has written everything
+        discard_output()
+        raise
     except typer.TyperException as error:  # invalid arguments: typer shows the usage and one line
         show = getattr(error, "show", None)
         show() if show else print(error, file=sys.stderr)
@@ -83,20 +92,10 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def _invoke(arguments: list[str]) -> object:
-    try:
-        return typer.main.get_command(app).main(arguments, prog_name="kayrros", standalone_mode=False)
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # typer wrote help to a closed pipe
-            raise ClosedPipeError from error
-        discard_output()  # SIGTERM, or shell completion, which has written everything
-        raise
-
-
 def _report_error(error: Exception, *, show_traceback: bool) -> int:
     try:
         sys.stdout.flush()  # data written before the failure
-    except OSError:  # possibly the failure itself
+    except (OutputError, ClosedPipeError):  # possibly the failure itself
         discard_output()
     if show_traceback:
         import traceback

@@ -56,10 +56,6 @@ class Context:
         return Account(self.profile)
 
 
-class ClosedPipeError(Exception):
-    """The reader of stdout is gone. Not an OSError, because typer reports those as failures."""
-
-
 _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
     "json": (Annotated[bool, typer.Option("--json", help="Print JSON.")], False),
     "profile": (
@@ -98,10 +94,7 @@ def command(
         def run(**arguments: Any) -> None:
             options = {name: arguments.pop(name, default) for name, (_, default) in _COMMON_OPTIONS.items()}
             del options["debug"]
-            try:
-                function(Context(**options), **arguments)
-            except BrokenPipeError as error:
-                raise ClosedPipeError from error
+            function(Context(**options), **arguments)
 
         own = list(inspect.signature(function).parameters.values())[1:]
         added = [

@@ -23,6 +23,10 @@ class OutputError(OSError):
     """Stdout can't be written."""
 
 
+class ClosedPipeError(Exception):
+    """The reader of stdout is gone. Not an OSError, because typer handles those of a pipe itself."""
+
+
 class _CompleteWriter(io.RawIOBase):
     """Writes all bytes, because an unbuffered or non-blocking stream takes only some of them at a time.
 
@@ -56,7 +60,7 @@ class _CompleteWriter(io.RawIOBase):
                 rest = rest[count or 0 :]
         except OSError as error:
             if not self._ignore_errors:
-                raise error if isinstance(error, BrokenPipeError) else OutputError(*error.args) from None
+                raise ClosedPipeError if isinstance(error, BrokenPipeError) else OutputError(*error.args) from None
         return size
 
 
