@@ -270,7 +270,8 @@ class ResultsFetcher:
             return self._gap_error(text, _GAP_HINTS[self._on_gap], gap)
         from kayrros_ext._results.merge import merge
 
-        warn("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
+        if not gap.is_outside or window.batch == 0:
+            warn("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
         self._gaps.append(gap)
         self._waiting[window] = merge([], (gap,))
         return None

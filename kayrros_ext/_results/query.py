@@ -74,7 +74,7 @@ def parse_instant(name: str, value: "Instant", *, is_stop: bool = False) -> int:
     A day, week, month or year is its first moment; as a stop, its last one.
     """
     value = cast("date | str | int", value.as_py() if hasattr(value, "as_py") else value)
-    if not isinstance(value, bool):
+    if type(value).__name__ not in {"bool", "bool_"}:  # both are integers, the latter in an old numpy
         with contextlib.suppress(TypeError):  # not an integer of Python or numpy
             return _check_epoch_ms(name, operator.index(cast("int", value)))
     try:
