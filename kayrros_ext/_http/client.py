@@ -228,10 +228,11 @@ class _Call:
             self._ends = policy.retries.clock() + policy.total_timeout_s
         if not retryable:
             return mapped, None
-        self._failures += not is_refused
-        count = max(1, gate.refusals + (self._closings == gate.closings)) if is_refused else self._failures
+        is_counted = not (is_refused and asked_s is not None)  # without a Retry-After, a refusal may be for good
+        self._failures += is_counted
+        count = self._failures if is_counted else max(1, gate.refusals + (self._closings == gate.closings))
         left, reason = self._ends - policy.retries.clock(), f"{self.operation.id}: {reason}"
-        delay = next_delay(policy.retries, count, left, asked_s, reason, is_counted=not is_refused)
+        delay = next_delay(policy.retries, count, left, asked_s, reason, is_counted=is_counted)
         if is_refused and delay is not None:
             self._closings = gate.close(self._closings, asked_s or delay)
         return mapped, delay

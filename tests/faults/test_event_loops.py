@@ -90,7 +90,7 @@ def test_a_client_made_outside_of_a_loop_works_in_one(
 ) -> None:
     """The generated function of a user may hold it from before."""
     kayrros = connect(start(platform), token="a-token")
-    platform.valid.add("t")
+    platform.valid.add("a-token")
     http = kayrros.client.get_async_httpx_client()
 
     async def main() -> int:
