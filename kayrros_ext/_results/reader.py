@@ -134,10 +134,10 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
             collections.deque(codecs.iterdecode(slices, "utf-8"), maxlen=0)
         try:
             answer, is_finite = _split(body, names[ANSWER]), True
-        except msgspec.DecodeError as error:
-            if isinstance(error, msgspec.ValidationError):
-                raise
-            body, is_finite = _TO_NON_FINITE.sub(_replace_non_finite, body), False
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            body, is_finite = _TO_NON_FINITE.sub(lambda match: match[1] + _NON_FINITE * bool(match[2]), body), False
             answer = _split(body, names[ANSWER])
         assets, threads = answer.assets or [], pa.cpu_count()
         size = batch_bytes or min(max(len(body) // (BATCHES_PER_THREAD * threads), MIN_BATCH_BYTES), MAX_BATCH_BYTES)
@@ -148,8 +148,7 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
         nulls: list[object] = []
         encoder = msgspec.json.Encoder(enc_hook=functools.partial(_encode_value, nulls))
         decoder = msgspec.json.Decoder(_Asset, dec_hook=functools.partial(_decode_value, strict))
-        decode = functools.partial(_decode, decoder, encoder)
-        read_batch = functools.partial(_read_batch, names, decode, is_finite)
+        read_batch = functools.partial(_read_batch, names, functools.partial(_decode, decoder, encoder), is_finite)
         with ThreadPoolExecutor(threads) as pool:
             read: Iterator[_Tables] = map(read_batch, batches)
             # To start a thread takes longer than to read a small response, and is impossible once the main thread has ended.
@@ -248,10 +247,6 @@ def _objects(assets: list[msgspec.Raw]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield RESULT, result
             for metric in _list.decode(result.get("metrics", b"null")) or ():
                 yield METRIC, metric
-
-
-def _replace_non_finite(match: re.Match[bytes]) -> bytes:
-    return match[1] + _NON_FINITE if match[2] else match[1]
 
 
 def _split(body: bytes, names: set[str]) -> _Answer:

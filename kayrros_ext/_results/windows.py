@@ -91,7 +91,7 @@ class WindowPlanner:
         self._max_amount = self._failed_amount = math.inf
         self._successes, self._patience = 0, RETRY_AFTER_SUCCESSES
         self._is_searching = True  # for a window that fits
-        self._outside_failures = {True: 0, False: 0}  # before the likely range, and after it
+        self._outside_failures = [0, 0]  # before the likely range, and after it
         self._probes = 0
         if is_too_large:
             while len(self.pending) < max(min(concurrency, MAX_PROBES), 2) and self._middle(self.pending[0]):
@@ -121,11 +121,10 @@ class WindowPlanner:
         if not amount:
             if rows:
                 first, last = self._likely
-                is_before = self._is_before(window)
+                self._outside_failures[self._side(window)] = 0
                 # Windows come in order of time. After the end, as much data may follow again.
                 stop_ms = min(2 * window.stop_ms - first, self.outer[1])
-                self._likely = (window.start_ms, last) if is_before else (first, stop_ms)
-                self._outside_failures[is_before] = 0
+                self._likely = (window.start_ms, last) if window.start_ms < first else (first, stop_ms)
             return
         if not self._capacity:
             self._rows = self._amount = 0  # empty windows before the data say nothing of its density
@@ -153,7 +152,7 @@ class WindowPlanner:
                 self._failed_amount = min(self._failed_amount, amount)
             elif expected > self._capacity:
                 self._too_many = min(self._too_many, expected)
-            elif edges := [edge for edge in self._edges() if window.start_ms < edge < window.stop_ms]:
+            elif edges := [cut_ms for cut_ms in self._edges() if window.start_ms < cut_ms < window.stop_ms]:
                 # The part outside of the likely range may be too long, although it has no data.
                 ends = [window.start_ms, *edges, window.stop_ms]
                 self.put_back(*(attrs.evolve(window, start_ms=a, stop_ms=b) for a, b in pairwise(ends)))
@@ -161,20 +160,16 @@ class WindowPlanner:
             else:
                 self._max_amount = min(self._max_amount, amount * SHRINK)
         elif self.is_outside(window):
-            self._outside_failures[self._is_before(window)] += 1
-            if self._outside_failures[self._is_before(window)] >= MAX_OUTSIDE_FAILURES:
+            self._outside_failures[self._side(window)] += 1
+            if self._outside_failures[self._side(window)] >= MAX_OUTSIDE_FAILURES:
                 return False
         return self.split(window)
 
     def give_up_like(self, window: Window) -> list[Window]:
         """Take back the windows that are pending on the same side of the likely range, of the same assets."""
-        windows = [
-            other
-            for other in self.pending
-            if self.is_outside(other)
-            and (other.batch, self._is_before(other)) == (window.batch, self._is_before(window))
-        ]
-        self.pending = [other for other in self.pending if other not in windows]
+        side = window.batch, self._side(window)
+        windows = [one for one in self.pending if self.is_outside(one) and (one.batch, self._side(one)) == side]
+        self.pending = [one for one in self.pending if one not in windows]
         return windows
 
     def is_outside(self, window: Window) -> bool:
@@ -217,8 +212,9 @@ class WindowPlanner:
         total = len(self.assets or ()) or self._total_assets
         return max(length, 0) * (len(window.assets) / total if window.assets and total else 1)
 
-    def _is_before(self, window: Window) -> bool:
-        return window.start_ms < self._likely[0]
+    def _side(self, window: Window) -> int:
+        """Return 0 for a window before the likely range, and 1 after it."""
+        return int(window.start_ms >= self._likely[0])
 
     def _edges(self) -> Range:
         """Return the cuts around the likely range."""
