@@ -120,6 +120,8 @@ def test_workflows_run_make_targets_only(path: Path) -> None:
     jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
     steps = [step["run"].partition(" #")[0].strip() for job in jobs.values() for step in job["steps"] if "run" in step]
     targets = {step.removesuffix(" ARGS=--strict").removeprefix("make ") for step in steps}
-    assert {"check", "test", "test-slow", "test-oldest", "test-pythons", "test-docs", "audit"} <= targets <= set(TARGETS)
+    assert (
+        {"check", "test", "test-slow", "test-oldest", "test-pythons", "test-docs", "audit"} <= targets <= set(TARGETS)
+    )
     [versions] = [step["with"]["python-version"] for step in jobs["pythons"]["steps"] if "setup-python" in str(step)]
     assert re.findall(r"3\.\d+", versions) == ["3.14", "3.13", "3.12", "3.11"]

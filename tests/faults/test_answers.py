@@ -291,12 +291,12 @@ def test_a_filter_is_sent_in_the_form_of_the_reference(kayrros: Kayrros, platfor
     """It has mo_ids, and time_range in epoch milliseconds. Without a filter there is no body and no content type."""
     server = start(platform)
     with Kayrros(token="a-token", base_url=server.url) as client:
-        client.results(DATASET, start="2024-01-01", stop="2024-07-01T00:00Z", assets=["a", "b"])
+        client.results(DATASET, start="2024-01-01", stop="2024-06-30", assets=["a", "b"])
         client.results(DATASET)
     filtered, plain = server.requests
     assert filtered.json == {
         "mo_ids": ["a", "b"],
-        "time_range": {"start_date": 1704067200000, "stop_date": 1719792000000},
+        "time_range": {"start_date": 1704067200000, "stop_date": 1719791999999},
     }
     assert filtered.headers["content-type"] == "application/json"
     assert plain.body == b""

@@ -134,8 +134,9 @@ def test_results_are_filtered(inclusive: Any, dates: list[str], generated: bool)
         dataset = platform.add(VALUES)
     ids = [asset["asset_id"] for asset in dataset.payload()["assets"]]
     with platform.connect() as kayrros:
-        first, last = (f"{day}T00:00Z" for day in (DAYS[0], DAYS[-1]))  # moments: a date as stop means its end
-        results = kayrros.results(dataset.id, assets=[ids[2], "nobody", ids[0]], start=first, stop=last)
+        results = kayrros.results(
+            dataset.id, assets=[ids[2], "nobody", ids[0]], start=DAYS[0], stop=f"{DAYS[-1]}T00:00"
+        )
         assert [ids[0], ids[2]] == results.assets["asset_id"].to_pylist()
         assert {day.isoformat() for day in map(date.fromisoformat, dates)} == {
             moment.date().isoformat() for moment in results.table["value_date"].to_pylist()

@@ -165,7 +165,9 @@ def check(body: bytes, batch_bytes: int = 1) -> ContractError | None:
     if expected is None or expected.errors:
         with pytest.raises(ContractError) as caught:
             read_results(body, batch_bytes=batch_bytes)
-        assert expected is None or (caught.value.where or "the answer") in expected.errors
+        # A number that is too large may lie deep in a value that is wrong as a whole.
+        where = caught.value.where or "the answer"
+        assert expected is None or where.startswith(tuple(expected.errors))
         return caught.value
     results = read_results(body, batch_bytes=batch_bytes)
     for name, schema in TABLES.items():
