@@ -82,7 +82,7 @@ class Kayrros:
             requests are not counted.
         total_timeout: seconds for a request with all of its attempts.
         concurrency: how many requests of one `results` call run at a time.
-        max_body: largest response body that is read into memory, in bytes, decoded.
+        max_body: largest response with results, in bytes, decoded. Other responses have at most 64 MiB.
         verify: certificates to trust instead of those of SSL_CERT_FILE, SSL_CERT_DIR or the system: path of a file or
             folder, an ssl.SSLContext, or False for any.
         profile: name of a profile of the config file, which then counts before the environment; else KAYRROS_PROFILE; else

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from importlib import resources
 from typing import Any
 from uuid import UUID
 
@@ -66,7 +66,9 @@ class Template(msgspec.Struct, frozen=True, eq=False):
     metrics: tuple[Metric, ...]  # of each date
 
 
-TEMPLATES = msgspec.json.decode(Path(__file__).with_name("templates.json").read_bytes(), type=dict[str, Template])
+TEMPLATES = msgspec.json.decode(
+    resources.files(__package__).joinpath("templates.json").read_bytes(), type=dict[str, Template]
+)
 
 
 @attrs.frozen(eq=False)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from importlib import resources
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -205,7 +205,7 @@ class Platform:
 
         The ids, assets and special cases are the same, so that a script works with the fake and with `make mock`.
         """
-        document = json.loads(Path(__file__).with_name("examples.json").read_bytes())
+        document = json.loads(resources.files(__package__).joinpath("examples.json").read_bytes())
         datasets = []
         for example in document["datasets"]:
             file = example["file"] and StaticFile(**{**example["file"], "content": example["file"]["content"].encode()})
