@@ -49,7 +49,9 @@ def _call_with_timeout(action: str, function: Callable[[Any], Any]) -> tuple[boo
                 result = True, function(keyring)
             problem = ""
         except Exception as error:  # backends raise anything, and their messages may repeat the password
-            problem = "" if isinstance(error, keyring.errors.PasswordDeleteError) else type(error).__name__
+            # RuntimeError: there is no home, where keyring has its settings.
+            is_none = isinstance(error, keyring.errors.PasswordDeleteError) or type(error) is RuntimeError
+            problem = "" if is_none else type(error).__name__
 
     # A daemon, so that a backend that never answers does not keep the process alive.
     thread = threading.Thread(target=call, name="kayrros-keyring", daemon=True)

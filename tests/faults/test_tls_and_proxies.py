@@ -19,7 +19,7 @@ from kayrros_openapi.models import DatasetMetadata
 from tests.support.authorities import Authority
 from tests.support.leaks import PASSWORD, ours
 from tests.support.proxies import proxy
-from tests.support.server import DATASET, LOGIN, METADATA, Server, StubServer
+from tests.support.server import DATASET, LOGIN, METADATA, Server, StubResponse, StubServer
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
@@ -99,21 +99,62 @@ def test_an_untrusted_server_gets_no_request(
     assert (caught.value.attempts, caught.value.operation, server.requests) == (1, "login", [])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"ca_extensions": "basicConstraints=critical,CA:TRUE"}, "CA cert does not include key usage extension"),
+        ({"ca_extensions": "basicConstraints=CA:TRUE"}, "Basic Constraints of CA cert not marked critical"),
+    ],
+)
+def test_a_ca_that_breaks_the_rules_is_explained(
+    arguments: dict[str, str], problem: str, platform: StubServer, start: Start, connect: Connect, tmp_path: Path
+) -> None:
+    """Python verifies strictly since 3.13. The error says what is wrong, and what can be done; docs show how to relax."""
+    authority = _make_lax_authority(tmp_path, **arguments)
+    server = start(platform, authority.serves("127.0.0.1"))
+    context = ssl.create_default_context(cafile=authority.certificate)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    with pytest.raises(TransportError, match=f"RFC 5280: {problem}. Ask .* issue it again, or pass verify=") as caught:
+        connect(server, verify=context).metadata(DATASET)
+    assert caught.value.attempts == 1
+    assert "verify=" not in (caught.value.hint_cli or "verify=")
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    assert connect(server, verify=context).metadata(DATASET).name == "Tanks"
+
+
+def _make_lax_authority(folder: Path, ca_extensions: str) -> Authority:
+    """Make an authority as companies have them: by their own configuration, without the extensions of today."""
+    config = folder / "openssl.cnf"
+    config.write_text(f"[req]\ndistinguished_name = dn\nx509_extensions = ca\n[dn]\n[ca]\n{ca_extensions}\n")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=Old-CA"]
+    files = ["-config", config, "-keyout", folder / "ca.key", "-out", folder / "ca.pem"]
+    subprocess.run(["openssl", "req", "-x509", *key, *files], check=True, capture_output=True)
+    return Authority(folder)
+
+
 SYSTEM = """
-import os, sys
-os.putenv("SSL_CERT_FILE", sys.argv[1])  # past os.environ: this is where OpenSSL of this machine has its own
+import os, ssl, sys
+import certifi
+# Past os.environ: this is where OpenSSL of this machine has its own.
+os.putenv("SSL_CERT_FILE", sys.argv[1] if os.path.isfile(sys.argv[1]) else "/nonexistent")
+os.putenv("SSL_CERT_DIR", sys.argv[1])
+paths = ssl.get_default_verify_paths()
+ssl.get_default_verify_paths = lambda: paths._replace(capath=sys.argv[1])
+certifi.where = lambda: sys.exit("certifi is trusted, too")
 from kayrros_ext import Kayrros
 with Kayrros(token="a-token", base_url=sys.argv[2]) as kayrros:
     print(kayrros.metadata(sys.argv[3]).name)
 """
 
 
+@pytest.mark.parametrize("store", ["a file", "a folder"])
 def test_the_trust_store_of_the_system_is_trusted(
-    authority: Authority, tls: ssl.SSLContext, platform: StubServer, start: Start
+    store: str, authority: Authority, tls: ssl.SSLContext, platform: StubServer, start: Start
 ) -> None:
-    """An authority that is installed on the system needs no setting."""
+    """An authority that is installed on the system needs no setting, and the certificates of certifi are not trusted."""
     platform.valid.add("a-token")
-    command = [sys.executable, "-c", SYSTEM, str(authority.certificate), start(platform, tls).url, DATASET]
+    place = authority.certificate if store == "a file" else authority.folder
+    command = [sys.executable, "-c", SYSTEM, str(place), start(platform, tls).url, DATASET]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "Tanks\n"
 
 
@@ -162,6 +203,80 @@ def test_no_proxy_means_no_proxy(hosts: dict[str, dict[str, Any]], monkeypatch: 
         with Kayrros(**hosts["settings"]) as kayrros:
             assert kayrros.metadata(DATASET).name == "Tanks"
     assert [hosts["settings"]["auth_url"].removeprefix("https://")] == running.targets
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize("with_proxy", [True, False])
+def test_entries_of_no_proxy_that_mean_nothing_are_ignored(
+    name: str, with_proxy: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Docker and dual-stack clusters set networks of IPv6. One warning lists them, and the good entries count."""
+    entries = (
+        "::1/128,fd00::/8 , [::1],*.good.test,.svc,10.0.0.0/8 [fd00::1]:443;x,foo:99,${HOSTS},a*b,,good2.test.,::1"
+    )
+    monkeypatch.setenv(name, entries)
+    if with_proxy:
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with Kayrros(token="a-token") as kayrros:
+        asyncio.run(kayrros.aclose())
+    [record] = [record for record in caplog.records if record.name.startswith("kayrros_ext")]
+    assert record.levelname == "WARNING"
+    assert record.message.startswith("Ignoring entries of NO_PROXY")
+    ignored = ["::1/128", "fd00::/8", "[fd00::1]:443;x", "${HOSTS}", "a*b"]
+    assert record.message.partition(": ")[2].split(", ") == ignored
+
+
+@named_hosts
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("entries", "base", "is_direct"),
+    [
+        ("fd00::/8,::1/128,*.test", f"https://{HOST}", True),
+        (f"[::1],{HOST}:PORT", f"https://{HOST}", True),
+        ("192.0.2.0/24", "https://192.0.2.7", True),
+        ("2001:db8::/32", "https://[2001:db8::7]", True),
+        ("[2001:db8::7]", "https://[2001:db8::7]", True),
+        ("2001:db8::/64,198.51.100.0/24", "https://192.0.2.7", False),
+        ("*", "https://192.0.2.7", True),
+        ("", "https://localhost", True),
+        ("", "https://127.0.0.9", True),
+    ],
+)
+def test_good_entries_of_no_proxy_count(
+    entries: str, base: str, is_direct: bool, is_async: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A domain, an address, a network that an address of ours is in, and this machine bypass the proxy."""
+    tried: list[str] = []
+
+    def refuse(host: str) -> Any:
+        tried.append(host)
+        raise OSError("not in a test")
+
+    monkeypatch.setattr(socket, "create_connection", lambda address, *_, **__: refuse(address[0]))
+    monkeypatch.setattr("anyio.connect_tcp", lambda remote_host, **_: refuse(remote_host))
+    monkeypatch.setenv("HTTPS_PROXY", "http://192.0.2.1:1")
+    monkeypatch.setenv("NO_PROXY", entries.replace("PORT", "8443"))
+    kayrros = Kayrros(token="a-token", base_url=f"{base}:8443", retries=0, verify=authority.certificate)
+    call = get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+    with kayrros, contextlib.closing(call), pytest.raises(TransportError):
+        asyncio.run(call) if is_async else kayrros.metadata(DATASET)
+    host = base.removeprefix("https://").strip("[]")
+    assert tried == [host if is_direct else "192.0.2.1"]
+
+
+@named_hosts
+def test_a_redirect_on_this_machine_needs_no_proxy(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A proxy would get the file's URL, and could not reach the host."""
+    store = start(lambda _: StubResponse(200, b"x"))
+    place = store.url.replace("127.0.0.1", "localhost")
+    data = start(lambda _: StubResponse(302, b"", {"Location": f"{place}/file"}))
+    with proxy() as running:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://{running.address}")
+        assert connect(data, token="a-token").download(DATASET, tmp_path).path.read_bytes() == b"x"
+        assert running.heads == []
 
 
 @named_hosts

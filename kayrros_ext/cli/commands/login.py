@@ -44,22 +44,26 @@ def login(
     ] = None,
 ) -> None:
     from kayrros_ext import Kayrros
+    from kayrros_ext._auth.token_cache import open_token_cache
     from kayrros_ext._config.keyring import save_password
     from kayrros_ext.cli.accounts import Account
 
     account = Account(context.profile, new=True)
-    email = email or account.email or _prompt_for_email()
+    email = (email or account.email or _prompt_for_email()).strip()
     _check_profile(account, email)
     password = _read_password(from_stdin=password_stdin)
     hosts = {"base_url": base_url or account.base_url, "auth_url": auth_url or account.auth_url}
     with Kayrros(email=email, password=password, **hosts) as kayrros:  # type: ignore[arg-type]
         identity = kayrros.login()
+    cache = open_token_cache(identity.auth_url, identity.base_url, email)
     if save_password(email, password):
         saved = "The password is saved in the keyring."
-    elif identity.token_cache == "off":  # noqa: S105 - no password  # nosec B105
+    elif identity.token_cache == "file" and cache and cache.load():  # noqa: S105 - no password
+        saved = "The token is saved, but not the password, because there is no keyring. Log in again when it expires."
+    elif identity.token_cache == "off" and cache:  # noqa: S105 - no password  # nosec B105
         saved = "Nothing was saved: tokens for localhost are cached only with KAYRROS_TOKEN_CACHE=on."
     else:
-        saved = "The token is saved, but not the password, because there is no keyring. Log in again when it expires."
+        saved = "Nothing was saved, because there is no directory for a cache: set KAYRROS_CACHE_DIR to one."
     values = {"email": email, "base_url": base_url, "auth_url": auth_url}
     _save_profile(context, account, {name: value for name, value in values.items() if value})
     context.info(f"Logged in at {identity.auth_url} as {email}. {saved}")
@@ -194,7 +198,7 @@ def _read_password(*, from_stdin: bool) -> "Secret":
 
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
-    elif not (password := os.environ.get("KAYRROS_PASSWORD", "")):
+    elif not (password := os.environ.get("KAYRROS_PASSWORD", "").rstrip("\r\n")):
         if not sys.stdin.isatty():
             raise UsageError("There is no password.", hint="Set KAYRROS_PASSWORD, or pipe it to --password-stdin.")
         import getpass
