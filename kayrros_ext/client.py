@@ -78,7 +78,7 @@ class Kayrros:
             429, 502, 503 and 504; 0 turns retries off. Retries sets the waits as well.
         total_timeout: seconds for a request with all of its attempts.
         concurrency: how many requests of one `results` call run at a time.
-        max_body: largest response body that is read into memory, in bytes, decoded.
+        max_body: largest response with results, in bytes, decoded. Other responses have at most 64 MiB.
         verify: certificates to trust instead of those of SSL_CERT_FILE, SSL_CERT_DIR or the system: path of a file or
             folder, an ssl.SSLContext, or False for any.
         profile: name of a profile of the config file, which then counts before the environment; else KAYRROS_PROFILE; else

@@ -1,7 +1,7 @@
 """The land on the maps: Natural Earth, 1:50m, simplified. scripts/coastline.py names its source and generates it."""
 
 import functools
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ def load_rings() -> list[Points]:
 
     Only the ring of Antarctica doesn't close: it ends 360 degrees from where it starts.
     """
-    with np.load(Path(__file__).with_name("coastline.npz")) as file:
+    with resources.files(__package__).joinpath("coastline.npz").open("rb") as data, np.load(data) as file:
         steps, lengths, unit = file["steps"], file["lengths"], float(file["grain"])
     starts = np.cumsum(lengths)[:-1]
     return [np.cumsum(ring, axis=1, dtype=np.int64).T * unit for ring in np.split(steps, starts, axis=1)]

@@ -4,7 +4,7 @@ import html
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ def render_page(
         # Escaped, so that it can hold neither the end of the script nor a comment.
         "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c"),
     }
-    template = Path(__file__).with_name("page.html").read_text("utf-8")
+    template = resources.files(__package__).joinpath("page.html").read_text("utf-8")
     # In one pass, so that a placeholder inside a name is not replaced.
     return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: parts[placeholder[1]], template).encode()
 

@@ -12,7 +12,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from importlib import resources
 from typing import Any
 from uuid import UUID
 
@@ -53,7 +53,9 @@ class Template(msgspec.Struct, frozen=True, eq=False):
     metrics: tuple[Metric, ...]  # of each date
 
 
-TEMPLATES = msgspec.json.decode(Path(__file__).with_name("templates.json").read_bytes(), type=dict[str, Template])
+TEMPLATES = msgspec.json.decode(
+    resources.files(__package__).joinpath("templates.json").read_bytes(), type=dict[str, Template]
+)
 
 
 @attrs.frozen(eq=False)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from importlib import resources
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -197,7 +197,7 @@ class Platform:
 
         The ids, assets and special cases are the same, so that a script works with the fake and with `make mock`.
         """
-        document = json.loads(Path(__file__).with_name("examples.json").read_bytes())
+        document = json.loads(resources.files(__package__).joinpath("examples.json").read_bytes())
         datasets = []
         for seed, example in enumerate(document["datasets"], 1):
             template, assets = example["template"], example["assets"]

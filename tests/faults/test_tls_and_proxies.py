@@ -126,9 +126,9 @@ def _make_lax_authority(folder: Path, ca_extensions: str) -> Authority:
     """Make an authority as companies have them: by their own configuration, without the extensions of today."""
     config = folder / "openssl.cnf"
     config.write_text(f"[req]\ndistinguished_name = dn\nx509_extensions = ca\n[dn]\n[ca]\n{ca_extensions}\n")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=Old-CA"]
-    files = ["-config", config, "-keyout", folder / "ca.key", "-out", folder / "ca.pem"]
-    subprocess.run(["openssl", "req", "-x509", *key, *files], check=True, capture_output=True)
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=Old-CA"
+    command = f"openssl req -x509 {key} -config {config} -keyout {folder}/ca.key -out {folder}/ca.pem"
+    subprocess.run(command.split(), check=True, capture_output=True)
     return Authority(folder)
 
 
@@ -154,7 +154,7 @@ def test_the_trust_store_of_the_system_is_trusted(
     """An authority that is installed on the system needs no setting, and the certificates of certifi are not trusted."""
     platform.valid.add("a-token")
     place = authority.certificate if store == "a file" else authority.folder
-    command = [sys.executable, "-c", SYSTEM, str(place), start(platform, tls).url, DATASET]
+    command: list[str] = [sys.executable, "-c", SYSTEM, str(place), start(platform, tls).url, DATASET]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "Tanks\n"
 
 

@@ -1,7 +1,9 @@
 """The parts of the command: saved logins, edits of the config file, the line of an error."""
 
+import logging
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from keyring.backend import KeyringBackend
 from kayrros_ext import ConfigurationError, KayrrosError
 from kayrros_ext.cli import main
 from kayrros_ext.cli.app import run
+from kayrros_ext.cli.context import _log_to_stderr
 from kayrros_ext.cli.exit_codes import FAILED, exit_code, format_error
 from kayrros_ext.cli.profile_file import write_profile
 from kayrros_ext.testing import Platform
@@ -103,3 +106,14 @@ def test_ctrl_c_during_imports_is_130(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.delitem(sys.modules, "kayrros_ext.cli.app")
     monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
     assert (main(), capsys.readouterr().err) == (130, "\nkayrros: interrupted\n")
+
+
+def test_the_log_omits_queries_in_linear_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """A redirect of the server may have 90 kB."""
+    _log_to_stderr(2, quiet=False)
+    started = time.process_time()
+    logging.getLogger("httpx").info(
+        "GET %s then %s", "https://" * 11_000, "https://a.example/x?sign=1 https://b.example"
+    )
+    assert time.process_time() - started < 0.5
+    assert capsys.readouterr().err.endswith(" then https://a.example/x?… https://b.example\n")

@@ -80,3 +80,8 @@ def test_redact_hides_common_spellings(echo: str) -> None:
     """A server may repeat a secret as it is, in JSON or in a URL."""
     text = redact(f"you sent {echo} and other", [Secret('pa"ss wö/rd'), Secret("other")])
     assert text.replace('"', "") == f"you sent {HIDDEN} and {HIDDEN}"
+
+
+def test_redact_leaves_words_alone() -> None:
+    """A password of three letters is also part of words, which would show it if they were hidden."""
+    assert redact("a pass word", [Secret("a"), Secret("ass")]) == "a pass word"
