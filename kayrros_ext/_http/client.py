@@ -27,9 +27,8 @@ CALL_OPTIONS = "kayrros_ext"
 # A body that brings less than this within the total timeout is as good as silent.
 MIN_PROGRESS_BYTES = 1024 * 1024
 MAX_REDIRECTS = 5
-# Bytes and containers of the JSON of a typed response. As Python objects, it takes up to 40 times its bytes.
-MAX_TYPED_BODY = 64 * 1024**2
-MAX_CONTAINERS = 2_000_000
+# Of a typed response: the JSON takes up to 40 times its bytes as Python objects.
+MAX_TYPED_BODY, MAX_CONTAINERS = 64 * 1024**2, 2_000_000
 
 _PATTERNS = [(operation, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", operation.path))) for operation in OPERATIONS]
 
@@ -53,10 +52,7 @@ class BodyConsumer(Protocol):
 
 @attrs.frozen
 class CallOptions:
-    """Options of one call, carried as an extension of its request. With a consumer, redirects are followed.
-
-    A call with options takes a 200 and no other success. `max_body` None: that of the client.
-    """
+    """Options of a call that takes a 200 alone, carried in its request. With a consumer, redirects are followed."""
 
     no_retry_statuses: frozenset[int] = frozenset()
     max_body: int | None = None
@@ -105,7 +101,6 @@ class _Call:
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
         self.request, self.operation, self.attempts = request, operation, 0
-        self._has_options = CALL_OPTIONS in request.extensions
         self.options: CallOptions = request.extensions.get(CALL_OPTIONS, CallOptions(max_body=MAX_TYPED_BODY))
         self._policy = policy
         self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
@@ -144,8 +139,7 @@ class _Call:
         self._size += len(chunk)
         if not response.is_success:
             return self._size < MAX_ERROR_BYTES
-        default = self._policy.max_body if self._has_options else MAX_TYPED_BODY
-        limit = min(self._policy.max_body, self.options.max_body or default)
+        limit = min(self._policy.max_body, self.options.max_body or self._policy.max_body)
         if self._size > limit:
             raise self._policy.errors.contract(self.operation.id, f"it has more than {limit:,} bytes", too_large=True)
         return True
@@ -166,7 +160,7 @@ class _Call:
         return complete
 
     def check_encoding(self, response: httpx.Response) -> None:
-        """Raise ContractError for a body that unpacks to far more than a thousand times its size, chunk by chunk."""
+        """Raise ContractError for an encoding that unpacks 64 KiB to far more than 64 MiB."""
         encoding = response.headers.get("Content-Encoding", "")
         if sum(encoding.lower().count(coding) for coding in ("gzip", "deflate", "br", "br", "zstd", "zstd")) > 1:
             problem = f"it is encoded as {encoding!r:.80}, which was not requested"
@@ -175,7 +169,8 @@ class _Call:
     def check(self, response: CompleteResponse) -> None:
         """Raise APIError for a status that is no documented success, ContractError for another content type."""
         documented = _documented_content(self.operation, response.status_code)
-        if documented is None or not response.is_success or (self._has_options and response.status_code != 200):
+        is_other = response.status_code != 200 and CALL_OPTIONS in self.request.extensions
+        if documented is None or not response.is_success or is_other:
             raise self._policy.errors.from_response(self.operation.id, response, response.content, self.attempts)
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         # Without a type it is the documented one (assumed). JSON has several names, such as application/problem+json.

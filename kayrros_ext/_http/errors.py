@@ -42,8 +42,7 @@ _HINTS = {
     413: "The request is too large. Ask for fewer assets at a time.",
     429: "Wait, and send fewer requests at a time.",
     504: "The platform is slow, or the response is too large for the gateway. Try again later.",
-}
-_CLASS_HINTS = {
+    # Of the other statuses of a class.
     2: "This is not the data. Try again later, or check KAYRROS_BASE_URL.",
     3: "The API does not redirect. Check KAYRROS_BASE_URL.",
     4: "Check the arguments of the call.",
@@ -52,8 +51,7 @@ _CLASS_HINTS = {
 # Of an operation without an id.
 _HINTS_WITHOUT_ID = {403: "Ask Kayrros about the rights of your account.", 404: _NOT_THE_API, 4: _NOT_THE_API}
 _HINT_504 = "The response is too large for the gateway. Ask for less, with {} or with {}."  # of results
-# What differs on the command line.
-_CLI_HINTS = {401: "Run `kayrros login`. If KAYRROS_TOKEN is set, replace or unset it."}
+_CLI_HINT_401 = "Run `kayrros login`. If KAYRROS_TOKEN is set, replace or unset it."
 _UNTRUSTED = "Certificate verification failed. If a private CA signed it, name the CA with SSL_CERT_FILE or verify=."
 # Of OpenSSL's checks of RFC 5280, which Python makes since 3.13: their codes, and the advice.
 _STRICT_CODES = range(80, 94)
@@ -65,8 +63,7 @@ _UNREACHABLE = (
 _EXCEPTION_HINTS: dict[type[Exception], str] = {
     httpx.DecodingError: "The response was damaged on its way. Try again later, or check the proxy.",
     httpx.ProxyError: _PROXY,
-    httpx.TooManyRedirects: _NOT_FOLLOWED,
-    httpx.UnsupportedProtocol: _NOT_FOLLOWED,
+    **dict.fromkeys((httpx.TooManyRedirects, httpx.UnsupportedProtocol), _NOT_FOLLOWED),
 }
 _TOO_LARGE = "Ask for less, or raise max_body, which is for results: other responses have at most 64 MiB."
 
@@ -115,8 +112,9 @@ class ErrorMapper:
         if operation == "getDatasetResults" and status == 504:
             return _HINT_504.format("start and stop", "assets"), _HINT_504.format("--from and --to", "--asset")
         has_id = any(it.id == operation and ("{" in it.path or it.method == "POST") for it in OPERATIONS)
-        hints = {**_CLASS_HINTS, **_HINTS, **({} if has_id else _HINTS_WITHOUT_ID), **self.hints}
-        return hints.get(status) or hints.get(status // 100, "Try again later."), _CLI_HINTS.get(status)
+        hints = {**_HINTS, **({} if has_id else _HINTS_WITHOUT_ID), **self.hints}
+        hint = hints.get(status) or hints.get(status // 100, "Try again later.")
+        return hint, _CLI_HINT_401 if status == 401 else None
 
     def from_exception(self, operation: str, error: Exception, attempts: int) -> TransportError:
         """Return the error for a response that did not arrive, or not completely."""

@@ -82,9 +82,8 @@ def connection_options(settings: Settings, transport: httpx.BaseTransport | None
     def connect(*, is_async: bool) -> dict[str, Any]:
         new, mounts = _AsyncTransport if is_async else _Transport, {}
         for pattern, url in proxies.items():
-            tls = (
-                context if url and url.value.startswith("https:") else None
-            )  # else httpx trusts other certificates there
+            # Without a context, httpx trusts the certificates of certifi there.
+            tls = context if url and url.value.startswith("https:") else None
             mounts[pattern] = url and new(context, proxy=httpx.Proxy(url.value, ssl_context=tls))
         return {"transport": new(context), "mounts": mounts}
 
@@ -100,13 +99,11 @@ def _proxies(hosts: set[str]) -> dict[str, Secret | None]:
     url, entries = environment.get("https") or environment.get("all"), re.split(r"[,\s]+", environment.get("no", ""))
     if "*" in entries:
         return {}
-    proxies = {"https://": Secret.parse(url if "://" in url else f"http://{url}")} if url else {}
-    ignored = []
-    for entry in filter(None, ["localhost", "127.0.0.1", "127.0.0.0/8", "::1", *entries]):
-        patterns = _direct_patterns(entry, hosts)
-        proxies |= dict.fromkeys(patterns)
-        ignored += [] if patterns else [entry]
-    if ignored:
+    proxies = {"https://": Secret.parse(url.strip() if "://" in url else f"http://{url.strip()}")} if url else {}
+    entries = list(filter(None, ["localhost", "127.0.0.1", "127.0.0.0/8", "::1", *entries]))
+    for entry in entries:
+        proxies |= dict.fromkeys(_direct_patterns(entry, hosts))
+    if ignored := [entry for entry in entries if not _direct_patterns(entry, hosts)]:
         _log.warning("Ignoring entries of NO_PROXY that are no host name or address: %s", ", ".join(ignored))
     return proxies
 

@@ -228,7 +228,7 @@ def test_a_server_that_does_not_respond_is_a_transport_error(platform: StubServe
 
 def test_a_client_closed_between_two_attempts_is_an_error(platform: StubServer, start: Start) -> None:
     """The error is that of a client closed before the first attempt, and not the RuntimeError of httpx."""
-    platform.valid.add("t")
+    platform.valid.add("a-token")
     platform.answers[METADATA] = StubResponse(503)
 
     opened: list[Kayrros] = []
