@@ -346,7 +346,7 @@ class ApiClient(Client):
     def _options(self, *, is_async: bool) -> dict[str, Any]:
         options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}
         connect = options.pop("connect", None)
-        return {**options, "trust_env": False, **(connect(is_async=is_async) if connect else {})}
+        return {**options, **(connect(is_async=is_async) if connect else {})}
 
 
 def closed_error() -> UsageError:
