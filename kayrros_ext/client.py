@@ -75,8 +75,8 @@ class Kayrros:
         auth_url: login host; else KAYRROS_AUTH_URL; else https://auth.kayrros.com (reference).
         timeout: seconds to wait for a connection and between bytes, or an httpx.Timeout. Default: 10 and 120.
         retries: how often a request is retried after a failed or broken connection, a timeout, or one of the statuses
-            429, 502, 503 and 504; 0 turns retries off. Retries sets the waits as well. Refusals of a platform that limits
-            requests are not counted.
+            429, 502, 503 and 504; 0 turns retries off. Retries sets the waits as well. Refusals with Retry-After are not
+            counted.
         total_timeout: seconds for a request with all of its attempts.
         concurrency: how many requests of one `results` call run at a time.
         max_body: largest response body that is read into memory, in bytes, decoded.

@@ -22,8 +22,8 @@ class Retries:
     """How often a read is retried, and how long it waits: exponential backoff with full jitter.
 
     Attributes:
-        max_retries: retries after the first attempt; 0 turns retrying off. A refusal with Retry-After (429, 503) is not
-            counted.
+        max_retries: retries after the first attempt; 0 turns retrying off. Refusals with Retry-After (429, 503) are not
+            counted, nor are others (429) once a request has succeeded after one.
         backoff_initial: upper bound of the first wait, in seconds. It doubles with each retry.
         backoff_max: largest upper bound, in seconds. A gateway that restarts needs minutes (assumed).
         retry_after_max: longest Retry-After that is honoured, in seconds. A longer one ends the retries. The backoff comes

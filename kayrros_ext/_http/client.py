@@ -210,10 +210,13 @@ class _Call:
             self._ends = policy.retries.clock() + policy.total_timeout_s
         if not retryable:
             return mapped, None
-        self._failures += not is_refused
-        count = max(1, gate.refusals + (self._closings == gate.closings)) if is_refused else self._failures
+        # Without Retry-After, a refusal may be for good until the platform has served the client again after one.
+        is_counted = not (is_refused and (asked_s or gate.is_temporary))
+        self._failures += is_counted
+        refusals = max(1, gate.refusals + (self._closings == gate.closings)) if is_refused else None
         left, reason = self._ends - policy.retries.clock(), f"{self.operation.id}: {reason}"
-        delay = next_delay(policy.retries, count, left, asked_s, reason, is_counted=not is_refused)
+        attempt = self._failures if is_counted else 0
+        delay = next_delay(policy.retries, attempt, left, asked_s, reason, refusals=refusals)
         if is_refused and delay is not None:
             self._closings = gate.close(self._closings, asked_s or delay)
         return mapped, delay

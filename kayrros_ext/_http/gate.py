@@ -19,11 +19,13 @@ class Gate:
         in_flight: the calls that hold a slot.
         closings: how often it was closed; a call remembers the number that it has waited for.
         refusals: closings since the last success.
+        is_temporary: whether a success came after a refusal.
     """
 
     def __init__(self, retries: Retries) -> None:
         self.in_flight: set[object] = set()
         self.closings = self.refusals = 0
+        self.is_temporary = False
         self._retries, self._limit, self._opens_at, self._process = retries, math.inf, -math.inf, os.getpid()
 
     def enter(self, call: object, closings: int) -> float:
@@ -55,5 +57,5 @@ class Gate:
     def succeed(self, closings: int) -> None:
         """Count a success, unless the call was sent before the last refusal."""
         if closings == self.closings:
-            self.refusals, self._opens_at = 0, -math.inf
+            self.refusals, self._opens_at, self.is_temporary = 0, -math.inf, True
             self._limit += 1 / self._limit

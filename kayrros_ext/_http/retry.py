@@ -1,7 +1,7 @@
 """When a request is sent again. One rule for every operation, because all of them are reads, POST too.
 
 Retried: a connection that fails or breaks, also in the middle of a body; a timeout; the statuses 429, 502, 503 and 504.
-Nothing else, because the platform would reject it again. A refusal with a Retry-After (429, 503) is not counted, and holds
+Nothing else, because the platform would reject it again. A refusal of a busy platform (429, or 503 with Retry-After) holds
 back all calls of the client (gate.py).
 """
 
@@ -55,18 +55,24 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def next_delay(
-    retries: Retries, attempt: int, remaining_s: float, asked_s: float | None, reason: str, *, is_counted: bool = True
+    retries: Retries,
+    attempt: int,
+    remaining_s: float,
+    asked_s: float | None,
+    reason: str,
+    *,
+    refusals: int | None = None,
 ) -> float | None:
-    """Return the seconds to wait after an attempt, counted from 1; None when it was the last.
+    """Return the seconds to wait after an attempt, counted from 1, or 0 if it is not counted; None when it was the last.
 
-    `asked_s` is from Retry-After; `reason` goes into the log. An attempt that is not counted is the last without retries.
+    `asked_s` is from Retry-After; `reason` goes into the log. The backoff grows with the refusals of the client, if any.
     """
     most = retries.max_retries
-    if (attempt > most if is_counted else not most) or (asked_s or 0) > retries.retry_after_max:
+    if attempt > most or not most or (asked_s or 0) > retries.retry_after_max:
         return None
-    delay = retries.backoff(attempt, asked_s)
+    delay = retries.backoff(refusals or attempt, asked_s)
     if delay >= remaining_s:
         return None
-    count = f"Attempt {attempt} of {most + 1}" if is_counted else "The platform limits requests"
+    count = f"Attempt {attempt} of {most + 1}" if attempt else "The platform limits requests"
     _log.info("%s. %s, retrying in %.1f s", reason, count, delay)
     return delay

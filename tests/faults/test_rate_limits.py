@@ -79,7 +79,7 @@ def many_windows(platform: Platform) -> Dataset:
 
 @pytest.mark.parametrize(
     ("per_second", "refusal"),
-    [(2, "429"), (5, "503"), *(pytest.param(2, name, marks=pytest.mark.slow) for name in REFUSALS), (5, "past")],
+    [(2, "429"), (5, "503"), *(pytest.param(2, name, marks=pytest.mark.slow) for name in REFUSALS)],
 )
 def test_results_arrive_at_the_rate_of_the_platform(
     per_second: int, refusal: str, platform: Platform, connect: Callable[..., Kayrros]
@@ -162,7 +162,7 @@ def test_nobody_sends_before_the_time(platform: Platform, connect: Callable[...,
         for call in [first, *calls]:
             call.result()
     late = sorted(arrival - refused_at for arrival in arrivals)[-9:]
-    assert late[0] > 19
+    assert late[0] > 15
     assert late[-1] - late[0] > 0.1
 
 
@@ -200,6 +200,20 @@ def test_refusals_count_against_the_total_timeout_alone(platform: Platform, conn
     assert str(kayrros.metadata(dataset.id).id) == dataset.id
 
 
+def test_a_refusal_for_good_is_an_error(platform: Platform, connect: Callable[..., Kayrros]) -> None:
+    """A 429 without Retry-After counts as an attempt until the platform serves the client again after one."""
+    dataset = platform.generate()
+    kayrros = connect(token=platform.give_token())
+    platform.fail_next(429, times=5)
+    with pytest.raises(APIError, match="after 5 attempts"):
+        kayrros.metadata(dataset.id)
+    for _ in range(2):
+        platform.fail_next(429, times=4)
+        kayrros.metadata(dataset.id)
+    platform.fail_next(429, times=8)
+    kayrros.metadata(dataset.id)
+
+
 def test_a_closed_client_wakes_those_who_wait(platform: Platform, connect: Callable[..., Kayrros]) -> None:
     """Threads and tasks that wait for 100 real seconds get the error of a closed client within two."""
     dataset = platform.generate()
@@ -209,8 +223,8 @@ def test_a_closed_client_wakes_those_who_wait(platform: Platform, connect: Calla
     async def main() -> None:
         tasks = [asyncio.create_task(read(kayrros, dataset)) for _ in range(2)]
         threads = [asyncio.create_task(asyncio.to_thread(kayrros.metadata, dataset.id)) for _ in range(2)]
-        while not gate_of(kayrros).closings:
-            await asyncio.sleep(0.01)
+        while gate_of(kayrros).in_flight or not gate_of(kayrros).closings:  # httpcore leaks what is closed while it connects
+            await asyncio.sleep(0.05)
         started = time.monotonic()
         await kayrros.aclose()
         for call in [*tasks, *threads]:

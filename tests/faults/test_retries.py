@@ -97,8 +97,7 @@ def test_a_temporary_failure_is_retried(
     lines = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
     assert [record.levelname for record in caplog.records if record.name == "kayrros_ext"] == ["INFO"] * 4
     assert lines[0].startswith("getDatasetMetadata: ")
-    count = "The platform limits requests" if name == "429" else "Attempt 1 of 5"
-    assert lines[0].endswith(f"{count}, retrying in 1.0 s")
+    assert lines[0].endswith("Attempt 1 of 5, retrying in 1.0 s")
 
 
 @pytest.mark.parametrize("name", sorted({*FAULTS} - {"late"}))  # in a task, a late answer is waited for
@@ -117,7 +116,7 @@ def test_a_generated_call_is_retried(name: str, platform: Platform, clock: Clock
     assert clock.waits == [1, 2, 1, 2]
 
 
-@pytest.mark.parametrize("name", sorted({*FAULTS} - {"429"}))
+@pytest.mark.parametrize("name", FAULTS)
 def test_the_last_attempt_raises_the_error(name: str, platform: Platform, clock: Clock) -> None:
     """The error has the number of attempts. 0 turns retries off."""
     platform.fail_next(FAULTS[name], times=None, operation="getDatasetMetadata")
