@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,7 +37,7 @@ MAX_TOKEN_RENEWALS = 2
 # The same credentials will be rejected again, and repeated attempts lock accounts.
 REFUSALS = {400, 401, 403, 422, 423}
 # Seconds between two looks of a task at its login.
-LOGIN_POLL_S = 0.05
+LOGIN_POLL_S = 0.01
 # Another process that logs in is waited for this long. One that was stopped in the middle keeps the lock.
 LOCK_TIMEOUT_S = 15.0
 # A token that expires within a minute is not used: the call may take longer, and clocks differ.
@@ -240,25 +241,21 @@ class LoginAuth(httpx.Auth):
 
         if token := self.tokens.at_hand(rejected):
             return token
-        outcome: list[Token | BaseException] = []
+        outcome = Future[Token]()
 
         def run() -> None:
             try:
-                outcome.append(self.tokens.get(rejected, use_cache=use_cache))
+                outcome.set_result(self.tokens.get(rejected, use_cache=use_cache))
             except BaseException as error:
-                outcome.append(error)
+                outcome.set_exception(error)
 
         try:
             threading.Thread(target=run, daemon=True, name="kayrros-login").start()
         except RuntimeError:  # the program ends
             run()
-        pause_s = 0.001
-        while not outcome:
-            await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LOGIN_POLL_S)
-        if isinstance(outcome[0], BaseException):
-            raise outcome[0]
-        return outcome[0]
+        while not outcome.done():
+            await anyio.sleep(LOGIN_POLL_S)
+        return outcome.result()
 
     def _is_for_data_host(self, request: httpx.Request) -> bool:
         """Return whether to sign a request; a generated login call is sent to the login host instead."""

@@ -394,22 +394,22 @@ class ApiClient(Client):
             if client.is_closed or getattr(loop, "is_closed", bool)():  # asyncio's loops can tell
                 self._async_clients.pop(loop, None)
         loop = _running_loop()
-        if not (self._async_client or loop in self._async_clients):
+        if loop not in self._async_clients:
             if not isinstance(self._httpx_args.get("transport"), httpx.AsyncBaseTransport | None):
                 raise UsageError("The transport is for sync calls only.", hint="Pass one for async calls, too.")
             self._async_clients[loop] = AsyncHTTPClient(**self._options(is_async=True))
-        return self._async_client or self._async_clients[loop]
+        return self._async_clients[loop]
 
     async def aclose(self) -> None:
         """Close the connections of sync calls and of this event loop. Those of another one close when that ends."""
         self.get_httpx_client().close()
-        if client := self._async_client or self._async_clients.pop(_running_loop(), None):
+        if client := self._async_clients.pop(_running_loop(), None):
             await client.aclose()
 
     def _drop_inherited(self) -> None:
         if self._process != os.getpid():
             # They are not closed, because the parent uses their connections.
-            self._process, self._client, self._async_client, self._async_clients = os.getpid(), None, None, {}
+            self._process, self._client, self._async_clients = os.getpid(), None, {}
 
     def _options(self, *, is_async: bool) -> dict[str, Any]:
         options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}

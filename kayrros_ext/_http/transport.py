@@ -1,5 +1,6 @@
 """The connections of a client: certificates, proxies, and a transport of the user's own."""
 
+import itertools
 import logging
 import os
 import re
@@ -100,12 +101,11 @@ def _proxies(hosts: set[str]) -> dict[str, Secret | None]:
     if "*" in entries:
         return {}
     proxies = {"https://": Secret.parse(url.strip() if "://" in url else f"http://{url.strip()}")} if url else {}
-    entries = list(filter(None, ["localhost", "127.0.0.1", "127.0.0.0/8", "::1", *entries]))
-    for entry in entries:
-        proxies |= dict.fromkeys(_direct_patterns(entry, hosts))
-    if ignored := [entry for entry in entries if not _direct_patterns(entry, hosts)]:
+    entries = ["localhost", "127.0.0.1", "127.0.0.0/8", "::1", *filter(None, entries)]
+    direct = {entry: _direct_patterns(entry, hosts) for entry in entries}
+    if ignored := [entry for entry, patterns in direct.items() if not patterns]:
         _log.warning("Ignoring entries of NO_PROXY that are no host name or address: %s", ", ".join(ignored))
-    return proxies
+    return proxies | dict.fromkeys(itertools.chain(*direct.values()))
 
 
 def _direct_patterns(entry: str, hosts: set[str]) -> list[str]:
