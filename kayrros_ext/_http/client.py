@@ -18,7 +18,7 @@ import msgspec
 from kayrros_ext._config.retries import Retries, slices
 from kayrros_ext._config.settings import is_loopback
 from kayrros_ext._http.errors import MAX_ERROR_BYTES, TRANSPORT_ERRORS, ErrorMapper
-from kayrros_ext._http.gate import Gate
+from kayrros_ext._http.gate import Call, Gate
 from kayrros_ext._http.retry import RETRY_STATUSES, is_retryable
 from kayrros_ext.errors import APIError, TransportError, UsageError
 from kayrros_openapi import Client
@@ -100,7 +100,7 @@ class CompleteResponse(httpx.Response):
             raise self.errors.contract(self.operation.id, problem, self.content) from None
 
 
-class _Call:
+class _Call(Call):
     """The attempts of one request."""
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
@@ -109,7 +109,7 @@ class _Call:
         self._policy = policy
         self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
         self._ends = policy.retries.clock() + policy.total_timeout_s
-        self._furthest = self._failures = self.closings = 0
+        self._furthest = self._failures = 0
         if request.headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in request.headers:
             # A generated request names the type of a body that it leaves out.
             self._headers.pop("Content-Type", None)

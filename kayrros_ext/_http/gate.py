@@ -2,7 +2,6 @@
 
 import math
 import os
-from typing import Protocol
 
 from kayrros_ext._config.retries import Retries
 
@@ -10,10 +9,10 @@ from kayrros_ext._config.retries import Retries
 SLOT_POLL_S = 0.1
 
 
-class Call(Protocol):
-    """A call of a client. `closings` is the number of them that it has waited for."""
+class Call:
+    """A call of a client. `closings` is how many of them it has waited for."""
 
-    closings: int
+    closings = 0
 
 
 class Gate:

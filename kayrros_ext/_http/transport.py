@@ -130,12 +130,9 @@ def _ssl_context(verify: Verify, *, is_tls: bool) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=cafile or None, capath=capath or None)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        if (keylog := os.environ.get("SSLKEYLOGFILE")) and getattr(error, "filename", None) == keylog:
-            hint = "Unset it, or name a file that you may write to. Some antivirus programs set it."
-            raise ConfigurationError(f"SSLKEYLOGFILE can't be written ({error}).", hint=hint) from None
         raise ConfigurationError(
-            f"No certificates could be read from {cafile or capath} ({error}).",
-            hint="Check verify=, SSL_CERT_FILE and SSL_CERT_DIR.",
+            f"TLS could not be set up with {cafile or capath or 'the certificates of the system'} ({error}).",
+            hint="Check verify=, SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE.",
         ) from error
     if verify is False:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -9,11 +9,11 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 from kayrros_ext import APIError, Kayrros, LoginError, Retries, UsageError
 from kayrros_ext._http.client import ApiClient
+from kayrros_ext._http.gate import Call
 from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Dataset, Fault, Platform
 from kayrros_ext.testing.http import Request
@@ -22,11 +22,6 @@ from kayrros_openapi.models import DatasetMetadata
 from tests.support.server import RateLimit
 
 SPEED = 50
-
-
-@attrs.define(eq=False)
-class Call:
-    closings: int = 0
 
 
 REFUSALS = {
@@ -188,7 +183,7 @@ def test_a_wait_that_does_not_fit_is_an_error(platform: Platform, connect: Calla
         kayrros.metadata(dataset.id)
     assert caught.value.attempts == 2
     platform.faults.clear()
-    gate_of(kayrros).close(Call(gate_of(kayrros).closings), 70)
+    gate_of(kayrros).close(Call(), 70)
     with pytest.raises(APIError, match=r"not sent within total_timeout.*raise total_timeout") as caught:
         kayrros.metadata(dataset.id)
     assert (caught.value.status, caught.value.operation, caught.value.attempts) == (429, "getDatasetMetadata", 0)
@@ -237,7 +232,9 @@ def test_a_cancelled_task_leaves_no_slot(platform: Platform, connect: Callable[.
     async def main() -> None:
         platform.fail_next(Fault.status(429, retry_after=1))
         await read(kayrros, dataset)
-        gate_of(kayrros).close(Call(gate_of(kayrros).closings), 0)  # one request at a time
+        call, gate = Call(), gate_of(kayrros)
+        call.closings = gate.closings
+        gate.close(call, 0)  # one request at a time
         platform.fail_next(Fault.late(60))
         tasks = [asyncio.create_task(read(kayrros, dataset)) for _ in range(3)]
         while not gate_of(kayrros).in_flight:

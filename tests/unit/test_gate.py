@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from kayrros_ext import Retries
-from kayrros_ext._http.gate import Gate
+from kayrros_ext._http.gate import Call, Gate
 
 
 @attrs.define
@@ -15,11 +15,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@attrs.define(eq=False)
-class Call:
-    closings: int = 0
 
 
 @pytest.fixture
@@ -35,8 +30,15 @@ def gate(clock: Clock) -> Gate:
 
 def entered(gate: Gate, count: int) -> list[Call]:
     """Return the calls that get a slot when `count` of them, which have waited, ask for one."""
-    calls = [Call(gate.closings) for _ in range(count)]
+    calls = [waited(gate) for _ in range(count)]
     return [call for call in calls if gate.enter(call) == 0]
+
+
+def waited(gate: Gate) -> Call:
+    """Return a call that has waited for the last closing."""
+    call = Call()
+    call.closings = gate.closings
+    return call
 
 
 def test_it_limits_nothing_before_a_refusal(gate: Gate) -> None:
@@ -59,7 +61,7 @@ def test_each_round_of_successes_allows_one_more(gate: Gate) -> None:
     gate.close(Call(), 0)
     limits = []
     for _ in range(6):
-        gate.leave(Call(gate.closings), is_success=True)
+        gate.leave(waited(gate), is_success=True)
         gate.in_flight.clear()
         limits.append(len(entered(gate, 16)))
     assert limits == [2, 2, 2, 3, 3, 3]
@@ -72,7 +74,7 @@ def test_refusals_of_one_burst_count_once(gate: Gate, clock: Clock) -> None:
         gate.close(call, seconds)
     assert [call.closings for call in calls[:5]] == [1, 0, 0, 2, 0]
     assert gate.refusals == 1
-    assert gate.enter(Call(1)) == 9 + 1  # those who wait for the first time wait for the second, too
+    assert gate.enter(calls[0]) == 9 + 1  # those who wait for the first time wait for the second, too
     clock.now_s = 9
     gate.in_flight.clear()
     assert len(entered(gate, 16)) == 8
@@ -83,7 +85,7 @@ def test_a_success_from_before_a_refusal_opens_nothing(gate: Gate) -> None:
     gate.close(Call(), 5)
     gate.leave(Call(), is_success=True)
     assert gate.enter(Call()) == 6
-    gate.leave(Call(1), is_success=True)
+    gate.leave(waited(gate), is_success=True)
     assert (gate.enter(Call()), gate.refusals) == (0, 0)
 
 
@@ -91,7 +93,7 @@ def test_those_who_wait_wake_up_at_different_times(clock: Clock) -> None:
     """The jitter is random, and grows with the refusals in a row."""
     gate = Gate(Retries(clock=clock))
     for spread in (1, 2, 4):
-        gate.close(Call(gate.closings), 5)
+        gate.close(waited(gate), 5)
         waits = [gate.enter(Call()) - 5 for _ in range(100)]
         assert 0 <= min(waits) < spread / 4
         assert spread * 3 / 4 < max(waits) <= spread
