@@ -20,6 +20,7 @@ from kayrros_ext._http.transport import Verify, build_client, connection_options
 from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
 from kayrros_ext._results.model import Results
+from kayrros_ext._results.query import parse_filter
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import ContractError, GapError, UsageError
@@ -334,8 +335,6 @@ class Kayrros:
     ) -> ResultsFetcher:
         filters: ProcessingResultFilter | Unset = UNSET
         if any(part is not None for part in query):
-            from kayrros_ext._results.query import parse_filter
-
             filters = parse_filter(*query)
         return ResultsFetcher(
             self._client,

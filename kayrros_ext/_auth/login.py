@@ -317,7 +317,7 @@ class LoginAuth(httpx.Auth):
 def _is_refusal(error: KayrrosError) -> bool:
     """Return whether a login failed because of the credentials: not by a page of a firewall or a proxy."""
     status, code, message = (getattr(error, name, None) for name in ("status", "code", "message"))
-    # 401 is always about credentials. Otherwise the body has to be that of an error in openapi.yaml.
+    # The API answers with JSON, and but for a 401, which is about credentials anyway, with a code.
     return status in REFUSALS and bool(message and (code or status == 401))
 
 

@@ -64,7 +64,8 @@ _UNREACHABLE = (
 _EXCEPTION_HINTS: dict[type[Exception], str] = {
     httpx.DecodingError: "The response was damaged on its way. Try again later, or check the proxy.",
     httpx.ProxyError: _PROXY,
-    **dict.fromkeys((httpx.TooManyRedirects, httpx.UnsupportedProtocol), _NOT_FOLLOWED),
+    # The URL of a client is valid, so an invalid one is that of a redirect.
+    **dict.fromkeys((httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError), _NOT_FOLLOWED),
 }
 _TOO_LARGE = "Ask for less, or raise max_body, which is for results: other responses have at most 64 MiB."
 

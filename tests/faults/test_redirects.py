@@ -69,7 +69,7 @@ def test_a_redirect_to_a_forbidden_url_is_an_error(
 ) -> None:
     """Another scheme, plain http to another machine and an invalid host are errors. No request and no file follow."""
     server = start(lambda _: to(place))
-    with pytest.raises(TransportError):
+    with pytest.raises(TransportError, match="The redirect is not followed"):
         connect(server, token="a-token").download(DATASET, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -93,7 +93,7 @@ def run(processes: "list[subprocess.Popen[str]]") -> list[str]:
 
 def test_short_runs_cost_one_login(fake: Platform, url: str) -> None:
     """The runs follow one another."""
-    for _ in range(3):
+    for _ in range(2):
         assert run(start(1)) == ["file"]
     assert fake.logins == 1
 
@@ -102,7 +102,7 @@ def test_processes_that_start_together_share_a_login(fake: Platform, url: str) -
     """The others wait for the first process, at the start and again when the token has expired."""
     fake.fail_next(Fault.late(0.3), operation="login", times=None)
     for logins in (1, 2):
-        assert run(start(5)) == ["file"] * 5
+        assert run(start(3)) == ["file"] * 3
         assert fake.logins == logins
         fake.expire_tokens()
 
@@ -193,11 +193,11 @@ for _ in range(2):
 
 
 def test_a_typo_in_a_pipeline_is_tried_once(fake: Platform, url: str, home: Path) -> None:
-    """Eight clients in four processes. The right password is tried at once, and then the wrong one is forgotten."""
+    """Six clients in three processes. The right password is tried at once, and then the wrong one is forgotten."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", TYPO]
-    outputs = run([subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)])
-    assert outputs == ["401\n401"] * 4
+    outputs = run([subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(3)])
+    assert outputs == ["401\n401"] * 3
     logins = [seen.status for seen in fake.requests if seen.operation == "login"]
     assert logins == [401]
     assert list((home / "cache" / "tokens").glob("*.json")) == []
