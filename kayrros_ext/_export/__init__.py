@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
-from kayrros_ext._files import os_error_hint, parse_output, write_output
+from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._results.model import Results
 from kayrros_ext.errors import ExportError, UsageError
 
@@ -56,8 +56,7 @@ def write(
     except OSError as error:
         if error in source_errors:
             raise
-        problem = f"{path} could not be written ({error.strerror or error})."
-        raise ExportError(problem, hint=os_error_hint(error), path=path) from error
+        raise output_error(ExportError, path, error) from error
 
 
 def _ending(path: Path) -> str | None:

@@ -22,8 +22,8 @@ from rich.cells import cell_len
 
 from kayrros_ext.cli.exit_codes import MEANINGS
 from kayrros_ext.cli.name_cache import complete_datasets
-from kayrros_ext.cli.reference import reference
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
+from scripts.cli_reference import reference
 from tests.support.checkout import ROOT
 from tests.support.command import KAYRROS, Command, Inside
 from tests.support.leaks import PASSWORD
