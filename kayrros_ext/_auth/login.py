@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from kayrros_ext._auth.token_cache import TokenCache
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.settings import Settings, clean_token
 from kayrros_ext._http.client import RequestPolicy
-from kayrros_ext._http.errors import ErrorBody, ErrorMapper
+from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.retry import LOGIN_RETRY_STATUSES
 from kayrros_ext._http.transport import build_client
 from kayrros_ext._secret import Secret, redact
@@ -36,7 +37,7 @@ MAX_TOKEN_RENEWALS = 2
 # The same credentials will be rejected again, and repeated attempts lock accounts.
 REFUSALS = {400, 401, 403, 422, 423}
 # Seconds between two looks of a task at its login.
-LOGIN_POLL_S = 0.05
+LOGIN_POLL_S = 0.01
 # Another process that logs in is waited for this long. One that was stopped in the middle keeps the lock.
 LOCK_TIMEOUT_S = 15.0
 # A token that expires within a minute is not used: the call may take longer, and clocks differ.
@@ -217,7 +218,8 @@ class LoginAuth(httpx.Auth):
             return
         token = self.tokens.get()
         for renewal in range(MAX_TOKEN_RENEWALS + 1):
-            response = yield self._signed(request, token)
+            request.headers["Authorization"] = f"Bearer {token.value.value}"
+            response = yield request
             if not self._may_renew(response, token, renewal):
                 return
             token = self.tokens.get(token, use_cache=renewal == 0)
@@ -229,7 +231,8 @@ class LoginAuth(httpx.Auth):
             return
         token = await self._get(None, use_cache=True)
         for renewal in range(MAX_TOKEN_RENEWALS + 1):
-            response = yield self._signed(request, token)
+            request.headers["Authorization"] = f"Bearer {token.value.value}"
+            response = yield request
             if not self._may_renew(response, token, renewal):
                 return
             token = await self._get(token, use_cache=renewal == 0)
@@ -240,25 +243,21 @@ class LoginAuth(httpx.Auth):
 
         if token := self.tokens.at_hand(rejected):
             return token
-        outcome: list[Token | BaseException] = []
+        outcome = Future[Token]()
 
         def run() -> None:
             try:
-                outcome.append(self.tokens.get(rejected, use_cache=use_cache))
+                outcome.set_result(self.tokens.get(rejected, use_cache=use_cache))
             except BaseException as error:
-                outcome.append(error)
+                outcome.set_exception(error)
 
         try:
             threading.Thread(target=run, daemon=True, name="kayrros-login").start()
         except RuntimeError:  # the program ends
             run()
-        pause_s = 0.001
-        while not outcome:
-            await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LOGIN_POLL_S)
-        if isinstance(outcome[0], BaseException):
-            raise outcome[0]
-        return outcome[0]
+        while not outcome.done():
+            await anyio.sleep(LOGIN_POLL_S)
+        return outcome.result()
 
     def _is_for_data_host(self, request: httpx.Request) -> bool:
         """Return whether to sign a request; a generated login call is sent to the login host instead."""
@@ -269,10 +268,6 @@ class LoginAuth(httpx.Auth):
             request.headers["Host"] = request.url.netloc.decode("ascii")
             return False
         return (request.url.scheme, request.url.netloc) == (base.scheme, base.netloc)
-
-    def _signed(self, request: httpx.Request, token: Token) -> httpx.Request:
-        request.headers["Authorization"] = f"Bearer {token.value.value}"
-        return request
 
     def _may_renew(self, response: httpx.Response, token: Token, renewal: int) -> bool:
         if response.status_code < 400:
@@ -303,7 +298,7 @@ class LoginAuth(httpx.Auth):
             )
         except APIError as error:
             if error.status >= 300:
-                raise _login_error(error, host) from None
+                raise _login_error(error) from None
             status = error.status
         except (ContractError, ConfigurationError):
             pass  # its text may quote the token
@@ -332,7 +327,7 @@ def _token_of(response: Response[Any]) -> Secret:
     return clean_token(Secret(token if isinstance(token, str) else ""))
 
 
-def _login_error(error: APIError, host: str) -> LoginError:
+def _login_error(error: APIError) -> LoginError:
     hint, hint_cli = "Try again later.", None
     if _is_refusal(error):
         hint = "Check your email and password. To avoid locking the account, only kayrros.login() tries these again at once."
@@ -340,10 +335,7 @@ def _login_error(error: APIError, host: str) -> LoginError:
     elif 300 <= error.status < 500 and error.status not in {408, 425, 429}:
         hint = "Check KAYRROS_AUTH_URL, and whether a proxy or a firewall answered."
     details = {name: getattr(error, name) for name in ("status", "code", "message", "retry_after_s")}
-    explanation = ErrorBody(error.code, error.message, error.excerpt)
-    waits = f" It asks to wait {error.retry_after_s:,.0f} seconds." if error.retry_after_s else ""
-    problem = f"The login at {host} failed with status {error.status} ({explanation}).{waits}"
-    return LoginError(problem, hint=hint, hint_cli=hint_cli, **details)
+    return LoginError(error.args[0], hint=hint, hint_cli=hint_cli, **details)
 
 
 def jwt_expiry(token: Secret) -> float | None:
@@ -352,13 +344,11 @@ def jwt_expiry(token: Secret) -> float | None:
     Whether the platform's tokens are JWTs is unknown. The signature is the platform's to check.
     """
     parts = token.value.split(".")
-    with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        header, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
-        expiry = claims["exp"]
-        is_number = isinstance(expiry, int | float) and not isinstance(expiry, bool)
-        if len(parts) == 3 and isinstance(header, dict) and is_number:
+    with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
+        expiry = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))["exp"]
+        if len(parts) == 3 and type(expiry) in {int, float} and expiry > 0:
             datetime.fromtimestamp(expiry, UTC)  # raises where no calendar has that date
-            return float(expiry) if expiry > 0 else None
+            return float(expiry)
     return None
 
 

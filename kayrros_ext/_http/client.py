@@ -5,6 +5,7 @@ so a response that comes back is a documented success.
 """
 
 import contextlib
+import logging
 import os
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -17,8 +18,8 @@ import msgspec
 from kayrros_ext._config.retries import Retries, slices
 from kayrros_ext._config.settings import is_loopback
 from kayrros_ext._http.errors import MAX_ERROR_BYTES, TRANSPORT_ERRORS, ErrorMapper
-from kayrros_ext._http.gate import Gate
-from kayrros_ext._http.retry import RETRY_STATUSES, is_retryable, next_delay
+from kayrros_ext._http.gate import Call, Gate
+from kayrros_ext._http.retry import RETRY_STATUSES, is_retryable
 from kayrros_ext.errors import APIError, TransportError, UsageError
 from kayrros_openapi import Client
 from kayrros_openapi.contract import OPERATIONS, Operation
@@ -31,6 +32,7 @@ MAX_REDIRECTS = 5
 # Of a typed response: the JSON takes up to 40 times its bytes as Python objects.
 MAX_TYPED_BODY, MAX_CONTAINERS = 64 * 1024**2, 2_000_000
 
+_log = logging.getLogger("kayrros_ext")
 _PATTERNS = [(operation, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", operation.path))) for operation in OPERATIONS]
 
 
@@ -98,7 +100,7 @@ class CompleteResponse(httpx.Response):
             raise self.errors.contract(self.operation.id, problem, self.content) from None
 
 
-class _Call:
+class _Call(Call):
     """The attempts of one request."""
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
@@ -107,19 +109,16 @@ class _Call:
         self._policy = policy
         self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
         self._ends = policy.retries.clock() + policy.total_timeout_s
-        self._furthest = self._failures = self._closings = 0
+        self._furthest = self._failures = 0
         if request.headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in request.headers:
             # A generated request names the type of a body that it leaves out.
             self._headers.pop("Content-Type", None)
 
     def start_attempt(self) -> float | None:
         """Start an attempt within the total timeout, and return 0; or the seconds to wait first, None if too many."""
-        gate, left = self._policy.gate, max(self._ends - self._policy.retries.clock(), 0.001)
-        if closings := gate.closings:
-            wait_s, self._closings = gate.enter(self, self._closings), closings
-            if wait_s:
-                return wait_s if wait_s < left else None
-        gate.in_flight.add(self)
+        left = max(self._ends - self._policy.retries.clock(), 0.001)
+        if wait_s := self._policy.gate.enter(self):
+            return wait_s if wait_s < left else None
         self.attempts += 1
         timeout = {part: left if seconds is None else min(seconds, left) for part, seconds in self._timeout.items()}
         self.request.extensions = {**self.request.extensions, "timeout": timeout}
@@ -130,13 +129,6 @@ class _Call:
         self._size = self._progress = 0
         self._deadline = self._policy.retries.clock() + left
         return 0
-
-    def leave(self, *, is_success: bool = False) -> None:
-        """Leave the gate to the next call, at the latest when the attempt ends."""
-        gate = self._policy.gate
-        gate.in_flight.discard(self)
-        if is_success and gate.closings:
-            gate.succeed(self._closings)
 
     def check_progress(self, size: int, response: httpx.Response) -> None:
         """Raise httpx.ReadTimeout when a body makes too little progress; `size` bytes have just arrived."""
@@ -177,7 +169,7 @@ class _Call:
     def check_encoding(self, response: httpx.Response) -> None:
         """Raise ContractError for an encoding that unpacks 64 KiB to far more than 64 MiB."""
         encoding = response.headers.get("Content-Encoding", "")
-        if sum(encoding.lower().count(coding) for coding in ("gzip", "deflate", "br", "br", "zstd", "zstd")) > 1:
+        if re.search("br|zstd|(gzip|deflate).*(gzip|deflate)", encoding.lower()):
             problem = f"it is encoded as {encoding!r:.80}, which was not requested"
             raise self._policy.errors.contract(self.operation.id, problem)
 
@@ -193,7 +185,7 @@ class _Call:
         if content_type and documented and "*/*" not in documented and not is_documented:
             problem = f"it is {content_type!r:.80}, not {' or '.join(documented)}"
             raise self._policy.errors.contract(self.operation.id, problem, body=response.content)
-        self.leave(is_success=True)
+        self._policy.gate.leave(self, is_success=True)
 
     def check_is_file(self, response: httpx.Response) -> None:
         """Raise ContractError for a web page in place of a file: a proxy that wants a sign-in answers with one."""
@@ -202,34 +194,39 @@ class _Call:
         if is_page and response.status_code == 200 and "Content-Disposition" not in response.headers:
             problem = f"it is {content_type!r} without a file name"
             raise self._policy.errors.contract(self.operation.id, problem, body=next(response.iter_bytes(), b""))
-        self.leave(is_success=True)  # the gate counts requests, and the body may take hours
+        self._policy.gate.leave(self, is_success=True)  # it counts requests, and the body may take hours
 
     def fail(self, error: Exception) -> tuple[APIError | TransportError, float | None]:
         """Return the error of a failed attempt, and the seconds until the next one; None after the last."""
-        policy, gate = self._policy, self._policy.gate
-        is_refused = False
+        policy, retries, gate = self._policy, self._policy.retries, self._policy.gate
         if isinstance(error, APIError):
             mapped: APIError | TransportError = error
-            retryable = error.status in policy.retry_statuses - self.options.no_retry_statuses
-            reason, asked_s = f"status {error.status}", error.retry_after_s
-            is_refused = error.status == 429 or (error.status == 503 and bool(asked_s))
+            status, asked_s, reason = error.status, error.retry_after_s, f"status {error.status}"
+            retryable = status in policy.retry_statuses - self.options.no_retry_statuses
         else:
             mapped = policy.errors.from_exception(self.operation.id, error, self.attempts)
-            retryable, reason, asked_s = is_retryable(error), type(error).__name__, None
+            status, asked_s, reason, retryable = 0, None, type(error).__name__, is_retryable(error)
         consumer = self.options.consumer
         if consumer and consumer.size >= self._furthest + MIN_PROGRESS_BYTES:
             # A download that makes progress is not given up: count and total timeout start again.
             self._furthest, self.attempts, self._failures = consumer.size, 1, 0
-            self._ends = policy.retries.clock() + policy.total_timeout_s
-        if not retryable:
-            return mapped, None
-        is_counted = not (is_refused and asked_s is not None)  # without a Retry-After, a refusal may be for good
+            self._ends = retries.clock() + policy.total_timeout_s
+        # With a Retry-After, the platform limits requests. Without it, a refusal may be for good.
+        is_counted = status not in {429, 503} or asked_s is None
         self._failures += is_counted
-        count = self._failures if is_counted else max(1, gate.refusals + (self._closings == gate.closings))
-        left, reason = self._ends - policy.retries.clock(), f"{self.operation.id}: {reason}"
-        delay = next_delay(policy.retries, count, left, asked_s, reason, is_counted=is_counted)
-        if is_refused and delay is not None:
-            self._closings = gate.close(self._closings, asked_s or delay)
+        is_last = not retries.max_retries or self._failures > retries.max_retries
+        if not retryable or is_last or (asked_s or 0) > retries.retry_after_max:
+            return mapped, None
+        closes = status == 429 or not is_counted
+        delay = retries.backoff(gate.refusals + 1 if closes else self._failures, asked_s)
+        if delay >= self._ends - retries.clock():
+            return mapped, None
+        if closes:
+            gate.close(self, asked_s or delay)
+        count = (
+            f"Attempt {self._failures} of {retries.max_retries + 1}" if is_counted else "The platform limits requests"
+        )
+        _log.info("%s: %s. %s, retrying in %.1f s", self.operation.id, reason, count, delay)
         return mapped, delay
 
     def not_sent(self) -> APIError:
@@ -266,7 +263,7 @@ class HTTPClient(httpx.Client):
             except (APIError, *TRANSPORT_ERRORS) as caught:
                 error, delay = call.fail(caught)
             finally:
-                call.leave()
+                self.policy.gate.leave(call)
             if delay is None:
                 raise error or call.not_sent()
             for part in slices(delay, self.policy.retries.sleep):
@@ -356,7 +353,7 @@ class AsyncHTTPClient(httpx.AsyncClient):
             except (APIError, *TRANSPORT_ERRORS) as caught:
                 error, delay = call.fail(caught)
             finally:
-                call.leave()
+                self.policy.gate.leave(call)
             if delay is None:
                 raise error or call.not_sent()
             for part in slices(delay, self.policy.retries.sleep_async):
@@ -397,22 +394,22 @@ class ApiClient(Client):
             if client.is_closed or getattr(loop, "is_closed", bool)():  # asyncio's loops can tell
                 self._async_clients.pop(loop, None)
         loop = _running_loop()
-        if not (self._async_client or loop in self._async_clients):
+        if loop not in self._async_clients:
             if not isinstance(self._httpx_args.get("transport"), httpx.AsyncBaseTransport | None):
                 raise UsageError("The transport is for sync calls only.", hint="Pass one for async calls, too.")
             self._async_clients[loop] = AsyncHTTPClient(**self._options(is_async=True))
-        return self._async_client or self._async_clients[loop]
+        return self._async_clients[loop]
 
     async def aclose(self) -> None:
         """Close the connections of sync calls and of this event loop. Those of another one close when that ends."""
         self.get_httpx_client().close()
-        if client := self._async_client or self._async_clients.pop(_running_loop(), None):
+        if client := self._async_clients.pop(_running_loop(), None):
             await client.aclose()
 
     def _drop_inherited(self) -> None:
         if self._process != os.getpid():
             # They are not closed, because the parent uses their connections.
-            self._process, self._client, self._async_client, self._async_clients = os.getpid(), None, None, {}
+            self._process, self._client, self._async_clients = os.getpid(), None, {}
 
     def _options(self, *, is_async: bool) -> dict[str, Any]:
         options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}

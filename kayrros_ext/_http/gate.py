@@ -9,6 +9,12 @@ from kayrros_ext._config.retries import Retries
 SLOT_POLL_S = 0.1
 
 
+class Call:
+    """A call of a client. `closings` is how many of them it has waited for."""
+
+    closings = 0
+
+
 class Gate:
     """Shared by all calls of a client, in threads and tasks. It limits nothing before the first refusal.
 
@@ -17,21 +23,22 @@ class Gate:
 
     Attributes:
         in_flight: the calls that hold a slot.
-        closings: how often it was closed; a call remembers the number that it has waited for.
+        closings: how often it was closed.
         refusals: closings since the last success.
     """
 
     def __init__(self, retries: Retries) -> None:
-        self.in_flight: set[object] = set()
+        self.in_flight: set[Call] = set()
         self.closings = self.refusals = 0
         self._retries, self._limit, self._opens_at, self._process = retries, math.inf, -math.inf, os.getpid()
 
-    def enter(self, call: object, closings: int) -> float:
+    def enter(self, call: Call) -> float:
         """Give a call a slot and return 0, or return the seconds after which it may ask again."""
         if self._process != os.getpid():  # the threads of the parent are not here to leave
             self._process, self.in_flight = os.getpid(), set()
         wait_s = self._opens_at - self._retries.clock()
-        if closings != self.closings and wait_s > 0:
+        has_waited, call.closings = call.closings == self.closings, self.closings
+        if wait_s > 0 and not has_waited:
             # With jitter, because those who wait would wake up together.
             return self._retries.backoff(max(self.refusals, 1), wait_s)
         self.in_flight.add(call)
@@ -40,20 +47,21 @@ class Gate:
         self.in_flight.discard(call)
         return SLOT_POLL_S
 
-    def close(self, closings: int, seconds: float) -> int:
-        """Send nothing for some seconds; return the closings that the refused call, which waits longer, has waited for."""
-        opens_at, is_first = self._retries.clock() + seconds, closings == self.closings
-        if is_first:  # of those that were in flight together, which are one refusal
+    def close(self, call: Call, seconds: float) -> None:
+        """Send nothing for some seconds, because a call was refused; that call waits by itself, and longer."""
+        opens_at = self._retries.clock() + seconds
+        if call.closings == self.closings:  # else it is one refusal with that of a call that was in flight with it
             self._limit = max(1, min(self._limit, len(self.in_flight)) // 2)
             self.refusals += 1
         elif opens_at <= self._opens_at:
-            return closings
+            return
         self._opens_at = max(self._opens_at, opens_at)
         self.closings += 1
-        return self.closings
+        call.closings = self.closings
 
-    def succeed(self, closings: int) -> None:
-        """Count a success, unless the call was sent before the last refusal."""
-        if closings == self.closings:
+    def leave(self, call: Call, *, is_success: bool = False) -> None:
+        """Free the slot of a call. A success of a call that was sent after the last refusal opens the gate."""
+        self.in_flight.discard(call)
+        if is_success and call.closings == self.closings:
             self.refusals, self._opens_at = 0, -math.inf
             self._limit += 1 / self._limit

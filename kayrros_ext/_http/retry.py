@@ -6,7 +6,6 @@ back all calls of the client (gate.py).
 """
 
 import contextlib
-import logging
 import re
 import ssl
 from datetime import UTC, datetime
@@ -14,14 +13,10 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from kayrros_ext._config.retries import Retries
-
 # The platform is busy, or the gateway in front of it is.
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
 # Of a login. Any other 4xx is about the credentials, and those are tried once.
 LOGIN_RETRY_STATUSES = frozenset({429, *range(500, 600)})
-
-_log = logging.getLogger("kayrros_ext")
 
 
 def is_retryable(error: Exception) -> bool:
@@ -50,21 +45,3 @@ def retry_after(response: httpx.Response) -> float | None:
         now = parsedate_to_datetime(date) if date else datetime.now(UTC)
         return max(0.0, (parsedate_to_datetime(header) - now).total_seconds())
     return None
-
-
-def next_delay(
-    retries: Retries, attempt: int, remaining_s: float, asked_s: float | None, reason: str, *, is_counted: bool = True
-) -> float | None:
-    """Return the seconds to wait after an attempt, counted from 1; None when it was the last.
-
-    `asked_s` is from Retry-After; `reason` goes into the log. An attempt that is not counted is the last without retries.
-    """
-    most = retries.max_retries
-    if (attempt > most if is_counted else not most) or (asked_s or 0) > retries.retry_after_max:
-        return None
-    delay = retries.backoff(attempt, asked_s)
-    if delay >= remaining_s:
-        return None
-    count = f"Attempt {attempt} of {most + 1}" if is_counted else "The platform limits requests"
-    _log.info("%s. %s, retrying in %.1f s", reason, count, delay)
-    return delay

@@ -1,5 +1,6 @@
 """The connections of a client: certificates, proxies, and a transport of the user's own."""
 
+import itertools
 import logging
 import os
 import re
@@ -100,12 +101,11 @@ def _proxies(hosts: set[str]) -> dict[str, Secret | None]:
     if "*" in entries:
         return {}
     proxies = {"https://": Secret.parse(url.strip() if "://" in url else f"http://{url.strip()}")} if url else {}
-    entries = list(filter(None, ["localhost", "127.0.0.1", "127.0.0.0/8", "::1", *entries]))
-    for entry in entries:
-        proxies |= dict.fromkeys(_direct_patterns(entry, hosts))
-    if ignored := [entry for entry in entries if not _direct_patterns(entry, hosts)]:
+    entries = ["localhost", "127.0.0.1", "127.0.0.0/8", "::1", *filter(None, entries)]
+    direct = {entry: _direct_patterns(entry, hosts) for entry in entries}
+    if ignored := [entry for entry, patterns in direct.items() if not patterns]:
         _log.warning("Ignoring entries of NO_PROXY that are no host name or address: %s", ", ".join(ignored))
-    return proxies
+    return proxies | dict.fromkeys(itertools.chain(*direct.values()))
 
 
 def _direct_patterns(entry: str, hosts: set[str]) -> list[str]:
@@ -130,12 +130,9 @@ def _ssl_context(verify: Verify, *, is_tls: bool) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=cafile or None, capath=capath or None)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        if (keylog := os.environ.get("SSLKEYLOGFILE")) and getattr(error, "filename", None) == keylog:
-            hint = "Unset it, or name a file that you may write to. Some antivirus programs set it."
-            raise ConfigurationError(f"SSLKEYLOGFILE can't be written ({error}).", hint=hint) from None
         raise ConfigurationError(
-            f"No certificates could be read from {cafile or capath} ({error}).",
-            hint="Check verify=, SSL_CERT_FILE and SSL_CERT_DIR.",
+            f"TLS could not be set up with {cafile or capath or 'the certificates of the system'} ({error}).",
+            hint="Check verify=, SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE.",
         ) from error
     if verify is False:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from kayrros_ext import Retries
-from kayrros_ext._http.gate import Gate
+from kayrros_ext._http.gate import Call, Gate
 
 
 @attrs.define
@@ -28,10 +28,17 @@ def gate(clock: Clock) -> Gate:
     return Gate(Retries(clock=clock, jitter=lambda _, most: most))
 
 
-def entered(gate: Gate, count: int) -> list[object]:
-    """Return the calls that get a slot when `count` of them ask for one."""
-    calls = [object() for _ in range(count)]
-    return [call for call in calls if gate.enter(call, gate.closings) == 0]
+def entered(gate: Gate, count: int) -> list[Call]:
+    """Return the calls that get a slot when `count` of them, which have waited, ask for one."""
+    calls = [waited(gate) for _ in range(count)]
+    return [call for call in calls if gate.enter(call) == 0]
+
+
+def waited(gate: Gate) -> Call:
+    """Return a call that has waited for the last closing."""
+    call = Call()
+    call.closings = gate.closings
+    return call
 
 
 def test_it_limits_nothing_before_a_refusal(gate: Gate) -> None:
@@ -41,19 +48,20 @@ def test_it_limits_nothing_before_a_refusal(gate: Gate) -> None:
 
 def test_a_refusal_halves_the_requests_in_flight(gate: Gate) -> None:
     """From 16 to 8, 4, 2 and 1, and never to none."""
-    entered(gate, 16)
+    calls = entered(gate, 16)
     for most in (8, 4, 2, 1, 1):
-        gate.close(gate.closings, 0)
+        gate.close(calls[0], 0)
         gate.in_flight.clear()
-        assert len(entered(gate, 16)) == most
+        calls = entered(gate, 16)
+        assert len(calls) == most
 
 
 def test_each_round_of_successes_allows_one_more(gate: Gate) -> None:
     """From 1 to 2 with the next success, to 3 after two or three more."""
-    gate.close(0, 0)
+    gate.close(Call(), 0)
     limits = []
     for _ in range(6):
-        gate.succeed(gate.closings)
+        gate.leave(waited(gate), is_success=True)
         gate.in_flight.clear()
         limits.append(len(entered(gate, 16)))
     assert limits == [2, 2, 2, 3, 3, 3]
@@ -61,12 +69,12 @@ def test_each_round_of_successes_allows_one_more(gate: Gate) -> None:
 
 def test_refusals_of_one_burst_count_once(gate: Gate, clock: Clock) -> None:
     """Requests that were in flight together are refused together: the number halves once, and the latest time counts."""
-    entered(gate, 16)
-    assert gate.close(0, 5) == 1
-    assert [gate.close(0, seconds) for seconds in (4, 5)] == [0, 0]
-    assert gate.close(0, 9) == 2
+    calls = entered(gate, 16)
+    for call, seconds in zip(calls, (5, 4, 5, 9), strict=False):
+        gate.close(call, seconds)
+    assert [call.closings for call in calls[:5]] == [1, 0, 0, 2, 0]
     assert gate.refusals == 1
-    assert gate.enter(object(), 1) == 9 + 1  # those who wait for the first time wait for the second, too
+    assert gate.enter(calls[0]) == 9 + 1  # those who wait for the first time wait for the second, too
     clock.now_s = 9
     gate.in_flight.clear()
     assert len(entered(gate, 16)) == 8
@@ -74,19 +82,19 @@ def test_refusals_of_one_burst_count_once(gate: Gate, clock: Clock) -> None:
 
 def test_a_success_from_before_a_refusal_opens_nothing(gate: Gate) -> None:
     """Its answer was on the way when the other request was refused. A later success opens the gate."""
-    gate.close(0, 5)
-    gate.succeed(0)
-    assert gate.enter(object(), 0) == 6
-    gate.succeed(1)
-    assert (gate.enter(object(), 0), gate.refusals) == (0, 0)
+    gate.close(Call(), 5)
+    gate.leave(Call(), is_success=True)
+    assert gate.enter(Call()) == 6
+    gate.leave(waited(gate), is_success=True)
+    assert (gate.enter(Call()), gate.refusals) == (0, 0)
 
 
 def test_those_who_wait_wake_up_at_different_times(clock: Clock) -> None:
     """The jitter is random, and grows with the refusals in a row."""
     gate = Gate(Retries(clock=clock))
     for spread in (1, 2, 4):
-        gate.close(gate.closings, 5)
-        waits = [gate.enter(object(), 0) - 5 for _ in range(100)]
+        gate.close(waited(gate), 5)
+        waits = [gate.enter(Call()) - 5 for _ in range(100)]
         assert 0 <= min(waits) < spread / 4
         assert spread * 3 / 4 < max(waits) <= spread
 
@@ -95,7 +103,7 @@ def test_those_who_wait_wake_up_at_different_times(clock: Clock) -> None:
 def test_a_forked_child_has_slots_of_its_own(gate: Gate) -> None:
     """The calls of its parent's threads never end there."""
     entered(gate, 2)
-    gate.close(0, 0)  # one at a time
+    gate.close(Call(), 0)  # one at a time
     if not (child := os.fork()):
         os._exit(len(entered(gate, 2)))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

@@ -240,5 +240,5 @@ def test_a_secret_that_is_no_string_is_refused(value: Any) -> None:
 def test_an_unusable_proxy_or_certificate_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the variable of the environment."""
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"{name}(?!.*read from)"):
+    with pytest.raises(ConfigurationError, match=name):
         Kayrros(token="a-token")
