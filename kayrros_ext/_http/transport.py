@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from kayrros_ext._config.environment import variable
+from kayrros_ext._config.environment import parse_text, variable
 from kayrros_ext._config.settings import USER_AGENT, Settings, parse_network
 from kayrros_ext._http.client import ApiClient, RequestPolicy
 from kayrros_ext._secret import Secret
@@ -63,8 +63,8 @@ def build_client(
     try:
         client.get_httpx_client()  # now, because two threads that come first would each open one
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        # The text of an InvalidURL may contain the password of a proxy.
-        reason = "a URL is invalid" if isinstance(error, httpx.InvalidURL) else str(error)
+        # The others quote the URL of a proxy, with its password.
+        reason = str(error) if isinstance(error, OSError | ImportError) else "a URL is invalid"
         names = (name for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY") if os.environ.get(name))
         hint = f"Check {next(names, 'the proxy of the system')}."
         raise ConfigurationError(f"No HTTP client could be created ({reason}).", hint=hint) from None
@@ -97,10 +97,11 @@ def _proxies(hosts: set[str]) -> dict[str, Secret | None]:
     Plain http has no proxy: it goes to this machine alone. httpx itself raises for a NO_PROXY that it can't parse.
     """
     environment = urllib.request.getproxies()
-    url, entries = environment.get("https") or environment.get("all"), re.split(r"[,\s]+", environment.get("no", ""))
+    url = parse_text(environment.get("https") or environment.get("all") or "")
+    entries = re.split(r"[,\s]+", parse_text(environment.get("no", "")))
     if "*" in entries:
         return {}
-    proxies = {"https://": Secret.parse(url.strip() if "://" in url else f"http://{url.strip()}")} if url else {}
+    proxies = {"https://": Secret.parse(url if "://" in url else f"http://{url}")} if url else {}
     entries = ["localhost", "127.0.0.1", "127.0.0.0/8", "::1", *filter(None, entries)]
     direct = {entry: _direct_patterns(entry, hosts) for entry in entries}
     if ignored := [entry for entry, patterns in direct.items() if not patterns]:

@@ -175,13 +175,13 @@ def hosts(
 
 
 @named_hosts
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(("name", "quotes"), [("HTTPS_PROXY", ""), ("https_proxy", '"'), ("ALL_PROXY", "'")])
 def test_a_proxy_of_the_environment_is_used(
-    name: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    name: str, quotes: str, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tunnels to both hosts, so it sees neither password nor token. Its URL may have an account."""
+    """It tunnels to both hosts, so it sees neither password nor token. Its URL may have an account, and quotes of a file."""
     with proxy("me:secret/%") as running:
-        monkeypatch.setenv(name, f"http://me:secret%2F%25@{running.address}")
+        monkeypatch.setenv(name, f"{quotes}http://me:secret%2F%25@{running.address}{quotes}")
         with Kayrros(**hosts["settings"]) as kayrros:
             assert kayrros.metadata(DATASET).name == "Tanks"
     targets = [hosts["settings"][name].removeprefix("https://") for name in ("auth_url", "base_url")]
@@ -300,7 +300,13 @@ def test_the_password_of_a_proxy_is_never_shown(
 
 
 @pytest.mark.parametrize(
-    "url", [f"http://me:{PASSWORD}/x@127.0.0.1:1", f"ftp://me:{PASSWORD}@h", f"http://m e:{PASSWORD}@h:x"]
+    "url",
+    [
+        f"http://me:{PASSWORD}/x@127.0.0.1:1",
+        f"ftp://me:{PASSWORD}@h",
+        f"http://m e:{PASSWORD}@h:x",
+        f"<http://me:{PASSWORD}@h>",
+    ],
 )
 def test_an_invalid_proxy_url_does_not_show_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slash in the password ends the host early, and httpx would report the rest as an invalid port."""
