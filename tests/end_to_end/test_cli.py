@@ -433,6 +433,17 @@ def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, 
     assert "results" not in inside.in_terminal("results", TANKS).shown
 
 
+@pytest.mark.parametrize("file_format", ["table", "csv"])
+def test_rows_do_not_go_where_the_progress_goes(file_format: str, kayrros: Command, tmp_path: Path) -> None:
+    """`kayrros results ID > file` in a terminal writes to the file what a pipe gets."""
+    arguments = ["results", TANKS, "--format", file_format]
+    with (tmp_path / "x").open("wb") as file:
+        terminal = kayrros.in_terminal(*arguments, stdout=file.fileno())
+    assert (tmp_path / "x").read_text() == kayrros(*arguments).stdout
+    assert "24 rows, in 1 request" in terminal.shown
+    assert "tank-000001" not in terminal.shown
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(40, 12), (20, 5)])
 def test_progress_leaves_no_lines_in_a_small_terminal(
     columns: int, rows: int, kayrros: Command, tmp_path: Path
