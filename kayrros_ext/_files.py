@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from kayrros_ext.errors import DownloadError, ExportError, UsageError
+from kayrros_ext.errors import DownloadError, ExportError, KayrrosError, UsageError
 
 # One slash, because pathlib has joined two; two letters at least, because C: is a drive.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
@@ -43,8 +43,7 @@ def parse_output(path: object, *, is_directory: bool = False) -> Path:
     except FileNotFoundError:
         pass
     except OSError as error:
-        message, hint = f"{text} could not be written ({error.strerror or error}).", os_error_hint(error)
-        raise (DownloadError if is_directory else ExportError)(message, path=Path(text), hint=hint) from error
+        raise output_error(DownloadError if is_directory else ExportError, Path(text), error) from error
     except (TypeError, ValueError) as error:
         problem = f"not a path ({error})"
     has_slash = text.endswith(("/", os.sep))
@@ -65,9 +64,13 @@ def parse_output(path: object, *, is_directory: bool = False) -> Path:
     return Path(text)
 
 
-def os_error_hint(error: OSError) -> str:
-    """Return advice for an error that occurred while a file was written."""
-    return _HINTS.get(error.errno or 0, "Choose another directory.")
+def output_error(kind: type[ExportError | DownloadError], path: Path, error: OSError) -> KayrrosError:
+    """Return an error of ours for an OSError that occurred while a file was written."""
+    problem = error.strerror or str(error)
+    if error.filename and os.fsdecode(error.filename) != str(path):
+        problem += f": {os.fsdecode(error.filename)}"
+    hint = _HINTS.get(error.errno or 0, "Choose another directory.")
+    return kind(f"{path} could not be written ({problem}).", path=path, hint=hint)
 
 
 @contextlib.contextmanager

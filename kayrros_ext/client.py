@@ -379,11 +379,10 @@ class Kayrros:
             KayrrosError: as `metadata`; UsageError also for a directory or sha256 that can't be one.
             DownloadError: the file can't be written, another one exists and may not be replaced, or it has another digest.
         """
-        from kayrros_ext._download.transfer import DownloadOptions, download  # filelock takes 20 ms
+        from kayrros_ext._download.transfer import download  # filelock takes 20 ms
 
-        dataset_id = parse_dataset_id(dataset_id)
-        options = DownloadOptions.parse(directory, overwrite=overwrite, sha256=sha256)
-        return download(self._client, dataset_id, options, progress)
+        key = parse_dataset_id(dataset_id)
+        return download(self._client, key, directory, overwrite=overwrite, sha256=sha256, progress=progress)
 
     def close(self) -> None:
         """Close the connections of sync calls. A `with` block does."""

@@ -92,8 +92,7 @@ def collect_pages() -> None:
         write(name.lower(), text)
     for name, text in python_pages().items():
         write(name, text)
-    if (ROOT / "kayrros_ext" / "cli" / "reference.py").is_file():
-        write("commands.md", output_of("kayrros_ext.cli.reference"))
+    write("commands.md", output_of("scripts.cli_reference"))
     spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     write("rest.md", operations_page(spec))
     write("assets/try-it.json", json.dumps(try_it_spec(spec)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from scripts.setup import ROOT, environment
 
 OLDEST_MINOR = 11
+SYSTEM = Path("/usr/bin")
 # Prints the version of a released CPython.
 PROBE = """
 import platform, sys
@@ -47,7 +48,7 @@ def main() -> int:
 
 def installed() -> dict[str, Path]:
     """Return a Python of each version, oldest first."""
-    path = [Path(folder) for folder in ["/usr/bin", *os.get_exec_path()]]
+    path = [SYSTEM, *map(Path, os.get_exec_path())]
     # The scripts in `shims` start only the version that is selected. HOME may be elsewhere.
     pyenv = [Path(os.environ.get("PYENV_ROOT") or f"{os.environ.get('HOME')}/.pyenv")]
     pyenv += [folder.parent for folder in path if folder.name == "shims"]

@@ -5,7 +5,6 @@ the dataset, because Range is sent before the server names the file. One process
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import stat
@@ -22,8 +21,6 @@ from kayrros_ext._files import copy_mode, move
 from kayrros_ext.errors import DownloadError
 
 _ORIGIN_ATTRIBUTE = "user.kayrros_ext.origin"
-# flock of NFS without a lock server, and of some parallel and FUSE file systems. The last is the kernel's own ENOTSUPP.
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, 524}
 
 
 @attrs.frozen
@@ -31,12 +28,12 @@ class PartMetadata:
     """The file that a part belongs to. Its size and digest are those of the whole file, if the server specified them."""
 
     base_url: str
+    dataset_id: str
     name: str = ""
     etag: Annotated[str, msgspec.Meta(pattern=rf"\A{STRONG_ETAG}\Z")] | None = None  # without it, it can't be resumed
     size: int | None = None
     digest: Annotated[str, msgspec.Meta(pattern=r"\Asha(256|512):")] | None = None  # such as "sha256:2c26b4..."
-    dataset_id: str = ""  # these two only in the attribute of a complete file
-    sha256: str | None = None
+    sha256: str | None = None  # only in the attribute of a complete file
 
 
 def load_origin(path: Path) -> PartMetadata | None:
@@ -58,9 +55,9 @@ def hexdigests(file: IO[bytes], expected: Iterable[str]) -> dict[str, str]:
 class PartialFile:
     """A part. `size` counts the bytes written; these are on disk unless another program changes the part."""
 
-    def __init__(self, directory: Path, dataset_id: str, base_url: str, timeout_s: float) -> None:
-        self.dataset_id, self.metadata, self.size = dataset_id, PartMetadata(base_url), 0
-        self.path = directory / f".{dataset_id}.part"
+    def __init__(self, directory: Path, metadata: PartMetadata, timeout_s: float) -> None:
+        self.metadata, self.size = metadata, 0
+        self.path = directory / f".{metadata.dataset_id}.part"
         self._sidecar = directory / f"{self.path.name}.json"
         # thread_local, the default, would not let another thread release it.
         self._lock: BaseFileLock = FileLock(f"{self.path}.lock", timeout=timeout_s, thread_local=False)
@@ -74,9 +71,9 @@ class PartialFile:
         try:
             try:
                 self._lock.acquire()
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise  # a Timeout, too
+            except Timeout:
+                raise
+            except OSError:  # flock of NFS without a lock server, and of some parallel and FUSE file systems
                 Path(self._lock.lock_file).unlink(missing_ok=True)
                 self._lock = SoftFileLock(f"{self._lock.lock_file}.soft", self._lock.timeout, thread_local=False)
                 self._lock.acquire()
@@ -128,9 +125,9 @@ class PartialFile:
 
     def finish(self, target: Path, sha256: str, *, replace: bool) -> None:
         """Rename the synced part. Raise FileExistsError if `target` exists and `replace` is False."""
-        origin = attrs.evolve(self.metadata, dataset_id=self.dataset_id, sha256=sha256)
         with contextlib.suppress(OSError, AttributeError):
-            os.setxattr(self._file.fileno(), _ORIGIN_ATTRIBUTE, msgspec.json.encode(origin))
+            origin = msgspec.json.encode(attrs.evolve(self.metadata, sha256=sha256))
+            os.setxattr(self._file.fileno(), _ORIGIN_ATTRIBUTE, origin)
         self._open_file.close()  # Windows does not rename an open file
         if replace:
             copy_mode(target, self.path)

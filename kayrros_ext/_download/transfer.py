@@ -6,9 +6,8 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
 from uuid import UUID
 
 import attrs
@@ -23,9 +22,9 @@ from kayrros_ext._download.headers import (
     strong_etag,
 )
 from kayrros_ext._download.partial import PartialFile, PartMetadata, hexdigests, load_origin
-from kayrros_ext._files import os_error_hint, parse_output
+from kayrros_ext._files import output_error, parse_output
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
-from kayrros_ext.errors import DownloadError, UsageError
+from kayrros_ext.errors import DownloadError, KayrrosError, UsageError
 from kayrros_openapi.api.datasets import download_static_dataset
 
 # Takes the bytes received so far, and those of the whole file if the server specified them.
@@ -54,30 +53,24 @@ class Download:
         return str(self.path)
 
 
-@attrs.frozen
-class DownloadOptions:
-    """Checked arguments of `Kayrros.download`."""
-
-    directory: Path
-    overwrite: bool = False
-    digest: str | None = None  # such as "sha256:2c26b4..."
-
-    @classmethod
-    def parse(cls, directory: str | Path, *, overwrite: bool, sha256: str | None) -> Self:
-        """Check the arguments of a user, and raise UsageError if directory can't be one or sha256 is not a SHA-256."""
-        digest = None if sha256 is None else f"sha256:{str(sha256).strip().lower()}"
-        if digest and not re.fullmatch("sha256:[0-9a-f]{64}", digest):
-            raise UsageError(f"sha256 is {sha256!r:.80}.", hint="Pass 64 hexadecimal digits, as sha256sum prints them.")
-        return cls(parse_output(directory, is_directory=True), overwrite, digest)
-
-
 def download(
-    client: ApiClient, dataset_id: UUID, options: DownloadOptions, progress: ProgressCallback | None = None
+    client: ApiClient,
+    dataset_id: UUID,
+    directory: str | Path,
+    *,
+    overwrite: bool = False,
+    sha256: str | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Download:
-    """Download the file of a static dataset."""
-    http = client.get_httpx_client()
-    part = PartialFile(options.directory, str(dataset_id), str(http.base_url), http.policy.total_timeout_s)
-    consumer = FileConsumer(options, part, progress)
+    """Download the file of a static dataset. The arguments are those of a user."""
+    digest = None if sha256 is None else f"sha256:{str(sha256).strip().lower()}"
+    if digest and not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+        raise UsageError(f"sha256 is {sha256!r:.80}.", hint="Pass 64 hexadecimal digits, as sha256sum prints them.")
+    if progress and not callable(progress):
+        raise UsageError(f"progress is {progress!r:.80}.", hint="Pass a function that takes two numbers, or None.")
+    http, folder = client.get_httpx_client(), parse_output(directory, is_directory=True)
+    part = PartialFile(folder, PartMetadata(str(http.base_url), str(dataset_id)), http.policy.total_timeout_s)
+    consumer = FileConsumer(part, digest, progress, overwrite=overwrite)
     try:
         with suppress(OSError):  # a directory that can't be written may have the file
             part.lock()
@@ -96,9 +89,11 @@ class FileConsumer:
     callback_error: Exception | None = None
     _owner: str | None = None  # the dataset that an existing file belongs to, if that is another one
 
-    def __init__(self, options: DownloadOptions, part: PartialFile, progress: ProgressCallback | None) -> None:
-        self._options, self._part, self._progress = options, part, progress
-        self._path, self._offset = options.directory / part.dataset_id, 0
+    def __init__(
+        self, part: PartialFile, digest: str | None, progress: ProgressCallback | None, *, overwrite: bool
+    ) -> None:
+        self._part, self._digest, self._progress, self._overwrite = part, digest, progress, overwrite
+        self._path, self._offset = part.path.parent / part.metadata.dataset_id, 0
 
     @property
     def size(self) -> int:
@@ -119,40 +114,43 @@ class FileConsumer:
 
     def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
         """Write the body to disk. Return False where the range does not fit, so that the whole file must be requested."""
-        part = self._part
-        metadata = self._read_headers(response)
+        try:
+            return self._write(response, chunks)
+        except OSError as error:  # of the disk, because httpx has other errors
+            self._part.close(keep=self._part.size == 0)  # without what this call wrote
+            raise self._to_our_error(error) from error
+
+    def _write(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
+        part, metadata = self._part, self._read_headers(response)
         if metadata is None:
             part.metadata = attrs.evolve(part.metadata, etag=None)  # so that it is not resumed
             return False
-        self._path = self._options.directory / metadata.name
-        with self._wrap_os_errors():
-            if existing := self._existing(metadata):
-                self.result = existing
-                return True
-            part.lock()
-            part.begin(metadata, self._offset if response.status_code == 206 else 0)
+        self._path = part.path.with_name(metadata.name)
+        if existing := self._existing(metadata):
+            self.result = existing
+            return True
+        part.lock()
+        part.begin(metadata, self._offset if response.status_code == 206 else 0)
         for chunk in chunks:
-            with self._wrap_os_errors():
-                part.write(chunk)
+            part.write(chunk)
             if self._progress:
                 try:
                     self._progress(part.size, metadata.size)
                 except Exception as error:  # raised after the retries, which take some errors for the network's
                     self.callback_error = error
                     return True
-        with self._wrap_os_errors():
-            specified = self._specified_digests(metadata)
-            size, digests = part.sync(specified.values())
-            if size != part.size or metadata.size not in {None, size}:
-                part.metadata = attrs.evolve(metadata, etag=metadata.etag if size == part.size else None)
-                message = f"{size} of {metadata.size or part.size} bytes arrived"
-                raise httpx.RemoteProtocolError(message, request=response.request)
-            self._verify(digests, specified)
-            may_replace = os.path.lexists(self._path)  # and not what appears after the check
-            existing = self._existing(metadata, digests["sha256"])
-            self.result = existing or Download(self._path, size, digests["sha256"])
-            if not existing:
-                part.finish(self._path, digests["sha256"], replace=may_replace)
+        specified = self._specified_digests(metadata)
+        size, digests = part.sync(specified.values())
+        if size != part.size or metadata.size not in {None, size}:
+            part.metadata = attrs.evolve(metadata, etag=metadata.etag if size == part.size else None)
+            message = f"{size} of {metadata.size or part.size} bytes arrived"
+            raise httpx.RemoteProtocolError(message, request=response.request)
+        self._verify(digests, specified)
+        may_replace = os.path.lexists(self._path)  # and not what appears after the check
+        existing = self._existing(metadata, digests["sha256"])
+        self.result = existing or Download(self._path, size, digests["sha256"])
+        if not existing:
+            part.finish(self._path, digests["sha256"], replace=may_replace)
         _log.info("%s: %d bytes, sha256 %s", self._path, size, self.result.sha256)
         return True
 
@@ -161,13 +159,13 @@ class FileConsumer:
         headers, status, metadata = response.headers, response.status_code, self._part.metadata
         digest = server_digest(response)
         if status == 200:
-            name, size = choose_filename(headers, self._part.dataset_id), content_length(headers)
-            return PartMetadata(metadata.base_url, name, strong_etag(headers), size, digest)
+            name, size = choose_filename(headers, metadata.dataset_id), content_length(headers)
+            return attrs.evolve(metadata, name=name, etag=strong_etag(headers), size=size, digest=digest)
         size = continued_size(headers, metadata.etag, self._offset, metadata.size)
         if status != 206 or size is None or self.size < self._offset:  # another program may have truncated the part
             return None
         # A 206 may leave out headers that the 200 had (RFC 9110, 15.3.7).
-        name = safe_filename(metadata.name) or self._part.dataset_id
+        name = safe_filename(metadata.name) or metadata.dataset_id
         return attrs.evolve(metadata, name=name, size=size, digest=metadata.digest or digest)
 
     def _existing(self, metadata: PartMetadata, sha256: str | None = None) -> Download | None:
@@ -175,33 +173,32 @@ class FileConsumer:
 
         Raises an OSError if another file exists and must not be replaced.
         """
-        path, overwrite, self._owner = self._path, self._options.overwrite, None
+        path, self._owner = self._path, None
         if not os.path.lexists(path):
             return None
         info = path.lstat()
         if stat.S_ISDIR(info.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if stat.S_ISREG(info.st_mode):  # a symlink is not followed, and a pipe would block
-            origin = load_origin(path)
-            if origin and origin.dataset_id != self._part.dataset_id:
-                self._owner = origin.dataset_id
-            elif origin and origin.etag and (origin.base_url, origin.etag) == (metadata.base_url, metadata.etag):
-                sha256 = sha256 or origin.sha256
+        origin = load_origin(path)
+        self._owner = origin.dataset_id if origin and origin.dataset_id != metadata.dataset_id else None
+        if origin and metadata.etag and (origin.base_url, origin.etag) == (metadata.base_url, metadata.etag):
+            sha256 = sha256 or origin.sha256
+        # A symlink is not followed, and a pipe would block.
+        if stat.S_ISREG(info.st_mode) and not self._owner and metadata.size in {None, info.st_size}:
             digests = {*self._specified_digests(metadata).values(), *([f"sha256:{sha256}"] if sha256 else [])}
-            if metadata.size in {None, info.st_size}:
-                if not digests and not self._owner:
-                    return None
-                with path.open("rb") as file:
-                    actual = hexdigests(file, digests)
-                if digests and digests <= {f"{name}:{digest}" for name, digest in actual.items()}:
-                    return Download(path, info.st_size, actual["sha256"], new=False)
-        if self._owner or not overwrite:
+            if not digests:
+                return None
+            with path.open("rb") as file:
+                actual = hexdigests(file, digests)
+            if digests <= {f"{name}:{digest}" for name, digest in actual.items()}:
+                return Download(path, info.st_size, actual["sha256"], new=False)
+        if self._owner or not self._overwrite:
             raise FileExistsError
         return None
 
     def _specified_digests(self, metadata: PartMetadata) -> dict[str, str]:
         """Return the digests that the file must have, such as "sha256:2c26b4...", by who specified them."""
-        digests = {"the server": metadata.digest, "you": self._options.digest}
+        digests = {"the server": metadata.digest, "you": self._digest}
         return {source: digest for source, digest in digests.items() if digest}
 
     def _verify(self, actual: dict[str, str], specified: dict[str, str]) -> None:
@@ -213,22 +210,11 @@ class FileConsumer:
                 hint = "Download it again. If that fails too, the file has changed or the specified digest is wrong."
                 raise DownloadError(f"{self._path} was not written: {message}.", path=self._path, hint=hint)
 
-    @contextmanager
-    def _wrap_os_errors(self) -> Iterator[None]:
-        """Raise a DownloadError where the disk fails, and delete what this call wrote."""
-        path = self._path
-        try:
-            yield
-        except OSError as error:
-            self._part.close(keep=self._part.size == 0)
-            problem = error.strerror or str(error)
-            if error.filename and str(error.filename) != str(path):
-                problem += f": {error.filename}"
-            message, hint, hint_cli = f"{path} could not be written ({problem}).", os_error_hint(error), None
-            if isinstance(error, FileExistsError) and os.path.lexists(path):
-                owner = f", as the file of dataset {self._owner}" if self._owner else ""
-                message, hint = f"{path} already exists{owner}.", "Use a directory for each dataset."
-                if not owner:
-                    hint_cli = f"Pass --overwrite to replace it. {hint}"
-                    hint = f"Pass overwrite=True to replace it. {hint}"
-            raise DownloadError(message, path=path, hint=hint, hint_cli=hint_cli) from error
+    def _to_our_error(self, error: OSError) -> KayrrosError:
+        if not isinstance(error, FileExistsError) or not os.path.lexists(self._path):
+            return output_error(DownloadError, self._path, error)
+        message, hint = f"{self._path} already exists", "Use a directory for each dataset."
+        if self._owner:
+            return DownloadError(f"{message}, as the file of dataset {self._owner}.", path=self._path, hint=hint)
+        hint, hint_cli = (f"Pass {option} to replace it. {hint}" for option in ("overwrite=True", "--overwrite"))
+        return DownloadError(f"{message}.", path=self._path, hint=hint, hint_cli=hint_cli)

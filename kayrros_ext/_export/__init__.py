@@ -1,13 +1,11 @@
 """Write results to a file, part by part, in constant memory. The ending of the path selects the format."""
 
-import contextlib
-from collections.abc import Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
-from kayrros_ext._files import os_error_hint, parse_output, write_output
+from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._results.model import Results
 from kayrros_ext.errors import ExportError, UsageError
 
@@ -43,11 +41,15 @@ def write(
     Parquet, GeoParquet and GeoJSON store the metadata, which are read after the last part.
     """
     source_errors: list[OSError] = []
+    rows = 0
     try:
         with write_output(path) as file:
             writer = _open_writer(path, file)
             try:
-                rows = _write_parts(writer, parts, source_errors)
+                for part in _note_errors(parts, source_errors):
+                    rows += part.table.num_rows
+                    writer.write(part.table)
+                    del part  # else it would stay in memory while the next one is made
                 writer.close({"dataset_id": str(dataset_id), **(file_metadata or {})})
             except BaseException:
                 writer.abandon()
@@ -56,8 +58,7 @@ def write(
     except OSError as error:
         if error in source_errors:
             raise
-        problem = f"{path} could not be written ({error.strerror or error})."
-        raise ExportError(problem, hint=os_error_hint(error), path=path) from error
+        raise output_error(ExportError, path, error) from error
 
 
 def _ending(path: Path) -> str | None:
@@ -76,26 +77,7 @@ def _open_writer(path: Path, file: IO[bytes]) -> "ParquetWriter | TextWriter":
     return ParquetWriter(file) if ENDINGS[ending] == "Parquet" else GeoParquetWriter(file)
 
 
-def _write_parts(writer: "ParquetWriter | TextWriter", parts: Iterable[Results], errors: list[OSError]) -> int:
-    """Write each part in a thread while the next one is made, and return the number of rows."""
-    rows = 0
-    with contextlib.closing(_note_errors(parts, errors)) as source, ThreadPoolExecutor(1, "kayrros-export") as pool:
-        writing: Future[object] = Future()
-        writing.set_result(None)
-        for part in source:
-            writing.result()
-            rows += part.table.num_rows
-            try:
-                writing = pool.submit(writer.write, part.table)
-            except RuntimeError:  # no thread can be started, as after the end of the main thread
-                pool.shutdown(wait=False)  # for a thread that starts later would write the part again
-                writer.write(part.table)
-            del part  # else it would stay in memory while the next one is made
-        writing.result()
-    return rows
-
-
-def _note_errors(parts: Iterable[Results], errors: list[OSError]) -> Generator[Results]:
+def _note_errors(parts: Iterable[Results], errors: list[OSError]) -> Iterator[Results]:
     """Yield the parts, and note an OSError of their source, because it is no error of the file."""
     try:
         yield from parts

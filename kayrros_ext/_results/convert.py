@@ -1,7 +1,6 @@
 """Convert the results table for geopandas and GIS, and into a wide table."""
 
 import importlib
-import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -23,26 +22,23 @@ _SLICE = 2**20
 _POINT = chr(sys.byteorder == "little") + (1).to_bytes(4, sys.byteorder).decode()
 
 
-def with_text_categories(table: pa.Table) -> pa.Table:
-    """Return the table with each list of categories as a JSON array in a label, like the CSV files.
+def join_categories(table: pa.Table) -> pa.Table:
+    """Return the table with each list of categories as one label, such as "crude_oil;floating_roof_tank".
 
-    pandas makes numpy arrays of lists, which to_json, to_sql and drop_duplicates reject. A tuple has no place in a database,
-    and any other separator may be part of a category.
+    pandas makes numpy arrays of lists, which to_json, to_sql and drop_duplicates reject.
     """
     place = table.schema.get_field_index("asset_categories")
     batches = table.select([place]).to_batches(max_chunksize=_SLICE)
-    labels = pa.chunked_array([_json_arrays(batch.column(0)) for batch in batches], LABEL)
-    return table.set_column(place, "asset_categories", labels.unify_dictionaries())
+    labels = [_join(batch.column(0)).dictionary_encode() for batch in batches]
+    return table.set_column(place, "asset_categories", pa.chunked_array(labels, LABEL))
 
 
-def _json_arrays(lists: pa.ListArray) -> pa.DictionaryArray:
-    """Return the JSON of each list; null where it is null."""
+def _join(lists: pa.ListArray) -> pa.StringArray:
+    """Return the items of each list as one text, an item that is null as an empty one; null where the list is null."""
     first, last = lists.offsets[0].as_py(), lists.offsets[-1].as_py()
-    items = lists.values.slice(first, last - first).dictionary_encode(null_encoding="encode")
-    encoded = strings(json.dumps(item, ensure_ascii=False) for item in items.dictionary.to_pylist()).take(items.indices)
-    joined = pc.binary_join(pa.ListArray.from_arrays(pc.subtract(lists.offsets, lists.offsets[0]), encoded), ",")
-    texts = pc.binary_join_element_wise("[", joined, "]", "")
-    return pc.if_else(lists.is_valid(), texts, None).dictionary_encode()
+    items = pc.coalesce(lists.values.slice(first, last - first), strings([""])[0])
+    offsets = pc.subtract(lists.offsets, lists.offsets[0])
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, items, mask=lists.is_null()), ";")
 
 
 def to_geopandas(results: Results) -> "gpd.GeoDataFrame":

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import get_args
 from uuid import UUID
 
 import attrs
@@ -19,10 +20,10 @@ import attrs
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext._progress import Progress, ProgressCallback, make_callback, warn
 from kayrros_ext._results.model import Gap, Results, warn_non_finite
-from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap, parse_on_gap
+from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
 from kayrros_ext._text import list_names
-from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError
+from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
 from kayrros_openapi.models import DatasetMetadata, DateRange, ProcessingResultFilter
 from kayrros_openapi.types import UNSET, Unset
@@ -43,14 +44,12 @@ MAX_FAILURES = 8
 # A range before all data, with a small response.
 _EMPTY_RANGE = 0, DAY_MS
 _OPERATION = "getDatasetResults"
-_FAIL_ALIKE = "The other parts were not requested, because they would fail alike."
 _SO_FAR = "The results so far are in `error.results`."
 _NOT_WRITTEN = "The parts so far were yielded; an export writes no file."
-# The advice after a gap, and that for the command line.
-_GAP_HINTS: dict[OnGap, tuple[str, str]] = {
-    "raise": ('Use on_gap="warn" to get the rest.', "Use --on-gap warn to get the rest."),
-    "warn": (_FAIL_ALIKE, _FAIL_ALIKE),
-}
+# Each with that for the command line.
+_GAP_HINTS = 'Use on_gap="warn" to get the rest.', "Use --on-gap warn to get the rest."
+_FAIL_ALIKE_HINTS = ("The other parts were not requested, because they would fail alike.",) * 2
+_OUTAGE_HINTS = "Try again later.", "Try again later. No file was written."
 _NARROW_HINTS = (
     "Ask for less, with start and stop or with assets.",
     "Ask for less, with --from and --to or with --asset.",
@@ -85,7 +84,9 @@ class ResultsFetcher:
         progress: ProgressCallback | bool | None,
     ) -> None:
         self._client, self._dataset_id, self._query, self._concurrency = client, dataset_id, query, concurrency
-        self._on_gap: OnGap = on_gap if on_gap == "raise" else parse_on_gap(on_gap)
+        if on_gap not in get_args(OnGap):
+            raise UsageError(f"on_gap is {on_gap!r}.", hint='Pass "raise" or "warn".')
+        self._on_gap = on_gap
         self._strict = strict
         self._callback = None if progress is None or progress is False else make_callback(progress)
         self._shows_windows = progress is None
@@ -93,7 +94,6 @@ class ResultsFetcher:
         self._missing_ids = set(self._asset_ids)
         self._time_range = query.time_range if query and isinstance(query.time_range, DateRange) else None
         self._so_far = _NOT_WRITTEN if bounded_memory else _SO_FAR
-        self._outage_hint = "Try again later." + " Nothing was written." * bounded_memory
         self._max_waiting = concurrency if bounded_memory else math.inf
         self._max_body = STREAM_MAX_BYTES if bounded_memory else None
         self._failures = 0  # since the last success
@@ -132,9 +132,8 @@ class ResultsFetcher:
             except KayrrosError as error:
                 if not _is_too_large(error):
                     raise
-                # A 504 alone means that the platform works, too slowly.
-                if getattr(error, "status", None) != 504 and (outage := self._check_outage(None)):
-                    raise outage from None
+                if getattr(error, "status", None) != 504:  # which means that the platform works, too slowly
+                    self._request_empty_range(None)
             else:
                 self._report_progress(part.table.num_rows, 1.0, 1)
                 yield self._finish_part(part)
@@ -151,17 +150,21 @@ class ResultsFetcher:
         deduplicator = Deduplicator()
         total = sum(map(planner.amount, planner.pending)) or 1.0  # one moment has no length
         rows, count, done = 0, 0, 0.0
-        failure: GapError | None = None
+        failure: KayrrosError | None = None
         while not failure:
             self._start_requests()
             if planner.running:
                 window, outcome = self._outcomes.get()
+                planner.running.remove(window)
                 if isinstance(outcome, Results):
                     planner.succeeded(window, outcome.table.num_rows)
                     self._waiting[window] = outcome
                     self._failures, self._has_parts = 0, True
                 else:
-                    failure = self._handle_failure(window, outcome)
+                    try:
+                        self._handle_failure(window, outcome)
+                    except KayrrosError as error:
+                        failure = error
                 if window in self._waiting:
                     rows, count = rows + self._waiting[window].table.num_rows, count + 1
                     done += planner.amount(window)
@@ -180,7 +183,7 @@ class ResultsFetcher:
                     is_first = ready.start_ms == planner.outer[0]
                     part = deduplicator.deduplicate(ready, self._waiting.pop(ready), is_first=is_first)
                     yield self._finish_part(part)
-        raise failure from failure.gaps[0].error
+        raise failure
 
     def _plan(self, *, is_too_large: bool) -> WindowPlanner:
         """Plan windows over the range of the query, else of the metadata, else from 1970 to now."""
@@ -237,44 +240,30 @@ class ResultsFetcher:
         except BaseException as error:
             self._outcomes.put((window, error))
 
-    def _handle_failure(self, window: Window, error: BaseException) -> GapError | None:
-        """Put back a failed window in parts, or leave it out as a gap; else return the error that ends everything."""
-        planner = self._planner
+    def _handle_failure(self, window: Window, error: BaseException) -> None:
+        """Put back a failed window in parts, or leave it out as a gap; else raise the error that ends everything."""
         if not isinstance(error, KayrrosError):
             raise error
-        gap = _gap(window, error)
+        planner, is_local, is_too_large = self._planner, _is_local(error), _is_too_large(error)
         self._failures += 1
-        outage = self._check_outage(window.assets) if self._failures % MAX_FAILURES == 0 else None
-        if outage or not _is_too_large(error):
-            planner.running.remove(window)
-        elif planner.failed(window) or self._split_by_assets(window):
-            return None
-        elif isinstance(error, ContractError) and self._max_body is not None:
-            # Each response names all assets. When these are many, no window is small.
-            self._max_body, planner.assets = None, None
-            planner.put_back(window)
-            return None
-        # An outage is not left out day by day.
-        if outage := outage or (self._check_outage(window.assets) if _is_local(error) else None):
-            if not self._has_parts:
-                raise outage
-            hints = "Try again later.", str(outage.hint_cli)
-            return self._gap_error(str(outage.args[0]), hints, attrs.evolve(gap, error=outage))
-        if planner.is_outside(window) and not isinstance(error, ContractError) and _is_local(error):
-            windows = sorted([window, *planner.give_up_like(window)], key=lambda window: window.sort_key)
-            gap = attrs.evolve(
-                gap, start=_datetime(windows[0].start_ms), stop=_datetime(windows[-1].stop_ms), is_outside=True
-            )
-        elif self._on_gap == "raise" or not _is_local(error):
+        if self._failures % MAX_FAILURES == 0:
+            self._request_empty_range(window)
+        if is_too_large and planner.failed(window):
+            return
+        if is_local and self._split_otherwise(window, error, self._request_empty_range(window)):
+            return
+        gap = _gap(window, error)
+        if is_local and planner.is_outside(window) and not isinstance(error, ContractError):
+            gap = attrs.evolve(_gap(planner.give_up(window), error), is_outside=True)
+        elif self._on_gap == "raise" or not is_local:
             text = f"{_OPERATION}: results for {gap} are unavailable ({error.args[0]})"
-            return self._gap_error(text, _GAP_HINTS[self._on_gap], gap)
+            raise self._gap_error(text, _GAP_HINTS if is_local else _FAIL_ALIKE_HINTS, gap) from error
         from kayrros_ext._results.merge import merge
 
         if not gap.is_outside or window.batch == 0:
             warn("%s: results for %s are unavailable, and left out: %s", _OPERATION, gap, error)
         self._gaps.append(gap)
         self._waiting[window] = merge([], (gap,))
-        return None
 
     def _gap_error(self, text: str, hints: tuple[str, str], *gaps: Gap) -> GapError:
         """Return the error that ends everything: the gaps, and all that was not requested."""
@@ -282,41 +271,43 @@ class ResultsFetcher:
         gaps = (*gaps, *(_gap(other, None) for other in missing))
         return GapError(text, hint=f"{self._so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
 
-    def _check_outage(self, assets: Assets) -> KayrrosError | None:
-        """Return an error if not even a small response comes, because then the platform is down."""
-        error = self._request_empty_range(assets)
-        if isinstance(error, Results | ContractError):
-            return None
-        if _is_too_large(error):
-            error.args = (
-                f"The platform answers nothing at the moment, not even for a day without data. {error.args[0]}",
-            )
-            error.hint, error.hint_cli = self._outage_hint, "Try again later. No file was written."
-        return error
-
     def _may_learn_assets(self, window: Window) -> bool:
         has_ids = self._planner.assets is not None or self._asset_ids or window.assets
         return not has_ids and not self._planner.is_outside(window)
 
-    def _split_by_assets(self, window: Window) -> bool:
-        """Split a day by the ids of all assets, which a response for a range without data contains (assumed)."""
-        if not self._may_learn_assets(window):
+    def _split_otherwise(self, window: Window, error: KayrrosError, response: Results | KayrrosError) -> bool:
+        """Split a day by the assets of a response without data, which has them all (assumed), or request it whole."""
+        planner = self._planner
+        if not _is_too_large(error):
             return False
-        response = self._request_empty_range(None)
-        ids = tuple(response.assets["asset_id"].unique().to_pylist()) if isinstance(response, Results) else ()
-        if None in ids or (isinstance(self._asset_count, int) and len(ids) < self._asset_count):
-            ids = ()
-        if not ids and not (self._max_body and isinstance(response, ContractError)):
-            warn("A day can't be split by assets, because the ids of some are unavailable.")
-        self._planner.assets = ids
-        return self._planner.split(window)
+        if self._may_learn_assets(window):
+            ids = tuple(response.assets["asset_id"].unique().to_pylist()) if isinstance(response, Results) else ()
+            if None in ids or (isinstance(self._asset_count, int) and len(ids) < self._asset_count):
+                ids = ()
+            if not ids and not (self._max_body and isinstance(response, ContractError)):
+                warn("A day can't be split by assets, because the ids of some are unavailable.")
+            planner.assets = ids
+            if planner.split(window):
+                return True
+        if self._max_body is None or not isinstance(error, ContractError):
+            return False
+        # Each response names all assets. When these are many, no window is small.
+        self._max_body, planner.assets = None, None
+        planner.put_back(window)
+        return True
 
-    def _request_empty_range(self, assets: Assets) -> Results | KayrrosError:
-        """Send a request with a small response; return its error, if any."""
+    def _request_empty_range(self, window: Window | None) -> Results | KayrrosError:
+        """Request no data of the assets of a window. Raise an error if the platform is down, because that is no gap."""
         try:
-            return self._request(_filter(_EMPTY_RANGE, assets))
+            return self._request(_filter(_EMPTY_RANGE, window.assets if window else None))
         except KayrrosError as error:
-            return error
+            if not isinstance(error, TransportError) and getattr(error, "status", None) not in TOO_LARGE_STATUSES:
+                return error
+            text = f"The platform answers nothing at the moment, not even for a day without data. {error.args[0]}"
+            error.args, error.hint, error.hint_cli = (text,), "Try again later. Nothing was written.", None
+            if window is None or not self._has_parts:
+                raise
+            raise self._gap_error(text, _OUTAGE_HINTS, _gap(window, error)) from error
 
     def _request(
         self, query: ProcessingResultFilter | Unset, no_retry_statuses: frozenset[int] = frozenset()
@@ -383,9 +374,8 @@ def _is_too_large(error: KayrrosError) -> bool:
 
 def _is_local(error: KayrrosError) -> bool:
     """Return whether other parts may succeed: not if the login, the network or the account fails."""
-    return (
-        error.status >= 500 if isinstance(error, APIError) else isinstance(error, ContractError) or _is_too_large(error)
-    )
+    is_server_error = isinstance(error, APIError) and error.status >= 500
+    return is_server_error or isinstance(error, ContractError) or _is_too_large(error)
 
 
 def _check_part(part: Results, time_range: Range, assets: Assets) -> None:

@@ -125,8 +125,7 @@ class Results:
     def to_pandas(self) -> "pd.DataFrame":
         """Return `table` as a pandas DataFrame that every writer of pandas understands.
 
-        Labels are categories, dates datetime64[us, UTC], and integers Int64. A list of categories is the text of a JSON
-        array, such as '["crude","tank"]', as in CSV: json.loads reads it.
+        Labels are categories, dates datetime64[us, UTC], and integers Int64. `asset_categories` is text, joined by ";".
         """
         import pyarrow as pa
 
@@ -135,7 +134,7 @@ class Results:
         pandas = convert.import_optional("pandas", extra="pandas")
         # Without the nullable type, one null turns a column of integers into doubles, which are inexact beyond 2**53.
         integers = {pa.int64(): pandas.Int64Dtype()}
-        frame: pd.DataFrame = convert.with_text_categories(self.table).to_pandas(types_mapper=integers.get)
+        frame: pd.DataFrame = convert.join_categories(self.table).to_pandas(types_mapper=integers.get)
         return frame
 
     def to_polars(self) -> "pl.DataFrame":

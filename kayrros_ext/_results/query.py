@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast
 from uuid import UUID
 
 from kayrros_ext._progress import warn
@@ -88,13 +88,6 @@ def parse_instant(name: str, value: "Instant", *, is_stop: bool = False) -> int:
     moment = moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment
     since_epoch = datetime.__sub__(moment, EPOCH)  # the `-` of a subclass may return another type, as pendulum's does
     return min(-(-since_epoch // MILLISECOND), MAX_MS) if is_stop else since_epoch // MILLISECOND
-
-
-def parse_on_gap(value: str) -> OnGap:
-    """Return the value of `on_gap`, if it is one."""
-    if value in get_args(OnGap):
-        return cast("OnGap", value)
-    raise UsageError(f"on_gap is {value!r}.", hint='Pass "raise" or "warn".')
 
 
 def _check_epoch_ms(name: str, value: int) -> int:

@@ -71,7 +71,7 @@ class WindowPlanner:
 
     Attributes:
         pending: windows, in order. `take` splits them.
-        running: windows that were taken and have not ended.
+        running: windows that were taken. The caller removes them.
         trial: the last window that should hold more rows than any response before.
         assets: the ids of all assets, when they are known. A day is split by them.
     """
@@ -116,7 +116,6 @@ class WindowPlanner:
 
     def succeeded(self, window: Window, rows: int) -> None:
         """Learn from the rows of a window."""
-        self.running.remove(window)
         amount = self.amount(window)
         if not amount:
             if rows:
@@ -143,7 +142,6 @@ class WindowPlanner:
 
     def failed(self, window: Window) -> bool:
         """Put back a window that is too large, in parts. False: it can't be split, or is given up, and stays out."""
-        self.running.remove(window)
         self._successes = 0
         self._patience *= 1 + (window == self.trial)
         if amount := self.amount(window):
@@ -165,12 +163,16 @@ class WindowPlanner:
                 return False
         return self.split(window)
 
-    def give_up_like(self, window: Window) -> list[Window]:
-        """Take back the windows that are pending on the same side of the likely range, of the same assets."""
-        side = window.batch, self._side(window)
-        windows = [one for one in self.pending if self.is_outside(one) and (one.batch, self._side(one)) == side]
-        self.pending = [one for one in self.pending if one not in windows]
-        return windows
+    def give_up(self, window: Window) -> Window:
+        """Take back what is pending on the same side of the likely range, of the same assets. Return all of it."""
+        side = [
+            other
+            for other in self.pending
+            if self.is_outside(other) and (other.batch, self._side(other)) == (window.batch, self._side(window))
+        ]
+        self.pending = [other for other in self.pending if other not in side]
+        start_ms, stop_ms = (min(w.start_ms for w in [window, *side]), max(w.stop_ms for w in [window, *side]))
+        return attrs.evolve(window, start_ms=start_ms, stop_ms=stop_ms)
 
     def is_outside(self, window: Window) -> bool:
         """Return whether a window has no part of the likely range, which is not the whole one."""

@@ -29,7 +29,10 @@ class _Terminal:
 
 
 def write_rows(parts: "Iterator[Results]", file_format: str) -> None:
-    """Write all columns as CSV, JSON or NDJSON."""
+    """Write all columns as CSV, JSON or NDJSON, or a table of those that differ from row to row."""
+    if file_format == "table":
+        _write_table(parts)
+        return
     sys.stdout.flush()
     # No header before the first row, so that an early failure, such as an unknown metric, writes nothing.
     parts = (part for part in parts if part.table.num_rows)
@@ -42,8 +45,8 @@ def write_rows(parts: "Iterator[Results]", file_format: str) -> None:
     writer.close({})
 
 
-def write_table(parts: "Iterator[Results]") -> None:
-    """Write the columns that differ from row to row as a table, as wide as its first thousand rows need."""
+def _write_table(parts: "Iterator[Results]") -> None:
+    """Write a table that is as wide as its first thousand rows need."""
     table = Table(*_COLUMNS, right=["value"], keep=["value_date", "metric", "value"], drop="asset_name")
     is_empty = True
     for part in parts:

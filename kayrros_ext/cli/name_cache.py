@@ -1,11 +1,12 @@
 """The names of listed collections and datasets, cached so that a name or the beginning of an id can stand for an id."""
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from kayrros_ext._text import list_names
@@ -16,27 +17,22 @@ if TYPE_CHECKING:
     from kayrros_ext.cli.accounts import Account
 
 Kind = Literal["collections", "datasets"]
-_MAX_LISTED, _MAX_NAME, _MAX_BYTES = 5, 60, 2**24
+_MAX_NAME, _MAX_BYTES = 60, 2**24
 # A leading dash would be an option.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def save_names(account: "Account", kind: Kind, names: dict[str, str]) -> None:
-    """Add names by id to the cache of the account. A cache that can't be written is not an error."""
+def save_names(account: "Account", kind: Kind, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Add the names of rows that have an id and a name to the cache of the account, if it can be written. Return them."""
     from kayrros_ext._files import write_private
 
-    path = _cache_path(account)
-    if path is None:
-        return
-    cached = _load(path)
-    cached[kind] = {**cached.get(kind, {}), **names}
-    try:
-        write_private(path, json.dumps(cached).encode())
-    except OSError as error:
-        import logging
-
-        log = logging.getLogger("kayrros_ext")
-        log.debug("The names could not be saved in %s (%s).", path, type(error).__name__)
+    names = {str(row["id"]): str(row["name"]) for row in rows if row.get("id") and row.get("name")}
+    if path := _cache_path(account):
+        cached = _load(path)
+        cached[kind] = {**cached.get(kind, {}), **names}
+        with contextlib.suppress(OSError):
+            write_private(path, json.dumps(cached).encode())
+    return names
 
 
 def resolve(account: "Account", kind: Kind, text: str, *, fetch: Callable[[], dict[str, str]] | None = None) -> str:
@@ -64,9 +60,8 @@ def resolve(account: "Account", kind: Kind, text: str, *, fetch: Callable[[], di
     if len(ids) == 1:
         return ids[0]
     if ids:
-        matches = ", ".join(f"{key:.{_MAX_NAME}} ({names[key]:.{_MAX_NAME}})" for key in sorted(ids)[:_MAX_LISTED])
-        more = f" and {len(ids) - _MAX_LISTED} more" if len(ids) > _MAX_LISTED else ""
-        raise UsageError(f"{text!r} matches {len(ids)} {kind}: {matches}{more}.", hint="Give more of the id.")
+        matches = list_names((f"{key} ({names[key]})" for key in ids), near=text)
+        raise UsageError(f"{text!r} matches {len(ids)} {kind}: {matches}.", hint="Give more of the id.")
     if fetch:
         listed = list_names(names.values(), near=text)
         raise NotListedError(f"There is no collection {text!r}.", hint=f"`kayrros collections` lists: {listed}.")

@@ -27,8 +27,8 @@ class ClosedPipeError(Exception):
     """The reader of stdout is gone. Not an OSError, because typer handles those of a pipe itself."""
 
 
-class _CompleteWriter(io.RawIOBase):
-    """Writes all bytes, because an unbuffered or non-blocking stream takes only some of them at a time.
+class _Stream(io.RawIOBase):
+    """A standard stream, to be buffered. It waits for a slow reader of a non-blocking pipe, and its errors are ours.
 
     Args:
         raw: the unbuffered stream.
@@ -48,20 +48,17 @@ class _CompleteWriter(io.RawIOBase):
         return self._raw.isatty()
 
     def write(self, data: "ReadableBuffer") -> int:
-        rest = memoryview(data)
-        size = len(rest)
         try:
-            while rest and not self.is_discarding:
-                count = self._raw.write(rest)
-                if count is None:  # a non-blocking stream is full
-                    import select
+            while not self.is_discarding:
+                if (count := self._raw.write(data)) is not None:
+                    return count  # BufferedWriter writes the rest
+                import select
 
-                    select.select([], [self._raw], [])
-                rest = rest[count or 0 :]
+                select.select([], [self._raw], [])  # a non-blocking stream is full
         except OSError as error:
             if not self._ignore_errors:
                 raise ClosedPipeError if isinstance(error, BrokenPipeError) else OutputError(*error.args) from None
-        return size
+        return memoryview(data).nbytes
 
 
 @contextlib.contextmanager
@@ -87,7 +84,7 @@ def _complete(stream: Any, *, errors: str, ignore_errors: bool = False) -> Any:
         return stream
     is_terminal = stream.isatty()
     return io.TextIOWrapper(
-        io.BufferedWriter(_CompleteWriter(raw, ignore_errors=ignore_errors)),
+        io.BufferedWriter(_Stream(raw, ignore_errors=ignore_errors)),
         encoding=stream.encoding if is_terminal else "utf-8",
         errors="replace" if is_terminal else errors,
         line_buffering=is_terminal or ignore_errors,
@@ -113,7 +110,7 @@ def finish_output() -> None:
 def discard_output() -> None:
     """Write no more to stdout, also not what is buffered."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    if isinstance(raw, _CompleteWriter):
+    if isinstance(raw, _Stream):
         raw.is_discarding = True
 
 

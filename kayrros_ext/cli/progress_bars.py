@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -47,6 +47,7 @@ def _bars(*columns: object) -> "Iterator[Bars]":
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
-    bars = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True)  # type: ignore[arg-type]
-    with bars:
+    # Without `redirect_stdout=False`, rich would write what goes to stdout to the console, which is stderr.
+    shown: Any = TextColumn("{task.description}"), *columns
+    with Progress(*shown, console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
         yield bars

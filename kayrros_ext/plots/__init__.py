@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from kayrros_ext._files import os_error_hint, parse_output, write_output
+from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._text import printable
 from kayrros_ext.errors import ConfigurationError, ExportError, UsageError
 from kayrros_ext.plots.labels import invalid_choice
@@ -206,5 +206,4 @@ def _write(path: Path, content: bytes) -> None:
         with write_output(path) as file:
             file.write(content)
     except OSError as error:
-        hint = os_error_hint(error)
-        raise ExportError(f"{path} could not be written ({error.strerror or error}).", hint=hint, path=path) from error
+        raise output_error(ExportError, path, error) from error

@@ -135,7 +135,7 @@ def read_metadata(metadata: Mapping[str, Any]) -> Any:
 def _refusal(name: str, advice: str) -> Iterator[None]:
     try:
         yield
-    except (TypeError, ValueError, RecursionError, ContractError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError, ContractError) as error:  # of any object
         problem = str(error.args[0]).rstrip(".")
         raise UsageError(f"{name} can't be what the API sends: {problem}.", hint=f"Pass {advice}.") from None
 

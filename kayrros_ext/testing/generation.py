@@ -8,7 +8,6 @@ change nothing for the others, and 100 MB take a fraction of a second.
 import bisect
 import functools
 import hashlib
-import itertools
 import json
 import math
 import re
@@ -93,13 +92,11 @@ class GeneratedResults:
     def body(self, only: ResultsFilter) -> Iterator[bytes]:
         """Yield the JSON in chunks of whole assets."""
         indices, dates = self._asset_indices(only), self._date_indices(only)
-        # Metrics of one series next to each other are written as one text, so that there is less to join.
-        groups = [tuple(group) for _, group in itertools.groupby(self.metrics, lambda metric: metric.series)]
         ids = {name: self.template.metadata[name] for name in ("processing_id", "source_id")}
         yield (json.dumps(ids)[:-1] + ',"assets":[').encode()
         step = 1 + _CHUNK_ROWS // (1 + len(dates))
         for first in range(0, len(indices), step):
-            chunk = b",".join([self._asset(index, dates, groups) for index in indices[first : first + step]])
+            chunk = b",".join([self._asset(index, dates) for index in indices[first : first + step]])
             yield b"," + chunk if first else chunk
         yield b"]}"
 
@@ -123,21 +120,24 @@ class GeneratedResults:
         first, last = only.bounds_us
         return range(bisect.bisect_left(self.dates, first), bisect.bisect_right(self.dates, last))
 
-    def _asset(self, index: int, dates: range, groups: list[tuple[Metric, ...]]) -> bytes:
+    def _asset(self, index: int, dates: range) -> bytes:
         """Return the JSON of an asset: fixed text, and the values in between."""
         opening, variant, phase = _opening(self.template, self.seed, index)
         if not dates:
             return opening + b"]}"
-        fixed = _fixed_text(self.dates, tuple(group[0].name for group in groups), dates.start, dates.stop)
+        fixed = _fixed_text(self.dates, tuple(metric.name for metric in self.metrics), dates.start, dates.stop)
         parts = [b""] * (2 * len(fixed) - 1)
         parts[0::2] = fixed
         blocks = range(dates.start // _BLOCK, 1 + (dates.stop - 1) // _BLOCK)
-        begin = dates.start - blocks.start * _BLOCK
-        for place, group in enumerate(groups):
-            values = _values(msgspec.structs.replace(group[0], name="", series=""), group[1:], variant)
-            key = f"{self.seed}/{index}/{group[0].series}"
-            levels = b"".join([_levels(key, self.dates, phase, block) for block in blocks])[begin : begin + len(dates)]
-            parts[2 * place + 1 :: 2 * len(groups)] = [values[level] for level in levels]
+        begin, levels = dates.start - blocks.start * _BLOCK, dict[str, bytes]()
+        for place, metric in enumerate(self.metrics):
+            if metric.series not in levels:
+                key = f"{self.seed}/{index}/{metric.series}"
+                series = b"".join([_levels(key, self.dates, phase, block) for block in blocks])
+                levels[metric.series] = series[begin : begin + len(dates)]
+            size = _SIZES[variant % len(_SIZES)] if metric.sized else 1
+            values = _values(metric.scale * size, metric.power, metric.digits, variant)
+            parts[2 * place + 1 :: 2 * len(self.metrics)] = [values[level] for level in levels[metric.series]]
         return opening + b"".join(parts) + b"]}"
 
 
@@ -197,16 +197,8 @@ def _fixed_text(dates: Sequence[int], names: tuple[str, ...], start: int, stop: 
 
 
 @functools.lru_cache(maxsize=1024)
-def _values(first: Metric, others: tuple[Metric, ...], variant: int) -> list[bytes]:
-    """Return the values of some metrics for each number of a series, as JSON, from the first value to the last."""
-    mean, size = 0.3 + 0.4 * variant / _VARIANTS, _SIZES[variant % len(_SIZES)]
-    names = [f'}},{{"name":{json.dumps(metric.name)},"value":' for metric in others]
-    texts = []
-    for number in range(256):
-        level = min(max(mean + 0.5 * (number - 128) / 128, 0.05), 0.95)
-        parts = []
-        for metric, name in zip((first, *others), ("", *names), strict=True):
-            value = metric.scale * (size if metric.sized else 1) * level**metric.power
-            parts.append(f"{name}{value:.{metric.digits}f}")
-        texts.append("".join(parts).encode())
-    return texts
+def _values(scale: float, power: float, digits: int, variant: int) -> list[bytes]:
+    """Return the value of a metric for each number of a series, as JSON."""
+    mean = 0.3 + 0.4 * variant / _VARIANTS
+    levels = (min(max(mean + 0.5 * (number - 128) / 128, 0.05), 0.95) for number in range(256))
+    return [f"{scale * level**power:.{digits}f}".encode() for level in levels]

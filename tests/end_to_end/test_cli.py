@@ -22,8 +22,8 @@ from rich.cells import cell_len
 
 from kayrros_ext.cli.exit_codes import MEANINGS
 from kayrros_ext.cli.name_cache import complete_datasets
-from kayrros_ext.cli.reference import reference
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
+from scripts.cli_reference import reference
 from tests.support.checkout import ROOT
 from tests.support.command import KAYRROS, Command, Inside
 from tests.support.leaks import PASSWORD
@@ -431,6 +431,17 @@ def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, 
     assert inside.in_terminal("results", TANKS, "-q", "-o", path).shown == f"{path}\n"
     assert "results" not in inside("results", TANKS, "-o", path).stderr
     assert "results" not in inside.in_terminal("results", TANKS).shown
+
+
+@pytest.mark.parametrize("file_format", ["table", "csv"])
+def test_rows_do_not_go_where_the_progress_goes(file_format: str, kayrros: Command, tmp_path: Path) -> None:
+    """`kayrros results ID > file` in a terminal writes to the file what a pipe gets."""
+    arguments = ["results", TANKS, "--format", file_format]
+    with (tmp_path / "x").open("wb") as file:
+        terminal = kayrros.in_terminal(*arguments, stdout=file.fileno())
+    assert (tmp_path / "x").read_text() == kayrros(*arguments).stdout
+    assert "24 rows, in 1 request" in terminal.shown
+    assert "tank-000001" not in terminal.shown
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(40, 12), (20, 5)])

@@ -119,9 +119,9 @@ def test_workflows_run_make_targets_only(path: Path) -> None:
     """Each command of CI is a make target that a developer can run, and the Pythons are those that we support."""
     jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
     steps = [step["run"].partition(" #")[0].strip() for job in jobs.values() for step in job["steps"] if "run" in step]
-    targets = {step.removesuffix(" ARGS=--strict").removeprefix("make ") for step in steps}
-    assert (
-        {"check", "test", "test-slow", "test-oldest", "test-pythons", "test-docs", "audit"} <= targets <= set(TARGETS)
-    )
-    [versions] = [step["with"]["python-version"] for step in jobs["pythons"]["steps"] if "setup-python" in str(step)]
-    assert re.findall(r"3\.\d+", versions) == ["3.14", "3.13", "3.12", "3.11"]
+    assert set(steps) >= {"make check", "make test", "make test-slow", "make test-oldest", "make test-docs"}
+    assert {step.removesuffix(" ARGS=--strict") for step in steps} <= {f"make {target}" for target in TARGETS}
+    [pythons] = [
+        step["with"]["python-version"] for step in jobs["pythons"]["steps"] if "setup-python" in step.get("uses", "")
+    ]
+    assert pythons.split() == ["3.14", "3.13", "3.12", "3.11"]

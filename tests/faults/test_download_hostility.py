@@ -133,7 +133,7 @@ def hostile_response(draw: random.Random, request: Request) -> StubResponse:
 
 def leave_behind(draw: random.Random, path: Path, victim: Path, base_url: str) -> None:
     """Put something in the place of a file."""
-    sidecar = {"base_url": base_url, "name": "a.bin", "etag": '"v1"', "size": 70_000, "digest": None}
+    sidecar = {"base_url": base_url, "dataset_id": DATASET, "name": "a.bin", "etag": '"v1"', "size": 70_000}
     texts = [
         "",
         "\0" * 1000,

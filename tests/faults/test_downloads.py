@@ -43,7 +43,7 @@ def interrupt(kayrros: Kayrros, directory: Path) -> None:
 
 
 def sidecar(base_url: str, **changes: Any) -> str:
-    metadata = {"base_url": base_url, "name": "a.bin", "etag": '"v1"', "size": len(CONTENT), "digest": None}
+    metadata = {"base_url": base_url, "dataset_id": DATASET, "name": "a.bin", "etag": '"v1"', "size": len(CONTENT)}
     return json.dumps({**metadata, **changes})
 
 
@@ -428,6 +428,15 @@ def test_sha256_of_the_caller_is_verified(get: Get, tmp_path: Path) -> None:
     assert len(file.requested_ranges) == 2
 
 
+def test_progress_that_is_no_function_is_refused(get: Get, tmp_path: Path) -> None:
+    """The error comes before any request. `results` takes True, and `download` does not."""
+    file = File()
+    for wrong in (True, "yes"):
+        with pytest.raises(UsageError, match="Pass a function that takes two numbers"):
+            get(file).download(DATASET, tmp_path, progress=wrong)  # type: ignore[arg-type]
+    assert not file.requested_ranges
+
+
 def test_impossible_directory_is_refused(get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes before any request and has advice. tests/unit/test_files.py has more cases."""
     monkeypatch.chdir(tmp_path)
@@ -587,6 +596,16 @@ def test_file_of_another_dataset_is_neither_returned_nor_replaced(overwrite: boo
             kayrros.download(OTHER, tmp_path, overwrite=overwrite)
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {tmp_path / "a.bin": CONTENT}
     assert kayrros.download(OTHER, tmp_path / "b").path.read_bytes() == CONTENT[::-1]
+
+
+def test_same_bytes_of_another_dataset_are_another_file(get: Get, tmp_path: Path) -> None:
+    """Neither the server's digest nor one of the caller makes the file of one dataset that of another."""
+    digest = {"Repr-Digest": f"sha-256=:{b64('sha256')}:"}
+    kayrros = get(lambda _: StubResponse(200, CONTENT, {**NAME, **digest}))
+    kayrros.download(DATASET, tmp_path)
+    for sha256 in (None, SHA256):
+        with pytest.raises(DownloadError, match=f"as the file of dataset {DATASET}"):
+            kayrros.download(OTHER, tmp_path, sha256=sha256)
 
 
 @pytest.mark.parametrize("overwrite", [True, False])

@@ -353,6 +353,7 @@ REFUSED = {
     "results is a list": Refused(add([1]), VALUES_HINT),
     "results is a text": Refused(add("tank"), VALUES_HINT),
     "results is a table": Refused(add(pa.table({"a": [1]})), VALUES_HINT),
+    "results is a data frame": Refused(add(pa.table({"a": [1]}).to_pandas()), VALUES_HINT),
     "results is a dataset": Refused(lambda platform: platform.add(platform.generate()), VALUES_HINT),  # type: ignore[arg-type]
     "results with a typo": Refused(add({"asset": [{"asset_id": "a"}]}), VALUES_HINT),
     "results with a typo further down": Refused(

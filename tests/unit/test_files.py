@@ -13,7 +13,7 @@ import pytest
 from kayrros_ext._files import (
     atomic_write,
     move,
-    os_error_hint,
+    output_error,
     parse_output,
     read_private,
     write_output,
@@ -63,7 +63,7 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert contents(tmp_path) == {"file": b"old"}
-    assert "ulimit" in os_error_hint(caught.value)
+    assert "ulimit" in str(output_error(ExportError, path, caught.value))
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
@@ -104,9 +104,12 @@ def test_move_without_replacing(hard_links: bool, tmp_path: Path, monkeypatch: p
 
 def test_every_error_has_advice() -> None:
     """A full disk has its own, and an unknown error a general one."""
-    assert "Free disk space" in os_error_hint(OSError(errno.ENOSPC, "No space left on device"))
+    full = output_error(ExportError, Path("x"), OSError(errno.ENOSPC, "No space left on device"))
+    assert (
+        str(full) == "x could not be written (No space left on device). Free disk space, or choose another directory."
+    )
     for error in (OSError(errno.EIO, "Input/output error"), OSError("without a number")):
-        assert os_error_hint(error) == "Choose another directory."
+        assert output_error(DownloadError, Path("x"), error).hint == "Choose another directory."
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes are those of POSIX")

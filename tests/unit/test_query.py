@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from kayrros_ext import Kayrros, Results, UsageError
-from kayrros_ext._results.query import parse_filter, parse_instant, parse_on_gap
+from kayrros_ext._results.query import parse_filter, parse_instant
 from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.types import UNSET
 from tests.support.server import DATASET, Server, StubServer
@@ -273,11 +273,3 @@ def test_a_bad_filter_is_an_error_before_any_request(
     with pytest.raises(UsageError):
         connect(server).results(DATASET, start="2024-02-01", stop="2024-01-01")
     assert not server.requests
-
-
-@pytest.mark.parametrize("value", ["ignore", None, "", ["raise"]])
-def test_on_gap_is_raise_or_warn(value: Any) -> None:
-    """Anything else is an error."""
-    assert parse_on_gap("warn") == "warn"
-    with pytest.raises(UsageError, match="on_gap"):
-        parse_on_gap(value)

@@ -61,6 +61,7 @@ def run(data: Data, limit: int, concurrency: int, *, seed: int | None = None) ->
             assert not planner.pending
             return done
         window = running.pop(0 if seed is None else draw.randrange(len(running)))
+        planner.running.remove(window)
         rows = data.rows(*planner.requested_range(window), window)
         if rows <= limit:
             planner.succeeded(window, rows)
@@ -89,6 +90,7 @@ def test_windows_cover_any_range(seed: int) -> None:
         if not running:
             break
         window = running.pop(draw.randrange(len(running)))
+        planner.running.remove(window)
         rows = data.rows(*planner.requested_range(window), window)
         if rows <= limit:
             planner.succeeded(window, rows)
@@ -214,10 +216,12 @@ def test_an_empty_half_is_not_searched_twice() -> None:
     planner = WindowPlanner(EVER, (BEGIN, BEGIN + 1000 * DAY_MS), [None], 1, is_too_large=True)
     first = planner.take()
     assert first
+    planner.running.clear()
     assert planner.failed(first)
     half = planner.take()
     assert half
     assert planner.take() is None
+    planner.running.clear()
     planner.succeeded(half, 0)
     quarter = planner.take()
     assert quarter
@@ -239,6 +243,7 @@ def test_no_trial_comes_last(limit: int) -> None:
         if not running:
             break
         window = running.pop(0)
+        planner.running.remove(window)
         if (rows := data.rows(*planner.requested_range(window), window)) <= limit:
             planner.succeeded(window, rows)
             capacity = max(capacity, rows)
@@ -264,6 +269,7 @@ def test_a_day_is_split_by_assets() -> None:
     windows = list[Window]()
     while window := planner.take():
         windows.append(window)
+        planner.running.remove(window)
         planner.succeeded(window, 1)
     assert [window.assets for window in windows] == [("a",), ("b",), ("c",)]
     assert not planner.can_split(attrs.evolve(day, assets=("a",)))

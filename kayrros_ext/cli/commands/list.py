@@ -13,7 +13,6 @@ from kayrros_ext.plots.labels import cell_width
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kayrros_ext.cli.accounts import Account
     from kayrros_openapi.models import Collection, CollectionDataset
 
 # Width of the names of metadata fields, with the separator.
@@ -59,7 +58,7 @@ def datasets(
         account = context.account()
 
         def fetch() -> dict[str, str]:
-            return _save_names(account, "collections", kayrros.collections())
+            return save_names(account, "collections", [item.to_dict() for item in kayrros.collections()])
 
         listed = kayrros.datasets(resolve(account, "collections", collection, fetch=fetch))
     _write_list(context, "datasets", listed)
@@ -74,8 +73,7 @@ def metadata(context: Context, dataset: Annotated[str, DATASET]) -> None:
     with context.connect() as kayrros:
         account = context.account()
         fields = kayrros.metadata(resolve(account, "datasets", dataset)).to_dict()
-    if fields.get("id") and fields.get("name"):
-        save_names(account, "datasets", {str(fields["id"]): str(fields["name"])})
+    save_names(account, "datasets", [fields])
     if context.json:
         write_json(fields)
         return
@@ -99,21 +97,13 @@ def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
 
 
 def _write_list(context: Context, kind: Kind, listed: "Sequence[Collection | CollectionDataset]") -> None:
-    _save_names(context.account(), kind, listed)
     rows: list[dict[str, Any]] = [item.to_dict() for item in listed]
+    save_names(context.account(), kind, rows)
     if context.json:
         write_json(rows)
         return
     Table("id", "name", keep=["id"]).write([(row.get("id"), row.get("name")) for row in rows])
     context.info(f"{len(rows):,} {kind if len(rows) != 1 else kind[:-1]}")
-
-
-def _save_names(account: "Account", kind: Kind, listed: "Sequence[Collection | CollectionDataset]") -> dict[str, str]:
-    """Cache the names by id, of items that have both, and return them."""
-    rows: list[dict[str, Any]] = [item.to_dict() for item in listed]
-    names = {str(row["id"]): str(row["name"]) for row in rows if row.get("id") and row.get("name")}
-    save_names(account, kind, names)
-    return names
 
 
 def _format_date(value: object) -> object:

@@ -1,7 +1,6 @@
 """`kayrros mock`: a fake platform on this machine, to try things out."""
 
 import contextlib
-import re
 import shlex
 import signal
 import sys
@@ -16,7 +15,7 @@ from kayrros_ext.cli.output import write_json
 from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
-    from kayrros_ext.testing import Fault, Platform
+    from kayrros_ext.testing import Platform
 
 _FAULTS = "html, cut, dropped, truncated, bad_gzip"
 
@@ -121,26 +120,15 @@ def _serve_fake(port: int, faults: list[str], settings: dict[str, Any]) -> Itera
 
 
 def _add_fault(platform: "Platform", text: str, seed: int) -> None:
+    from kayrros_ext.testing import Fault
+
     name, _, share = text.partition(":")
+    factories = {"cut": Fault.cut, "dropped": Fault.dropped, "truncated": Fault.truncated, "bad_gzip": Fault.bad_gzip}
     try:
-        probability = float(share or 1)
-    except ValueError:
-        probability = -1
-    fault = _parse_fault(name)
-    if fault is None or not 0 <= probability <= 1:
+        fault = Fault.html(502) if name == "html" else factories[name]() if name in factories else int(name)
+        platform.fail_at_random(fault, probability=float(share or 1), seed=seed)
+    except (UsageError, ValueError):
         raise UsageError(
             f"--fault {text!r} is invalid.",
             hint=f"Give a status from 300 to 599 or one of {_FAULTS}, and a share from 0 to 1: 503:0.1",
-        )
-    platform.fail_at_random(fault, probability=probability, seed=seed)
-
-
-def _parse_fault(name: str) -> "Fault | None":
-    from kayrros_ext.testing import Fault
-
-    if re.fullmatch(r"[345]\d\d", name):
-        return Fault.status(int(name))
-    if name == "html":
-        return Fault.html(502)
-    factories = {"cut": Fault.cut, "dropped": Fault.dropped, "truncated": Fault.truncated, "bad_gzip": Fault.bad_gzip}
-    return factories[name]() if name in factories else None
+        ) from None

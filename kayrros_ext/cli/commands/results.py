@@ -140,6 +140,8 @@ def results(
         raise UsageError(f"--json can't be combined with --format {file_format.value}.", hint="Give one of them.")
     file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
     target = None if output is None else parse_target(output)
+    from kayrros_ext.cli.format_rows import write_rows  # loads pyarrow
+
     tally = Tally()
     with context.connect() as kayrros:
         dataset_id = resolve(context.account(), "datasets", dataset)
@@ -153,20 +155,11 @@ def results(
             if target:
                 _write_file(target, parts, dataset_id, tally, _request_metadata(metric or [], start, stop))
             else:
-                _write_stdout(parts, file_format)
+                write_rows(parts, file_format.value)
     context.info(str(tally))
     if target:
         print(target)
     tally.exit_if_partial(context)
-
-
-def _write_stdout(parts: "Iterator[Results]", file_format: Format) -> None:
-    from kayrros_ext.cli.format_rows import write_rows, write_table
-
-    if file_format is Format.TABLE:
-        write_table(parts)
-    else:
-        write_rows(parts, file_format.value)
 
 
 def _write_file(

@@ -1,4 +1,4 @@
-"""The reference of the commands as Markdown, made of their help: `python -m kayrros_ext.cli.reference`."""
+"""The reference of the commands as Markdown, made of their help."""
 
 import os
 import sys
