@@ -87,7 +87,8 @@ def parse_instant(name: str, value: "Instant", *, is_stop: bool = False) -> int:
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.utcoffset() is None else moment
     since_epoch = datetime.__sub__(moment, EPOCH)  # the `-` of a subclass may return another type, as pendulum's does
-    return min(-(-since_epoch // MILLISECOND), MAX_MS) if is_stop else since_epoch // MILLISECOND
+    value_ms = -(-since_epoch // MILLISECOND) if is_stop else since_epoch // MILLISECOND
+    return min(max(value_ms, MIN_MS), MAX_MS)  # a time zone may lead out of the calendar
 
 
 def _check_epoch_ms(name: str, value: int) -> int:

@@ -163,7 +163,7 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
             reason = "a string with half of a surrogate pair"
         raise ContractError(f"the results are not JSON ({reason})", operation="getDatasetResults") from None
     unknown = {kind: names[kind].difference(struct.__struct_fields__) for kind, struct in _STRUCTS.items()}
-    _check_renamed(body, assets, unknown)
+    _check_renamed(assets, names, unknown)
     if pages := PAGING_FIELDS.intersection(unknown[ANSWER]):
         problem = f"the results have the undeclared field `{pages.pop()}`, so they may be one page of several"
         raise ContractError(problem, operation="getDatasetResults")
@@ -173,9 +173,7 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
     table, by_asset, without_metrics = (pa.concat_tables(parts).unify_dictionaries() for parts in tables)
     unknown_fields = tuple(sorted(kind + name for kind in unknown for name in unknown[kind]))
     ids = answer.processing_id, answer.source_id
-    results = Results(table, by_asset, without_metrics, *ids, unknown_fields, non_finite=len(nulls))
-    processing_ids, source_ids = (() if value is None else (value,) for value in ids)
-    return attrs.evolve(results, processing_ids=processing_ids, source_ids=source_ids)
+    return Results(table, by_asset, without_metrics, *ids, unknown_fields, non_finite=len(nulls))
 
 
 def sort_rows(results: Results) -> Results:
@@ -220,14 +218,16 @@ def _ranks(column: pa.ChunkedArray) -> tuple[pa.Int64Array, pa.Int64Scalar]:
     return pc.coalesce(ranks.take(encoded.indices), count), count
 
 
-def _check_renamed(body: bytes, assets: list[msgspec.Raw], unknown: dict[str, set[str]]) -> None:
+def _check_renamed(assets: list[msgspec.Raw], names: dict[str, set[str]], unknown: dict[str, set[str]]) -> None:
     """Raise ContractError where no object has a required field, but some have a field that may be its new name."""
     for kind, required in ((kind, required) for kind, fields in REQUIRED.items() for required in fields):
         candidates = unknown[kind]
-        if not candidates or re.search(rb'"%b"\s*:' % required.encode(), body):
+        if not candidates or required in names[kind]:
+            continue
+        objects = [members for other, members in _objects(assets) if other == kind]
+        if any(required in members for members in objects):
             continue
         if required in {"results", "metrics"}:  # a server may leave out a list that is empty
-            objects = [members for other, members in _objects(assets) if other == kind]
             candidates = {name for o in objects for name in candidates & o.keys() if _LIST_OF_OBJECTS.match(o[name])}
         if candidates:
             raise ContractError(
@@ -374,22 +374,20 @@ def _parse_date(text: str) -> _Date:
 
 
 def _decode_value(strict: bool, kind: type, value: Any) -> Any:  # noqa: FBT001 - bound by functools.partial
+    is_finite = value != _NON_FINITE_VALUE
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         if kind is _Date:
             return _parse_date(value)
-        if kind is _Double and type(value) is float and value != _NON_FINITE_VALUE:
-            return _Double(value)
-        if value == _NON_FINITE_VALUE or (isinstance(value, str) and value in _NON_FINITE_TEXTS):
-            value = "NaN or an infinity"
-            if not strict:
-                return _NULLS[kind]
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        is_finite = is_finite and not (isinstance(value, str) and value in _NON_FINITE_TEXTS)
+        if not (is_finite or strict):
+            return _NULLS[kind]
+        if is_finite and isinstance(value, int | float) and not isinstance(value, bool):
             if kind is _Double:
                 return _Double(value)
             if value == int(value) and -(2**63) <= value < 2**63:
                 return _Integer(value)
     expected = {_Date: "an ISO 8601 date", _Double: "a number of 64 bits"}.get(kind, "an integer of 64 bits")
-    raise ValueError(f"Expected {expected}, got {value!r:.80}")
+    raise ValueError(f"Expected {expected}, got {repr(value)[:80] if is_finite else 'NaN or an infinity'}")
 
 
 def _encode_value(nulls: list[object], value: Any) -> int | float | str | None:

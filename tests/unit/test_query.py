@@ -124,6 +124,12 @@ def test_a_part_of_a_millisecond_widens_the_range() -> None:
     assert time_range(moment, moment) == {"start_date": JUNE, "stop_date": JUNE + 1}
 
 
+def test_no_time_zone_leads_out_of_the_calendar() -> None:
+    """The first and the last moment that a datetime can hold are in UTC."""
+    first, last = -62_135_596_800_000, 253_402_300_799_999
+    assert time_range("0001-01-01T00:00+10:00", "9999-12-31T23:59-10:00") == {"start_date": first, "stop_date": last}
+
+
 def test_before_1970_is_an_instant() -> None:
     """Epoch milliseconds may be negative."""
     assert parse_instant("start", "1969-12-31T23:59:59Z") == -1000

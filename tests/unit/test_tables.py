@@ -341,6 +341,18 @@ def test_renamed_descriptive_field_is_a_warning(caplog: pytest.LogCaptureFixture
     assert "No value has come for asset_name: the API may have renamed a field." in message
 
 
+@pytest.mark.parametrize("name", ["data", "items"])
+def test_results_inside_of_another_object_are_an_error(name: str) -> None:
+    """Required names that occur elsewhere in the response prove nothing."""
+    whole = json.loads(answer({**ASSET, "results": [dated("2024-01-01", v=1)]}))
+    with pytest.raises(ContractError, match=rf"lack `assets`, .*: {name}$"):
+        Results.from_json(json.dumps({name: whole}).encode())
+    metric = {"label": "volume", "value": 1, "unit": {"name": "barrel"}}
+    result = {"value_date": "2024-01-01", "metrics": [metric]}
+    with pytest.raises(ContractError, match=r"lack `assets\[\].results\[\].metrics\[\].name`, .*: label, unit$"):
+        Results.from_json(answer({**ASSET, "results": [result]}))
+
+
 def test_null_is_not_renamed() -> None:
     """A required field that is null everywhere, with an undeclared one next to it, is read."""
     metric = {"name": None, "value": None, "unit": "bbl"}
