@@ -5,6 +5,7 @@ the dataset, because Range is sent before the server names the file. One process
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -21,6 +22,8 @@ from kayrros_ext._files import copy_mode, move
 from kayrros_ext.errors import DownloadError
 
 _ORIGIN_ATTRIBUTE = "user.kayrros_ext.origin"
+# flock of NFS without a lock server, and of some parallel and FUSE file systems. The last is the kernel's own ENOTSUPP.
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, 524}
 
 
 @attrs.frozen
@@ -71,9 +74,9 @@ class PartialFile:
         try:
             try:
                 self._lock.acquire()
-            except Timeout:
-                raise
-            except OSError:  # flock of NFS without a lock server, and of some parallel and FUSE file systems
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise  # a Timeout, too, or the lock of another user, which is not ours to ignore
                 Path(self._lock.lock_file).unlink(missing_ok=True)
                 self._lock = SoftFileLock(f"{self._lock.lock_file}.soft", self._lock.timeout, thread_local=False)
                 self._lock.acquire()

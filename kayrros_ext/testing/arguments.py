@@ -1,4 +1,4 @@
-"""What the arguments of the fake may be. A test that passes anything else fails at that line, not at its first request."""
+"""Checks of the arguments of the fake. A test that passes a wrong one fails at that line, not at its first request."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Faults: what can go wrong with a response, and rules for which requests it happens to."""
+"""Faults of responses, and rules that select the requests that they happen to."""
 
 from collections.abc import Callable, Iterable, Iterator
 from http import client

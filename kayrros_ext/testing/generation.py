@@ -1,6 +1,6 @@
 """Generated results: the same parameters give the same bytes, as many rows as you ask for, made while they are sent.
 
-Each asset has a series of its own, made of a level, a season, a walk and noise. It is a number from 0 to 255 for each date,
+Each asset has a series of its own, made of a level, a walk and noise. It is a number from 0 to 255 for each date,
 by which the JSON of the values is looked up. So a filter changes which values are sent, never a value itself. More assets
 change nothing for the others, and 100 MB take a fraction of a second.
 """
@@ -9,7 +9,6 @@ import bisect
 import functools
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -29,13 +28,10 @@ _SIZES = [round(0.4 * 6 ** (step / 15), 3) for step in range(16)]
 _VARIANTS = 80
 # Dates whose part of a series is made at once.
 _BLOCK = 1024
-# Assets have their summers at this many times of the year, or else they would all rise and fall together.
-_PHASES = 8
-_YEAR_US = 365.25 * 86400 * 1_000_000
 # Rows in a chunk of the body, of about 100 bytes each.
 _CHUNK_ROWS = 2500
-# Four steps add up to a walk that returns. With a season of at most 32, and noise of at most 7, that is at most 255. Steps
-# and noise come from different bits, which makes them independent.
+# Four steps add up to a walk that returns. With noise of at most 7, that is at most 223. Steps and noise come from different
+# bits, which makes them independent.
 _STEPS = bytes((byte >> 3) * 7 // 4 for byte in range(256))
 _NOISE = bytes(byte & 7 for byte in range(256))
 
@@ -122,7 +118,7 @@ class GeneratedResults:
 
     def _asset(self, index: int, dates: range) -> bytes:
         """Return the JSON of an asset: fixed text, and the values in between."""
-        opening, variant, phase = _opening(self.template, self.seed, index)
+        opening, variant = _opening(self.template, self.seed, index)
         if not dates:
             return opening + b"]}"
         fixed = _fixed_text(self.dates, tuple(metric.name for metric in self.metrics), dates.start, dates.stop)
@@ -133,7 +129,7 @@ class GeneratedResults:
         for place, metric in enumerate(self.metrics):
             if metric.series not in levels:
                 key = f"{self.seed}/{index}/{metric.series}"
-                series = b"".join([_levels(key, self.dates, phase, block) for block in blocks])
+                series = b"".join([_levels(key, len(self.dates), block) for block in blocks])
                 levels[metric.series] = series[begin : begin + len(dates)]
             size = _SIZES[variant % len(_SIZES)] if metric.sized else 1
             values = _values(metric.scale * size, metric.power, metric.digits, variant)
@@ -141,29 +137,22 @@ class GeneratedResults:
         return opening + b"".join(parts) + b"]}"
 
 
-def _levels(key: str, dates: Sequence[int], phase: int, block: int) -> bytes:
+def _levels(key: str, count: int, block: int) -> bytes:
     """Return a block of a series. Each byte is a number of its own, and all are added at once, as one large integer."""
     random, following = (hashlib.shake_128(f"{key}/{block + offset}".encode()).digest for offset in (0, 1))
-    drawn = random(min(_BLOCK, len(dates) + 3)) + following(3)
+    drawn = random(min(_BLOCK, count + 3)) + following(3)
     walk = int.from_bytes(drawn.translate(_STEPS), "little")
-    for count in (1, 2):
-        walk += walk >> 8 * count  # the sum of twice as many neighbours
+    for steps in (1, 2):
+        walk += walk >> 8 * steps  # the sum of twice as many neighbours
     noise = int.from_bytes(drawn.translate(_NOISE), "little")
-    return (walk + noise + _season(dates, phase, block)).to_bytes(len(drawn), "little")[:_BLOCK]
-
-
-@functools.lru_cache(maxsize=256)
-def _season(dates: Sequence[int], phase: int, block: int) -> int:
-    """Return the season of a block, a byte from 0 to 32 for each date over a year, as one integer."""
-    turns = (day / _YEAR_US + phase / _PHASES for day in dates[block * _BLOCK : (block + 1) * _BLOCK])
-    return int.from_bytes(bytes(round(16 + 16 * math.sin(2 * math.pi * turn)) for turn in turns), "little")
+    return (walk + noise).to_bytes(len(drawn), "little")[:_BLOCK]
 
 
 @functools.lru_cache(maxsize=1024)  # windows of a dataset ask for the same assets again and again
-def _opening(template: Template, seed: int, index: int) -> tuple[bytes, int, int]:
-    """Return the JSON before the results of an asset, its variant (a size and a mean level), and when its summer is."""
-    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=32).digest()
-    draws = [int.from_bytes(digest[start : start + 8]) / 2**64 for start in range(0, 32, 8)]
+def _opening(template: Template, seed: int, index: int) -> tuple[bytes, int]:
+    """Return the JSON before the results of an asset, and its variant, a size and a mean level."""
+    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=24).digest()
+    draws = [int.from_bytes(digest[start : start + 8]) / 2**64 for start in range(0, 24, 8)]
     variant, group = int(draws[0] * _VARIANTS), index // 8
     place, latitude, longitude = template.places[group % len(template.places)]
     asset = {
@@ -171,8 +160,8 @@ def _opening(template: Template, seed: int, index: int) -> tuple[bytes, int, int
         "asset_name": f"{template.title} {index:06d}, {place}",
         "asset_version": 1 + group % 4,
         "asset_categories": template.categories,
-        "asset_centroid_latitude": round(latitude + (draws[2] - 0.5) / 50, 4),
-        "asset_centroid_longitude": round(longitude + (draws[3] - 0.5) / 50, 4),
+        "asset_centroid_latitude": round(latitude + (draws[1] - 0.5) / 50, 4),
+        "asset_centroid_longitude": round(longitude + (draws[2] - 0.5) / 50, 4),
         "asset_surface_area_m2": round(template.area_m2 * _SIZES[variant % len(_SIZES)], 1),
     }
     if template.parents:
@@ -180,7 +169,7 @@ def _opening(template: Template, seed: int, index: int) -> tuple[bytes, int, int
         asset |= {"parent_asset_id": name.lower().replace(" ", "-"), "parent_asset_name": name}
         asset["parent_asset_version"] = asset["asset_version"]
     opening = json.dumps(asset, separators=(",", ":"))[:-1] + ',"results":['
-    return opening.encode(), variant, int(draws[1] * _PHASES)
+    return opening.encode(), variant
 
 
 @functools.lru_cache(maxsize=16)
@@ -200,5 +189,5 @@ def _fixed_text(dates: Sequence[int], names: tuple[str, ...], start: int, stop: 
 def _values(scale: float, power: float, digits: int, variant: int) -> list[bytes]:
     """Return the value of a metric for each number of a series, as JSON."""
     mean = 0.3 + 0.4 * variant / _VARIANTS
-    levels = (min(max(mean + 0.5 * (number - 128) / 128, 0.05), 0.95) for number in range(256))
+    levels = (min(max(mean + 0.5 * (number - 112) / 128, 0.05), 0.95) for number in range(256))
     return [f"{scale * level**power:.{digits}f}".encode() for level in levels]

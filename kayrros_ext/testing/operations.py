@@ -56,7 +56,7 @@ class Operation:
     id: str  # operationId, as in openapi.yaml
     method: str  # in capitals
     host: str
-    path: re.Pattern[str]  # its group, if it has one, is the dataset id
+    path: re.Pattern[str]  # if there is a dataset id, it is the last segment
     run: _Run
     request_fields: tuple[str, ...]  # parameters and fields of its requests that the fake takes into account
 
@@ -77,9 +77,8 @@ def respond(platform: "Platform", request: Request) -> Response:
     if operation is None:
         allowed = ", ".join(operations)
         return error_response(405, "METHOD_NOT_ALLOWED", "This path does not take this method", Allow=allowed)
-    match = operation.path.fullmatch(request.path.partition("?")[0])
     try:
-        return operation.run(platform, request, unquote("".join(match.groups())) if match else "")
+        return operation.run(platform, request, unquote(request.path.partition("?")[0].rpartition("/")[2]))
     except RefusedError as error:
         return error.response
 
@@ -230,7 +229,7 @@ _RUN: dict[str, tuple[_Run, tuple[str, ...]]] = {
 
 def _operation(operation: contract.Operation) -> Operation:
     run, request_fields = _RUN[operation.id]
-    path = "([^/]+)".join(map(re.escape, re.split(r"\{[^}]*\}", operation.path)))
+    path = "[^/]+".join(map(re.escape, re.split(r"\{[^}]*\}", operation.path)))
     host = LOGIN_HOST if operation.id == "login" else DATA_HOST
     return Operation(operation.id, operation.method, host, re.compile(path), run, request_fields)
 

@@ -5,14 +5,7 @@ Every run of pytest on the machine loads it, so it imports nothing until a fixtu
 
 from typing import TYPE_CHECKING
 
-try:
-    import pytest
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        'The fixtures need pytest. Install the extra with pip install "kayrros-ext[testing]", or use '
-        "kayrros_ext.testing.Platform, which needs no extra.",
-        name=error.name,
-    ) from error
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from kayrros_ext.cli.app import run
 from kayrros_ext.testing import Platform
 from tests.support.command import KAYRROS
 from tests.support.shells import Shell
@@ -17,7 +17,7 @@ IDS = [f"{number}d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4" for number in range(len(NA
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", pytest.param("fish", marks=pytest.mark.slow)])
-def test_names_of_a_server_never_run(name: str, home: Path, tmp_path: Path) -> None:
+def test_names_of_a_server_never_run(name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids are completed whatever their names are. An id that a shell would run is not offered."""
     if not shutil.which(name):
         pytest.skip(f"there is no {name}")
@@ -26,12 +26,12 @@ def test_names_of_a_server_never_run(name: str, home: Path, tmp_path: Path) -> N
         platform.generate(id=id_, name=dataset_name, assets=1, dates=1)
     platform.add_collection("Oil storage", IDS, id="oil")
     platform.add_collection("Gas", [], id="gas;touch${IFS}ran-2")
-    path = f"{KAYRROS.parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", f"{KAYRROS.parent}{os.pathsep}{os.environ['PATH']}")
     with platform.serve() as url:
-        environment = {**os.environ, **platform.environment(url), "PATH": path}
-        for command in (["collections"], ["datasets", "oil"]):
-            subprocess.run([KAYRROS, *command], env=environment, capture_output=True, check=True)
-        with Shell(name, environment, tmp_path) as shell:
+        for variable, value in platform.environment(url).items():
+            monkeypatch.setenv(variable, value)
+        assert [run([*command, "-q"]) for command in (["collections"], ["datasets", "oil"])] == [0, 0]
+        with Shell(name, {**os.environ}, tmp_path) as shell:
             for id_ in IDS:
                 shell.press(f"kayrros metadata {id_[:3]}\t")
                 assert id_[3:] in shell.wait_for(id_[3:]), id_

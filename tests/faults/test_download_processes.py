@@ -196,6 +196,18 @@ def test_file_system_without_locks(
     assert names(tmp_path) == {"a.bin"}
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can be another user")
+def test_lock_of_another_user_is_kept(start: Start, connect: Callable[..., Kayrros], tmp_path: Path) -> None:
+    """In a directory that several users write to, a lock that can't be opened is an error, and is not deleted."""
+    tmp_path.chmod(0o777)
+    (tmp_path / LOCK).touch(mode=0o600)
+    os.chown(tmp_path / LOCK, 12345, 12345)
+    kayrros = connect(start(File()), token="a-token")
+    with unprivileged(), pytest.raises(DownloadError, match="Permission denied"):
+        kayrros.download(DATASET, tmp_path)
+    assert names(tmp_path) == {LOCK}
+
+
 def test_read_only_directory_is_an_error_with_advice(
     start: Start, connect: Callable[..., Kayrros], tmp_path: Path
 ) -> None:

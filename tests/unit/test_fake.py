@@ -410,7 +410,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_can_not_be_is_refused_at_once(name: str) -> None:
+def test_wrong_argument_is_refused_at_once(name: str) -> None:
     """A wrong argument raises UsageError at the call, which shows what to pass, and changes nothing."""
     platform = Platform()
     settings = {field.name: getattr(platform, field.name) for field in attrs.fields(Platform) if field.init}
