@@ -6,6 +6,7 @@ so a response that comes back is a documented success.
 
 import contextlib
 import logging
+import math
 import os
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -18,7 +19,6 @@ import msgspec
 from kayrros_ext._config.retries import Retries, slices
 from kayrros_ext._config.settings import is_loopback
 from kayrros_ext._http.errors import MAX_ERROR_BYTES, TRANSPORT_ERRORS, ErrorMapper
-from kayrros_ext._http.gate import Call, Gate
 from kayrros_ext._http.retry import RETRY_STATUSES, is_retryable
 from kayrros_ext.errors import APIError, TransportError, UsageError
 from kayrros_openapi import Client
@@ -29,6 +29,8 @@ CALL_OPTIONS = "kayrros_ext"
 # A body that brings less than this within the total timeout is as good as silent.
 MIN_PROGRESS_BYTES = 1024 * 1024
 MAX_REDIRECTS = 5
+# Seconds between two looks for a slot of the gate. Threads and tasks of any event loop wait alike.
+SLOT_POLL_S = 0.1
 # Of a typed response: the JSON takes up to 40 times its bytes as Python objects.
 MAX_TYPED_BODY, MAX_CONTAINERS = 64 * 1024**2, 2_000_000
 
@@ -60,6 +62,58 @@ class CallOptions:
     no_retry_statuses: frozenset[int] = frozenset()
     max_body: int | None = None
     consumer: BodyConsumer | None = None
+
+
+class Gate:
+    """Holds the requests of a client back, in threads and tasks, after the platform has refused one because of their rate.
+
+    A refusal closes it for a time, and halves the number of requests in flight. Each round of successes allows one more
+    (additive increase, multiplicative decrease). Its operations are atomic instead of locked, which suits forked children.
+
+    Attributes:
+        in_flight: the calls that hold a slot.
+        closings: how often it was closed.
+        refusals: closings since the last success.
+    """
+
+    def __init__(self, retries: Retries) -> None:
+        self.in_flight: set[_Call] = set()
+        self.closings = self.refusals = 0
+        self._retries, self._limit, self._opens_at, self._process = retries, math.inf, -math.inf, os.getpid()
+
+    def enter(self, call: "_Call") -> float:
+        """Give a call a slot and return 0, or return the seconds after which it may ask again."""
+        if self._process != os.getpid():  # the threads of the parent are not here to leave
+            self._process, self.in_flight = os.getpid(), set()
+        wait_s = self._opens_at - self._retries.clock()
+        has_waited, call.closings = call.closings == self.closings, self.closings
+        if wait_s > 0 and not has_waited:
+            # With jitter, because those who wait would wake up together.
+            return self._retries.backoff(max(self.refusals, 1), wait_s)
+        self.in_flight.add(call)
+        if len(self.in_flight) <= self._limit:
+            return 0
+        self.in_flight.discard(call)
+        return SLOT_POLL_S
+
+    def close(self, call: "_Call", seconds: float) -> None:
+        """Send nothing for some seconds, because a call was refused; that call waits by itself, and longer."""
+        opens_at = self._retries.clock() + seconds
+        if call.closings == self.closings:  # else it is one refusal with that of a call that was in flight with it
+            self._limit = max(1, min(self._limit, len(self.in_flight)) // 2)
+            self.refusals += 1
+        elif opens_at <= self._opens_at:
+            return
+        self._opens_at = max(self._opens_at, opens_at)
+        self.closings += 1
+        call.closings = self.closings
+
+    def leave(self, call: "_Call", *, is_success: bool = False) -> None:
+        """Free the slot of a call. A success of a call that was sent after the last refusal opens the gate."""
+        self.in_flight.discard(call)
+        if is_success and call.closings == self.closings:
+            self.refusals, self._opens_at = 0, -math.inf
+            self._limit += 1 / self._limit
 
 
 @attrs.frozen
@@ -100,8 +154,10 @@ class CompleteResponse(httpx.Response):
             raise self.errors.contract(self.operation.id, problem, self.content) from None
 
 
-class _Call(Call):
-    """The attempts of one request."""
+class _Call:
+    """The attempts of one request. `closings` is how many of the gate it has waited for."""
+
+    closings = 0
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
         self.request, self.operation, self.attempts = request, operation, 0

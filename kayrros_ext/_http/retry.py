@@ -2,7 +2,7 @@
 
 Retried: a connection that fails or breaks, also in the middle of a body; a timeout; the statuses 429, 502, 503 and 504.
 Nothing else, because the platform would reject it again. A refusal with a Retry-After (429, 503) is not counted, and holds
-back all calls of the client (gate.py).
+back all calls of the client (Gate).
 """
 
 import contextlib

@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from email.utils import formatdate
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kayrros_ext import APIError, Kayrros, LoginError, Retries, UsageError
 from kayrros_ext._http.client import ApiClient
-from kayrros_ext._http.gate import Call
 from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Dataset, Fault, Platform
 from kayrros_ext.testing.http import Request
@@ -174,6 +174,11 @@ def gate_of(kayrros: Kayrros) -> Any:
     return client.get_httpx_client().policy.gate
 
 
+def close(gate: Any, seconds: float) -> None:
+    """Close the gate as a call does that was sent after the last refusal, and is refused."""
+    gate.close(SimpleNamespace(closings=gate.closings), seconds)
+
+
 def test_a_wait_that_does_not_fit_is_an_error(platform: Platform, connect: Callable[..., Kayrros]) -> None:
     """A call whose turn comes after its total timeout fails at once, without a request."""
     dataset = platform.generate()
@@ -183,7 +188,7 @@ def test_a_wait_that_does_not_fit_is_an_error(platform: Platform, connect: Calla
         kayrros.metadata(dataset.id)
     assert caught.value.attempts == 2
     platform.faults.clear()
-    gate_of(kayrros).close(Call(), 70)
+    close(gate_of(kayrros), 70)
     with pytest.raises(APIError, match=r"not sent within total_timeout.*raise total_timeout") as caught:
         kayrros.metadata(dataset.id)
     assert (caught.value.status, caught.value.operation, caught.value.attempts) == (429, "getDatasetMetadata", 0)
@@ -232,9 +237,7 @@ def test_a_cancelled_task_leaves_no_slot(platform: Platform, connect: Callable[.
     async def main() -> None:
         platform.fail_next(Fault.status(429, retry_after=1))
         await read(kayrros, dataset)
-        call, gate = Call(), gate_of(kayrros)
-        call.closings = gate.closings
-        gate.close(call, 0)  # one request at a time
+        close(gate_of(kayrros), 0)  # one request at a time
         platform.fail_next(Fault.late(60))
         tasks = [asyncio.create_task(read(kayrros, dataset)) for _ in range(3)]
         while not gate_of(kayrros).in_flight:

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from kayrros_ext import Retries
-from kayrros_ext._http.gate import Call, Gate
+from kayrros_ext._http.client import Gate, _Call
 
 
 @attrs.define
@@ -15,6 +15,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+class Call(_Call):
+    """A call without a request."""
+
+    def __init__(self) -> None:
+        pass
 
 
 @pytest.fixture
