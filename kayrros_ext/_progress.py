@@ -51,13 +51,12 @@ def _print(progress: Progress) -> None:
     if progress.windows == 1 and progress.fraction == 1:
         return
     counts = f"{progress.rows:,} rows in {progress.windows:,} windows, {progress.requests:,} requests"
-    try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (AttributeError, OSError, ValueError):  # not a terminal
-        columns = 80
+    columns = 80
+    with contextlib.suppress(Exception):  # whatever stderr is, progress never fails a fetch
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or columns
     # A line as wide as the terminal would wrap, and "\r" would not return to its start.
     line = f"results: {progress.fraction:4.0%}, {counts}"[: columns - 1]
-    with contextlib.suppress(Exception):  # whatever stderr is, progress never fails a fetch
+    with contextlib.suppress(Exception):
         sys.stderr.write(f"\r{line}" + "\n" * (progress.fraction == 1))
         sys.stderr.flush()
 

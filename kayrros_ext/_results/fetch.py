@@ -42,7 +42,7 @@ MAX_REQUESTS = 20_000
 # Failed requests in a row, after which a small one tells whether the platform is down.
 MAX_FAILURES = 8
 # A range before all data, with a small response.
-_EMPTY_RANGE = 0, DAY_MS
+_EMPTY_RANGE = 0, HOUR_MS
 _OPERATION = "getDatasetResults"
 _SO_FAR = "The results so far are in `error.results`."
 _NOT_WRITTEN = "The parts so far were yielded; an export writes no file."
@@ -186,16 +186,15 @@ class ResultsFetcher:
         raise failure
 
     def _plan(self, *, is_too_large: bool) -> WindowPlanner:
-        """Plan windows over the range of the query, else of the metadata, else from 1970 to now."""
-        outer = (self._time_range.start_date, self._time_range.stop_date) if self._time_range else (FIRST_MS, LAST_MS)
-        likely = outer
-        if outer[0] == FIRST_MS or outer[1] == LAST_MS:
-            first, last = self._fetch_date_range()
-            if not self._time_range:  # then dates beyond are part of the query, too
-                outer = max(min(FIRST_MS, first - DAY_MS), MIN_MS), min(max(LAST_MS, last + DAY_MS), MAX_MS)
-            likely = max(outer[0], first), min(outer[1], last)
-            if likely[0] >= likely[1]:  # the query has no part of it
-                likely = (outer[0], outer[0]) if last <= outer[0] else (outer[1], outer[1])
+        """Plan windows over the range of the query, else from 1970 to 2100 or what the metadata have beyond."""
+        first, last = self._fetch_date_range()
+        if self._time_range:
+            outer = self._time_range.start_date, self._time_range.stop_date
+        else:
+            outer = max(min(FIRST_MS, first - DAY_MS), MIN_MS), min(max(LAST_MS, last + DAY_MS), MAX_MS)
+        likely = max(outer[0], first), min(outer[1], last)
+        if likely[0] >= likely[1]:  # the query has no part of it
+            likely = (outer[0], outer[0]) if last <= outer[0] else (outer[1], outer[1])
         size = MAX_ASSETS_PER_REQUEST
         batches = [self._asset_ids[start : start + size] for start in range(0, len(self._asset_ids), size)]
         return WindowPlanner(outer, likely, [*batches] or [None], self._concurrency, is_too_large=is_too_large)
@@ -206,7 +205,7 @@ class ResultsFetcher:
         try:
             metadata = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
         except KayrrosError as error:
-            warn("The metadata of the dataset is unavailable (%s). Its results are split from 1970 on.", error)
+            warn("The dates of the dataset are unknown, because its metadata is unavailable: %s", error)
             return first, last
         if not isinstance(metadata, DatasetMetadata):
             return first, last
@@ -303,7 +302,7 @@ class ResultsFetcher:
         except KayrrosError as error:
             if not isinstance(error, TransportError) and getattr(error, "status", None) not in TOO_LARGE_STATUSES:
                 return error
-            text = f"The platform answers nothing at the moment, not even for a day without data. {error.args[0]}"
+            text = f"The platform answers nothing at the moment, not even for an hour without data. {error.args[0]}"
             error.args, error.hint, error.hint_cli = (text,), "Try again later. Nothing was written.", None
             if window is None or not self._has_parts:
                 raise

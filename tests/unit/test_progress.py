@@ -87,6 +87,9 @@ class Broken(io.StringIO):
     def flush(self) -> None:
         raise ValueError
 
+    def fileno(self) -> int:
+        raise TypeError
+
 
 class Bare:
     """A logger in place of a stream. It has only one method."""
