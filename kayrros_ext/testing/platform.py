@@ -57,7 +57,7 @@ class Token:
     is_revoked: bool = False
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@attrs.define(eq=False, repr=False, slots=False, kw_only=True)
 class Platform:
     """A small Kayrros with the logins, tokens, datasets and faults that you give it. It starts with one account, no data.
 
