@@ -1,7 +1,7 @@
 """The results of a dataset as Arrow tables."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -47,11 +47,6 @@ class Gap:
         return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.stop:%Y-%m-%dT%H:%M:%SZ}{of}"
 
 
-def _one_id(name: str) -> Any:
-    """Return a field that holds the id of another one, if that has one."""
-    return attrs.field(default=attrs.Factory(lambda self: tuple(filter(None, [getattr(self, name)])), takes_self=True))
-
-
 @attrs.frozen(repr=False, eq=False)
 class Results:
     """Results of a dataset: every metric of every date of every asset.
@@ -87,8 +82,8 @@ class Results:
     gaps: tuple[Gap, ...] = ()
     requests: int = 0
     non_finite: int = 0
-    processing_ids: tuple[str, ...] = _one_id("processing_id")
-    source_ids: tuple[str, ...] = _one_id("source_id")
+    processing_ids: tuple[str, ...] = ()
+    source_ids: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, body: bytes, *, strict: bool = False) -> Self:

@@ -49,12 +49,17 @@ class Reading:
 def read(body: bytes) -> Reading | None:
     """Read a response; None where it is not JSON in UTF-8 with whole characters."""
     try:
-        answer = json.loads(body, parse_constant=NonFinite, parse_int=_integer_or_float)
+        answer = json.loads(body, parse_constant=NonFinite, parse_int=_integer_or_float, object_pairs_hook=_whole)
         body.decode()
-        json.dumps(answer, ensure_ascii=False, default=repr).encode()
     except (ValueError, RecursionError):
         return None
     return _Reader().read(answer)
+
+
+def _whole(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object, or raise UnicodeEncodeError for half of a surrogate pair, also under a name that comes twice."""
+    json.dumps(members, ensure_ascii=False, default=repr).encode()
+    return dict(members)
 
 
 class _Reader:

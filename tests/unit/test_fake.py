@@ -323,7 +323,7 @@ REFUSED = {
     "start is True": Refused(generate(start=True), "not a date"),
     "start is in microseconds": Refused(generate(start=1706659200000000), "milliseconds"),
     "start with the offset is in the year 10000": Refused(
-        generate(start=datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))), "years 1 to 9999"
+        generate(start=datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))), "year 10000"
     ),
     "dates end in the year 10000": Refused(generate(dates=10**9), "year 10000"),
     "no dates": Refused(generate(dates=0), "list of different dates"),
