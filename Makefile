@@ -14,7 +14,7 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs test-oldest test-foreign
+.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs test-oldest test-pythons test-foreign
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ test-oldest: $(READY) ## run the unit and fault tests with the oldest supported 
 	@.venv/oldest/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/oldest.txt
 	@.venv/oldest/bin/pip -q --disable-pip-version-check install --no-deps --no-build-isolation --no-index --editable .
 	@.venv/oldest/bin/python -m pytest --numprocesses auto tests/unit tests/faults $(NOT_OLDEST) $(ARGS)
+
+test-pythons: $(READY) ## run the unit and fault tests with each other Python of this machine that is 3.11 or newer
+	@$(BIN)/python -m scripts.pythons $(ARGS)
 
 test-foreign: $(READY) ## feed openapi.yaml to generators of other projects (Java only if present) and type-check their output
 	@$(BIN)/python -m venv .venv/foreign

@@ -88,7 +88,7 @@ def install_npm_tools() -> None:
         return
     shutil.copytree(source, NPM, dirs_exist_ok=True)
     shutil.copy(ROOT / ".npmrc", NPM)
-    subprocess.run(["npm", "ci", "--loglevel=error"], cwd=NPM, env=_environment(), check=True)
+    subprocess.run(["npm", "ci", "--loglevel=error"], cwd=NPM, env=_environment(), check=True)  # nosec B607
 
 
 def _error(command: list[str], folder: Path) -> str | None:

@@ -19,7 +19,6 @@ def main() -> int:
     spec.loader.exec_module(finder)
     node = finder.find_node()
     if node is None:
-        print("No Node is new enough. Run `make setup`.", file=sys.stderr)
         return 1
     print(node.folder)
     return 0

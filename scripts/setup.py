@@ -19,7 +19,6 @@ PYTHON = BIN / "python"
 STAMP = VENV / ".ready"
 PRISM = ROOT / "node_modules" / "@stoplight" / "prism-cli" / "package.json"
 
-# Variables of the caller's shell that would install elsewhere or only in part.
 MISLEADING = {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_USER", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "NODE_ENV"}
 
 # The files that determine what is installed.
@@ -117,6 +116,7 @@ def _run(*command: object, env: dict[str, str] | None = None) -> None:
 
 
 def environment() -> dict[str, str]:
+    """Return the variables of the caller without those that would install elsewhere or only in part."""
     return {name: value for name, value in os.environ.items() if name not in MISLEADING}
 
 

@@ -46,7 +46,18 @@ def test_ci_runs_every_test() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "set -euo pipefail" in script
     commands = re.findall(r"^(?:CI=true )?(make .*)$", script, re.MULTILINE)
-    assert set(commands) >= {"make check", "make test", "make test-slow", "make test-foreign", "make test-docs"}
+    tests = {"make test", "make test-slow", "make test-pythons", "make test-foreign", "make test-docs"}
+    assert set(commands) >= {"make check", "make audit", *tests}
+
+
+def test_workflows_pin_actions_by_commit() -> None:
+    """A tag can be moved to other code; a comment names the version of the commit. One job audits with a database."""
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    example = (ROOT / "examples" / "nightly-export.yml").read_text()
+    uses = re.findall(r"uses: (.*)", workflow + example)
+    assert uses
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action) for action in uses)
+    assert "make audit ARGS=--strict" in workflow
 
 
 def test_each_marker_that_is_deselected_has_a_target() -> None:
@@ -69,6 +80,19 @@ def test_tests_in_the_background_start_processes_with_default_signals() -> None:
 def test_mock_listens_on_4010() -> None:
     """`make mock` uses port 4010 by default."""
     assert "--port 4010" in planned("mock")
+
+
+def test_setup_says_nothing_wrong_about_an_old_node(tmp_path: Path) -> None:
+    """`make setup` installs a Node if the machine has an old one, so its search does not advise to run `make setup`."""
+    for name in ("node", "npm"):
+        (tmp_path / name).write_text("#!/bin/sh\necho v20.1.0 $0\n")
+        (tmp_path / name).chmod(0o755)
+    python = Path(sys.executable).resolve()  # not that of .venv, which may have a Node
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    search = subprocess.run(
+        [python, "scripts/node_folder.py"], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    )
+    assert (search.returncode, search.stdout, search.stderr) == (1, "", "")
 
 
 def test_installed_packages_are_locked() -> None:

@@ -1,6 +1,9 @@
 """The site in a real browser."""
 
 import re
+import signal
+import subprocess
+import sys
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -9,7 +12,7 @@ import pytest
 
 from scripts.docs import SITE
 from scripts.docs_rest import operations
-from tests.support.checkout import ROOT
+from tests.support.checkout import IN_BACKGROUND, ROOT
 
 pytestmark = pytest.mark.site
 
@@ -31,6 +34,20 @@ def test_page_opens_without_a_problem(name: str, page: Any) -> None:
     page.goto(name, wait_until="networkidle")
     assert page.locator("h1").first.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_server_ends_on_ctrl_c_in_the_background(number: signal.Signals, site: str) -> None:
+    """`make docs-serve` stops with its mock, also if it was started with SIGINT ignored."""
+    command = [*IN_BACKGROUND, sys.executable, "-m", "scripts.docs", "--serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            assert "http://127.0.0.1:" in server.stdout.readline()
+            server.send_signal(number)
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
 
 
 def test_links_point_to_existing_places(site: str) -> None:
