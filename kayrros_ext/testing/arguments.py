@@ -13,7 +13,7 @@ import msgspec
 
 from kayrros_ext._results.query import MAX_MS, MIN_MS, Instant, parse_instant
 from kayrros_ext.errors import ContractError, UsageError
-from kayrros_openapi.schemas import DatasetMetadata, ProcessingResultTimeSeries
+from kayrros_openapi import schemas
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -105,7 +105,7 @@ def read_results(results: Mapping[str, Any]) -> Any:
             ]
             members = {"assets": assets}
         text = json.dumps(members, allow_nan=False)
-        msgspec.json.decode(text, type=ProcessingResultTimeSeries)
+        msgspec.json.decode(text, type=schemas.ProcessingResultTimeSeries)
         reader.read_results(text.encode())  # which knows dates, too
     return json.loads(text)
 
@@ -127,7 +127,7 @@ def read_metadata(metadata: Mapping[str, Any]) -> Any:
         dates = [name for name in ("start_date", "stop_date") if members.get(name) is not None]
         members |= {name: to_us(name, members[name]) // 1000 for name in dates}
         text = json.dumps(members, allow_nan=False)
-        msgspec.json.decode(text, type=DatasetMetadata)
+        msgspec.json.decode(text, type=schemas.DatasetMetadata)
     return json.loads(text)
 
 
