@@ -54,11 +54,9 @@ _POOL = pa.system_memory_pool()
 _DATE = re.compile(r"[0-9W-]+([Tt ][0-9:.,Zz+-]+)?", re.ASCII)
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])")
 _LIST_OF_OBJECTS = re.compile(rb"\[\s*\{")
-# Everything up to the next literal that Python and Java write for a double that JSON lacks, or up to the end. From each
-# position it matches to one of them, so that no body takes long.
-_TO_NON_FINITE = re.compile(
-    rb'((?:[^"NI-]++|"[^"\\]*+(?:\\.?[^"\\]*+)*+"?|(?!NaN|-?Infinity)[NI-])*+)(NaN|-?Infinity)?', re.DOTALL
-)
+# A string, which may lack its end, or a literal that Python and Java write for a double that JSON lacks. A string that has
+# begun always matches, so that no body takes long. Possessive quantifiers are faulty in Python 3.11.2.
+_STRING_OR_NON_FINITE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|NaN|-?Infinity', re.DOTALL)
 # A number in place of such a literal, which fits only where a number belongs.
 _NON_FINITE = b"-1.2345678901234567e-301 "  # ends in a blank, so that no digit of damage joins it
 _NON_FINITE_VALUE = float(_NON_FINITE)
@@ -137,7 +135,8 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            body, is_finite = _TO_NON_FINITE.sub(lambda match: match[1] + _NON_FINITE * bool(match[2]), body), False
+            body = _STRING_OR_NON_FINITE.sub(lambda it: it[0] if it[0].startswith(b'"') else _NON_FINITE, body)
+            is_finite = False
             answer = _split(body, names[ANSWER])
         assets, threads = answer.assets or [], pa.cpu_count()
         size = batch_bytes or min(max(len(body) // (BATCHES_PER_THREAD * threads), MIN_BATCH_BYTES), MAX_BATCH_BYTES)
