@@ -109,7 +109,10 @@ def _parse_datetime(value: Any, *, is_stop: bool) -> datetime:
     if hasattr(value, "end_time"):  # pandas.Period
         return cast("datetime", value.end_time.floor("ms") if is_stop else value.start_time)
     if getattr(getattr(value, "dtype", None), "kind", "") == "M":  # numpy.datetime64
-        value = str((value + 1).astype("M8[D]") - 1 if is_stop and "T" not in str(value) else value)
+        if is_stop and "T" not in str(value):  # the last day of its unit
+            after = (value.astype("i8") + 1).astype(value.dtype).astype("M8[D]")
+            value = (after.astype("i8") - 1).astype("M8[D]")
+        value = str(value)
     if isinstance(value, date):
         first = last = value
     else:
