@@ -340,12 +340,15 @@ class ResultsFetcher:
     def _note_ids(self, part: Results) -> None:
         """Warn if a part comes from another processing or source than those before."""
         for name, ids in self._ids.items():
-            if (new := getattr(part, name)) is None or new in ids:
-                continue
-            if len(ids) == 1:
-                text = "The results have more than one %s (%s), because the dataset changed meanwhile. Fetch it again."
-                warn(text, name, list_names([*ids, new]))
-            ids.append(new)
+            for new in getattr(part, f"{name}s"):
+                if new in ids:
+                    continue
+                if len(ids) == 1:
+                    text = (
+                        "The results have more than one %s (%s), because the dataset changed meanwhile. Fetch it again."
+                    )
+                    warn(text, name, list_names([*ids, new]))
+                ids.append(new)
 
     def _finish(self, rows: int, windows: int) -> None:
         if self._time_range:

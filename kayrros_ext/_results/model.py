@@ -62,28 +62,34 @@ class Results:
             (list), asset_centroid_latitude and asset_centroid_longitude (degrees), asset_surface_area_m2,
             parent_asset_id, parent_asset_name, parent_asset_version, and date_count, its number of dates.
         without_metrics: a row per asset and date (asset_id, value_date) that has no metric, and so no row in `table`.
-        processing_id: id of the processing that made the results, if the response has one.
-        source_id: id of the platform source, if the response has one.
+        processing_ids: id of each processing that made a part of the results, the first one first: a dataset may be
+            processed again while it is fetched in windows. Empty if no response has one.
+        source_ids: id of each platform source, likewise.
         unknown_fields: fields of the response that no table holds, such as `assets[].results[].extra_props`, sorted.
         gaps: the parts that are unavailable, with on_gap="warn"; and the ranges outside the dates of the metadata that are.
         requests: the number of requests made, retries included.
         non_finite: the number of NaN and infinities that the response has in place of numbers, and the tables null.
-        processing_ids: id of each processing that made a part of the results, the first one first: a dataset may be
-            processed again while it is fetched in windows.
-        source_ids: id of each platform source, likewise.
     """
 
     table: "pa.Table"
     assets: "pa.Table"
     without_metrics: "pa.Table"
-    processing_id: str | None
-    source_id: str | None
+    processing_ids: tuple[str, ...]
+    source_ids: tuple[str, ...]
     unknown_fields: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     requests: int = 0
     non_finite: int = 0
-    processing_ids: tuple[str, ...] = ()
-    source_ids: tuple[str, ...] = ()
+
+    @property
+    def processing_id(self) -> str | None:
+        """The first of `processing_ids`."""
+        return next(iter(self.processing_ids), None)
+
+    @property
+    def source_id(self) -> str | None:
+        """The first of `source_ids`."""
+        return next(iter(self.source_ids), None)
 
     @classmethod
     def from_json(cls, body: bytes, *, strict: bool = False) -> Self:

@@ -171,18 +171,8 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
     tables = zip(empty, *parts, strict=True)
     table, by_asset, without_metrics = (pa.concat_tables(parts).unify_dictionaries() for parts in tables)
     unknown_fields = tuple(sorted(kind + name for kind in unknown for name in unknown[kind]))
-    ids = answer.processing_id, answer.source_id
-    processing_ids, source_ids = (tuple(filter(None, [name])) for name in ids)
-    return Results(
-        table,
-        by_asset,
-        without_metrics,
-        *ids,
-        unknown_fields,
-        non_finite=len(nulls),
-        processing_ids=processing_ids,
-        source_ids=source_ids,
-    )
+    processing, source = (() if name is None else (name,) for name in (answer.processing_id, answer.source_id))
+    return Results(table, by_asset, without_metrics, processing, source, unknown_fields, non_finite=len(nulls))
 
 
 def sort_rows(results: Results) -> Results:

@@ -42,7 +42,7 @@ def dated(date: Any, **metrics: Any) -> dict[str, Any]:
 def concatenate(*parts: Results) -> Results:
     """Return one Results of parts whose dictionaries differ."""
     table = pa.concat_tables([part.table for part in parts])
-    return Results(table, parts[0].assets, parts[0].without_metrics, None, None)
+    return Results(table, parts[0].assets, parts[0].without_metrics, (), ())
 
 
 FIRST = results({**TANK, "results": [dated("2024-01-01", volume=1, level=0.5), dated("2024-01-02", volume=None)]})
@@ -78,7 +78,7 @@ def categorized(lists: list[Any]) -> Results:
 def test_categories_are_one_text_in_pandas(start: int) -> None:
     """They are joined by ";". Null stays null, also in a slice and across batches."""
     whole = concatenate(categorized(CATEGORIES), categorized(CATEGORIES[::-1]))
-    part = Results(whole.table.slice(start), whole.assets, whole.without_metrics, None, None)
+    part = Results(whole.table.slice(start), whole.assets, whole.without_metrics, (), ())
     cells = part.to_pandas()["asset_categories"]
     assert [None if pd.isna(cell) else cell for cell in cells] == [*TEXTS, *TEXTS[::-1]][start:]
 
@@ -156,7 +156,7 @@ def test_sliced_table_has_its_own_points() -> None:
     """A slice shares the buffers of the whole table."""
     assets = [{**TANK, "asset_centroid_latitude": n, "results": [dated("2024-01-01", v=1)]} for n in range(5)]
     whole = results(*assets)
-    part = Results(whole.table.slice(2, 2), whole.assets, whole.without_metrics, None, None)
+    part = Results(whole.table.slice(2, 2), whole.assets, whole.without_metrics, (), ())
     assert [point.y for point in part.to_geopandas().geometry] == [2.0, 3.0]
 
 

@@ -358,7 +358,7 @@ def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: 
 @pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
 def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) -> None:
     """The last part is no exception. No file is left, and the source of the parts is closed."""
-    broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, None, None)
+    broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, (), ())
     for source in ([broken], [broken, *PARTS]):
         closed: list[bool] = []
 
