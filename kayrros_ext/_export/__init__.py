@@ -10,6 +10,7 @@ from kayrros_ext._results.model import Results
 from kayrros_ext.errors import ExportError, UsageError
 
 if TYPE_CHECKING:
+    from kayrros_ext._export.excel import ExcelWriter
     from kayrros_ext._export.parquet import ParquetWriter
     from kayrros_ext._export.text import TextWriter
 
@@ -19,6 +20,7 @@ ENDINGS = {
     ".geo.parquet": "GeoParquet",
     ".geoparquet": "GeoParquet",
     ".parquet": "Parquet",
+    ".xlsx": "Excel",
     **{ending + gzip: dialect for ending, dialect in _TEXT.items() for gzip in ("", ".gz")},
 }
 
@@ -48,7 +50,7 @@ def write(
             try:
                 for part in _note_errors(parts, source_errors):
                     rows += part.table.num_rows
-                    writer.write(part.table)
+                    writer.write(part)
                     del part  # else it would stay in memory while the next one is made
                 writer.close({"dataset_id": str(dataset_id), **(file_metadata or {})})
             except BaseException:
@@ -67,11 +69,15 @@ def _ending(path: Path) -> str | None:
     return next((ending for ending in ENDINGS if name.endswith(ending) and name != ending), None)
 
 
-def _open_writer(path: Path, file: IO[bytes]) -> "ParquetWriter | TextWriter":
+def _open_writer(path: Path, file: IO[bytes]) -> "ParquetWriter | TextWriter | ExcelWriter":
     from kayrros_ext._export.parquet import GeoParquetWriter, ParquetWriter  # loads pyarrow
     from kayrros_ext._export.text import DIALECTS, TextWriter
 
     ending = _ending(path) or ".parquet"
+    if ENDINGS[ending] == "Excel":
+        from kayrros_ext._export.excel import ExcelWriter
+
+        return ExcelWriter(file, path)
     if ENDINGS[ending] in DIALECTS:
         return TextWriter(file, DIALECTS[ENDINGS[ending]], compress=ending.endswith(".gz"))
     return ParquetWriter(file) if ENDINGS[ending] == "Parquet" else GeoParquetWriter(file)

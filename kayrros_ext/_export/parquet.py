@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kayrros_ext._results.convert import centroids
+from kayrros_ext._results.model import Results
 from kayrros_ext._results.schema import RESULTS, int64s
 
 # Rows of a row group, whatever the size of the parts: few enough for memory, enough to compress well and to skip by.
@@ -43,8 +44,11 @@ class ParquetWriter:
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating)
         self._buffer = pa.Table.from_batches([], schema)
 
-    def write(self, table: pa.Table) -> None:
+    def write(self, part: Results) -> None:
         """Write all complete row groups, and buffer the rest."""
+        self._write_table(part.table)
+
+    def _write_table(self, table: pa.Table) -> None:
         self._buffer = pa.concat_tables([self._buffer, table])
         complete = self._buffer.num_rows - self._buffer.num_rows % ROW_GROUP
         for start in range(0, complete, ROW_GROUP):
@@ -76,14 +80,14 @@ class GeoParquetWriter(ParquetWriter):
         self._x: list[float] = []
         self._y: list[float] = []
 
-    def write(self, table: pa.Table) -> None:
+    def _write_table(self, table: pa.Table) -> None:
         """Add the points to the table, and write it as Parquet."""
         x, y = table["asset_centroid_longitude"], table["asset_centroid_latitude"]
         has_point = pc.and_(x.is_valid(), y.is_valid())
         if pc.any(has_point).as_py():
             self._x += pc.min_max(x.filter(has_point)).as_py().values()
             self._y += pc.min_max(y.filter(has_point)).as_py().values()
-        super().write(table.append_column("geometry", centroids(table)))
+        super()._write_table(table.append_column("geometry", centroids(table)))
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the buffered rows, and the metadata with the bounds of all points."""

@@ -13,6 +13,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kayrros_ext._results.model import Results
 from kayrros_ext._results.schema import RESULTS, int64s, strings
 
 # Rows rendered at a time.
@@ -45,9 +46,9 @@ class TextWriter:
         self._is_first = True
         self._put(dialect.head.encode())
 
-    def write(self, table: pa.Table) -> None:
-        """Write the rows of a table."""
-        for batch in table.to_batches(max_chunksize=BATCH):
+    def write(self, part: Results) -> None:
+        """Write the rows of a part."""
+        for batch in part.table.to_batches(max_chunksize=BATCH):
             if batch.num_rows:
                 text = _render(batch, self._dialect)
                 self._put(text[len(self._dialect.between_rows) :] if self._is_first else text)

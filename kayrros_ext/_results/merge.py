@@ -32,7 +32,7 @@ def merge(parts: Sequence[Results], gaps: tuple[Gap, ...] = ()) -> Results:
     return sort_rows(
         Results(
             table=pa.concat_tables([part.table for part in parts]),
-            assets=_merge_assets(pa.concat_tables([part.assets for part in parts])),
+            assets=merge_assets(pa.concat_tables([part.assets for part in parts])),
             without_metrics=pa.concat_tables([part.without_metrics for part in parts]),
             processing_ids=processing_ids,
             source_ids=source_ids,
@@ -88,7 +88,7 @@ def _drop_repeated(table: pa.Table, earlier: pa.Table) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(places, value_set=repeated)))
 
 
-def _merge_assets(assets: pa.Table) -> pa.Table:
+def merge_assets(assets: pa.Table) -> pa.Table:
     """Return one row of each asset, with the sum of its dates. The same id with another version or name is another asset."""
     groups = _group(assets.select(_DESCRIPTION), [("place", "min"), ("dates", "sum")], dates=assets["date_count"])
     unique = assets.unify_dictionaries().take(groups["place_min"].combine_chunks())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kayrros_ext import __version__
+from kayrros_ext.cli.commands.api import api
 from kayrros_ext.cli.commands.download import download
 from kayrros_ext.cli.commands.list import collections, datasets, metadata
 from kayrros_ext.cli.commands.login import config, login, logout, whoami
@@ -41,7 +42,7 @@ app = typer.Typer(
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, metadata),
-    *(results, plot, download, mock),
+    *(results, plot, download, mock, api),
 ):
     app.command(_command.__name__)(_command)
 

@@ -40,7 +40,7 @@ def write_rows(parts: "Iterator[Results]", file_format: str) -> None:
     file: Any = _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
     writer = TextWriter(file, _DIALECTS[file_format])
     for part in itertools.chain([first] if first else [], parts):
-        writer.write(part.table)
+        writer.write(part)
         sys.stdout.flush()
     writer.close({})
 

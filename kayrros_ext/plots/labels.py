@@ -3,64 +3,16 @@
 import itertools
 import unicodedata
 
+from kayrros_ext._results.units import split_unit
 from kayrros_ext._text import printable
 from kayrros_ext.errors import UsageError
 
-# The API gives no units, so they are read off the end of a metric's name. Ambiguous endings are left out
-# (`_m` is metres, minutes or months; `_mt` megatonnes or tonnes).
-UNITS = {
-    "bbl": "bbl",
-    "kbbl": "kbbl",
-    "mbbl": "Mbbl",
-    "pct": "%",
-    "percent": "%",
-    "ppb": "ppb",
-    "ppm": "ppm",
-    "m2": "m²",
-    "km2": "km²",
-    "ha": "ha",
-    "m3": "m³",
-    "mcm": "mcm",
-    "bcm": "bcm",
-    "km": "km",
-    "kg": "kg",
-    "t": "t",
-    "tonnes": "t",
-    "kt": "kt",
-    "w": "W",
-    "kw": "kW",
-    "mw": "MW",
-    "gw": "GW",
-    "kwh": "kWh",
-    "mwh": "MWh",
-    "gwh": "GWh",
-    "k": "K",
-    "usd": "USD",
-    "eur": "EUR",
-    "days": "days",
-    "hours": "h",
-}
-PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
-RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 MAX_NAME_LENGTH = 44
-
-
-def split_unit(metric: str) -> tuple[str, str | None]:
-    """Split a metric into a readable name and its unit: stored_volume_bbl gives "stored volume" and "bbl"."""
-    *head, last = printable(metric).split("_")
-    if head and last.lower() in RATES:
-        return " ".join(head), RATES[last.lower()]
-    if head and last.lower() in UNITS:
-        return " ".join(head), UNITS[last.lower()]
-    *name, numerator = (head[:-1] if head and head[-1].lower() == "per" else head) or [""]
-    if name and last.lower() in PER and numerator.lower() in UNITS:
-        return " ".join(name), f"{UNITS[numerator.lower()]}/{PER[last.lower()]}"
-    return " ".join([*head, last]), None
 
 
 def axis_label(metric: str, max_length: int | None = None) -> str:
     """Return the label of an axis, such as "stored volume [bbl]". A long name is shortened, its unit is kept."""
-    name, unit = split_unit(metric)
+    name, unit = split_unit(printable(metric))
     suffix = f" [{unit}]" if unit else ""
     return f"{name if max_length is None else shorten(name, max(max_length - len(suffix), 8))}{suffix}"
 

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from kayrros_ext._results.units import unit_of
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.figures import (
     LETTER_WIDTH,
@@ -20,7 +21,7 @@ from kayrros_ext.plots.figures import (
     set_text,
     style_axes,
 )
-from kayrros_ext.plots.labels import axis_label, shorten, split_unit
+from kayrros_ext.plots.labels import axis_label, shorten
 from kayrros_ext.plots.series import MAX_LINES, MAX_PANELS, ChartData, Series
 from kayrros_ext.plots.themes import Theme
 
@@ -189,6 +190,6 @@ def _notes(data: ChartData) -> str:
         notes.append(f"lines break where values are missing; the median step is {step}")
     if data.undated_rows:
         notes.append(f"{data.undated_rows:,} rows have no date")
-    if split_unit(data.metric)[1]:
+    if unit_of(data.metric):
         notes.append(f"unit derived from the metric name, {shorten(data.metric, 60)}")
     return join_notes(notes)

@@ -14,6 +14,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from kayrros_ext._results.units import unit_of
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.coastline import Points, land_within, polar_land, project_polar
 from kayrros_ext.plots.figures import (
@@ -25,7 +26,7 @@ from kayrros_ext.plots.figures import (
     new_figure,
     style_axes,
 )
-from kayrros_ext.plots.labels import axis_label, invalid_choice, shorten, split_unit
+from kayrros_ext.plots.labels import axis_label, invalid_choice, shorten
 from kayrros_ext.plots.map_layout import MIN_LATITUDE_SPAN, MapLayout, layout_map, longitude_scale, surrounded_pole
 from kayrros_ext.plots.series import ChartData, Series
 from kayrros_ext.plots.themes import Theme
@@ -239,7 +240,7 @@ def _notes(data: ChartData, drawn: int) -> str:
     if missing := len(data.series) - drawn:
         notes.append(f"{missing:,} of {len(data.series):,} assets have no centroid and are not shown")
     notes.append("colour and size show the value")
-    if split_unit(data.metric)[1]:
+    if unit_of(data.metric):
         notes.append(f"unit derived from the metric name, {shorten(data.metric, 60)}")
     notes.append("coast: Natural Earth")
     return join_notes(notes)

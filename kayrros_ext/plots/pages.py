@@ -9,8 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from kayrros_ext._results.units import unit_of
 from kayrros_ext.plots.figures import HoverData, catch_missing_glyphs, render
-from kayrros_ext.plots.labels import split_unit
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme
 
 # Units of the SVG per inch.
@@ -36,7 +36,7 @@ def render_page(
         with catch_missing_glyphs():
             figure.draw_without_rendering()
     data = {
-        "unit": split_unit(metric)[1] or "",
+        "unit": unit_of(metric) or "",
         "lines": [_line(hover) for hover in pictures[0][1]],
         "pictures": [
             {"axes": _axes_boxes(figure), "points": [_pixels(figure, one) for one in hover]}

@@ -605,6 +605,37 @@ def test_home_in_a_path_is_expanded(inside: Inside, home: Path) -> None:
     for command in (["download", TANKS, "~/data"], ["results", TANKS, "-o", "~/data/x.csv"]):
         assert inside(*command, HOME=str(home)).stdout.startswith(f"{home}/data/")
     assert {path.name for path in (home / "data").iterdir()} == {"tanks.csv", "x.csv"}
+def test_api_sends_any_request_logged_in(inside: Inside) -> None:
+    """The body of the response is printed, and an error status is the exit code."""
+    listed = inside("api", "get", "/v1/processing/collection/list")
+    assert json.loads(listed.stdout) == [{"id": "oil", "name": "Oil storage"}]
+    assert listed.stderr == "200 application/json\n"
+    posted = inside("api", "POST", "/v1/processing/collection/datasets", "--form", "collection_id=oil")
+    assert [dataset["id"] for dataset in json.loads(posted.stdout)] == [TANKS, OTHER]
+    results = f"/v1/processingresult/dataset/{TANKS}"
+    filtered = inside("api", "POST", results, "--data", "@-", stdin='{"mo_ids": ["tank-000001"]}')
+    assert [asset["asset_id"] for asset in json.loads(filtered.stdout)["assets"]] == ["tank-000001"]
+    failed = inside("api", "GET", "/nowhere")
+    assert (failed.returncode, json.loads(failed.stdout)["code"]) == (4, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["//example.com/v1"], "not a path on the data host"),
+        (["https://example.com/v1"], "not a path on the data host"),
+        (["/v1", "--data", "{"], "--data is not JSON"),
+        (["/v1", "--data", "@missing.json"], "missing.json can't be read"),
+        (["/v1", "--form", "collection_id"], "is not NAME=VALUE"),
+        (["/v1", "--form", "a=b", "--data", "{}"], "can't be combined"),
+    ],
+)
+def test_api_refuses_what_cannot_be_sent(arguments: list[str], problem: str, kayrros: Command, inside: Inside) -> None:
+    """The token goes to the data host alone, and nothing is sent before the body is checked."""
+    done = inside("api", "POST", *arguments)
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert not kayrros.platform.requests
 
 
 def test_verbose_logs_and_vv_logs_requests(inside: Inside) -> None:

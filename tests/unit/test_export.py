@@ -467,7 +467,7 @@ write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("results.xlsx", r"results.xlsx.*\.parquet, .*\.csv, .*\.geojson"),
+        ("results.xls", r"results.xls\b.*\.parquet, .*\.csv, .*\.geojson"),
         ("results", "its ending names no format"),
         (".csv", "its ending names no format"),
         ("csv", "its ending names no format"),

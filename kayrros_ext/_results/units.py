@@ -1,0 +1,55 @@
+"""Units of metrics. The API gives none, so they are derived from the end of a metric's name (assumed)."""
+
+# Ambiguous endings are left out (`_m` is metres, minutes or months; `_mt` megatonnes or tonnes).
+UNITS = {
+    "bbl": "bbl",
+    "kbbl": "kbbl",
+    "mbbl": "Mbbl",
+    "pct": "%",
+    "percent": "%",
+    "ppb": "ppb",
+    "ppm": "ppm",
+    "m2": "m²",
+    "km2": "km²",
+    "ha": "ha",
+    "m3": "m³",
+    "mcm": "mcm",
+    "bcm": "bcm",
+    "km": "km",
+    "kg": "kg",
+    "t": "t",
+    "tonnes": "t",
+    "kt": "kt",
+    "w": "W",
+    "kw": "kW",
+    "mw": "MW",
+    "gw": "GW",
+    "kwh": "kWh",
+    "mwh": "MWh",
+    "gwh": "GWh",
+    "k": "K",
+    "usd": "USD",
+    "eur": "EUR",
+    "days": "days",
+    "hours": "h",
+}
+PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
+RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
+
+
+def split_unit(metric: str) -> tuple[str, str | None]:
+    """Split a metric into a readable name and its unit: stored_volume_bbl gives "stored volume" and "bbl"."""
+    *head, last = metric.split("_")
+    if head and last.lower() in RATES:
+        return " ".join(head), RATES[last.lower()]
+    if head and last.lower() in UNITS:
+        return " ".join(head), UNITS[last.lower()]
+    *name, numerator = (head[:-1] if head and head[-1].lower() == "per" else head) or [""]
+    if name and last.lower() in PER and numerator.lower() in UNITS:
+        return " ".join(name), f"{UNITS[numerator.lower()]}/{PER[last.lower()]}"
+    return " ".join([*head, last]), None
+
+
+def unit_of(metric: str) -> str | None:
+    """Return the unit of a metric, or None where its name has none: "bbl" of stored_volume_bbl."""
+    return split_unit(metric)[1]
