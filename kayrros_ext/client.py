@@ -1,9 +1,8 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, Self
 from uuid import UUID
 
 import attrs
@@ -11,10 +10,11 @@ import httpx
 
 from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._auth.token_cache import open_token_cache
+from kayrros_ext._catalog import UUID_PATTERN, Catalog, CollectionLike, Dataset, DatasetLike, Match
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
-from kayrros_ext._http.client import RequestPolicy, closed_error
+from kayrros_ext._http.client import RequestPolicy, closed_error, parsed
 from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.transport import Verify, build_client, connection_options
 from kayrros_ext._progress import warn
@@ -23,17 +23,10 @@ from kayrros_ext._results.model import Results
 from kayrros_ext._results.query import parse_filter
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
-from kayrros_ext.errors import ContractError, GapError, UsageError
-from kayrros_openapi.api.collections import list_collection_datasets, list_collections
+from kayrros_ext.errors import GapError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_metadata
-from kayrros_openapi.models import (
-    Collection,
-    CollectionDataset,
-    CollectionDatasetsRequest,
-    DatasetMetadata,
-    ErrorResponse,
-)
-from kayrros_openapi.types import UNSET, Response
+from kayrros_openapi.models import Collection, DatasetMetadata
+from kayrros_openapi.types import UNSET
 
 if TYPE_CHECKING:
     from kayrros_ext._download.transfer import Download
@@ -44,10 +37,6 @@ if TYPE_CHECKING:
     from kayrros_openapi.models import ProcessingResultFilter
     from kayrros_openapi.types import Unset
 
-_T = TypeVar("_T")
-
-# Because uuid.UUID accepts signs, underscores and braces.
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NO_CREDENTIALS = "The token is not valid. Pass a new token, or email and password (KAYRROS_EMAIL, KAYRROS_PASSWORD)."
 
 
@@ -154,6 +143,7 @@ class Kayrros:
         )
         self._client = build_client(settings, settings.base_url, policy, connections, self._auth)
         self.client = self._client
+        self._catalog = Catalog(self._client)
 
     def whoami(self) -> Identity:
         """Return whose account this is, where its credentials come from, and whether there is a token. Sends nothing."""
@@ -181,29 +171,42 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`, without NotFoundError.
         """
-        return _parsed(list_collections.sync_detailed(client=self.client))
+        return self._catalog.collections()
 
-    def datasets(self, collection_id: UUID | str) -> list[CollectionDataset]:
-        """Return the datasets of one of `collections()`, by id and name; any field may be UNSET or None.
+    def datasets(self, collection: CollectionLike | None = None) -> list[Dataset]:
+        """Return the datasets of a collection, else all that the account can see; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
+
+        Args:
+            collection: one of `collections()`, its id or name, or the beginning of either.
+
+        Raises:
+            NotFoundError: no collection or several match.
+            KayrrosError: as `metadata`.
+        """
+        return self._catalog.datasets(collection)
+
+    def find(self, text: str) -> list[Match]:
+        """Return the collections and datasets whose name has all words of a text, or whose id begins with it.
+
+        It requests the datasets of every collection.
+
+        Example:
+            >>> kayrros.find("cushing")
+            [Match(kind='dataset', id='7d3c1a52-...', name='Tanks of Cushing', collection='Oil storage')]
 
         Raises:
             KayrrosError: as `metadata`.
         """
-        # The form of a collection id is unknown, so any word is one.
-        word = re.fullmatch(r"\s*([!-~]+)\s*", str(collection_id)) if isinstance(collection_id, UUID | str) else None
-        if not word:
-            hint, hint_cli = "Pass the id of one of kayrros.collections().", "`kayrros collections` lists the ids."
-            raise UsageError(f"{collection_id!r} is not the id of a collection.", hint=hint, hint_cli=hint_cli)
-        body = CollectionDatasetsRequest(collection_id=word[1])
-        return _parsed(list_collection_datasets.sync_detailed(client=self.client, body=body))
+        return self._catalog.find(text)
 
-    def metadata(self, dataset_id: UUID | str) -> Metadata:
+    def metadata(self, dataset: DatasetLike) -> Metadata:
         """Return the metadata of a dataset. Its dates are epoch milliseconds; any field may be UNSET or None.
 
         Args:
-            dataset_id: a UUID or its string.
+            dataset: its id, one of `datasets()`, or a name or beginning of an id or name that no other dataset of the
+                account has. Names are looked up in the list of all datasets, which takes a request for each collection.
 
         Raises:
             UsageError: the id is not one, and nothing was sent; or the client is closed.
@@ -212,8 +215,8 @@ class Kayrros:
             ContractError: the response is not what openapi.yaml says.
             TransportError: no complete response arrived.
         """
-        dataset_id = parse_dataset_id(dataset_id)
-        metadata: DatasetMetadata = _parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
+        dataset_id = self._dataset_id(dataset)
+        metadata: DatasetMetadata = parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
         missing = [field.name for field in attrs.fields(DatasetMetadata) if getattr(metadata, field.name) is UNSET]
         if missing and metadata.additional_keys:
             text = "The metadata lack %s, and have undeclared fields, which may be the new names: %s."
@@ -222,7 +225,7 @@ class Kayrros:
 
     def results(
         self,
-        dataset_id: UUID | str,
+        dataset: DatasetLike,
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
@@ -237,7 +240,7 @@ class Kayrros:
         day, and below that by assets. All of it is held in memory; `iter_results` and `export` hold a part.
 
         Args:
-            dataset_id: a UUID or its string.
+            dataset: as for `metadata`.
             start: first date or moment: a date, a datetime (UTC unless it has a zone), epoch milliseconds, or a string
                 like 2024-01-31, 2024-W05, 2024-01, 2024 or 2024-01-31T12:00Z. Scalars of numpy and Arrow and periods of
                 pandas are taken as well. Default: from 1970.
@@ -257,7 +260,7 @@ class Kayrros:
                 parts are in `error.results`.
         """
         fetcher = self._fetcher(
-            dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=False
+            dataset, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=False
         )
         parts: list[Results] = []
         try:
@@ -276,7 +279,7 @@ class Kayrros:
 
     def iter_results(
         self,
-        dataset_id: UUID | str,
+        dataset: DatasetLike,
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
@@ -292,11 +295,11 @@ class Kayrros:
         requested; a GapError holds no results, because they were yielded.
         """
         query = (start, stop, assets)
-        return iter(self._fetcher(dataset_id, query, on_gap, progress, strict=strict, bounded_memory=True))
+        return iter(self._fetcher(dataset, query, on_gap, progress, strict=strict, bounded_memory=True))
 
     def export(
         self,
-        dataset_id: UUID | str,
+        dataset: DatasetLike,
         path: str | Path,
         *,
         start: "Instant | None" = None,
@@ -318,14 +321,21 @@ class Kayrros:
         """
         from kayrros_ext._export import parse_target, write
 
-        target, dataset_id = parse_target(path), parse_dataset_id(dataset_id)
+        target, dataset_id = parse_target(path), self._dataset_id(dataset)
         fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=True)
         write(target, fetcher, dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
         return target
 
+    def _dataset_id(self, dataset: DatasetLike) -> UUID:
+        if isinstance(dataset, UUID):
+            return dataset
+        if isinstance(dataset, str) and UUID_PATTERN.fullmatch(dataset.strip()):
+            return UUID(dataset.strip())
+        return self._catalog.dataset_id(dataset)
+
     def _fetcher(
         self,
-        dataset_id: UUID | str,
+        dataset: DatasetLike,
         query: tuple["Instant | None", "Instant | None", Iterable[str | UUID] | None],
         on_gap: "OnGap",
         progress: "ProgressCallback | bool | None",
@@ -338,7 +348,7 @@ class Kayrros:
             filters = parse_filter(*query)
         return ResultsFetcher(
             self._client,
-            parse_dataset_id(dataset_id),
+            self._dataset_id(dataset),
             filters,
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
@@ -349,7 +359,7 @@ class Kayrros:
 
     def download(
         self,
-        dataset_id: UUID | str,
+        dataset: DatasetLike,
         directory: str | Path = ".",
         *,
         overwrite: bool = False,
@@ -366,7 +376,7 @@ class Kayrros:
         it. Use a directory for each dataset, because their files may have the same name.
 
         Args:
-            dataset_id: a UUID or its string.
+            dataset: as for `metadata`.
             directory: created when missing.
             overwrite: whether to replace another file of that name, such as an older version, but no other dataset's.
             sha256: SHA-256 that the file must have, 64 hexadecimal digits.
@@ -381,7 +391,7 @@ class Kayrros:
         """
         from kayrros_ext._download.transfer import download  # filelock takes 20 ms
 
-        key = parse_dataset_id(dataset_id)
+        key = self._dataset_id(dataset)
         return download(self._client, key, directory, overwrite=overwrite, sha256=sha256, progress=progress)
 
     def close(self) -> None:
@@ -410,25 +420,3 @@ class Kayrros:
 
     def __repr__(self) -> str:
         return f"Kayrros(base_url={self._base_url!r})"
-
-
-def parse_dataset_id(value: UUID | str) -> UUID:
-    """Return a dataset id as a UUID, or raise UsageError."""
-    if isinstance(value, str) and _UUID.fullmatch(value.strip()):
-        return UUID(value.strip())
-    if isinstance(value, UUID):
-        return value
-    raise UsageError(
-        f"{value!r} is not a dataset id, which is a UUID.",
-        hint="Copy the id from the Collection Dashboard in Kayrros Studio; it looks like "
-        "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4.",
-    )
-
-
-def _parsed(response: Response[_T | ErrorResponse]) -> _T:
-    """Return the parsed success: the HTTP client raises for everything else."""
-    if response.parsed is None or response.status_code != 200:
-        hint = "Try again later. The generated operation returns the status and the headers."
-        content = "no content" if response.parsed is None else "not with the data"
-        raise ContractError(f"The API answered with status {response.status_code:d} and {content}.", hint=hint)
-    return cast("_T", response.parsed)

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 import httpx
@@ -20,9 +20,13 @@ from kayrros_ext._config.retries import Retries, slices
 from kayrros_ext._config.settings import is_loopback
 from kayrros_ext._http.errors import MAX_ERROR_BYTES, TRANSPORT_ERRORS, ErrorMapper
 from kayrros_ext._http.retry import RETRY_STATUSES, is_retryable
-from kayrros_ext.errors import APIError, TransportError, UsageError
+from kayrros_ext.errors import APIError, ContractError, TransportError, UsageError
 from kayrros_openapi import Client
 from kayrros_openapi.contract import OPERATIONS, Operation
+from kayrros_openapi.models import ErrorResponse
+from kayrros_openapi.types import Response
+
+_T = TypeVar("_T")
 
 # Key of CallOptions among the extensions of a request.
 CALL_OPTIONS = "kayrros_ext"
@@ -471,6 +475,15 @@ class ApiClient(Client):
         options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}
         connect = options.pop("connect", None)
         return {**options, **(connect(is_async=is_async) if connect else {})}
+
+
+def parsed(response: Response[_T | ErrorResponse]) -> _T:
+    """Return the parsed success: the HTTP client raises for everything else."""
+    if response.parsed is None or response.status_code != 200:
+        hint = "Try again later. The generated operation returns the status and the headers."
+        content = "no content" if response.parsed is None else "not with the data"
+        raise ContractError(f"The API answered with status {response.status_code:d} and {content}.", hint=hint)
+    return cast("_T", response.parsed)
 
 
 def closed_error() -> UsageError:

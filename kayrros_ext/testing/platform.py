@@ -18,7 +18,8 @@ import attrs
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
 from kayrros_ext._results.query import MAX_MS, Instant
-from kayrros_ext.client import Kayrros, parse_dataset_id
+from kayrros_ext._catalog import parse_uuid
+from kayrros_ext.client import Kayrros
 from kayrros_ext.errors import UsageError
 from kayrros_ext.testing import arguments
 from kayrros_ext.testing.arguments import MICROSECOND, number, one_of, read_items, read_results, to_us
@@ -135,7 +136,10 @@ class Platform:
         complete = {"name": "A dataset", "sharedOption": "SHARED", **(source.metadata() if source else {})}
         complete |= arguments.read_metadata({} if metadata is None else metadata)
         complete |= {} if name is None else {"name": arguments.TEXT.check("name", name)}
-        key = complete["id"] = str(parse_dataset_id(complete.get("id") or uuid4() if id is None else id))
+        uuid = parse_uuid(value := complete.get("id") or uuid4() if id is None else id)
+        if uuid is None:
+            raise UsageError(f"id is {value!r:.80}.", hint="Pass a UUID or its string, or omit it.")
+        key = complete["id"] = str(uuid)
         dataset = self.datasets[key] = Dataset(key, complete, source, file, shared_with)
         return dataset
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 
 from kayrros_ext import AccessDeniedError, Kayrros, LoginError, NotFoundError
-from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_ext.testing.operations import OPERATIONS
 from kayrros_openapi.api.datasets import get_dataset_results
@@ -70,7 +70,7 @@ def test_calls_in_tasks_are_recorded(platform: Platform, traffic: Traffic) -> No
 
     async def main(**where: str) -> None:
         async with platform.connect(**where) as kayrros:
-            assert await get_dataset_results.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+            assert await get_dataset_results.asyncio(UUID(DATASET), client=kayrros.client)
 
     asyncio.run(main())
     with platform.serve() as url:
@@ -106,7 +106,6 @@ import httpx
 import pytest
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_ext import Kayrros, KayrrosError
-from kayrros_ext.client import parse_dataset_id
 from kayrros_ext._config.settings import USER_AGENT
 from kayrros_ext.testing import Fault, Platform
 from tests.support.server import DATASET, METADATA, RESULTS
@@ -172,7 +171,7 @@ def test_bad_in_a_task(platform):
     async def main():
         async with platform.connect() as kayrros:
             with contextlib.suppress(KayrrosError):
-                await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+                await get_dataset_metadata.asyncio(UUID(DATASET), client=kayrros.client)
 
     asyncio.run(main())
 

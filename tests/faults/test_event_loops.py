@@ -5,17 +5,17 @@ import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
 import trio
 
 from kayrros_ext import Kayrros, UsageError
-from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.support.server import DATASET, Request, Server, StubResponse, StubServer
 
-ID = parse_dataset_id(DATASET)
+ID = UUID(DATASET)
 
 
 async def name(kayrros: Kayrros) -> Any:

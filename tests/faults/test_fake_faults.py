@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,13 +15,12 @@ import trio.testing
 
 from kayrros_ext import APIError, ContractError, Kayrros, KayrrosError, MockError, TransportError
 from kayrros_ext._config.settings import BASE_URL
-from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform, StaticFile
 from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
 from kayrros_openapi.models import DatasetMetadata
 from tests.support.server import DATASET
 
-ID = parse_dataset_id(DATASET)
+ID = UUID(DATASET)
 METADATA, RESULTS = "getDatasetMetadata", "getDatasetResults"
 
 
@@ -279,7 +279,7 @@ def test_async_clients_get_the_same(platform: Platform) -> None:
             assert await asyncio.gather(*(_ask(kayrros) for _ in range(20))) == [None] * 20
             assert platform.logins == 1
             platform.expire_tokens()
-            results: Any = await get_dataset_results.asyncio(parse_dataset_id(dataset.id), client=kayrros.client)
+            results: Any = await get_dataset_results.asyncio(UUID(dataset.id), client=kayrros.client)
             assert len(results.assets) == 30
             assert platform.logins == 2
             for fault in (Fault.cut(10), Fault.dropped()):

@@ -10,13 +10,13 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 import trio
 
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
-from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata, LoginReply, LoginRequest
@@ -25,7 +25,7 @@ from tests.support.server import DATASET, LOGIN, METADATA, RESULTS, Request, Ser
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
-ID = parse_dataset_id(DATASET)
+ID = UUID(DATASET)
 MANY = 32
 
 

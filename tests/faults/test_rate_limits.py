@@ -9,12 +9,12 @@ from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from kayrros_ext import APIError, Kayrros, LoginError, Retries, UsageError
 from kayrros_ext._http.client import ApiClient
-from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Dataset, Fault, Platform
 from kayrros_ext.testing.http import Request
 from kayrros_openapi.api.datasets import get_dataset_metadata
@@ -116,7 +116,7 @@ def test_downloads_in_threads_wait_for_their_turn(
 
 
 async def read(kayrros: Kayrros, dataset: Dataset) -> object:
-    metadata = await get_dataset_metadata.asyncio(parse_dataset_id(dataset.id), client=kayrros.client)
+    metadata = await get_dataset_metadata.asyncio(UUID(dataset.id), client=kayrros.client)
     assert isinstance(metadata, DatasetMetadata)
     return str(metadata.id)
 

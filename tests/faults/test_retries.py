@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import attrs
 import httpx
@@ -23,13 +24,12 @@ from kayrros_ext import (
     UsageError,
 )
 from kayrros_ext._http.retry import retry_after
-from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.support.server import DATASET, Server, StubResponse, as_json
 
-ID = parse_dataset_id(DATASET)
+ID = UUID(DATASET)
 
 
 @attrs.define

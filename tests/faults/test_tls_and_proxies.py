@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros, Retries, TransportError
-from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.support.authorities import Authority
@@ -71,7 +71,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(
 
     async def name() -> object:
         async with kayrros:
-            metadata = await get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+            metadata = await get_dataset_metadata.asyncio(UUID(DATASET), client=kayrros.client)
             return metadata.name if isinstance(metadata, DatasetMetadata) else metadata
 
     assert kayrros.metadata(DATASET).name == "Tanks"
@@ -257,7 +257,7 @@ def test_good_entries_of_no_proxy_count(
     monkeypatch.setenv("HTTPS_PROXY", "http://192.0.2.1:1")
     monkeypatch.setenv("NO_PROXY", entries.replace("PORT", "8443"))
     kayrros = Kayrros(token="a-token", base_url=f"{base}:8443", retries=0, verify=authority.certificate)
-    call = get_dataset_metadata.asyncio(parse_dataset_id(DATASET), client=kayrros.client)
+    call = get_dataset_metadata.asyncio(UUID(DATASET), client=kayrros.client)
     with kayrros, contextlib.closing(call), pytest.raises(TransportError):
         asyncio.run(call) if is_async else kayrros.metadata(DATASET)
     host = base.removeprefix("https://").strip("[]")

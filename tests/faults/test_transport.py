@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import attrs
 import pytest
 
 from kayrros_ext import APIError, ContractError, Kayrros, LoginError, Retries, TransportError
-from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform
 from kayrros_ext.testing.http import Request
 from kayrros_openapi.api.datasets import get_dataset_metadata
@@ -28,7 +28,7 @@ from tests.faults.test_streams import sending
 from tests.support.server import DATASET, Server, StubResponse, as_json
 from tests.support.server import Request as Seen
 
-ID = parse_dataset_id(DATASET)
+ID = UUID(DATASET)
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 

@@ -26,7 +26,6 @@ from kayrros_ext import (
     UsageError,
 )
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
-from kayrros_ext.client import parse_dataset_id
 from kayrros_ext.testing import Fault, Platform, StaticFile
 from kayrros_ext.testing.datasets import EVERYTHING, ResultsFilter
 from kayrros_ext.testing.http import Request
@@ -574,7 +573,7 @@ def test_more_than_max_rows_is_a_504() -> None:
     dataset = platform.generate(assets=3, dates=12)
     with platform.connect(retries=0) as kayrros:
         with pytest.raises(APIError, match="too large") as caught:
-            get_dataset_results.sync(parse_dataset_id(dataset.id), client=kayrros.client)
+            get_dataset_results.sync(UUID(dataset.id), client=kayrros.client)
         assert caught.value.status == 504
         assert "504 Gateway Time-out" in str(caught.value.excerpt)
         assert kayrros.results(dataset.id, assets=["tank-000002"]).table.num_rows == 24

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ import pytest
 
 from kayrros_ext import Kayrros, Results, UsageError
 from kayrros_ext._results.query import parse_filter, parse_instant
-from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.types import UNSET
 from tests.support.server import DATASET, Server, StubServer
 
@@ -227,28 +225,6 @@ def test_anything_but_asset_ids_is_an_error(value: Any) -> None:
         parse_filter(None, None, value)
 
 
-@pytest.mark.parametrize("value", [UUID(DATASET), DATASET, DATASET.upper(), f" {DATASET}\n"])
-def test_a_dataset_id_is_a_uuid_or_its_string(value: UUID | str) -> None:
-    """The string may be in upper case and have blanks around it."""
-    assert parse_dataset_id(value) == UUID(DATASET)
-
-
-@pytest.mark.parametrize(
-    "value", ["", "abc", DATASET[:-1], "../" + DATASET, "+" + DATASET[1:], "٣" + DATASET[1:], 5, None]
-)
-def test_a_bad_dataset_id_is_an_error_before_any_request(
-    value: Any, platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
-) -> None:
-    """The client does not even log in. The error is a ValueError as well."""
-    server = start(platform)
-    kayrros = connect(server)
-    for call in (kayrros.metadata, kayrros.results, kayrros.download):
-        with pytest.raises(UsageError, match="is not") as caught:
-            call(value)
-        assert isinstance(caught.value, ValueError)
-    assert not server.requests
-
-
 @pytest.mark.parametrize("directory", [None, 3, "a\0b", "\ud800"])
 def test_a_bad_directory_is_an_error_before_any_request(
     directory: Any, platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
@@ -257,17 +233,6 @@ def test_a_bad_directory_is_an_error_before_any_request(
     server = start(platform)
     with pytest.raises(UsageError, match="directory"):
         connect(server).download(DATASET, directory)
-    assert not server.requests
-
-
-@pytest.mark.parametrize("value", ["", " ", "a b", None, 5, "a\nb"])
-def test_a_bad_collection_id_is_an_error_before_any_request(
-    value: Any, platform: StubServer, start: Callable[..., Server], connect: Callable[..., Kayrros]
-) -> None:
-    """It is one word. Its form is unknown."""
-    server = start(platform)
-    with pytest.raises(UsageError, match="not the id of a collection"):
-        connect(server).datasets(value)
     assert not server.requests
 
 

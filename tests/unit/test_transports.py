@@ -3,17 +3,17 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from kayrros_ext import Kayrros, UsageError
-from kayrros_ext.client import parse_dataset_id
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata
 from tests.support.server import DATASET
 
-ID = parse_dataset_id(DATASET)
+ID = UUID(DATASET)
 
 
 def answer(request: httpx.Request) -> httpx.Response:

@@ -1,0 +1,120 @@
+"""A dataset or collection is named by its id, its name, the beginning of either, or an object that has its id."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from kayrros_ext import Kayrros, NotFoundError, UsageError
+from kayrros_ext.testing import Platform
+
+TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
+METHANE = "b1a0c7de-4f0b-4c7e-9a46-0b8f5c2e91d4"
+
+
+@pytest.fixture
+def platform() -> Platform:
+    """Two collections that share a dataset."""
+    platform = Platform()
+    for id_, name in ((TANKS, "Tanks of Cushing"), (METHANE, "Tanks and methane")):
+        platform.generate(id=id_, name=name, assets=1, dates=1)
+    platform.add_collection("Oil storage", [TANKS], id="oil")
+    platform.add_collection("Everything", [TANKS, METHANE], id="all")
+    return platform
+
+
+@pytest.fixture
+def kayrros(platform: Platform) -> Iterator[Kayrros]:
+    with platform.connect() as kayrros:
+        yield kayrros
+
+
+def requests(platform: Platform) -> list[str]:
+    return [request.path.rpartition("/v1/")[2] for request in platform.requests if "login" not in request.path]
+
+
+@pytest.mark.parametrize("dataset", [UUID(TANKS), TANKS, TANKS.upper(), f" {TANKS}\n"])
+def test_id_needs_no_list(dataset: UUID | str, kayrros: Kayrros, platform: Platform) -> None:
+    """A UUID or its string goes straight to the API, in upper case or with blanks around it."""
+    assert kayrros.metadata(dataset).name == "Tanks of Cushing"
+    assert len(requests(platform)) == 1
+
+
+@pytest.mark.parametrize("name", ["Tanks of Cushing", "tanks OF cushing", "tanks of", "7d3c"])
+def test_name_or_its_beginning_is_enough(name: str, kayrros: Kayrros) -> None:
+    """Case does not matter. A dataset in two collections is one dataset."""
+    assert kayrros.results(name).table.num_rows == kayrros.results(TANKS).table.num_rows
+
+
+def test_objects_stand_for_their_id(kayrros: Kayrros) -> None:
+    """What `datasets`, `collections` and `metadata` return can be passed on."""
+    [dataset] = kayrros.datasets(kayrros.collections()[0])
+    assert kayrros.metadata(dataset).id == UUID(TANKS)
+    assert kayrros.results(kayrros.metadata(dataset)).assets.num_rows == 1
+
+
+def test_lists_are_requested_once(kayrros: Kayrros, platform: Platform) -> None:
+    """A second name is looked up in the same list; an unknown one is looked up again, because it may be new."""
+    kayrros.metadata("tanks of")
+    kayrros.metadata("tanks and")
+    assert len(requests(platform)) == 5
+    flares = platform.generate(name="Flares", assets=1, dates=1)
+    platform.add_collection("Flaring", [flares.id])
+    assert kayrros.metadata("flares").name == "Flares"
+
+
+def test_datasets_without_a_collection_are_all(kayrros: Kayrros) -> None:
+    """Each dataset has its collection."""
+    assert [(dataset.name, dataset.collection.name) for dataset in kayrros.datasets()] == [
+        ("Tanks of Cushing", "Oil storage"),
+        ("Tanks of Cushing", "Everything"),
+        ("Tanks and methane", "Everything"),
+    ]
+
+
+@pytest.mark.parametrize("collection", ["oil", "Oil storage", "OIL S"])
+def test_collection_is_named_by_id_or_name(collection: str, kayrros: Kayrros) -> None:
+    """The beginning is enough."""
+    assert [dataset.name for dataset in kayrros.datasets(collection)] == ["Tanks of Cushing"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("tanks", r"'tanks' matches 2 datasets: Tanks of Cushing \(7d3c.*, Tanks and methane \(b1a0.*Give the id"),
+        ("Tank of Cushing", r"There is no dataset .*nearest: 'Tanks of Cushing'"),
+        ("cushing", r"nearest: 'Tanks of Cushing'"),
+        ("zzz", r"kayrros.datasets\(\) lists"),
+    ],
+)
+def test_unknown_or_ambiguous_name_is_not_found(dataset: str, message: str, kayrros: Kayrros) -> None:
+    """The error lists the nearest names."""
+    with pytest.raises(NotFoundError, match=message):
+        kayrros.metadata(dataset)
+
+
+@pytest.mark.parametrize("value", ["", " ", 5, None, b"tanks", [TANKS], {"a": "b" * 1000}])
+def test_anything_else_is_refused_in_one_line(value: Any, kayrros: Kayrros, platform: Platform) -> None:
+    """Nothing is sent, and the error does not repeat a long object."""
+    for call in (kayrros.metadata, kayrros.results, kayrros.download, kayrros.iter_results):
+        with pytest.raises(UsageError, match="is not a dataset") as caught:
+            call(value)
+        assert len(str(caught.value)) < 150
+    if value is not None:
+        with pytest.raises(UsageError, match="is not a collection"):
+            kayrros.datasets(value)
+    assert not platform.requests
+
+
+def test_find_searches_names(kayrros: Kayrros) -> None:
+    """All words of the text are in a name, in any order; an id begins with the text."""
+    assert [(match.kind, match.name, match.collection) for match in kayrros.find("cushing tanks")] == [
+        ("dataset", "Tanks of Cushing", "Oil storage"),
+        ("dataset", "Tanks of Cushing", "Everything"),
+    ]
+    assert [(match.kind, match.id) for match in kayrros.find("oil")] == [("collection", "oil")]
+    assert [match.id for match in kayrros.find("b1a0")] == [METHANE]
+    assert kayrros.find("zzz") == []
+    with pytest.raises(UsageError, match="nothing to search for"):
+        kayrros.find(" ")
