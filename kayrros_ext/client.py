@@ -259,9 +259,7 @@ class Kayrros:
             GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
-        fetcher = self._fetcher(
-            dataset, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=False
-        )
+        fetcher = self._fetcher(dataset, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=False)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)

@@ -23,7 +23,10 @@ LOCKS = {
     "foreign.txt": ["--group", "foreign"],
     "lock.txt": ["--group", "lock"],
 }
-USERS = ["pyproject.toml", *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "cli", "plots"))]
+USERS = [
+    "pyproject.toml",
+    *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "excel", "cli", "plots")),
+]
 
 
 def main() -> None:

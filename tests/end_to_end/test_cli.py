@@ -605,6 +605,8 @@ def test_home_in_a_path_is_expanded(inside: Inside, home: Path) -> None:
     for command in (["download", TANKS, "~/data"], ["results", TANKS, "-o", "~/data/x.csv"]):
         assert inside(*command, HOME=str(home)).stdout.startswith(f"{home}/data/")
     assert {path.name for path in (home / "data").iterdir()} == {"tanks.csv", "x.csv"}
+
+
 def test_api_sends_any_request_logged_in(inside: Inside) -> None:
     """The body of the response is printed, and an error status is the exit code."""
     listed = inside("api", "get", "/v1/processing/collection/list")
