@@ -138,7 +138,7 @@ class Platform:
         complete |= {} if name is None else {"name": arguments.TEXT.check("name", name)}
         uuid = parse_uuid(value := complete.get("id") or uuid4() if id is None else id)
         if uuid is None:
-            raise UsageError(f"id is {value!r:.80}.", hint="Pass a UUID or its string, or omit it.")
+            raise UsageError(f"id is {value!r:.80}.", hint="Pass a UUID, such as 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4.")
         key = complete["id"] = str(uuid)
         dataset = self.datasets[key] = Dataset(key, complete, source, file, shared_with)
         return dataset
