@@ -1,15 +1,16 @@
 """Write results to a file, part by part, in constant memory. The ending of the path selects the format."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from uuid import UUID
 
 from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._results.model import Results
 from kayrros_ext.errors import ExportError, UsageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from kayrros_ext._export.excel import ExcelWriter
     from kayrros_ext._export.parquet import ParquetWriter
     from kayrros_ext._export.text import TextWriter
@@ -34,25 +35,32 @@ def parse_target(path: str | Path) -> Path:
     return target
 
 
-def write(
-    path: Path, parts: Iterable[Results], *, dataset_id: UUID, file_metadata: Mapping[str, str] | None = None
-) -> int:
+def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = None) -> int:
     """Write the tables of results to a file, one after the other, and return the number of rows.
 
     The file replaces an existing one, or the target of a symlink, once it is complete; after an error, that is untouched.
-    Parquet, GeoParquet and GeoJSON store the metadata, which are read after the last part.
+    Parquet, GeoParquet, GeoJSON and Excel also store facts about the results (see FileMetadata).
+
+    Args:
+        path: a path from `parse_target`.
+        parts: their tables have the same columns.
+        schema: of the tables. Default: RESULTS.
     """
+    from kayrros_ext._export.metadata import FileMetadata  # loads pyarrow
+    from kayrros_ext._results.schema import RESULTS
+
     source_errors: list[OSError] = []
-    rows = 0
+    rows, metadata = 0, FileMetadata()
     try:
         with write_output(path) as file:
-            writer = _open_writer(path, file)
+            writer = _open_writer(path, file, schema or RESULTS)
             try:
                 for part in _note_errors(parts, source_errors):
                     rows += part.table.num_rows
                     writer.write(part)
+                    metadata.add(part)
                     del part  # else it would stay in memory while the next one is made
-                writer.close({"dataset_id": str(dataset_id), **(file_metadata or {})})
+                writer.close(metadata.to_dict())
             except BaseException:
                 writer.abandon()
                 raise
@@ -69,7 +77,7 @@ def _ending(path: Path) -> str | None:
     return next((ending for ending in ENDINGS if name.endswith(ending) and name != ending), None)
 
 
-def _open_writer(path: Path, file: IO[bytes]) -> "ParquetWriter | TextWriter | ExcelWriter":
+def _open_writer(path: Path, file: IO[bytes], schema: "pa.Schema") -> "ParquetWriter | TextWriter | ExcelWriter":
     from kayrros_ext._export.parquet import GeoParquetWriter, ParquetWriter  # loads pyarrow
     from kayrros_ext._export.text import DIALECTS, TextWriter
 
@@ -77,10 +85,10 @@ def _open_writer(path: Path, file: IO[bytes]) -> "ParquetWriter | TextWriter | E
     if ENDINGS[ending] == "Excel":
         from kayrros_ext._export.excel import ExcelWriter
 
-        return ExcelWriter(file, path)
+        return ExcelWriter(file, path, schema)
     if ENDINGS[ending] in DIALECTS:
-        return TextWriter(file, DIALECTS[ENDINGS[ending]], compress=ending.endswith(".gz"))
-    return ParquetWriter(file) if ENDINGS[ending] == "Parquet" else GeoParquetWriter(file)
+        return TextWriter(file, DIALECTS[ENDINGS[ending]], schema, compress=ending.endswith(".gz"))
+    return (ParquetWriter if ENDINGS[ending] == "Parquet" else GeoParquetWriter)(file, schema)
 
 
 def _note_errors(parts: Iterable[Results], errors: list[OSError]) -> Iterator[Results]:

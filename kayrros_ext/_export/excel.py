@@ -11,7 +11,6 @@ import pyarrow as pa
 from kayrros_ext._results.convert import import_optional
 from kayrros_ext._results.merge import merge_assets
 from kayrros_ext._results.schema import ASSETS, without_time_zone
-from kayrros_ext._results.units import unit_of
 from kayrros_ext.errors import ExportError
 
 if TYPE_CHECKING:
@@ -22,14 +21,15 @@ MAX_ROWS, MAX_CHARACTERS, FIRST_DATE = 1_048_576, 32_767, datetime(1900, 3, 1)
 # Rows that are Python objects at a time.
 BATCH = 2**14
 # The other columns of a row describe its asset, and the sheet "assets" has them.
-_VALUES = {"value_date": 19, "asset_name": 30, "asset_id": 38, "parent_asset_name": 24, "metric": 26, "value": 16}
+_VALUES = {"dataset_id": 38, "dataset_name": 30, "value_date": 19, "asset_name": 30, "asset_id": 38}
+_VALUES |= {"parent_asset_name": 24, "metric": 26, "value": 16, "unit": 10}
 _DAY, _MOMENT = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss"
 
 
 class ExcelWriter:
     """Writes a workbook in constant memory: XlsxWriter keeps the rows in temporary files."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
+    def __init__(self, file: IO[bytes], path: Path, schema: pa.Schema) -> None:
         xlsxwriter = import_optional("xlsxwriter", extra="excel")
         self._path, self._temporary = path, tempfile.TemporaryDirectory(prefix="kayrros-")
         options = {"constant_memory": True, "tmpdir": self._temporary.name}
@@ -37,25 +37,25 @@ class ExcelWriter:
         self._formats: dict[str, Any] = {}
         self._number_formats: dict[str, str] = {}
         self._assets = pa.Table.from_batches([], ASSETS)
-        self._values = self._add_sheet("values", {**_VALUES, "unit": 10})
+        self._columns = [name for name in _VALUES if name in schema.names]
+        self._values = self._add_sheet("values", {name: _VALUES[name] for name in self._columns})
         self._rows = 1
 
     def write(self, part: "Results") -> None:
         """Write the rows of a part. Raise ExportError when a sheet can't hold them."""
         self._check_rows("results", self._rows + part.table.num_rows)
         self._assets = merge_assets(pa.concat_tables([self._assets, part.assets]))
-        for batch in without_time_zone(part.table.select(list(_VALUES))).to_batches(max_chunksize=BATCH):
+        for batch in without_time_zone(part.table.select(self._columns)).to_batches(max_chunksize=BATCH):
             for row in batch.to_pylist():
                 metric, value = row["metric"], row["value"]
                 if metric not in self._number_formats and value is not None:
                     self._number_formats[metric] = "#,##0" if abs(value) >= 1000 else "#,##0.00"
-                cells = [*row.values(), metric and unit_of(metric)]
-                self._write_row(self._values, self._rows, cells, self._number_formats.get(metric, ""))
+                self._write_row(self._values, self._rows, row.values(), self._number_formats.get(metric, ""))
                 self._rows += 1
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the other sheets, and the file."""
-        self._values.autofilter(0, 0, self._rows - 1, len(_VALUES))
+        self._values.autofilter(0, 0, self._rows - 1, len(self._columns) - 1)
         self._check_rows("assets", self._assets.num_rows + 1)
         widths = {name: 30 if name.endswith("name") else 18 for name in ASSETS.names}
         sheet = self._add_sheet("assets", widths | {"asset_id": 38, "parent_asset_id": 38})

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import attrs
 import openpyxl
 import pytest
 
@@ -25,7 +26,7 @@ def part(day: int, *, name: str = NAME, asset: str = "t1", dates: int = 1) -> Re
 
 def export(path: Path, *parts: Results) -> Any:
     """Write parts to a workbook and open it."""
-    write(path, parts, dataset_id=DATASET, file_metadata={"gaps": ""})
+    write(path, [attrs.evolve(part, dataset_id=DATASET) for part in parts])
     return openpyxl.load_workbook(path)
 
 
