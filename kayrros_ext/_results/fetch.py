@@ -352,10 +352,8 @@ class ResultsFetcher:
     def describe(self, part: Results) -> Results:
         """Return a part that knows its dataset and its query."""
         name = self._metadata.name if self._metadata else None
-        query: dict[str, str] = {}
-        if self._time_range:
-            ends = {"start": self._time_range.start_date, "stop": self._time_range.stop_date}
-            query = {end: _datetime(ms).isoformat() for end, ms in ends.items()}
+        ends = {"start": self._time_range.start_date, "stop": self._time_range.stop_date} if self._time_range else {}
+        query = {end: _datetime(ms).isoformat() for end, ms in ends.items() if ms not in {FIRST_MS, LAST_MS}}
         part = attrs.evolve(
             part,
             dataset_id=self._dataset_id,

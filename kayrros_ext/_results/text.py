@@ -97,19 +97,21 @@ def align_numbers(values: Sequence[tuple[str | None, float | None]]) -> list[str
 
 
 def decimals(values: Iterable[float | None]) -> int:
-    """Return the decimal places that show numbers with six digits, and no more than they have."""
+    """Return the decimal places that show the largest number with six digits, without zeros at the end of all."""
     numbers = [abs(value) for value in values if value and math.isfinite(value)]
     if not numbers:
         return 0
     limit = min(max(DIGITS - 1 - math.floor(math.log10(max(numbers))), 0), DIGITS)
-    return next((places for places in range(limit) if all(round(n, places) == n for n in numbers)), limit)
+    return next((places for places in range(limit) if all(round(n, places) == round(n, limit) for n in numbers)), limit)
 
 
 def format_number(value: float | None, places: int) -> str:
-    """Return a number with a fixed number of decimal places; a very large or small one with an exponent."""
+    """Return a number with a fixed number of decimal places; one that is very large, or would be zero, with an exponent."""
     if value is None:
         return ""
-    return f"{value:,.{places}f}" if not value or 10.0**-DIGITS <= abs(value) < 1e15 else f"{value:.{DIGITS}g}"
+    return (
+        f"{value:,.{places}f}" if not value or (round(value, places) and abs(value) < 1e15) else f"{value:.{DIGITS}g}"
+    )
 
 
 def format_date(value: datetime) -> str:
