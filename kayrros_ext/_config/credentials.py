@@ -135,7 +135,7 @@ def resolve_credentials(sources: Sequence[Source], host: str) -> dict[str, Any]:
     if other := picked.get("other"):
         problem, way = (
             f"{problem[:-1]}, and {other.label('email')} is for {other.email}.",
-            "remove one of the two emails",
+            "remove the first of these emails",
         )
     elif not email and password:
         problem, way = f"There is a password ({labels['password']}), but no email.", "set KAYRROS_EMAIL"
