@@ -170,9 +170,6 @@ class LoginAuth(httpx.Auth):
     """Signs requests to the data host with a token, and renews it when the host rejects it.
 
     `connections` are options of httpx for the login's own client.
-
-    Raises:
-        ConfigurationError: there is an email alone, and the cache has no token of it.
     """
 
     def __init__(
@@ -278,10 +275,9 @@ class LoginAuth(httpx.Auth):
         is_rejected = response.status_code == 401 or (response.status_code == 403 and is_old)
         # The platform has never accepted the token of a new login, and would reject another, too.
         is_pointless = renewal > 0 and not token.cached and token is not self._accepted
-        if not is_rejected or is_pointless or renewal == MAX_TOKEN_RENEWALS:
-            return False
-        # Without a password, only `kayrros login` renews it.
-        return self._settings.password is not None or self.tokens.peek(token) is not None
+        # Without a password, only `kayrros login` in another process renews it.
+        can_renew = self._settings.password is not None or (is_rejected and self.tokens.peek(token) is not None)
+        return is_rejected and can_renew and renewal < MAX_TOKEN_RENEWALS and not is_pointless
 
     def _log_in(self) -> Secret:
         """Log in by the generated operation, over a client of its own.

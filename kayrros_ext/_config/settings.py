@@ -45,10 +45,7 @@ class Setting(NamedTuple):
 
 @attrs.frozen
 class Settings:
-    """Hosts, credentials, timeouts and limits of a client, validated.
-
-    `no_login` is the error for the case that only a saved login would do, and there is none.
-    """
+    """Hosts, account, timeouts and limits of a client, validated. `no_login` is raised where no login is saved."""
 
     base_url: httpx.URL
     auth_url: httpx.URL
@@ -92,8 +89,7 @@ class Settings:
         sources = load_sources(profile, Source("arguments", email, password, token, base_url, auth_url))
         base, auth = _parse_host("base_url", sources), _parse_host("auth_url", sources)
         account = resolve_credentials(sources, auth.host)
-        if account["token"]:
-            account["token"] = clean_token(account["token"], MIN_SECRET_CHARS)
+        account["token"] = account["token"] and clean_token(account["token"], MIN_SECRET_CHARS)
         if not isinstance(timeout, httpx.Timeout):
             timeout = DEFAULT_TIMEOUT if timeout is None else httpx.Timeout(_parse_positive("timeout", timeout))
         return cls(
@@ -163,13 +159,11 @@ def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | 
 
 
 def use_token_cache(*hosts: httpx.URL) -> bool | None:
-    """Return whether to cache tokens: KAYRROS_TOKEN_CACHE, else True; None on loopback: only if there is a cached one.
-
-    A mock listens on loopback, and tomorrow another one at the same port; so only `kayrros login` begins to cache there.
-    """
+    """Return whether to cache tokens: KAYRROS_TOKEN_CACHE, else True; None on loopback: only if there is a cached one."""
     value = variable("KAYRROS_TOKEN_CACHE").lower()
     if value not in {"", "on", "off"}:
         raise ConfigurationError(f"KAYRROS_TOKEN_CACHE is {value!r:.40}.", hint="Set it to on or off.")
+    # On loopback a mock listens, and tomorrow another one at the same port. Only `kayrros login` begins to cache there.
     return value == "on" if value else None if any(is_loopback(host) for host in hosts) else True
 
 

@@ -52,17 +52,17 @@ def clear_profile(path: Path, name: str) -> list[str]:
         header, end = _section(lines, name)
         if header is None:
             return table or None
-        kept = [line for line in lines[header + 1 : end] if not line.endswith(_MARK)]
-        after = {key: value for key, value in table.items() if any(re.match(rf'\s*"?{key}\b', line) for line in kept)}
-        deleted.extend(table.keys() - after.keys())
+        section = lines[header + 1 : end]
+        kept = [line for line in section if not line.endswith(_MARK)]
+        deleted.extend(line.split("=")[0].strip() for line in section if line.endswith(_MARK))
         is_empty = lines[header].endswith(_MARK) and not any(line.strip() for line in kept)
         if is_empty and header and not lines[header - 1]:
             header -= 1  # the blank line that came with it
         lines[header:end] = [] if is_empty else [lines[header], *kept]
-        return None if is_empty else after
+        return None if is_empty else {key: value for key, value in table.items() if key not in deleted}
 
     _edit(path, name, edit, f"Delete the lines of its profile {name} that `kayrros login` has written.")
-    return sorted(deleted)
+    return deleted
 
 
 def _edit(path: Path, name: str, edit: Callable[[list[str], dict[str, Any]], dict[str, Any] | None], hint: str) -> None:

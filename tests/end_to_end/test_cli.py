@@ -684,7 +684,7 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
     assert expired.returncode == 3
     assert "kayrros login" in expired.stderr
     logout = inside("logout", **saved).stderr
-    deleted = "the token; auth_url, base_url, email of profile default"
+    deleted = "the token; email, base_url, auth_url of profile default"
     assert logout == f"Logged out canary@example.com. Deleted: {deleted}.\n"
     assert (home / "config.toml").read_text() == ""
     assert not list((home / "cache" / "tokens").glob("*.json"))
@@ -744,6 +744,35 @@ def test_login_to_a_profile_with_its_own_token_is_refused(inside: Inside, home: 
     assert done.returncode == 2
     assert "profile mine has its own credentials" in done.stderr
     assert not inside.command.platform.requests
+
+
+@pytest.mark.holds_secrets("cache/tokens/*")
+def test_login_names_the_variables_that_override_it(inside: Inside) -> None:
+    """The next command would use another token, account or host."""
+    url = inside.command.environment["KAYRROS_BASE_URL"]
+    variables = {"KAYRROS_TOKEN": "a-token", "KAYRROS_EMAIL": "x@example.com", "KAYRROS_BASE_URL": "http://localhost:1"}
+    email = ("--email", "canary@example.com", "--password-stdin")
+    login = inside("login", *email, "--base-url", url, "--auth-url", url, stdin=f"{PASSWORD}\n", **variables)
+    assert login.returncode == 0, login.stderr
+    for name in variables:
+        assert f"{name} is set and overrides this login: unset it." in login.stderr
+    done = inside("login", *email[:2], **variables)
+    assert (done.returncode, "KAYRROS_PASSWORD is for x@example.com." in done.stderr) == (2, True)
+
+
+@pytest.mark.holds_secrets("cache/tokens/*", "config.toml")
+def test_login_never_changes_the_profile_of_another_account(inside: Inside, home: Path) -> None:
+    """Its password would then be that of this email."""
+    url = inside.command.environment["KAYRROS_BASE_URL"]
+    config = f'[default]\nemail = "other@example.com"\npassword = "{PASSWORD}"\n'
+    (home / "config.toml").write_text(config)
+    hosts = {"KAYRROS_BASE_URL": None, "KAYRROS_AUTH_URL": None}
+    done = inside("login", "--base-url", url, "--auth-url", url, **hosts)
+    assert (done.returncode, "profile default has its own credentials" in done.stderr) == (2, True)
+    assert inside("login").returncode == 0
+    assert inside("collections", KAYRROS_PASSWORD=None).returncode == 0
+    assert inside("logout").returncode == 0
+    assert (home / "config.toml").read_text() == config
 
 
 def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:

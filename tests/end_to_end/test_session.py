@@ -102,7 +102,7 @@ def test_one_login_serves_the_shell_and_python(shell: Command, tmp_path: Path) -
         assert shell(*advice.split()[1:], "--password-stdin", stdin=stdin, **config).returncode == 0
         assert python(shell, "profile='mock'", **config) == "login 2"
         logout = shell("logout", *profile, **config)
-        assert "Deleted: the token; auth_url, base_url, email of profile mock." in logout.stderr
+        assert "Deleted: the token; email, base_url, auth_url of profile mock." in logout.stderr
         assert (tmp_path / "config.toml").read_text() == mine
         assert files(tmp_path) == {"config.toml"}
 

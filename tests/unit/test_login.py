@@ -436,7 +436,7 @@ def test_a_saved_login_needs_no_password(cache: TokenCache, hosts: Hosts) -> Non
     with pytest.raises(ConfigurationError, match="no password for e .*run `kayrros login`"):
         hosts.auth(cache, email="e")
     cache.save(Secret("saved"))
-    auth = hosts.auth(cache, email="E")
+    auth = hosts.auth(open_token_cache(AUTH_URL, BASE_URL, "E"), email="E")
     assert hosts.get(auth).json() == {"token": "saved"}
     assert (auth.identity().source, auth.identity().has_token) == ("login", True)
     with pytest.raises(ConfigurationError, match="no password to log in with.*kayrros login"):

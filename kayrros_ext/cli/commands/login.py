@@ -55,7 +55,7 @@ def login(
     values = _values_to_save(account, email, options)
     overrides = _overrides(account, email, options, values)
     own = f"profile {account.profile}"
-    if own in overrides:
+    if own in overrides or (options and not values):
         raise UsageError(
             f"The {own} has its own credentials, which would override this login.",
             hint="Remove them, or choose another name with --profile.",
@@ -274,9 +274,9 @@ def _save_profile(context: Context, account: "Account", values: dict[str, str]) 
     from kayrros_ext.cli.profile_file import write_profile
 
     path = config_path()
-    if path is None:
+    if values and path is None:
         context.info("There is no directory for a config file. Set KAYRROS_EMAIL, or KAYRROS_CONFIG.")
-    elif values:
+    elif values and path:
         try:
             write_profile(path, account.profile, values)
         except ConfigurationError as error:  # the login itself succeeded
