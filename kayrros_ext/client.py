@@ -39,15 +39,14 @@ if TYPE_CHECKING:
     from kayrros_openapi.models import ProcessingResultFilter
     from kayrros_openapi.types import Unset
 
-_NO_CREDENTIALS = "The token is not valid. Pass a new token, or email and password (KAYRROS_EMAIL, KAYRROS_PASSWORD)."
-
 
 class Kayrros:
     """A client of the Kayrros Platform API. It logs in when the first call needs it.
 
     Use it in a `with` block (or `async with`), which closes its connections. Threads and tasks may share one.
 
-    Credentials come from the first of: arguments, environment, a profile of the config file, the system's keyring, netrc.
+    Email, password and token each come from the first that has one: arguments, environment, a profile of the config file,
+    the system's keyring, netrc. Without a password and token, the login that `kayrros login` saved for the email is used.
 
     Args:
         email: account; else KAYRROS_EMAIL.
@@ -68,7 +67,7 @@ class Kayrros:
         profile: name of a profile of the config file, which then counts before the environment; else KAYRROS_PROFILE; else
             `default`.
         token_cache: whether other processes share the token of a login; else KAYRROS_TOKEN_CACHE (on, off). Default: on,
-            unless a host is this machine or there is a transport.
+            unless there is a transport, or a host is this machine where `kayrros login` has not saved a token.
         transport: replaces the network; kayrros_ext.testing has one. It is closed with the client. Async calls need one that
             is an httpx.AsyncBaseTransport, too.
 
@@ -77,8 +76,8 @@ class Kayrros:
             raises the errors of this package. Each event loop gets connections of its own, which close with it.
 
     Raises:
-        ConfigurationError: credentials are missing or incomplete, a file with secrets is readable by others, or a host is
-            not safe to send them to. Nothing was sent.
+        ConfigurationError: there are neither credentials nor a saved login, a file with secrets is readable by others, or a
+            host is not safe to send them to. Nothing was sent.
     """
 
     client: "Client"
@@ -119,12 +118,14 @@ class Kayrros:
             # A transport may be a fake, whose tokens have no place on the disk.
             token_cache=False if token_cache is None and transport is not None else token_cache,
         )
-        connections, account, cache = connection_options(settings, transport, verify), settings.credentials, None
-        if account and settings.token_cache:
-            cache = open_token_cache(str(settings.auth_url), str(settings.base_url), account.email)
+        connections, cache = connection_options(settings, transport, verify), None
+        if settings.email and settings.token_cache is not False:
+            cache = open_token_cache(str(settings.auth_url), str(settings.base_url), settings.email)
+            if cache and settings.token_cache is None and not cache.load():
+                cache = None
         self._settings, self._base_url = settings, str(settings.base_url)
         self._auth = LoginAuth(settings, connections, cache)
-        hints = {} if account else {401: _NO_CREDENTIALS}
+        hints = {} if settings.password else {401: settings.hint_401}
         policy = RequestPolicy(
             ErrorMapper(settings.base_url.host, self._auth.redact, hints),
             settings.retries,

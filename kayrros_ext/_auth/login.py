@@ -80,9 +80,9 @@ class TokenSource:
         self._token = Token(token, expires_at=jwt_expiry(token)) if token else None
         self.secrets = {token} if token else set()
 
-    def peek(self) -> Token | None:
-        """Return the token at hand or in the cache, without a request."""
-        return self._token or self._load_cached(None)
+    def peek(self, rejected: Token | None = None) -> Token | None:
+        """Return the token at hand or in the cache, unless it is rejected or expires. No request is sent."""
+        return self.at_hand(rejected) or self._load_cached(rejected)
 
     def get(self, rejected: Token | None = None, *, use_cache: bool = True) -> Token:
         """Return a token other than the rejected one: the one at hand, a cached one, or that of a login.
@@ -99,7 +99,7 @@ class TokenSource:
                 return token
             if self._failures > failures or _is_refusal(self._last_failure):
                 raise copy.copy(self._last_failure)  # each caller gets a traceback of its own
-            return self._renew(rejected, use_cache=use_cache)
+            return self._renew(rejected, use_cache=use_cache or not self._log_in)
 
     def renew(self) -> Token:
         """Log in although there is a token or was a refusal. Raises as `get`; ConfigurationError without credentials."""
@@ -118,10 +118,11 @@ class TokenSource:
     def at_hand(self, rejected: Token | None) -> Token | None:
         """Return the token in memory, unless it is rejected or expires."""
         token = self._token
-        return token if token and token is not rejected and not (self._log_in and self._is_expired(token)) else None
+        return token if token and token is not rejected and not self._is_expired(token) else None
 
     def _is_expired(self, token: Token) -> bool:
-        return token.expires_at is not None and self._now() > token.expires_at - EXPIRY_LEEWAY_S
+        # Without a password it is sent all the same, because the clock may be wrong.
+        return bool(self._log_in and token.expires_at and self._now() > token.expires_at - EXPIRY_LEEWAY_S)
 
     def _renew(self, rejected: Token | None, *, use_cache: bool) -> Token:
         """Return a token from the cache or a login; the caller holds the lock."""
@@ -138,15 +139,11 @@ class TokenSource:
         return token
 
     def _logged_in(self, rejected: Token | None) -> Token:
+        if self._log_in is None:
+            hint = "Run `kayrros login`, or pass email and password."
+            raise ConfigurationError("There is no password to log in with.", hint=hint, needs_login=True)
         if self.cache and rejected:
             self.cache.discard(rejected.value)
-        if self._log_in is None:
-            raise ConfigurationError(
-                "There are no credentials to log in with.",
-                hint="Pass email and password.",
-                hint_cli="Run `kayrros login`.",
-                needs_login=True,
-            )
         try:
             secret = self._log_in()
         except KayrrosError as error:
@@ -183,8 +180,10 @@ class LoginAuth(httpx.Auth):
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._connections, self._now = settings, connections, now
-        password = settings.credentials.password if settings.credentials else None
+        password = settings.password
         self.tokens = TokenSource(settings.token, self._log_in if password else None, cache, now, password)
+        if settings.no_login and not self.tokens.peek():
+            raise settings.no_login
         self._accepted: Token | None = None
         if password:
             self.tokens.secrets.add(password)
@@ -202,10 +201,10 @@ class LoginAuth(httpx.Auth):
         settings, token = self._settings, self.tokens.peek()
         return Identity(
             source=settings.source,
-            email=settings.credentials.email if settings.credentials else None,
+            email=settings.email,
             base_url=str(settings.base_url),
             auth_url=str(settings.auth_url),
-            profile=settings.profile if settings.source == "profile" else None,
+            profile=settings.profile,
             token_cache="file" if self.tokens.cache else "off",
             has_token=token is not None,
             token_expires=datetime.fromtimestamp(token.expires_at, UTC) if token and token.expires_at else None,
@@ -276,8 +275,9 @@ class LoginAuth(httpx.Auth):
         is_rejected = response.status_code == 401 or (response.status_code == 403 and is_old)
         # The platform has never accepted the token of a new login, and would reject another, too.
         is_pointless = renewal > 0 and not token.cached and token is not self._accepted
-        can_log_in = self._settings.credentials is not None
-        return is_rejected and can_log_in and renewal < MAX_TOKEN_RENEWALS and not is_pointless
+        # Without a password, only `kayrros login` in another process renews it.
+        can_renew = self._settings.password is not None or (is_rejected and self.tokens.peek(token) is not None)
+        return is_rejected and can_renew and renewal < MAX_TOKEN_RENEWALS and not is_pointless
 
     def _log_in(self) -> Secret:
         """Log in by the generated operation, over a client of its own.
@@ -286,14 +286,14 @@ class LoginAuth(httpx.Auth):
             LoginError: the login host gave no token.
             TransportError: it did not answer.
         """
-        settings, account, host = self._settings, self._settings.credentials, self._settings.auth_url.host
-        assert account is not None  # noqa: S101 - for mypy  # nosec B101
+        settings, host = self._settings, self._settings.auth_url.host
+        assert settings.email and settings.password  # noqa: S101, PT018 - for mypy  # nosec B101
         client, status = build_client(settings, settings.auth_url, self._policy, self._connections), 200
         try:
             # No local variable holds the password or the token, because a traceback with locals would show it.
             return _token_of(
                 login.sync_detailed(
-                    client=client, body=LoginRequest(email=account.email, password=account.password.value)
+                    client=client, body=LoginRequest(email=settings.email, password=settings.password.value)
                 )
             )
         except APIError as error:

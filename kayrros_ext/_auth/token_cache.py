@@ -105,10 +105,10 @@ class TokenCache:
 
 
 def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | None:
-    """Return the cache of an account and its hosts, spelled as in Settings; None where there is no place for one."""
+    """Return the cache of an account, in upper or lower case, and its hosts, as in Settings; None without a place for it."""
     folder = user_cache_dir()
     # A hash, because file names are seen by more people than file contents.
-    key = hashlib.sha256(json.dumps([auth_url, base_url, email]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([auth_url, base_url, email.casefold()]).encode()).hexdigest()[:32]
     return TokenCache(folder / "tokens", key) if folder else None
 
 

@@ -5,10 +5,10 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -19,18 +19,10 @@ from kayrros_ext.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
-Origin = Literal["arguments", "environment", "profile", "keyring", "netrc"]
+Origin = Literal["arguments", "environment", "profile", "keyring", "netrc", "login"]
 SECRET_KEYS = ("password", "token")
 KEYS = ("email", *SECRET_KEYS, "base_url", "auth_url")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@attrs.frozen
-class Credentials:
-    """An account to log in with."""
-
-    email: str
-    password: Secret
 
 
 @attrs.frozen
@@ -38,11 +30,12 @@ class Identity:
     """The account of a Kayrros, and the source of its credentials. It holds no secret.
 
     Attributes:
-        source: "arguments", "environment", "profile", "keyring" or "netrc".
+        source: of the token or password: "arguments", "environment", "profile", "keyring" or "netrc"; or "login", for the
+            token that `kayrros login` saved.
         email: None where there is only a token.
         base_url: data host.
         auth_url: login host.
-        profile: name of the profile that is the source, else None.
+        profile: name of the profile, where the email, password or token comes from one.
         token_cache: "file" where other processes share the token, else "off".
         has_token: whether the next call needs no login, unless the platform rejects the token.
         token_expires: expiry (UTC) of a token that is a JWT with one, else None.
@@ -80,64 +73,89 @@ class Source:
     auth_url: str | None = attrs.field(default=None, converter=_parse_text)
     profile: str | None = None
 
-    @property
-    def has_credentials(self) -> bool:
-        """Whether it sets any of email, password and token."""
-        return bool(self.email or self.password or self.token)
-
     def label(self, key: str) -> str:
         """Return the place of a setting, for users to read."""
         if self.origin == "environment":
             return f"KAYRROS_{key.upper()}"
         return f"profile {self.profile}" if self.origin == "profile" else self.origin
 
-    def credentials(self) -> Credentials | None:
-        """Return the account; None where there is a token without a password. Half of an account is an error."""
-        if self.token and not self.password:
-            return None
-        if not (self.email and self.password):
-            present, missing = ("email", "password") if self.email else ("password", "email")
-            place = self.label("") if self.origin == "profile" else f"the {self.origin}"
-            raise ConfigurationError(
-                f"There is {present} but no {missing} in {place}, and sources are not mixed.",
-                hint=f"Set {missing} there as well, pass it to Kayrros, or set KAYRROS_{missing.upper()}.",
-                hint_cli=f"Set {missing} there as well, set KAYRROS_{missing.upper()}, or run `kayrros login`.",
-                needs_login=True,
-            )
-        # httpx would show the whole login in its error about a string that UTF-8 can't encode.
-        if any(not isinstance(text, str) or _SURROGATE.search(text) for text in (self.email, self.password.value)):
-            hint = "Check its encoding. Of a SecretStr, pass get_secret_value()."
-            raise ConfigurationError("The email or the password is not a string of UTF-8 text.", hint=hint)
-        if self.origin == "environment" and re.fullmatch(r"(['\"]).*\1", self.password.value):
-            _log.warning("KAYRROS_PASSWORD is in quotes. `docker run --env-file` keeps them: remove those of the file.")
-        return Credentials(self.email, self.password)
+
+def same_email(first: str | None, second: str | None) -> bool:
+    """Return whether two emails are of one account: case does not matter. A missing one is like any other."""
+    return not first or not second or str(first).casefold() == str(second).casefold()
 
 
-def resolve_credentials(sources: Sequence[Source], host: str) -> Source:
-    """Return the first source with credentials, else the keyring, else the netrc entry of the login host.
+def pick(sources: Iterable[Source], picked: dict[str, Source] | None = None) -> dict[str, Source]:
+    """Return the source of `email`, `password` and `token`: for each the first that has it, until they suffice.
 
-    Keyring and netrc store a password under its email, so they also complete a source that has an email alone.
+    A source of another email than the one that is picked supplies nothing, and is returned as `other`. A token below a
+    password is not picked. A token without an email is used alone, because nobody knows whose it is.
     """
-    first = next((source for source in sources if source.has_credentials), None)
-    if first and (first.password or not first.email):
-        return first
-    email = first.email if first else None
-    stores: tuple[Origin, ...] = ("keyring", "netrc")
-    for origin in stores:
-        account = load_password(email) if origin == "keyring" else load_netrc(host)
-        if account and email in {None, account[0]}:
-            if first and first.token:  # it is used before the password is
-                return attrs.evolve(first, password=account[1])
-            return Source(origin, *account)
-    if first:
-        return first
-    raise ConfigurationError(
-        "There are no credentials.",
-        hint="Pass email and password, or a token, to Kayrros; or set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN; "
-        "or write them into a profile of the config file (docs/credentials.md lists all places).",
-        hint_cli="Run `kayrros login`; or set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN.",
-        needs_login=True,
-    )
+    picked = dict(picked or {})
+    for source in sources:
+        if is_settled(picked):
+            break
+        if "email" in picked and not same_email(source.email, picked["email"].email):
+            picked.setdefault("other", source)
+            continue
+        for key in ("email", "password", "token")[: 2 if "password" in picked else 3]:
+            if getattr(source, key):
+                picked.setdefault(key, source)
+    return picked
+
+
+def is_settled(picked: dict[str, Source]) -> bool:
+    """Return whether no other source can add anything."""
+    return "password" in picked if "email" in picked else "token" in picked
+
+
+def resolve_credentials(sources: Sequence[Source], host: str) -> dict[str, Any]:
+    """Return the fields of Settings about the account. Keyring and netrc, of the login host, come after the sources.
+
+    Raises:
+        ConfigurationError: there is neither a token nor an email, or the email or password is not text.
+    """
+    picked = pick(sources)
+    for origin, load in (("keyring", load_password), ("netrc", lambda _: load_netrc(host))):
+        email = picked["email"].email if "email" in picked else None
+        if not is_settled(picked) and (account := load(email)):
+            picked = pick([Source(origin, *account)], picked)  # type: ignore[arg-type]  # one of two strings
+    email, password, token = (getattr(picked.get(key), key, None) for key in ("email", "password", "token"))
+    # httpx would show the whole login in its error about a string that UTF-8 can't encode.
+    texts = [Secret(email or ""), password or Secret("")]
+    if any(not isinstance(text.value, str) or _SURROGATE.search(text.value) for text in texts):
+        hint = "Check its encoding. Of a SecretStr, pass get_secret_value()."
+        raise ConfigurationError("The email or the password is not a string of UTF-8 text.", hint=hint)
+    if password and picked["password"].origin == "environment" and re.fullmatch(r"(['\"]).*\1", password.value):
+        _log.warning("KAYRROS_PASSWORD is in quotes. `docker run --env-file` keeps them: remove those of the file.")
+    profile = next((source.profile for source in sources if source.profile), "default")
+    command = "`kayrros login" + f" --profile {shlex.quote(profile)}" * (profile != "default") + "`"
+    first, labels = picked.get("token") or picked.get("password"), {key: it.label(key) for key, it in picked.items()}
+    problem, way = f"There is no password for {email} ({labels.get('email')}).", "set KAYRROS_PASSWORD"
+    if other := picked.get("other"):
+        problem, way = (
+            f"{problem[:-1]}, and {other.label('email')} is for {other.email}.",
+            "remove the first of these emails",
+        )
+    elif not email and password:
+        problem, way = f"There is a password ({labels['password']}), but no email.", "set KAYRROS_EMAIL"
+    elif not email:
+        problem, way = "There are no credentials.", "set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN"
+    hint, hint_cli = f"Pass email and password to Kayrros, run {command}, or {way}.", f"Run {command}, or {way}."
+    error = ConfigurationError(problem, hint=hint, hint_cli=hint_cli, needs_login=True)
+    if not email and not token:
+        raise error
+    return {
+        "email": email,
+        "password": password if email else None,
+        "token": token,
+        "source": first.origin if first else "login",
+        "profile": next((source.profile for key, source in picked.items() if key != "other" and source.profile), None),
+        "no_login": None if first else error,
+        "hint_401": f"Replace the token ({labels['token']}), or remove it and run {command}."
+        if token
+        else f"Run {command}.",
+    }
 
 
 def load_netrc(host: str) -> tuple[str, Secret] | None:

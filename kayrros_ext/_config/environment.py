@@ -2,12 +2,16 @@
 
 import codecs
 import contextlib
+import functools
 import logging
 import os
 from pathlib import Path
 from typing import Literal
 
 _log = logging.getLogger(__name__)
+
+_NAMES = ("EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL", "PROFILE", "CONFIG", "CACHE_DIR", "TOKEN_CACHE")
+_OF_ANOTHER_PRODUCT = ("CLIENT_LOGIN", "CLIENT_PASSWORD")
 
 
 def variable(name: str) -> str:
@@ -43,3 +47,22 @@ def user_path(name: str, kind: Literal["home", "user_config_path", "user_cache_p
 def decode_text(data: bytes) -> str:
     """Decode UTF-8, or UTF-16 as PowerShell writes it, without a byte order mark; or raise UnicodeDecodeError."""
     return data.decode("utf-16" if data[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig")
+
+
+def warn_about_variables() -> None:
+    """Warn about variables that begin as ours do, and are not ours."""
+    names = sorted(name.removeprefix("KAYRROS_") for name in os.environ if name.startswith("KAYRROS_"))
+    warn_about_unknown("The environment has unknown variables", tuple(names), _NAMES + _OF_ANOTHER_PRODUCT, "KAYRROS_")
+
+
+@functools.cache
+def warn_about_unknown(problem: str, names: tuple[str, ...], valid: tuple[str, ...], prefix: str = "") -> None:
+    """Log a warning about names that are not valid ones, once in a process, with the valid one that each resembles."""
+    if unknown := [name for name in names if name not in valid]:
+        import difflib
+
+        near = {name: difflib.get_close_matches(name, valid, 1) for name in unknown}
+        text = ", ".join(
+            prefix + name + "".join(f" (did you mean {prefix}{it}?)" for it in near[name]) for name in unknown
+        )
+        _log.warning("%s, which are ignored: %s", problem, text)

@@ -1,6 +1,5 @@
 """Profiles of the user's config file: credentials and hosts by name."""
 
-import logging
 import os
 import re
 from pathlib import Path
@@ -11,8 +10,6 @@ from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import ConfigurationError
 
-_log = logging.getLogger(__name__)
-
 
 def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source:
     """Return a profile of the config file: the named one, else that of KAYRROS_PROFILE, else `default`."""
@@ -22,14 +19,15 @@ def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source
     if tables is None and not missing_ok and (requested or environment.variable("KAYRROS_CONFIG")):
         needed_for = f"the profile {requested!r}" if requested else "KAYRROS_CONFIG"
         problem = f"There is no config file {path or ''} for {needed_for}."
-        raise ConfigurationError(problem, hint="Create it, or change KAYRROS_CONFIG.")
+        raise ConfigurationError(problem, hint="Create it, with `kayrros login` for example, or change KAYRROS_CONFIG.")
     if tables is not None and not missing_ok and requested and requested not in tables:
         problem = f"There is no profile {requested!r} in {path}."
-        raise ConfigurationError(problem, hint=f"It has: {list_names(tables, near=requested)}.")
+        raise ConfigurationError(
+            problem, hint=f"It has: {list_names(tables, near=requested)}. `kayrros login` can add one."
+        )
     profile = requested or "default"
     table = (tables or {}).get(profile, {})
-    if unknown := sorted(set(table) - set(KEYS)):
-        _log.warning("%s: profile %s has unknown keys, which are ignored: %s", path, profile, ", ".join(unknown))
+    environment.warn_about_unknown(f"{path}: profile {profile} has unknown keys", tuple(table), KEYS)
     if bad := [key for key in KEYS if key in table and not isinstance(table[key].value, str)]:
         raise ConfigurationError(f"{path}: {bad[0]} of profile {profile} is not a string.", hint="Put it in quotes.")
     return Source("profile", profile=profile, **{key: table[key].value for key in KEYS if key in table})

@@ -11,8 +11,8 @@ import attrs
 import httpx
 
 from kayrros_ext import __version__
-from kayrros_ext._config.credentials import KEYS, Credentials, Origin, Source, resolve_credentials
-from kayrros_ext._config.environment import parse_text, variable
+from kayrros_ext._config.credentials import KEYS, Origin, Source, is_settled, pick, resolve_credentials
+from kayrros_ext._config.environment import parse_text, variable, warn_about_variables
 from kayrros_ext._config.profiles import load_profile
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._secret import MIN_SECRET_CHARS, Secret
@@ -45,11 +45,12 @@ class Setting(NamedTuple):
 
 @attrs.frozen
 class Settings:
-    """Hosts, credentials, timeouts and limits of a client, validated."""
+    """Hosts, account, timeouts and limits of a client, validated. `no_login` is raised where no login is saved."""
 
     base_url: httpx.URL
     auth_url: httpx.URL
-    credentials: Credentials | None
+    email: str | None
+    password: Secret | None
     token: Secret | None
     timeout: httpx.Timeout
     retries: Retries
@@ -58,7 +59,9 @@ class Settings:
     max_body: int
     source: Origin = "arguments"
     profile: str | None = None
-    token_cache: bool = False
+    token_cache: bool | None = False
+    no_login: ConfigurationError | None = None
+    hint_401: str = ""
 
     @classmethod
     def load(
@@ -85,21 +88,19 @@ class Settings:
         password, token = Secret.parse(password), Secret.parse(token)
         sources = load_sources(profile, Source("arguments", email, password, token, base_url, auth_url))
         base, auth = _parse_host("base_url", sources), _parse_host("auth_url", sources)
-        source = resolve_credentials(sources, auth.host)
+        account = resolve_credentials(sources, auth.host)
+        account["token"] = account["token"] and clean_token(account["token"], MIN_SECRET_CHARS)
         if not isinstance(timeout, httpx.Timeout):
             timeout = DEFAULT_TIMEOUT if timeout is None else httpx.Timeout(_parse_positive("timeout", timeout))
         return cls(
             base_url=base,
             auth_url=auth,
-            credentials=source.credentials(),
-            token=clean_token(source.token, MIN_SECRET_CHARS) if source.token else None,
+            **account,
             timeout=timeout,
             retries=Retries.parse(retries),
             total_timeout_s=_parse_positive("total_timeout", total_timeout),
             concurrency=_parse_positive("concurrency", concurrency, whole=True),
             max_body=_parse_positive("max_body", max_body, whole=True),
-            source=source.origin,
-            profile=source.profile,
             token_cache=use_token_cache(base, auth) if token_cache is None else bool(token_cache),
         )
 
@@ -110,19 +111,14 @@ def load_sources(
     """Return the places of settings in order of precedence: arguments, environment, profile of the config file.
 
     A profile that is requested by name counts before the environment. With arguments, the config file is not read where
-    they and the environment hold credentials and both hosts.
+    they and the environment hold both hosts, and credentials that nothing can be added to.
     """
-    environment = Source("environment", **{key: os.environ.get(f"KAYRROS_{key.upper()}") for key in KEYS})
-    sources = [environment]
+    sources = [Source("environment", **{key: os.environ.get(f"KAYRROS_{key.upper()}") for key in KEYS})]
+    warn_about_variables()
     if arguments:
-        # Half of an account in the arguments is completed from the environment.
-        if arguments.email and not arguments.password and environment.password:
-            arguments = attrs.evolve(arguments, origin="environment", password=environment.password)
-        elif arguments.password and not arguments.email:
-            arguments = attrs.evolve(arguments, email=environment.email)
         sources.insert(0, arguments)
         hosts = [find_setting(sources, name).source for name in _DEFAULTS]
-        if profile is None and "default" not in hosts and any(source.has_credentials for source in sources):
+        if profile is None and "default" not in hosts and is_settled(pick(sources)):
             return sources
     sources.insert(-1 if profile is not None else len(sources), load_profile(profile, missing_ok=missing_ok))
     return sources
@@ -162,13 +158,13 @@ def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | 
     return None
 
 
-def use_token_cache(*hosts: httpx.URL) -> bool:
-    """Return whether other processes share the token: KAYRROS_TOKEN_CACHE, else whether no host is loopback."""
+def use_token_cache(*hosts: httpx.URL) -> bool | None:
+    """Return whether to cache tokens: KAYRROS_TOKEN_CACHE, else True; None on loopback: only if there is a cached one."""
     value = variable("KAYRROS_TOKEN_CACHE").lower()
     if value not in {"", "on", "off"}:
         raise ConfigurationError(f"KAYRROS_TOKEN_CACHE is {value!r:.40}.", hint="Set it to on or off.")
-    # On loopback a mock listens, and tomorrow another one at the same port.
-    return value == "on" or (not value and not any(is_loopback(host) for host in hosts))
+    # On loopback a mock listens, and tomorrow another one at the same port. Only `kayrros login` begins to cache there.
+    return value == "on" if value else None if any(is_loopback(host) for host in hosts) else True
 
 
 def _parse_host(name: str, sources: list[Source]) -> httpx.URL:

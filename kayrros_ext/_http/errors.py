@@ -52,7 +52,6 @@ _HINTS = {
 # Of an operation without an id.
 _HINTS_WITHOUT_ID = {403: "Ask Kayrros about the rights of your account.", 404: _NOT_THE_API, 4: _NOT_THE_API}
 _HINT_504 = "The response is too large for the gateway. Ask for less, with {} or with {}."  # of results
-_CLI_HINT_401 = "Run `kayrros login`. If KAYRROS_TOKEN is set, replace or unset it."
 _UNTRUSTED = "Certificate verification failed. If a private CA signed it, name the CA with SSL_CERT_FILE or verify=."
 # Of OpenSSL's checks of RFC 5280, which Python makes since 3.13: their codes, and the advice.
 _STRICT_CODES = range(80, 94)
@@ -116,7 +115,7 @@ class ErrorMapper:
         has_id = any(it.id == operation and ("{" in it.path or it.method == "POST") for it in OPERATIONS)
         hints = {**_HINTS, **({} if has_id else _HINTS_WITHOUT_ID), **self.hints}
         hint = hints.get(status) or hints.get(status // 100, "Try again later.")
-        return hint, _CLI_HINT_401 if status == 401 else None
+        return hint, None
 
     def from_exception(self, operation: str, error: Exception, attempts: int) -> TransportError:
         """Return the error for a response that did not arrive, or not completely."""

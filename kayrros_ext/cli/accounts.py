@@ -1,9 +1,11 @@
 """The account and hosts of a command, without a request; and the token that its login has cached."""
 
+from typing import Literal
+
 import httpx
 
 from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
-from kayrros_ext._config.credentials import KEYS
+from kayrros_ext._config.credentials import KEYS, Source
 from kayrros_ext._config.settings import BASE_URL, find_setting, load_sources
 from kayrros_ext._secret import Secret
 from kayrros_ext.errors import ConfigurationError
@@ -17,6 +19,7 @@ class Account:
         new: whether the profile may be missing from the config file.
 
     Attributes:
+        sources: environment and profile, in order of precedence.
         profile: name of the profile that was read.
         settings: email, password, token, base_url and auth_url, each with its source.
         email: the email; None where nothing sets one.
@@ -28,12 +31,16 @@ class Account:
     """
 
     def __init__(self, profile: str | None, *, new: bool = False) -> None:
-        sources = load_sources(profile, missing_ok=new)
-        self.profile = next(source.profile for source in sources if source.profile)
-        self.settings = {key: find_setting(sources, key) for key in KEYS}
+        self.sources = load_sources(profile, missing_ok=new)
+        self.profile = next(source.profile for source in self.sources if source.profile)
+        self.settings = {key: find_setting(self.sources, key) for key in KEYS}
         email = self.settings["email"].value
         self.email = str(email) if email else None
         self.base_url, self.auth_url = (self._spelled(name) for name in ("base_url", "auth_url"))
+
+    def source(self, origin: Literal["environment", "profile"]) -> Source:
+        """Return one of the sources."""
+        return next(source for source in self.sources if source.origin == origin)
 
     def token_cache(self) -> TokenCache | None:
         """Return the cache of its tokens; None without an email, or without a cache directory."""

@@ -10,7 +10,6 @@ import typer
 
 from kayrros_ext._text import printable
 from kayrros_ext.cli.output import escape
-from kayrros_ext.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kayrros_ext import Kayrros
@@ -33,21 +32,10 @@ class Context:
             print(printable(message), file=sys.stderr)
 
     def connect(self) -> "Kayrros":
-        """Return a client. Without a password or token, it uses the token that `kayrros login` saved.
-
-        Raises:
-            ConfigurationError: a setting is invalid, or there are no credentials at all.
-        """
+        """Return a client of the profile."""
         from kayrros_ext import Kayrros
 
-        try:
-            return Kayrros(profile=self.profile)
-        except ConfigurationError as error:
-            account = self.account()
-            token = account.cached_token() if error.needs_login else None
-            if token is None:
-                raise
-            return Kayrros(token=token, base_url=account.base_url, auth_url=account.auth_url)
+        return Kayrros(profile=self.profile)
 
     def account(self) -> "Account":
         """Return the account of the settings, without sending anything."""

@@ -2,29 +2,87 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kayrros_ext._config.environment import decode_text
 from kayrros_ext.errors import ConfigurationError
 
+# Marks what `kayrros login` has written, for `kayrros logout` to delete.
+_MARK = "  # written by kayrros login"
+
 
 def write_profile(path: Path, name: str, values: dict[str, str]) -> None:
-    """Set keys of a profile. Afterwards only the owner can read the file. Never pass a password.
+    """Set and mark keys of a profile. Afterwards only the owner can read the file. Never pass a password.
+
+    A key that has its value already is left as it is.
 
     Raises:
         ConfigurationError: the file can't be written, or its syntax can't be edited line by line.
     """
+
+    def edit(lines: list[str], table: dict[str, Any]) -> dict[str, Any]:
+        header, end = _section(lines, name)
+        if header is None:
+            lines += [*[""] * bool(lines), f"[{_key(name)}]{_MARK}"]
+            header, end = len(lines) - 1, len(lines)
+        new = header + 1
+        for key, assignment in _assignments(values).items():
+            old = next((index for index in range(header + 1, end) if re.match(rf"\s*{key}\s*=", lines[index])), None)
+            if old is None:
+                lines.insert(new, assignment + _MARK)
+                new, end = new + 1, end + 1
+            elif table.get(key) != values[key]:
+                lines[old] = assignment + _MARK
+        return {**table, **values}
+
+    _edit(path, name, edit, f"Add to its profile {name}: {'; '.join(_assignments(values).values())}")
+
+
+def clear_profile(path: Path, name: str) -> list[str]:
+    """Delete what `write_profile` has written into a profile, and the profile if nothing else is in it. Return the keys.
+
+    Raises:
+        ConfigurationError: as `write_profile`.
+    """
+    deleted: list[str] = []
+
+    def edit(lines: list[str], table: dict[str, Any]) -> dict[str, Any] | None:
+        header, end = _section(lines, name)
+        if header is None:
+            return table or None
+        section = lines[header + 1 : end]
+        kept = [line for line in section if not line.endswith(_MARK)]
+        deleted.extend(line.split("=")[0].strip() for line in section if line.endswith(_MARK))
+        is_empty = lines[header].endswith(_MARK) and not any(line.strip() for line in kept)
+        if is_empty and header and not lines[header - 1]:
+            header -= 1  # the blank line that came with it
+        lines[header:end] = [] if is_empty else [lines[header], *kept]
+        return None if is_empty else {key: value for key, value in table.items() if key not in deleted}
+
+    _edit(path, name, edit, f"Delete the lines of its profile {name} that `kayrros login` has written.")
+    return deleted
+
+
+def _edit(path: Path, name: str, edit: Callable[[list[str], dict[str, Any]], dict[str, Any] | None], hint: str) -> None:
+    """Edit the lines of the file. `edit` returns the profile to expect: where it is another, the file stays as it is."""
+    import tomllib
+
     path = path.resolve()  # edit the target of a symlink
     try:
         before = decode_text(path.read_bytes()) if path.exists() else ""
-        after = _edit(before, name, values)
-        if not _is_equivalent(before, after, name, values):
-            raise ConfigurationError(
-                f"{path} can't be edited automatically.",
-                hint=f"Add to its profile {name}: {'; '.join(_assignments(values))}",
-            )
-        if after != before:
+        lines = before.splitlines()
+        try:
+            tables: dict[str, Any] = tomllib.loads(before)
+            tables[name] = edit(lines, tables.get(name, {}))
+            after = "".join(f"{line}\n" for line in lines)
+            is_expected = tomllib.loads(after) == {key: table for key, table in tables.items() if table is not None}
+        except (tomllib.TOMLDecodeError, TypeError, AttributeError, RecursionError):
+            is_expected = False
+        if not is_expected:
+            raise ConfigurationError(f"{path} can't be edited automatically.", hint=hint)
+        if lines != before.splitlines():
             _replace(path, after)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
@@ -33,40 +91,21 @@ def write_profile(path: Path, name: str, values: dict[str, str]) -> None:
         ) from None
 
 
-def _edit(text: str, name: str, values: dict[str, str]) -> str:
-    lines = text.splitlines()
-    quoted = json.dumps(name, ensure_ascii=False)
-    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quoted
+def _section(lines: list[str], name: str) -> tuple[int | None, int]:
+    """Return the index of the header of a profile, None without one, and the index after its last line."""
     headers = [index for index, line in enumerate(lines) if re.match(r"\s*\[", line)]
-    header_of_profile = re.compile(rf"\s*\[\s*({re.escape(key)}|{re.escape(quoted)})\s*\]\s*(#.*)?")
-    header = next((index for index in headers if header_of_profile.fullmatch(lines[index])), None)
-    if header is None:
-        return "\n".join([*lines, *[""] * bool(lines), f"[{key}]", *_assignments(values)]) + "\n"
-    end = next((index for index in headers if index > header), len(lines))
-    for setting, assignment in zip(values, _assignments(values), strict=True):
-        old = next((index for index in range(header + 1, end) if re.match(rf"\s*{setting}\s*=", lines[index])), None)
-        if old is None:
-            lines.insert(header + 1, assignment)
-            end += 1
-        else:
-            lines[old] = assignment
-    return "\n".join(lines) + "\n"
+    spellings = "|".join({re.escape(_key(name)), re.escape(json.dumps(name, ensure_ascii=False))})
+    pattern = re.compile(rf"\s*\[\s*({spellings})\s*\]\s*(#.*)?")
+    header = next((index for index in headers if pattern.fullmatch(lines[index])), None)
+    return header, next((index for index in headers if header is not None and index > header), len(lines))
 
 
-def _assignments(values: dict[str, str]) -> list[str]:
-    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def _is_equivalent(before: str, after: str, name: str, values: dict[str, str]) -> bool:
-    """Return whether the edited text has the old settings and the new values, and nothing else."""
-    import tomllib
-
-    try:
-        expected: dict[str, Any] = tomllib.loads(before)
-        expected[name] = {**expected.get(name, {}), **values}
-        return tomllib.loads(after) == expected
-    except (tomllib.TOMLDecodeError, TypeError, RecursionError):
-        return False
+def _assignments(values: dict[str, str]) -> dict[str, str]:
+    return {key: f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()}
 
 
 def _replace(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -648,22 +649,28 @@ def test_verbose_logs_and_vv_logs_requests(inside: Inside) -> None:
     assert "HTTP Request: POST" in inside("metadata", TANKS, "-vv").stderr
 
 
-def test_login_that_saves_nothing_says_so(inside: Inside, tmp_path: Path) -> None:
-    """A folder of the cache that `sudo` left to root, or any other that can't be written, holds no token."""
+def test_login_that_saves_nothing_says_so(inside: Inside, tmp_path: Path, home: Path) -> None:
+    """A folder that `sudo` left to root, or any other that can't be written, holds no token, and the profile stays."""
     (tmp_path / "cache").touch()
     unwritable = {**NO_CREDENTIALS, "KAYRROS_TOKEN_CACHE": "on", "KAYRROS_CACHE_DIR": str(tmp_path / "cache")}
     login = inside("login", "--email", "canary@example.com", "--password-stdin", stdin=f"{PASSWORD}\n", **unwritable)
     assert f"Nothing was saved: {tmp_path / 'cache'} is not a folder of yours" in login.stderr
+    assert (home / "config.toml").read_text() == ""
+    login = inside("login", KAYRROS_TOKEN_CACHE="off")
+    assert "Nothing was saved: KAYRROS_TOKEN_CACHE is off" in login.stderr
+    assert (home / "config.toml").read_text() == ""
 
 
 @pytest.mark.holds_secrets("cache/tokens/*")
 def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Inside, home: Path) -> None:
     """The next commands use it until it expires or `kayrros logout` deletes it."""
-    saved = {**NO_CREDENTIALS, "KAYRROS_TOKEN_CACHE": "on"}
+    saved = NO_CREDENTIALS
     login = inside("login", "--email", "canary@example.com", "--password-stdin", stdin=f"{PASSWORD}\n", **saved)
     assert login.returncode == 0, login.stderr
     assert "The token is saved, but not the password" in login.stderr
-    assert (home / "config.toml").read_text() == '[default]\nemail = "canary@example.com"\n'
+    url = kayrros.environment["KAYRROS_BASE_URL"]
+    profile = {"email": "canary@example.com", "base_url": url, "auth_url": url}
+    assert tomllib.loads((home / "config.toml").read_text()) == {"default": profile}
     assert (home / "config.toml").stat().st_mode & 0o777 == 0o600
     assert kayrros.platform.logins == 1
     identity = inside.json("whoami", **saved)
@@ -676,10 +683,15 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
     expired = inside("collections", **saved)
     assert expired.returncode == 3
     assert "kayrros login" in expired.stderr
-    assert "Deleted the token of canary@example.com." in inside("logout", **saved).stderr
+    logout = inside("logout", **saved).stderr
+    deleted = "the token; email, base_url, auth_url of profile default"
+    assert logout == f"Logged out canary@example.com. Deleted: {deleted}.\n"
+    assert (home / "config.toml").read_text() == ""
+    assert not list((home / "cache" / "tokens").glob("*.json"))
     assert inside("collections", **saved).returncode == 3
 
 
+@pytest.mark.holds_secrets("cache/tokens/*")
 def test_login_prompts_for_the_password_without_echo(kayrros: Command) -> None:
     """A real terminal does not show the password."""
     done = kayrros.in_terminal("login", typed=f"{PASSWORD}\n", KAYRROS_PASSWORD=None)
@@ -712,13 +724,16 @@ def test_login_adds_a_profile_with_hosts(inside: Inside, home: Path) -> None:
     before = '# mine\n[default]\nemail = "me@example.com"  # old\n'
     (home / "config.toml").write_text(before)
     hosts = ["--base-url", url, "--auth-url", url]
-    variables = {"KAYRROS_BASE_URL": None, "KAYRROS_AUTH_URL": None, "KAYRROS_TOKEN_CACHE": "on"}
+    variables = {"KAYRROS_BASE_URL": None, "KAYRROS_AUTH_URL": None}
     assert inside("login", "--profile", "local", *hosts, **variables).returncode == 0
     after = (home / "config.toml").read_text()
     assert after.startswith(before)
-    assert {'email = "canary@example.com"', f'base_url = "{url}"', f'auth_url = "{url}"'} <= set(after.splitlines())
+    profile = {"email": "canary@example.com", "base_url": url, "auth_url": url}
+    assert tomllib.loads(after)["local"] == profile
     assert inside("collections", "--profile", "local", **NO_CREDENTIALS, **variables).returncode == 0
     assert inside.command.platform.logins == 1
+    assert inside("logout", "--profile", "local", **NO_CREDENTIALS, **variables).returncode == 0
+    assert (home / "config.toml").read_text() == before
 
 
 @pytest.mark.holds_secrets("config.toml")
@@ -729,6 +744,35 @@ def test_login_to_a_profile_with_its_own_token_is_refused(inside: Inside, home: 
     assert done.returncode == 2
     assert "profile mine has its own credentials" in done.stderr
     assert not inside.command.platform.requests
+
+
+@pytest.mark.holds_secrets("cache/tokens/*")
+def test_login_names_the_variables_that_override_it(inside: Inside) -> None:
+    """The next command would use another token, account or host."""
+    url = inside.command.environment["KAYRROS_BASE_URL"]
+    variables = {"KAYRROS_TOKEN": "a-token", "KAYRROS_EMAIL": "x@example.com", "KAYRROS_BASE_URL": "http://localhost:1"}
+    email = ("--email", "canary@example.com", "--password-stdin")
+    login = inside("login", *email, "--base-url", url, "--auth-url", url, stdin=f"{PASSWORD}\n", **variables)
+    assert login.returncode == 0, login.stderr
+    for name in variables:
+        assert f"{name} is set and overrides this login: unset it." in login.stderr
+    done = inside("login", *email[:2], **variables)
+    assert (done.returncode, "KAYRROS_PASSWORD is for x@example.com." in done.stderr) == (2, True)
+
+
+@pytest.mark.holds_secrets("cache/tokens/*", "config.toml")
+def test_login_never_changes_the_profile_of_another_account(inside: Inside, home: Path) -> None:
+    """Its password would then be that of this email."""
+    url = inside.command.environment["KAYRROS_BASE_URL"]
+    config = f'[default]\nemail = "other@example.com"\npassword = "{PASSWORD}"\n'
+    (home / "config.toml").write_text(config)
+    hosts = {"KAYRROS_BASE_URL": None, "KAYRROS_AUTH_URL": None}
+    done = inside("login", "--base-url", url, "--auth-url", url, **hosts)
+    assert (done.returncode, "profile default has its own credentials" in done.stderr) == (2, True)
+    assert inside("login").returncode == 0
+    assert inside("collections", KAYRROS_PASSWORD=None).returncode == 0
+    assert inside("logout").returncode == 0
+    assert (home / "config.toml").read_text() == config
 
 
 def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:

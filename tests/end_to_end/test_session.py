@@ -1,5 +1,10 @@
-"""A user's session on the mock, from the first collection to a file on disk."""
+"""A user's session: the login in the shell and in Python, then on the mock from the first collection to a file on disk."""
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -7,11 +12,205 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext import Kayrros
-from kayrros_ext.testing import PrismMock
+from kayrros_ext import ConfigurationError, Kayrros, UnauthorizedError
+from kayrros_ext.testing import Platform, PrismMock
 from kayrros_openapi.models import DatasetMetadata, SharedOption
+from tests.support.command import Command, Inside
+from tests.support.leaks import PASSWORD
 from tests.support.server import DATASET
 from tests.support.spec import named
+
+EMAIL = "canary@example.com"
+SAVES_TOKENS = pytest.mark.holds_secrets("**/tokens/*.json", "config.toml")
+CALL = """
+from kayrros_ext import Kayrros
+with Kayrros({}) as kayrros:
+    print(kayrros.whoami().source, len(kayrros.collections()))
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Command:
+    """The command of a new user with an empty home, who has exported nothing yet."""
+    platform = Platform()
+    platform.add_account(EMAIL, PASSWORD)
+    platform.add_examples()
+    removed = ("KAYRROS_", "XDG_", "NETRC")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
+    return Command(platform, {**environment, "HOME": str(tmp_path), "PYTHONWARNINGS": "error"})
+
+
+def python(shell: Command, arguments: str = "", **variables: str | None) -> str:
+    """Return what a program that calls Kayrros() prints, or the last line of its error."""
+    command = [sys.executable, "-c", CALL.format(arguments)]
+    done = subprocess.run(command, env=shell.variables(**variables), capture_output=True, text=True, check=False)
+    return (done.stdout or done.stderr).strip().splitlines()[-1]
+
+
+def files(folder: Path) -> set[str]:
+    """Return the names of files with content, but for locks and the names of completion, which are not of the login."""
+    return {it.name for it in folder.rglob("*") if it.is_file() and it.stat().st_size and it.parent.name != "names"}
+
+
+@SAVES_TOKENS
+def test_the_variables_of_the_mock_are_enough(shell: Command, tmp_path: Path) -> None:
+    """The first ten minutes: `kayrros mock`, its variables, login, collections, Python. Logout leaves nothing of it."""
+    mock = shell.start("mock", "--port", 0, "--json")
+    assert mock.stdout
+    text = ""
+    while not text.rstrip().endswith("}"):
+        text += mock.stdout.readline()
+    variables = json.loads(text)
+    login = shell("login", **variables)
+    assert login.returncode == 0, login.stderr
+    assert "The token is saved" in login.stderr
+    assert shell("collections", **variables).stdout.count("\n") == 3
+    assert shell.json("whoami", **variables)["has_token"] is True
+    assert python(shell, **variables) == "environment 2"
+    without_password = {**variables, "KAYRROS_PASSWORD": None}
+    assert python(shell, **without_password) == "login 2"
+    assert "config.toml" not in files(tmp_path)  # the variables say it all
+    assert "Deleted: the token." in shell("logout", **variables).stderr
+    assert files(tmp_path) == set()
+    assert shell("collections", **without_password).returncode == 3
+    mock.terminate()
+    mock.communicate(timeout=20)
+
+
+@SAVES_TOKENS
+def test_one_login_serves_the_shell_and_python(shell: Command, tmp_path: Path) -> None:
+    """A login to a local server in a profile is kept, says how to renew it, and is undone by logout."""
+    config = {"KAYRROS_CONFIG": str(tmp_path / "config.toml")}
+    mine = '[default]\nemail = "me@example.com"  # mine\n'
+    (tmp_path / "config.toml").write_text(mine)
+    profile = ("--profile", "mock")
+    with shell.platform.serve() as url:
+        hosts = ("--base-url", url, "--auth-url", url)
+        stdin = f"{PASSWORD}\n"
+        login = shell("login", *hosts, *profile, "--email", EMAIL, "--password-stdin", stdin=stdin, **config)
+        assert login.returncode == 0, login.stderr
+        assert shell("collections", *profile, **config).returncode == 0
+        identity = shell.json("whoami", *profile, **config)
+        assert (identity["source"], identity["email"], identity["profile"]) == ("login", EMAIL, "mock")
+        assert python(shell, "profile='mock'", **config) == "login 2"
+        assert shell.platform.logins == 1
+        shell.platform.expire_tokens()
+        advice = "kayrros login --profile mock"
+        expired = shell("collections", *profile, **config)
+        assert (expired.returncode, advice in expired.stderr) == (3, True)
+        assert advice in python(shell, "profile='mock'", **config)
+        assert shell(*advice.split()[1:], "--password-stdin", stdin=stdin, **config).returncode == 0
+        assert python(shell, "profile='mock'", **config) == "login 2"
+        logout = shell("logout", *profile, **config)
+        assert "Deleted: the token; email, base_url, auth_url of profile mock." in logout.stderr
+        assert (tmp_path / "config.toml").read_text() == mine
+        assert files(tmp_path) == {"config.toml"}
+
+
+@SAVES_TOKENS
+def test_a_program_that_runs_long_continues_after_a_login(
+    shell: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It started with a saved login, and takes the one that another process saves after the 401."""
+    with shell.platform.serve() as url:
+        variables = {"KAYRROS_BASE_URL": url, "KAYRROS_AUTH_URL": url, "KAYRROS_EMAIL": EMAIL}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        variables |= {"KAYRROS_CACHE_DIR": str(home / "cache"), "KAYRROS_PASSWORD": PASSWORD}
+        with pytest.raises(ConfigurationError, match="run `kayrros login`"):
+            Kayrros()
+        assert shell("login", **variables).returncode == 0
+        with Kayrros() as kayrros:
+            assert kayrros.whoami().source == "login"
+            kayrros.collections()
+            shell.platform.expire_tokens()
+            with pytest.raises(UnauthorizedError, match="Run `kayrros login`"):
+                kayrros.collections()
+            assert shell("login", **variables).returncode == 0
+            assert len(kayrros.collections()) == 2
+
+
+# Variables, profile, the error, and changes of the variables: each follows one part of the advice, by itself.
+ADVICE: dict[str, tuple[dict[str, str], str, str, list[dict[str, str | None]]]] = {
+    "nothing": (
+        {},
+        "",
+        "There are no credentials. Run `kayrros login`, or set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN.",
+        [{}, {"KAYRROS_EMAIL": EMAIL, "KAYRROS_PASSWORD": PASSWORD}, {"KAYRROS_TOKEN": "valid-token"}],
+    ),
+    "password": (
+        {"KAYRROS_PASSWORD": PASSWORD},
+        "",
+        "There is a password (KAYRROS_PASSWORD), but no email. Run `kayrros login`, or set KAYRROS_EMAIL.",
+        [{}, {"KAYRROS_EMAIL": EMAIL}],
+    ),
+    "email": (
+        {},
+        f'email = "{EMAIL}"',
+        f"There is no password for {EMAIL} (profile default). Run `kayrros login`, or set KAYRROS_PASSWORD.",
+        [{}, {"KAYRROS_PASSWORD": PASSWORD}],
+    ),
+    "variable": (
+        {"KAYRROS_EMAIL": EMAIL},
+        "",
+        f"There is no password for {EMAIL} (KAYRROS_EMAIL). Run `kayrros login`, or set KAYRROS_PASSWORD.",
+        [{}, {"KAYRROS_PASSWORD": PASSWORD}],
+    ),
+    "two emails": (
+        {"KAYRROS_EMAIL": EMAIL},
+        f'email = "other@example.com"\npassword = "{PASSWORD}"',
+        f"There is no password for {EMAIL} (KAYRROS_EMAIL), and profile default is for other@example.com. "
+        "Run `kayrros login`, or remove the first of these emails.",
+        [{}, {"KAYRROS_EMAIL": None}],
+    ),
+    "token": (
+        {"KAYRROS_TOKEN": "expired-token"},
+        "",
+        "Replace the token (KAYRROS_TOKEN), or remove it and run `kayrros login`.",
+        [{"KAYRROS_TOKEN": None}, {"KAYRROS_TOKEN": "valid-token"}],
+    ),
+    "token next to an email": (
+        {"KAYRROS_TOKEN": "expired-token", "KAYRROS_EMAIL": EMAIL},
+        "",
+        "Replace the token (KAYRROS_TOKEN), or remove it and run `kayrros login`.",
+        [{"KAYRROS_TOKEN": None}, {"KAYRROS_TOKEN": "valid-token"}],
+    ),
+}
+
+
+@pytest.mark.holds_secrets("cache/tokens/*.json", "config.toml")
+@pytest.mark.parametrize("name", ADVICE)
+def test_each_part_of_the_advice_leads_to_success(
+    name: str, shell: Command, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a login that the error names, or after the change that it names, the command and Python work."""
+    variables, profile, message, changes = ADVICE[name]
+    shell.platform.add_account("other@example.com", PASSWORD)
+    token = shell.platform.give_token(EMAIL)
+    with shell.platform.serve() as url:
+        places = {"KAYRROS_CONFIG": str(home / "config.toml"), "KAYRROS_CACHE_DIR": str(home / "cache")}
+        hosts = {"KAYRROS_BASE_URL": url, "KAYRROS_AUTH_URL": url}
+        inside = Inside(shell, monkeypatch, capsys)
+        for change in changes:
+            (home / "config.toml").write_text(f"[default]\n{profile}\n")
+            (home / "config.toml").chmod(0o600)
+            state: dict[str, str | None] = {**places, **hosts, **variables}
+            failed = inside("collections", **state)
+            assert (failed.returncode, failed.stdout) == (3, "")
+            assert failed.stderr.endswith(f"{message}\n"), failed.stderr
+            state |= {key: token if value == "valid-token" else value for key, value in change.items()}
+            if change in ({}, {"KAYRROS_TOKEN": None}):
+                [command] = re.findall(r"un `kayrros (login[^`]*)`", failed.stderr)
+                email = () if EMAIL in {*variables.values()} or EMAIL in profile else ("--email", EMAIL)
+                login = inside(command, *email, "--password-stdin", stdin=f"{PASSWORD}\n", **state)
+                assert login.returncode == 0, login.stderr
+            assert inside("collections", **state).returncode == 0
+            with monkeypatch.context() as patch:
+                for key, value in state.items():
+                    patch.setenv(key, value) if value else patch.delenv(key, raising=False)
+                with Kayrros() as kayrros:
+                    assert len(kayrros.collections()) == 2
+            inside("logout", **state)
 
 
 def test_collections_lead_to_datasets_and_their_metadata(kayrros: Kayrros) -> None:

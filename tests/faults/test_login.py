@@ -67,7 +67,9 @@ def test_a_token_without_credentials_is_used_as_it_is(platform: StubServer, star
     kayrros = connect(server, token="a-token")
     assert kayrros.metadata(DATASET).name == "Tanks"
     platform.expire_tokens()
-    with pytest.raises(UnauthorizedError, match="Pass a new token, or email and password"):
+    with pytest.raises(
+        UnauthorizedError, match=r"Replace the token \(arguments\), or remove it and run `kayrros login`"
+    ):
         kayrros.metadata(DATASET)
     assert server.paths() == [METADATA, METADATA]
 

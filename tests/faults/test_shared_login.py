@@ -62,8 +62,8 @@ def url(fake: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def account(url: str) -> tuple[str, str, str]:
     """Hosts and email, as the token cache takes them."""
     settings = Settings.load()
-    assert settings.credentials
-    return str(settings.auth_url), str(settings.base_url), settings.credentials.email
+    assert settings.email
+    return str(settings.auth_url), str(settings.base_url), settings.email
 
 
 def cache_of(account: tuple[str, str, str]) -> TokenCache:

@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from kayrros_ext.cli import main
 from kayrros_ext.cli.app import run
 from kayrros_ext.cli.context import _log_to_stderr
 from kayrros_ext.cli.exit_codes import FAILED, exit_code, format_error
-from kayrros_ext.cli.profile_file import write_profile
+from kayrros_ext.cli.profile_file import clear_profile, write_profile
 from kayrros_ext.testing import Platform
 from tests.support.keyrings import Working
 from tests.support.leaks import PASSWORD
+
+MARK = "  # written by kayrros login"
+EMAIL = f'email = "a@b"{MARK}'
 
 
 def test_login_saves_the_password_in_the_keyring_until_logout(
@@ -32,9 +36,10 @@ def test_login_saves_the_password_in_the_keyring_until_logout(
         for name, value in platform.environment(url).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("KAYRROS_PASSWORD", PASSWORD)
+        assert run(["login", "--email", "canary@example.com"]) == 2  # the password is that of KAYRROS_EMAIL
+        monkeypatch.delenv("KAYRROS_EMAIL")
         assert run(["login", "--email", "canary@example.com"]) == 0
         monkeypatch.delenv("KAYRROS_PASSWORD")
-        monkeypatch.delenv("KAYRROS_EMAIL")
         assert keyring.held == {("kayrros-ext", "canary@example.com"): PASSWORD}
         assert run(["collections"]) == 0
         assert run(["logout"]) == 0
@@ -45,21 +50,52 @@ def test_login_saves_the_password_in_the_keyring_until_logout(
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("", '[mine]\nemail = "a@b"\n'),
-        ("[mine]", '[mine]\nemail = "a@b"\n'),
-        ('[mine]\nemail = "old"\n[other]\nemail = "x"\n', '[mine]\nemail = "a@b"\n[other]\nemail = "x"\n'),
-        ('[ "mine" ] # one\nbase_url = "u"\n', '[ "mine" ] # one\nemail = "a@b"\nbase_url = "u"\n'),
-        ('# note\n[other]\nemail = "x"', '# note\n[other]\nemail = "x"\n\n[mine]\nemail = "a@b"\n'),
+        ("", f"[mine]{MARK}\n{EMAIL}\n"),
+        ("[mine]\n", f"[mine]\n{EMAIL}\n"),
+        ('[mine]\nbase_url = "u"\n[other]\nemail = "x"\n', f'[mine]\n{EMAIL}\nbase_url = "u"\n[other]\nemail = "x"\n'),
+        ('[ "mine" ] # one\nbase_url = "u"\n', f'[ "mine" ] # one\n{EMAIL}\nbase_url = "u"\n'),
+        ('# note\n[other]\nemail = "x"\n', f'# note\n[other]\nemail = "x"\n\n[mine]{MARK}\n{EMAIL}\n'),
+        ('[mine]\nemail = "a@b"  # my own\n', '[mine]\nemail = "a@b"  # my own\n'),
     ],
 )
 def test_profile_is_edited_line_by_line(before: str, after: str, tmp_path: Path) -> None:
-    """The other lines stay, and afterwards only the owner can read the file."""
+    """The other lines stay, only the owner can read the file afterwards, and logout deletes what login has written."""
     path = tmp_path / "new" / "config.toml"
     if before:
         path.parent.mkdir()
         path.write_text(before)
     write_profile(path, "mine", {"email": "a@b"})
-    assert (path.read_text(), path.stat().st_mode & 0o777) == (after, 0o600)
+    assert path.read_text() == after
+    assert before == after or path.stat().st_mode & 0o777 == 0o600
+    for values in ({"email": "a@b"}, {"email": "new@b"}, {"email": "a@b", "base_url": "u"}):
+        write_profile(path, "mine", values)
+        assert tomllib.loads(path.read_text())["mine"].items() >= values.items()
+    if "base_url" not in before and "my own" not in before:
+        assert sorted(clear_profile(path, "mine")) == ["base_url", "email"]
+        assert path.read_text() == before
+    assert clear_profile(path, "mine") in ([], ["email"], ["base_url"], ["base_url", "email"])
+    assert clear_profile(path, "mine") == []
+
+
+@pytest.mark.parametrize("text", ['mine = { email = "x" }\n', '[mine]\n"email" = """\nold"""\n', "[other]\n", ""])
+def test_logout_leaves_a_config_file_without_its_lines(text: str, tmp_path: Path) -> None:
+    """Whatever its syntax."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    assert clear_profile(path, "mine") == []
+    assert path.read_text() == text
+
+
+def test_what_the_user_wrote_stays_after_logout(tmp_path: Path) -> None:
+    """Also in a profile that login has begun, with other keys, comments and a value that login has found there."""
+    path = tmp_path / "config.toml"
+    path.write_text('[mine]\nbase_url = "u"  # my own\n')
+    write_profile(path, "mine", {"email": "a@b", "base_url": "u", "auth_url": "v"})
+    write_profile(path, "other", {"email": "a@b"})
+    path.write_text(path.read_text() + "# a note\n")
+    assert clear_profile(path, "mine") == ["email", "auth_url"]
+    assert clear_profile(path, "other") == ["email"]
+    assert path.read_text() == f'[mine]\nbase_url = "u"  # my own\n\n[other]{MARK}\n# a note\n'
 
 
 @pytest.mark.parametrize("before", ['mine = { email = "x" }\n', '[mine]\nemail = """\nold"""\n', "[mine\n"])

@@ -1,6 +1,7 @@
-"""Credentials come from the first source that has any; sources are not mixed, and readable netrc files are refused."""
+"""Sources of credentials complete each other, never of two accounts, and readable netrc files are refused."""
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from keyring.backend import KeyringBackend
 
 from kayrros_ext import ConfigurationError, Identity, Kayrros, UnauthorizedError
 from kayrros_ext._config.settings import Settings
+from kayrros_ext._secret import Secret
 from kayrros_ext.testing import Platform
 from tests.support.jwt import jwt
 from tests.support.keyrings import Locked, Working
@@ -78,35 +80,147 @@ def test_the_first_source_with_credentials_wins(
     use_keyring(Working())
     assert account() == ("netrc", "netrc@example.com")
     netrc("")
-    with pytest.raises(ConfigurationError, match=r"no credentials\. .*config file.*docs/credentials.md") as caught:
+    with pytest.raises(ConfigurationError, match=r"no credentials\. .*run `kayrros login`") as caught:
         Kayrros()
     assert caught.value.needs_login
     assert "kayrros login" in str(caught.value.hint_cli)
 
 
-def test_sources_are_not_mixed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of an account in one source is not completed from the next; the error names the source."""
-    (home / "config.toml").write_text(PROFILES)
-    monkeypatch.setenv("KAYRROS_EMAIL", "default@example.com")
-    with pytest.raises(ConfigurationError, match="email but no password in the environment, and sources are not mixed"):
-        Kayrros()
-    with pytest.raises(ConfigurationError, match="email but no password in the arguments.*KAYRROS_PASSWORD") as caught:
-        Kayrros(email="x@example.com")
-    assert caught.value.needs_login
-    assert "kayrros login" in str(caught.value.hint_cli)
-    monkeypatch.delenv("KAYRROS_EMAIL")
-    with pytest.raises(ConfigurationError, match="email but no password in profile staging"):
-        Kayrros(profile="staging")
+A, B, PASS, OTHER_PASS = "a@example.com", "b@example.com", f"{PASSWORD}1", f"{PASSWORD}2"
+E, P, T = {"email": A}, {"password": PASS}, {"token": f"{TOKEN}1"}
+E2, P2, T2 = {"email": B}, {"password": OTHER_PASS}, {"token": f"{TOKEN}2"}
+NO_EMAIL, NONE = "but no email", "There are no credentials"
+
+# Arguments, environment, profile; source, email, password and token, or the error.
+Row = tuple[dict[str, str], dict[str, str], dict[str, str], tuple[str, str | None, str | None, str | None] | str]
+TABLE: dict[str, Row] = {
+    "nothing": ({}, {}, {}, NONE),
+    "one source": (E | P | T, {}, {}, ("arguments", A, PASS, T["token"])),
+    "password of the environment, email of the profile": ({}, P, E, ("environment", A, PASS, None)),
+    "password of the environment replaces that of the profile": ({}, P, E | P2, ("environment", A, PASS, None)),
+    "email of the environment, password of the profile": ({}, E, P, ("profile", A, PASS, None)),
+    "email repeated": ({}, E, E | P, ("profile", A, PASS, None)),
+    "email in other case and with blanks": ({}, E, {"email": " A@Example.com "} | P, ("profile", A, PASS, None)),
+    "email of the arguments": (E, P, E2 | P2, ("environment", A, PASS, None)),
+    "password of the arguments": (P, E, E2 | P2, ("arguments", A, PASS, None)),
+    "each from a source of its own": (P, {}, E, ("arguments", A, PASS, None)),
+    "complete arguments": (E | P, E2 | T2, E2 | P2, ("arguments", A, PASS, None)),
+    "two emails": ({}, E, E2 | P2, f"no password for {A} \\(KAYRROS_EMAIL\\), and profile default is for {B}"),
+    "two emails, no password": (E, E2, {}, f"no password for {A} \\(arguments\\), and KAYRROS_EMAIL is for {B}"),
+    "two emails, then a password without one": (E, E2 | P2, P, ("profile", A, PASS, None)),
+    "two emails and a token of the other": ({}, E, E2 | T2, f"no password for {A} .*, and profile default is for {B}"),
+    "email alone": ({}, {}, E, f"no password for {A} \\(profile default\\)"),
+    "password alone": ({}, P, {}, f"password \\(KAYRROS_PASSWORD\\), {NO_EMAIL}"),
+    "password above a token": ({}, P, T, NO_EMAIL),
+    "password above a token and an email": ({}, P, E | T, ("environment", A, PASS, None)),
+    "token alone": ({}, T, E | P, ("environment", None, None, T["token"])),
+    "token of an email": ({}, E | T, P, ("environment", A, PASS, T["token"])),
+    "token of an email, and its password": ({}, E | T, E | P, ("environment", A, PASS, T["token"])),
+    "token of an email, and the password of another": ({}, E | T, E2 | P2, ("environment", A, None, T["token"])),
+    "token below its email": (E, T, P, ("environment", A, PASS, T["token"])),
+    "first of two tokens": (T, T2, {}, ("arguments", None, None, T["token"])),
+    "token and password without an email": ({}, T | P, {}, ("environment", None, None, T["token"])),
+}
 
 
-def test_half_of_the_arguments_is_completed_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The source is that of the password."""
-    with pytest.raises(ConfigurationError, match="password but no email in the arguments.*KAYRROS_EMAIL"):
-        Kayrros(password=PASSWORD)
-    monkeypatch.setenv("KAYRROS_EMAIL", "environment@example.com")
-    assert account(password=PASSWORD) == ("arguments", "environment@example.com")
-    monkeypatch.setenv("KAYRROS_PASSWORD", PASSWORD)
-    assert account(email="x@example.com") == ("environment", "x@example.com")
+@pytest.mark.parametrize("name", TABLE)
+def test_sources_complete_each_other(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Email, password and token are each those of the first source that has one, but never of two accounts."""
+    arguments, environment, profile, expected = TABLE[name]
+    for key, value in environment.items():
+        monkeypatch.setenv(f"KAYRROS_{key.upper()}", value)
+    write_profiles(home, default=profile)
+    if isinstance(expected, str):
+        with pytest.raises(ConfigurationError, match=expected) as caught:
+            Kayrros(**arguments)  # type: ignore[arg-type]  # strings only
+        assert caught.value.needs_login
+        assert "run `kayrros login`" in caught.value.hint
+    else:
+        assert resolved(**arguments) == expected
+
+
+def write_profiles(home: Path, **profiles: dict[str, str]) -> None:
+    lines = (
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in it.items())
+        for name, it in profiles.items()
+    )
+    (home / "config.toml").write_text("".join(lines))
+
+
+def resolved(**arguments: Any) -> tuple[str, str | None, str | None, str | None]:
+    """Return source, email, password and token; an account without either of the last two needs a saved login."""
+    settings = Settings.load(**arguments)
+    password, token = (secret.value if secret else None for secret in (settings.password, settings.token))
+    return settings.source, settings.email, password, token
+
+
+def test_no_combination_of_sources_mixes_accounts(
+    home: Path, netrc: Write, use_keyring: UseKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the 1,728 combinations in three sources, with a keyring and a netrc of one account each.
+
+    The email is the first that there is. A password is of a source without an email or of the same. Whatever comes first is
+    used first. Only where nothing of the account is there does it need a saved login.
+    """
+    use_keyring(Working(**{B: "of-the-keyring"}))
+    netrc(f"machine auth.kayrros.com login {A.upper()} password of-the-netrc")
+    parts = list(itertools.product((None, A, B), (False, True), (False, True)))
+    names = ("arguments", "environment", "profile")
+
+    def settings_of(name: str, part: tuple[str | None, bool, bool]) -> dict[str, str]:
+        values = {"email": part[0], "password": f"pass-{name}" * part[1], "token": f"token-{name}" * part[2]}
+        return {key: value for key, value in values.items() if value}
+
+    write_profiles(home, **{f"p{index}": settings_of("profile", part) for index, part in enumerate(parts)})
+    for combination in itertools.product(parts, repeat=3):
+        for key in ("email", "password", "token"):
+            monkeypatch.delenv(f"KAYRROS_{key.upper()}", raising=False)
+        for key, value in settings_of("environment", combination[1]).items():
+            monkeypatch.setenv(f"KAYRROS_{key.upper()}", value)
+        monkeypatch.setenv("KAYRROS_PROFILE", f"p{parts.index(combination[2])}")
+        source, email, password, token = resolved(**settings_of("arguments", combination[0]))
+        sources = dict(zip(names, combination, strict=True))
+        emails = [part[0] for part in combination if part[0]]
+        owner = {f"pass-{name}": part[0] for name, part in sources.items()}
+        owner |= {f"token-{name}": part[0] for name, part in sources.items()}
+        stored = {"of-the-keyring": B, "of-the-netrc": A.upper()}
+        if email is None:  # a token whose account nobody knows is used alone
+            assert (source, password) == (token and token.removeprefix("token-"), None), combination
+            assert not any(part[0] or part[1] for part in combination[: names.index(source)])
+            continue
+        assert email == (emails[0] if emails else B), combination
+        usable = [name for name, part in sources.items() if part[0] in {None, email}]
+        first = next((name for name in usable if sources[name][1] or sources[name][2]), None)
+        for secret in filter(None, (password, token)):
+            assert {**owner, **stored}[secret] in {None, email, email.upper()}, combination
+        if first and sources[first][2]:
+            assert (source, token) == (first, f"token-{first}"), combination
+        elif first:
+            assert (source, password, token) == (first, f"pass-{first}", None), combination
+        else:
+            assert (source, token, password) == (
+                ("keyring", None, "of-the-keyring") if email == B else ("netrc", None, "of-the-netrc")
+            )
+
+
+def test_the_first_account_of_the_keyring_supplies_an_email(
+    use_keyring: UseKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a password of the environment, where nothing else names an email."""
+    use_keyring(Working(**{"keyring@example.com": PASSWORD}))
+    monkeypatch.setenv("KAYRROS_PASSWORD", PASS)
+    assert resolved() == ("environment", "keyring@example.com", PASS, None)
+
+
+def test_a_profile_by_name_counts_before_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment completes it, unless it is of another account."""
+    write_profiles(home, mine={"email": A})
+    monkeypatch.setenv("KAYRROS_PASSWORD", PASS)
+    assert resolved(profile="mine") == ("environment", A, PASS, None)
+    monkeypatch.setenv("KAYRROS_EMAIL", B)
+    with pytest.raises(ConfigurationError, match=f"{A} .profile mine., and KAYRROS_EMAIL is for {B}") as caught:
+        Kayrros(profile="mine")
+    assert "`kayrros login --profile mine`" in str(caught.value.hint_cli)
 
 
 def test_the_password_of_an_email_comes_from_keyring_or_netrc(
@@ -132,7 +246,7 @@ def test_a_token_stays_the_source(use_keyring: UseKeyring) -> None:
     """The keyring's password for the email next to it is for the next login."""
     use_keyring(Working(**{"e@example.com": PASSWORD}))
     settings = Settings.load(email="e@example.com", token="a-token")
-    assert (settings.source, settings.credentials and settings.credentials.email) == ("arguments", "e@example.com")
+    assert (settings.source, settings.email, settings.password) == ("arguments", "e@example.com", Secret(PASSWORD))
 
 
 def test_a_keyring_that_fails_leads_to_netrc(use_keyring: UseKeyring, netrc: Write) -> None:
@@ -233,10 +347,11 @@ def test_whoami_returns_the_identity_without_secrets(home: Path) -> None:
         identity = kayrros.whoami()
     assert identity == Identity(
         source="profile",
-        email=None,
+        email="staging@example.com",
         base_url="https://data.staging.example",
         auth_url="https://login.staging.example",
         profile="staging",
+        token_cache="file",
         has_token=True,
         token_expires=datetime(2100, 1, 1, tzinfo=UTC),
     )

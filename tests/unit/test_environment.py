@@ -13,7 +13,7 @@ import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros, UsageError
 from kayrros_ext._auth.token_cache import user_cache_dir
-from kayrros_ext._config.credentials import load_netrc
+from kayrros_ext._config.credentials import Source, load_netrc
 from kayrros_ext._config.profiles import config_path, load_profile
 from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
@@ -41,7 +41,7 @@ def test_a_home_of_no_use_is_none(home: str, tmp_path: Path, monkeypatch: pytest
         home = str(tmp_path / "inside")
     monkeypatch.setenv("HOME", home)
     with unprivileged():
-        assert load_profile().has_credentials is False
+        assert load_profile() == Source("profile", profile="default")
         assert load_netrc("auth.kayrros.com") is None
         assert Settings.load(token="a-token").source == "arguments"
         if home != "/nonexistent/x":
@@ -84,8 +84,7 @@ def test_a_file_of_variables_from_windows_is_read(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(f"KAYRROS_{name}", value)
     monkeypatch.setenv("SSL_CERT_FILE", "\r")
     settings = Settings.load()
-    assert settings.credentials
-    assert (settings.credentials.email, settings.credentials.password) == ("a@example.com", Secret(" pass word "))
+    assert (settings.email, settings.password) == ("a@example.com", Secret(" pass word "))
     assert (settings.token, str(settings.auth_url), settings.token_cache) == (
         Secret("a-token"),
         "https://auth.example",
@@ -103,8 +102,7 @@ def test_quotes_of_a_file_of_variables_are_removed_or_named(
     for name, value in {"EMAIL": '"a@example.com"', "PASSWORD": "'secret'", "BASE_URL": '"https://b.example"'}.items():
         monkeypatch.setenv(f"KAYRROS_{name}", value)
     settings = Settings.load()
-    assert settings.credentials
-    assert (settings.credentials.email, settings.credentials.password) == ("a@example.com", Secret("'secret'"))
+    assert (settings.email, settings.password) == ("a@example.com", Secret("'secret'"))
     assert str(settings.base_url) == "https://b.example"
     assert [record.message[:29] for record in caplog.records] == ["KAYRROS_PASSWORD is in quotes"]
     assert Settings.load(token='"a-token"').token == Secret("a-token")

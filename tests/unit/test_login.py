@@ -12,7 +12,7 @@ import anyio.to_thread
 import httpx
 import pytest
 
-from kayrros_ext import LoginError, Retries
+from kayrros_ext import ConfigurationError, LoginError, Retries
 from kayrros_ext._auth.login import EXPIRY_LEEWAY_S, FORBIDDEN_GRACE_S, LoginAuth, Token, jwt_expiry
 from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
 from kayrros_ext._config.settings import Settings
@@ -429,3 +429,74 @@ def test_jwt_expiry(expiry: float) -> None:
 def test_opaque_token_has_no_expiry(token: str) -> None:
     """Only a 401 tells."""
     assert jwt_expiry(Secret(token)) is None
+
+
+def test_a_saved_login_needs_no_password(cache: TokenCache, hosts: Hosts) -> None:
+    """An email is enough where `kayrros login` has saved a token, and an error where it has not."""
+    with pytest.raises(ConfigurationError, match="no password for e .*run `kayrros login`"):
+        hosts.auth(cache, email="e")
+    cache.save(Secret("saved"))
+    auth = hosts.auth(open_token_cache(AUTH_URL, BASE_URL, "E"), email="E")
+    assert hosts.get(auth).json() == {"token": "saved"}
+    assert (auth.identity().source, auth.identity().has_token) == ("login", True)
+    with pytest.raises(ConfigurationError, match="no password to log in with.*kayrros login"):
+        auth.tokens.renew()
+    assert hosts.logins == 0
+
+
+def test_a_saved_login_that_is_rejected_is_not_tried_again(cache: TokenCache, hosts: Hosts) -> None:
+    """The 401 is returned. The token stays, because a gateway may have sent the 401."""
+    cache.save(Secret("saved"))
+    hosts.rejected = {"saved"}
+    auth = hosts.auth(cache, email="e")
+    assert hosts.get(auth).status_code == 401
+    assert len(hosts.requests) == 1
+    assert cache.load()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_long_run_finds_a_later_login(is_async: bool, cache: TokenCache, hosts: Hosts) -> None:
+    """After a 401 it takes the token that `kayrros login` has saved meanwhile, once and again."""
+    cache.save(Secret("saved"))
+    auth = hosts.auth(cache, email="e")
+
+    async def get() -> httpx.Response:
+        async with httpx.AsyncClient(transport=hosts.transport, auth=auth) as client:
+            return await client.get(DATA)
+
+    for token in ("saved", "later", "latest"):
+        cache.save(Secret(token))
+        response = asyncio.run(get()) if is_async else hosts.get(auth)
+        assert response.json() == {"token": token}
+        hosts.rejected.add(token)
+    assert hosts.logins == 0
+
+
+def test_logins_that_are_rejected_one_after_the_other_end(cache: TokenCache, hosts: Hosts) -> None:
+    """A cache that has another bad token each time does not make an endless loop."""
+    cache.save(Secret("bad-0"))
+    auth = hosts.auth(cache, email="e")
+    number = iter(range(1, 100))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.requests.append(request)
+        cache.save(Secret(f"bad-{next(number)}"))
+        return httpx.Response(401)
+
+    with httpx.Client(transport=httpx.MockTransport(answer), auth=auth) as client:
+        assert client.get(DATA).status_code == 401
+    assert len(hosts.requests) == 3
+
+
+def test_a_token_of_an_email_gives_way_to_a_saved_login(cache: TokenCache, hosts: Hosts) -> None:
+    """The token that was passed is tried first."""
+    cache.save(Secret("saved"))
+    hosts.rejected = {"mine"}
+    assert hosts.get(hosts.auth(cache, email="e", token="mine")).json() == {"token": "saved"}
+
+
+def test_a_saved_jwt_that_has_expired_is_sent_without_a_password(cache: TokenCache, hosts: Hosts) -> None:
+    """The clock may be wrong, and then another login would not help."""
+    expired = jwt(exp=hosts.now - 10)
+    cache.save(Secret(expired))
+    assert hosts.get(hosts.auth(cache, email="e")).json() == {"token": expired}

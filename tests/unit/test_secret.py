@@ -27,8 +27,8 @@ def settings() -> Settings:
 
 def shown(settings: Settings) -> Iterator[str]:
     """All common ways in which a program shows an object."""
-    assert settings.credentials
-    secret = settings.credentials.password
+    assert settings.password
+    secret = settings.password
     yield from (repr(settings), str(settings), f"{settings}", repr(secret), str(secret), f"{secret}", f"{secret!r:>20}")
     yield from (str(vars(Secret)), "%s" % settings.token, "{:>20}".format(settings.token))  # noqa: UP031, UP032
     yield from (repr(attrs.asdict(settings)), json.dumps(attrs.asdict(settings), default=str), pprint.pformat(settings))

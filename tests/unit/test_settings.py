@@ -14,12 +14,8 @@ from kayrros_ext._secret import Secret
 def values(**arguments: Any) -> tuple[str | None, str | None, str | None]:
     """Email, password and token of the settings."""
     settings = Settings.load(**arguments)
-    account = settings.credentials
-    return (
-        account.email if account else None,
-        account.password.value if account else None,
-        settings.token.value if settings.token else None,
-    )
+    password, token = (secret.value if secret else None for secret in (settings.password, settings.token))
+    return settings.email, password, token
 
 
 def test_arguments_are_used() -> None:
@@ -39,11 +35,11 @@ def test_environment_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_arguments_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token from the environment is not combined with credentials from arguments, nor the other way round."""
+    """Arguments that suffice are not combined with the environment: neither their password nor their token."""
     for name in ("EMAIL", "PASSWORD", "TOKEN"):
         monkeypatch.setenv(f"KAYRROS_{name}", "environment")
     assert values(email="e", password="p") == ("e", "p", None)
-    assert values(email="e") == ("e", "environment", None)
+    assert values(email="environment") == ("environment", "environment", "environment")
     assert values(password="p") == ("environment", "p", None)
     assert values(token="a-token") == (None, None, "a-token")
 
@@ -199,9 +195,10 @@ def test_the_token_cache_is_on_except_for_loopback(
     """KAYRROS_TOKEN_CACHE overrides that, and the argument overrides the variable."""
     if variable:
         monkeypatch.setenv("KAYRROS_TOKEN_CACHE", variable)
-    assert Settings.load(token="a-token", base_url=host, token_cache=argument).token_cache == expected
+    settings = Settings.load(email="e", password="p", base_url=host, token_cache=argument)
+    assert bool(settings.token_cache) == expected
     if argument is None:
-        assert use_token_cache(httpx.URL(host)) == expected
+        assert use_token_cache(httpx.URL(host)) == settings.token_cache
 
 
 def test_an_unknown_value_of_the_token_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kayrros_ext._config.environment import parse_text, variable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.output import Table, write_json
 from kayrros_ext.errors import ConfigurationError, UsageError
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @command(
-    """Log in, and save the login for later commands.
+    """Log in, and save the login for later commands and for Python.
 
     The password comes from a prompt without echo, KAYRROS_PASSWORD or stdin; it is never an argument. It is saved only in
     the system's keyring (extra `keyring`). Without a keyring, only the token is saved: log in again when it expires. The
-    email and any hosts you pass are saved in the profile.
+    email and the hosts are saved in the profile, unless the environment sets them.
     """,
     "kayrros login",
     "kayrros login --email analyst@example.com --password-stdin < password.txt",
@@ -49,41 +50,56 @@ def login(
     from kayrros_ext.cli.accounts import Account
 
     account = Account(context.profile, new=True)
-    email = (email or account.email or _prompt_for_email()).strip()
-    _check_profile(account, email)
-    password = _read_password(from_stdin=password_stdin)
-    hosts = {"base_url": base_url or account.base_url, "auth_url": auth_url or account.auth_url}
-    with Kayrros(email=email, password=password, **hosts) as kayrros:  # type: ignore[arg-type]
+    email = parse_text(email or account.email or _prompt_for_email())
+    options = {key: value for key, value in {"base_url": base_url, "auth_url": auth_url}.items() if value}
+    values = _values_to_save(account, email, options)
+    overrides = _overrides(account, email, options, values)
+    own = f"profile {account.profile}"
+    if own in overrides or (options and not values):
+        raise UsageError(
+            f"The {own} has its own credentials, which would override this login.",
+            hint="Remove them, or choose another name with --profile.",
+        )
+    password = _read_password(account, email, from_stdin=password_stdin)
+    hosts = {"base_url": account.base_url, "auth_url": account.auth_url, **options}
+    # Whoever logs in wants the token saved, on loopback too.
+    token_cache = None if variable("KAYRROS_TOKEN_CACHE") else True
+    with Kayrros(email=email, password=password, token_cache=token_cache, **hosts) as kayrros:  # type: ignore[arg-type]
         identity = kayrros.login()
     cache = open_token_cache(identity.auth_url, identity.base_url, email)
+    saved = ""
     if save_password(email, password):
         saved = "The password is saved in the keyring."
     elif cache is None:
-        saved = "Nothing was saved, because there is no directory for a cache: set KAYRROS_CACHE_DIR to one."
+        problem = "there is no directory for a cache: set KAYRROS_CACHE_DIR to one."
     elif identity.token_cache == "off":  # noqa: S105 - no password  # nosec B105
-        saved = "Nothing was saved: tokens for localhost are cached only with KAYRROS_TOKEN_CACHE=on."
+        problem = "KAYRROS_TOKEN_CACHE is off, and there is no keyring."
     elif cache.load():
         saved = "The token is saved, but not the password, because there is no keyring. Log in again when it expires."
     else:
-        saved = f"Nothing was saved: {user_cache_dir()} is not a folder of yours that you may write to."
-    values = {"email": email, "base_url": base_url, "auth_url": auth_url}
-    _save_profile(context, account, {name: value for name, value in values.items() if value})
-    context.info(f"Logged in at {identity.auth_url} as {email}. {saved}")
-    if account.settings["token"].value:
-        context.info("KAYRROS_TOKEN is set and overrides this login: unset it.")
+        problem = f"{user_cache_dir()} is not a folder of yours that you may write to."
+    context.info(f"Logged in at {identity.auth_url} as {email}. {saved or f'Nothing was saved: {problem}'}")
+    if saved:
+        _save_profile(context, account, values)
+        for override in overrides:
+            context.info(f"{override} is set and overrides this login: unset it.")
 
 
 @command(
-    """Delete the saved token, and the password in the keyring.
+    """Delete the saved login.
 
-    Credentials in the environment, the config file or netrc are yours, and stay.
+    This is the token, the password in the keyring, and the email and hosts that `kayrros login` wrote into the profile.
+    Credentials that you wrote into the environment, the config file or netrc stay.
     """,
     "kayrros logout",
     "kayrros logout --profile staging",
     prints_data=False,
 )
 def logout(context: Context) -> None:
+    from kayrros_ext._config.credentials import same_email
     from kayrros_ext._config.keyring import delete_password
+    from kayrros_ext._config.profiles import config_path
+    from kayrros_ext.cli.profile_file import clear_profile
 
     account = context.account()
     if account.email is None:
@@ -92,12 +108,13 @@ def logout(context: Context) -> None:
     token, cache = account.cached_token(), account.token_cache()
     if token and cache:
         cache.discard(token)
-    had_password = delete_password(account.email)
-    deleted = ["token"] * bool(token) + ["password"] * had_password
-    if deleted:
-        context.info(f"Deleted the {' and the '.join(deleted)} of {account.email}.")
-    else:
-        context.info("There was nothing to delete.")
+    deleted = ["the token"] * bool(token) + ["the password in the keyring"] * delete_password(account.email)
+    path = config_path()
+    if path and same_email(account.source("profile").email, account.email):
+        keys = clear_profile(path, account.profile)
+        deleted += [f"{', '.join(keys)} of profile {account.profile}"] * bool(keys)
+    done = f"Logged out {account.email}. Deleted: {'; '.join(deleted)}."
+    context.info(done if deleted else "There was nothing to delete.")
     if left := [setting.source for key in ("password", "token") if (setting := account.settings[key]).value]:
         context.info(f"Still set: {', '.join(map(str, left))}.")
 
@@ -110,17 +127,9 @@ def logout(context: Context) -> None:
 def whoami(context: Context) -> None:
     with context.connect() as kayrros:
         identity = kayrros.whoami()
-    account = context.account()
-    uses_saved_token = identity.source == "arguments"  # connect passes nothing else as an argument
-    fields = {
-        "email": identity.email or (account.email if uses_saved_token else None),
-        "source": "login" if uses_saved_token else identity.source,
-        "profile": account.profile if uses_saved_token else identity.profile,
-        "base_url": identity.base_url,
-        "auth_url": identity.auth_url,
-        "has_token": identity.has_token,
-        "token_expires": identity.token_expires and identity.token_expires.isoformat(),
-    }
+    names = ("email", "source", "profile", "base_url", "auth_url", "has_token")
+    fields = {name: getattr(identity, name) for name in names}
+    fields["token_expires"] = identity.token_expires and identity.token_expires.isoformat()
     if context.json:
         write_json(fields)
         return
@@ -195,30 +204,68 @@ def _prompt_for_email() -> str:
     return str(typer.prompt("Email", err=True))
 
 
-def _read_password(*, from_stdin: bool) -> "Secret":
+def _read_password(account: "Account", email: str, *, from_stdin: bool) -> "Secret":
+    from kayrros_ext._config.credentials import same_email
     from kayrros_ext._secret import Secret
 
+    environment = account.source("environment")
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    elif not (password := os.environ.get("KAYRROS_PASSWORD", "").rstrip("\r\n")):
-        if not sys.stdin.isatty():
-            raise UsageError("There is no password.", hint="Set KAYRROS_PASSWORD, or pipe it to --password-stdin.")
+        password = Secret(sys.stdin.readline().rstrip("\r\n"))
+    elif environment.password and same_email(environment.email, email):  # not the password of another account
+        password = environment.password
+    elif sys.stdin.isatty():
         import getpass
 
-        password = getpass.getpass("Password: ", sys.stderr)
-    if not password:
-        raise UsageError("The password is empty.", hint="Give it again.")
-    return Secret(password)
-
-
-def _check_profile(account: "Account", email: str) -> None:
-    """Refuse a profile whose own password or token would take precedence over the login."""
-    own, settings = f"profile {account.profile}", account.settings
-    if settings["token"].source == own or (settings["password"].source == own and settings["email"].value != email):
+        password = Secret(getpass.getpass("Password: ", sys.stderr))
+    else:
+        of_another = f" KAYRROS_PASSWORD is for {environment.email}." if environment.password else ""
         raise UsageError(
-            f"The {own} has its own credentials, which would override this login.",
-            hint="Remove them, or choose another name with --profile.",
+            f"There is no password for {email}.{of_another}",
+            hint="Pipe it to --password-stdin, or set both KAYRROS_EMAIL and KAYRROS_PASSWORD.",
         )
+    if not password.value:
+        raise UsageError("The password is empty.", hint="Give it again.")
+    return password
+
+
+def _values_to_save(account: "Account", email: str, options: dict[str, str]) -> dict[str, str]:
+    """Return what to write into the profile, so that it leads to this login without the environment.
+
+    It is nothing where the environment alone leads there, as with the variables of `kayrros mock`, or where the profile
+    has the password or token of another account.
+    """
+    from kayrros_ext._config.credentials import same_email
+
+    own, environment, hosts = account.source("profile"), account.source("environment"), ("base_url", "auth_url")
+    has_all = (
+        environment.email and same_email(environment.email, email) and any(getattr(environment, it) for it in hosts)
+    )
+    if (has_all and not options) or ((own.password or own.token) and not same_email(own.email, email)):
+        return {}
+    is_default = {key: account.settings[key].source == "default" for key in hosts}
+    return {
+        "email": email,
+        **{key: str(account.settings[key].value) for key in hosts if not is_default[key]},
+        **options,
+    }
+
+
+def _overrides(account: "Account", email: str, options: dict[str, str], values: dict[str, str]) -> list[str]:
+    """Return the places of settings that would lead the next command to another account or host than this login."""
+    import attrs
+
+    from kayrros_ext._config.credentials import pick, same_email
+    from kayrros_ext._config.settings import find_setting
+
+    sources = [attrs.evolve(it, **values) if it.origin == "profile" else it for it in account.sources]  # type: ignore[arg-type]
+    picked = pick(sources)
+    labels = [picked["token"].label("token")] if "token" in picked else []
+    if "email" in picked and not same_email(picked["email"].email, email):
+        labels.append(picked["email"].label("email"))
+    for key, value in options.items():
+        setting = find_setting(sources, key)
+        labels += [str(setting.source)] if setting.value != value else []
+    return labels
 
 
 def _save_profile(context: Context, account: "Account", values: dict[str, str]) -> None:
@@ -227,10 +274,10 @@ def _save_profile(context: Context, account: "Account", values: dict[str, str]) 
     from kayrros_ext.cli.profile_file import write_profile
 
     path = config_path()
-    if path is None:
+    if values and path is None:
         context.info("There is no directory for a config file. Set KAYRROS_EMAIL, or KAYRROS_CONFIG.")
-        return
-    try:
-        write_profile(path, account.profile, values)
-    except ConfigurationError as error:  # the login itself succeeded
-        context.info(format_error(error))
+    elif values and path:
+        try:
+            write_profile(path, account.profile, values)
+        except ConfigurationError as error:  # the login itself succeeded
+            context.info(format_error(error))
