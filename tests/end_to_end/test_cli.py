@@ -23,6 +23,7 @@ from rich.cells import cell_len
 from kayrros_ext.cli.exit_codes import MEANINGS
 from kayrros_ext.cli.name_cache import complete_datasets
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
+from kayrros_openapi.contract import OPERATIONS
 from scripts.cli_reference import reference
 from tests.support.checkout import ROOT
 from tests.support.command import KAYRROS, Command, Inside
@@ -619,11 +620,41 @@ def test_api_sends_any_request_logged_in(inside: Inside) -> None:
     assert [asset["asset_id"] for asset in json.loads(filtered.stdout)["assets"]] == ["tank-000001"]
     failed = inside("api", "GET", "/nowhere")
     assert (failed.returncode, json.loads(failed.stdout)["code"]) == (4, "NOT_FOUND")
+    assert "GET /nowhere: 127.0.0.1 answered 404 (NOT_FOUND: " in failed.stderr
+    refused = inside("api", "GET", "/v1/processing/collection/list", **{**NO_CREDENTIALS, "KAYRROS_TOKEN": "wrong"})
+    assert (refused.returncode, json.loads(refused.stdout)["code"]) == (3, "WRONG_CREDENTIALS")
+    assert "kayrros login" in refused.stderr
+
+
+def test_api_writes_other_bodies_as_they_are(kayrros: Command, inside: Inside) -> None:
+    """A file comes out byte by byte in a pipe, and without control characters in a terminal. Pages of gateways do, too."""
+    content = b"\xff\x00\x1b[31m,b\n"
+    dataset = kayrros.platform.add(file=StaticFile(content, "x.csv", "text/csv")).id
+    [path] = [operation.path for operation in OPERATIONS if operation.id == "downloadStaticDataset"]
+    path = path.replace("{datasetId}", dataset)
+    done = subprocess.run(
+        [KAYRROS, "api", "GET", path],
+        env=kayrros.environment,
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.stdout == content
+    assert "\x1b" not in inside.in_terminal("api", "GET", path).shown
+    kayrros.platform.fail_next(Fault.html(502), operation="downloadStaticDataset")
+    failed = inside("api", "GET", path)
+    assert failed.returncode == 1
+    assert "<h1>502 Bad Gateway</h1>" in failed.stdout
+    assert len([request for request in kayrros.platform.requests if request.status == 502]) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (["/v1\n"], "can't be sent"),
+        (["/v1", "--form", "a=\udcff"], "can't be sent"),
+        (["/v1", "--data", '"\udcff"'], "--data is not JSON"),
+        (["/v1", "--data", "[" * 100_000], "--data is not JSON"),
         (["//example.com/v1"], "not a path on the data host"),
         (["https://example.com/v1"], "not a path on the data host"),
         (["/v1", "--data", "{"], "--data is not JSON"),
@@ -637,6 +668,8 @@ def test_api_refuses_what_cannot_be_sent(arguments: list[str], problem: str, kay
     done = inside("api", "POST", *arguments)
     assert done.returncode == 2
     assert problem in done.stderr
+    assert "bug" not in done.stderr
+    assert "not an HTTP method" in inside("api", "GET /v1", "/v1").stderr
     assert not kayrros.platform.requests
 
 
