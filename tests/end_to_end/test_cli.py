@@ -1,9 +1,11 @@
 """The command: data on stdout, messages on stderr, exit codes, terminals, pipes and Ctrl-C."""
 
 import concurrent.futures
+import contextlib
 import csv
 import fcntl
 import io
+import itertools
 import json
 import os
 import re
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.cells import cell_len
 
+from kayrros_ext.cli.app import app
 from kayrros_ext.cli.exit_codes import MEANINGS
 from kayrros_ext.cli.name_cache import complete_datasets
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
@@ -167,17 +170,20 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "503:0.1", ["mock", "--fault", "503:2"], {}),
         (2, "503:0.1", ["mock", "--fault", "gremlins"], {}),
         (2, "503:0.1", ["mock", "--fault", "200"], {}),
+        (2, "getDatasetResults", ["mock", "--fault", "logins=503"], {}),
+        (2, "503:0.1", ["mock", "--fault", "login="], {}),
         (2, "x.pdf", ["plot", TANKS, "-o", "x.pdf"], {}),
         (2, "--output map.html", ["plot", TANKS, "--map"], {}),
         (2, "can't be combined", ["plot", TANKS, "--all", "--asset", "x"], {}),
         (2, "can't be combined", ["mock", "--prism", "--fault", "503"], {}),
+        (2, "can't be combined", ["mock", "--prism", "--large"], {}),
         (3, "kayrros login", ["collections"], NO_CREDENTIALS),
         (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": None}),
         (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": "wrong"}),
         (3, "kayrros login", ["collections"], {**NO_CREDENTIALS, "KAYRROS_TOKEN": "wrong"}),
         (4, "no collection 'gas'. `kayrros collections` lists: 'Oil storage'.", ["datasets", "gas"], {}),
         (4, "404", ["metadata", "00000000-0000-4000-8000-000000000000"], {}),
-        (1, "port PORT", ["mock", "--port", "PORT"], {}),
+        (1, "port PORT (Address already in use). Choose another with --port", ["mock", "--port", "PORT"], {}),
     ],
 )
 def test_each_failure_has_its_exit_code_and_one_line(
@@ -789,26 +795,63 @@ def test_password_in_a_url_is_never_shown(inside: Inside) -> None:
             assert "This is a bug" not in done.stderr
 
 
+@contextlib.contextmanager
+def mock_of(kayrros: Command, *options: object) -> "Iterator[tuple[subprocess.Popen[str], dict[str, str]]]":
+    """Run `kayrros mock` on a free port; yield the process and its variables."""
+    with kayrros.start("mock", "--port", 0, "--json", *options) as process:
+        assert process.stdout
+        text = ""
+        while not text.rstrip().endswith("}"):
+            text += process.stdout.readline()
+        try:
+            yield process, json.loads(text)
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
 def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
     """It prints the variables to export, logs each request with -v, and exits with 0."""
-    process = kayrros.start(
-        "mock", "--port", 0, "--json", "--latency", 0, "--rate-limit", 1000, "--fault", "503:0", "-v"
-    )
-    assert process.stdout
-    text = ""
-    while not text.rstrip().endswith("}"):
-        text += process.stdout.readline()
-    assert inside.json("metadata", TANKS, **json.loads(text))["name"] == "Crude oil storage, selected terminals"
-    process.send_signal(signal.SIGINT)
-    _, log = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert f"GET /v1/collection/dataset/summary/{TANKS} 200" in log
+    options = "--latency", 0, "--rate-limit", 1000, "--fault", "503:0", "-v"
+    with mock_of(kayrros, *options) as (process, variables):
+        assert inside.json("metadata", TANKS, **variables)["name"] == "Crude oil storage, selected terminals"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr
+        assert f"GET /v1/collection/dataset/summary/{TANKS} 200" in process.stderr.read()
+
+
+def test_faults_of_the_mock_spare_logins(kayrros: Command, inside: Inside) -> None:
+    """A fault of logins names them, and a fault of any other operation leaves the rest alone."""
+    with mock_of(kayrros, "--fault", "403") as (_, variables):
+        done = inside("metadata", TANKS, **variables)
+        assert (done.returncode, "getDatasetMetadata: 127.0.0.1 answered 403" in done.stderr) == (1, True)
+    with mock_of(kayrros, "--fault", "login=403") as (_, variables):
+        done = inside("metadata", TANKS, **variables)
+        assert (done.returncode, "login: 127.0.0.1 answered 403" in done.stderr) == (3, True)
+    with mock_of(kayrros, "--fault", "getDatasetResults=403:1") as (_, variables):
+        assert inside("metadata", TANKS, **variables).returncode == 0
+        assert inside("results", TANKS, **variables).returncode == 1
+
+
+def test_large_dataset_of_the_mock_comes_in_parts(kayrros: Command, inside: Inside) -> None:
+    """The mock says which commands to try. A part of the results comes, all at once are a 504, and the file is slow."""
+    with mock_of(kayrros, "--large") as (process, variables):
+        assert process.stderr
+        messages = list(itertools.islice(process.stderr, 4))
+        _, _, dataset, *target = shlex.split(messages[2])
+        assert target == ["-o", "large.parquet"]
+        assert messages[3] == f"kayrros download {dataset}\n"
+        assert len(inside.json("results", dataset, "--from", "2020-01-07", "--to", "2020-01-07", **variables)) == 400
+        failed = inside("api", "POST", f"/v1/processingresult/dataset/{dataset}", "--data", "{}", **variables)
+        assert (failed.returncode, "answered 504" in failed.stderr) == (1, True)
+        assert inside.json("metadata", dataset, **variables)["asset_count"] == 200
 
 
 def test_every_command_has_examples_with_valid_options() -> None:
     """The help and the reference show them."""
     page = reference()
-    assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == 12
+    assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == len(app.registered_commands)
     for section in page.split("\n## ")[1:]:
         name = section.split()[1]
         options = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section.partition("Options:")[2]))
