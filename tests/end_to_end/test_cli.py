@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from rich.cells import cell_len
 
 from kayrros_ext.cli.app import app
@@ -846,6 +847,14 @@ def test_large_dataset_of_the_mock_comes_in_parts(kayrros: Command, inside: Insi
         failed = inside("api", "POST", f"/v1/processingresult/dataset/{dataset}", "--data", "{}", **variables)
         assert (failed.returncode, "answered 504" in failed.stderr) == (1, True)
         assert inside.json("metadata", dataset, **variables)["asset_count"] == 200
+
+
+def test_spec_prints_the_openapi_document(kayrros: Command, inside: Inside) -> None:
+    """It prints every byte of the file, or the same document as JSON, and sends nothing."""
+    text = (ROOT / "openapi.yaml").read_text("utf-8")
+    assert inside("spec").stdout == text
+    assert inside.json("spec") == yaml.safe_load(text)
+    assert not kayrros.platform.requests
 
 
 def test_every_command_has_examples_with_valid_options() -> None:
