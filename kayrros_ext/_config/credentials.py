@@ -15,6 +15,7 @@ import attrs
 from kayrros_ext._config.environment import parse_text, user_path
 from kayrros_ext._config.keyring import load_password
 from kayrros_ext._secret import Secret
+from kayrros_ext._text import DOCS_URL
 from kayrros_ext.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def resolve_credentials(sources: Sequence[Source], host: str) -> Source:
     raise ConfigurationError(
         "There are no credentials.",
         hint="Pass email and password, or a token, to Kayrros; or set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN; "
-        "or write them into a profile of the config file (docs/credentials.md lists all places).",
+        f"or write them into a profile of the config file ({DOCS_URL}credentials/ lists all places).",
         hint_cli="Run `kayrros login`; or set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN.",
         needs_login=True,
     )

@@ -101,6 +101,7 @@ def test_prism_may_be_installed_for_all_projects(place: str, tmp_path: Path, mon
         (tmp_path / "lib" / "node_modules").mkdir(parents=True)
         (tmp_path / "lib" / "node_modules" / "@stoplight").symlink_to(installed)
     monkeypatch.setenv("NPM_CONFIG_PREFIX", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # npm knows a folder of packages here, too
     with prism_mock(checkout=tmp_path) as mock:
         assert httpx.get(mock.url, trust_env=False).status_code
 

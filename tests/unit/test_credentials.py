@@ -78,7 +78,9 @@ def test_the_first_source_with_credentials_wins(
     use_keyring(Working())
     assert account() == ("netrc", "netrc@example.com")
     netrc("")
-    with pytest.raises(ConfigurationError, match=r"no credentials\. .*config file.*docs/credentials.md") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"no credentials\. .*config file.*kayrros-ext.example/credentials/"
+    ) as caught:
         Kayrros()
     assert caught.value.needs_login
     assert "kayrros login" in str(caught.value.hint_cli)
