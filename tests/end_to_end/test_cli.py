@@ -172,6 +172,7 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "503:0.1", ["mock", "--fault", "gremlins"], {}),
         (2, "503:0.1", ["mock", "--fault", "200"], {}),
         (2, "getDatasetResults", ["mock", "--fault", "logins=503"], {}),
+        (2, "getDatasetResults", ["mock", "--fault", "=503"], {}),
         (2, "503:0.1", ["mock", "--fault", "login="], {}),
         (2, "x.pdf", ["plot", TANKS, "-o", "x.pdf"], {}),
         (2, "--output map.html", ["plot", TANKS, "--map"], {}),
@@ -615,8 +616,8 @@ def test_home_in_a_path_is_expanded(inside: Inside, home: Path) -> None:
     assert {path.name for path in (home / "data").iterdir()} == {"tanks.csv", "x.csv"}
 
 
-def test_api_sends_any_request_logged_in(inside: Inside) -> None:
-    """The body of the response is printed, and an error status is the exit code."""
+def test_api_sends_any_request_logged_in(kayrros: Command, inside: Inside) -> None:
+    """The body of the response is printed without the token, and an error status is the exit code."""
     listed = inside("api", "get", "/v1/processing/collection/list")
     assert json.loads(listed.stdout) == [{"id": "oil", "name": "Oil storage"}]
     assert listed.stderr == "200 application/json\n"
@@ -628,6 +629,11 @@ def test_api_sends_any_request_logged_in(inside: Inside) -> None:
     failed = inside("api", "GET", "/nowhere")
     assert (failed.returncode, json.loads(failed.stdout)["code"]) == (4, "NOT_FOUND")
     assert "GET /nowhere: 127.0.0.1 answered 404 (NOT_FOUND: " in failed.stderr
+    kayrros.platform.fail_next(Fault.body(b'{"got": "Bearer canary-token"}', status=400), operation="listCollections")
+    failed = inside(
+        "api", "GET", "/v1/processing/collection/list", **{**NO_CREDENTIALS, "KAYRROS_TOKEN": "canary-token"}
+    )
+    assert (failed.returncode, "canary" in failed.stdout + failed.stderr, "got" in failed.stdout) == (1, False, True)
     refused = inside("api", "GET", "/v1/processing/collection/list", **{**NO_CREDENTIALS, "KAYRROS_TOKEN": "wrong"})
     assert (refused.returncode, json.loads(refused.stdout)["code"]) == (3, "WRONG_CREDENTIALS")
     assert "kayrros login" in refused.stderr

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,7 @@ def api(
         try:
             response = client.send(request, stream=True)
             context.info(f"{response.status_code} {response.headers.get('Content-Type', 'without a content type')}")
-            content = _print_body(response)
+            content = _print_body(response, client.policy.errors.redact)
         except httpx.HTTPError as error:
             raise client.policy.errors.from_exception(name, error, 1) from error
     if not response.is_success:
@@ -70,8 +71,11 @@ def api(
         raise failure
 
 
-def _print_body(response: "httpx.Response") -> bytes:
-    """Write a body to stdout; return it if it is JSON or of an error, because files don't fit into memory."""
+def _print_body(response: "httpx.Response", redact: Callable[[str], str]) -> bytes:
+    """Write a body to stdout; return it if it is JSON or of an error, because files don't fit into memory.
+
+    A server may repeat the token, and people send what they see to a support desk.
+    """
     if response.is_success and "json" not in response.headers.get("Content-Type", ""):
         if sys.stdout.isatty():
             for text in response.iter_text():
@@ -81,10 +85,11 @@ def _print_body(response: "httpx.Response") -> bytes:
                 sys.stdout.buffer.write(chunk)
         return b""
     content = response.read()
+    text = redact(response.text)
     try:
-        write_json(json.loads(content))
+        write_json(json.loads(text))
     except (ValueError, RecursionError):
-        write_text(response.text)
+        write_text(text)
     return content
 
 

@@ -40,7 +40,7 @@ def mock(
         int, typer.Option("--port", min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 for any free one.")
     ] = 4010,
     prism: Annotated[
-        bool, typer.Option("--prism", help="Serve openapi.yaml with Prism instead; only in a checkout.")
+        bool, typer.Option("--prism", help="Serve the examples of openapi.yaml instead. Needs Node and Prism.")
     ] = False,
     latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Delay of each response.")] = 0,
     large: Annotated[
@@ -135,9 +135,9 @@ def _add_fault(platform: "Platform", text: str, seed: int) -> None:
     from kayrros_ext.testing import Fault
     from kayrros_ext.testing.operations import OPERATIONS
 
-    operation, _, fault_text = text.rpartition("=")
+    operation, separator, fault_text = text.rpartition("=")
     ids = [item.id for item in OPERATIONS]
-    if operation and operation not in ids:
+    if separator and operation not in ids:
         raise UsageError(f"--fault {text!r} is for no operation.", hint=f"Give one of {', '.join(ids)}: login=503:0.1")
     name, _, share = fault_text.partition(":")
     factories = {"cut": Fault.cut, "dropped": Fault.dropped, "truncated": Fault.truncated, "bad_gzip": Fault.bad_gzip}
