@@ -4,6 +4,8 @@ import itertools
 import unicodedata
 from collections.abc import Iterable
 
+DOCS_URL = "https://kayrros-ext.example/"  # as in pyproject.toml; a page is DOCS_URL + its name in docs/ + "/"
+
 
 def printable(text: str) -> str:
     """Return text in one line, without control, bidirectional and invisible characters."""

@@ -310,9 +310,9 @@ class Kayrros:
     ) -> Path:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
 
-        The suffix of the path is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
-        them all. The directory is created; an existing file, or the target of a symlink, is replaced once the new one is
-        complete. If a gap raises, there is no file; with on_gap="warn", gaps are in the log, and in the file's metadata.
+        The suffix of the path is the format: .parquet, .geoparquet, .xlsx, .csv, .json, .ndjson or .geojson, the last
+        four with .gz too. The directory is created; an existing file, or the target of a symlink, is replaced by the
+        complete new one. If a gap raises, there is no file; with on_gap="warn", gaps are in the log and in the file.
 
         Raises:
             ExportError: the file can't be written.

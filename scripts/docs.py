@@ -23,6 +23,7 @@ import yaml
 import kayrros_ext
 import kayrros_ext.testing
 from kayrros_ext import KayrrosError, MockError
+from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
 from scripts.docs_rest import operations_page, try_it_spec
 
@@ -167,7 +168,7 @@ def build() -> None:
     from mkdocs.config import load_config
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")  # mkdocs reports through logging
-    config: Any = load_config(str(ROOT / "mkdocs.yml"), nav=navigation())
+    config: Any = load_config(str(ROOT / "mkdocs.yml"), nav=navigation(), site_url=DOCS_URL)
     config.plugins.on_startup(command="build", dirty=False)
     build_site(config)
     config.plugins.on_shutdown()

@@ -1,8 +1,12 @@
-"""Check that kayrros_ext, openapi.yaml and CHANGELOG.md have the same version; `make check` runs it."""
+"""Check that kayrros_ext, openapi.yaml and CHANGELOG.md have the same version; `make check` runs it.
+
+A version that is released must also name the address of its documentation.
+"""
 
 import itertools
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,8 @@ PACKAGE = "kayrros_ext/__init__.py"
 ASSIGNMENT = re.compile(r'^__version__ = "(.*)"', re.MULTILINE)
 HEADING = re.compile(r"^##(?!#)(.*)$", re.MULTILINE)
 TITLE = re.compile(rf" ({NUMBERS})(, \S.*)?")
+# The address of the documentation until there is one; nobody can register a name of this domain (RFC 2606).
+PLACEHOLDER = ".example/"
 Version = tuple[int, int, int]
 
 
@@ -40,6 +46,7 @@ def main(root: Path = ROOT) -> int:
     """Print the version, or the three different ones."""
     try:
         versions = _versions(root)
+        _check_documentation_url(root)
     except VersionError as error:
         print(error)
         return 1
@@ -68,6 +75,16 @@ def _versions(root: Path) -> dict[str, str]:
         "openapi.yaml, info.version": spec_version((root / "openapi.yaml").read_text("utf-8")),
         "CHANGELOG.md, the newest `## x.y.z`": sections[0].version if sections else "none",
     }
+
+
+def _check_documentation_url(root: Path) -> None:
+    newest = changelog((root / "CHANGELOG.md").read_text("utf-8"))[:1]
+    url = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["urls"]["Documentation"]
+    if url.endswith(PLACEHOLDER) and newest and not newest[0].unreleased:
+        raise VersionError(
+            f"{newest[0].version} is to be released, but its documentation is at the placeholder {url}. Write the address "
+            "of the published site into pyproject.toml, and into DOCS_URL of kayrros_ext/_text.py."
+        )
 
 
 def changelog(text: str) -> list[Section]:

@@ -10,6 +10,8 @@ from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import ConfigurationError
 
+_EXAMPLE = 'A profile is a table, such as [default], with lines such as email = "analyst@example.com".'
+
 
 def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source:
     """Return a profile of the config file: the named one, else that of KAYRROS_PROFILE, else `default`."""
@@ -58,10 +60,9 @@ def _read_tables(path: Path) -> dict[str, dict[str, Secret]] | None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         place = re.search(r"line \d+|end of document", str(error))
         problem = f"TOML, at {place[0]}" if place else "UTF-8"
-        raise ConfigurationError(f"{path} is not {problem}.", hint="See docs/credentials.md.") from None
+        raise ConfigurationError(f"{path} is not {problem}.", hint=_EXAMPLE) from None
     sections = {name: table for name, table in tables.items() if table is not None}
     if loose := [name for name in tables if name not in sections]:
-        problem = f"{path}: {', '.join(loose)} must be in a profile, such as [default]."
-        raise ConfigurationError(problem, hint="See docs/credentials.md.")
+        raise ConfigurationError(f"{path}: {', '.join(loose)} must be in a profile.", hint=_EXAMPLE)
     check_private(path, info, has_secrets=any(key in table for table in sections.values() for key in SECRET_KEYS))
     return sections

@@ -56,7 +56,6 @@ _UNTRUSTED = "Certificate verification failed. If a private CA signed it, name t
 # Of OpenSSL's checks of RFC 5280, which Python makes since 3.13: their codes, and the advice.
 _STRICT_CODES = range(80, 94)
 _NOT_STRICT = "The certificate, or that of its CA, breaks RFC 5280: {}. Ask the owner of the CA to issue it again"
-_RELAX = ", or pass verify= an ssl.SSLContext without ssl.VERIFY_X509_STRICT (docs/credentials.md)."
 _UNREACHABLE = (
     "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, raise timeout."
 )
@@ -163,7 +162,7 @@ def _hints_of_exception(error: Exception) -> tuple[str, str | None]:
     if certificate_error.verify_code not in _STRICT_CODES:
         return _UNTRUSTED, None
     problem = _NOT_STRICT.format(certificate_error.verify_message)
-    return problem + _RELAX, f"{problem}."
+    return f"{problem}, or pass verify= an ssl.SSLContext without ssl.VERIFY_X509_STRICT.", f"{problem}."
 
 
 def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBody:

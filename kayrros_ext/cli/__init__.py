@@ -1,4 +1,4 @@
-"""The command `kayrros`. The extra `cli` installs what it needs; docs/cli.md describes it."""
+"""The command `kayrros`. The extra `cli` installs what it needs."""
 
 import signal
 import sys

@@ -15,6 +15,7 @@ from kayrros_ext.cli.commands.login import config, login, logout, whoami
 from kayrros_ext.cli.commands.mock import mock
 from kayrros_ext.cli.commands.plot import plot
 from kayrros_ext.cli.commands.results import results
+from kayrros_ext.cli.commands.spec import spec
 from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, exit_code, format_error
 from kayrros_ext.cli.output import (
     ClosedPipeError,
@@ -42,7 +43,7 @@ app = typer.Typer(
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, metadata),
-    *(results, plot, download, mock, api),
+    *(results, plot, download, mock, api, spec),
 ):
     app.command(_command.__name__)(_command)
 

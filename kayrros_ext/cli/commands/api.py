@@ -1,21 +1,28 @@
 """`kayrros api`: any request, with the login applied."""
 
 import json
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.exit_codes import FAILED, LOGIN, NOT_FOUND
-from kayrros_ext.cli.output import write_json
+from kayrros_ext.cli.output import write_json, write_text
 from kayrros_ext.errors import UsageError
 
-_CODES = {401: LOGIN, 404: NOT_FOUND}
+if TYPE_CHECKING:
+    import httpx
 
 
 @command(
+    """Send any request to the data host, logged in, and print the body of the response.
+
+    This is for support, and for what has no command. The request is sent once, without retries, and nothing is compared
+    with the contract. JSON is indented; any other body is written as it is. An error status prints its body, too.
+    """,
     "kayrros api GET /v1/processing/collection/list",
     "kayrros api POST /v1/processing/collection/datasets --form collection_id=5f2d8c34",
     'kayrros api POST /v1/processingresult/dataset/7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --data \'{"mo_ids": ["tank-1"]}\'',
@@ -34,35 +41,56 @@ def api(
         list[str] | None, typer.Option("--form", "-F", metavar="NAME=VALUE", help="Form field; repeat for several.")
     ] = None,
 ) -> None:
-    """Send any request to the data host, logged in, and print the body of the response.
-
-    It is sent once, without retries, and neither request nor response is compared with the contract. JSON is indented. The
-    exit code of an error status is 1, of 401 it is 3, of 404 it is 4.
-    """
+    if not re.fullmatch(r"[A-Za-z]+", method):
+        raise UsageError(f"{method!r} is not an HTTP method.", hint="Give one such as GET or POST.")
     if not path.startswith("/") or path.startswith("//"):
         raise UsageError(f"{path!r} is not a path on the data host.", hint="Begin it with one slash: /v1/...")
     if data is not None and form:
         raise UsageError("--data can't be combined with --form.", hint="Give one of them.")
+    body = None if data is None else _read_json(data)
+    fields = _parse_form(form or []) or None
     import httpx
 
-    body = None if data is None else _read_json(data)
-    headers = {} if body is None else {"Content-Type": "application/json"}
-    fields = _parse_form(form or []) or None
     with context.connect() as kayrros:
-        client = kayrros._client.get_httpx_client()
+        client, name = kayrros._client.get_httpx_client(), f"{method.upper()} {path}"
+        headers = {"Content-Type": "application/json"} if body else {}
         try:
-            with client.stream(method.upper(), path, content=body, data=fields, headers=headers) as response:
-                content = response.read()
+            request = client.build_request(method.upper(), path, content=body, data=fields, headers=headers)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise UsageError(f"The request can't be sent ({error}).", hint="Percent-encode the path.") from None
+        try:
+            response = client.send(request, stream=True)
+            context.info(f"{response.status_code} {response.headers.get('Content-Type', 'without a content type')}")
+            content = _print_body(response, client.policy.errors.redact)
         except httpx.HTTPError as error:
-            raise client.policy.errors.from_exception(f"{method} {path}", error, 1) from error
-    context.info(f"{response.status_code} {response.headers.get('Content-Type', 'without a content type')}")
-    try:
-        write_json(json.loads(content))
-    except ValueError:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+            raise client.policy.errors.from_exception(name, error, 1) from error
     if not response.is_success:
-        raise typer.Exit(_CODES.get(response.status_code, FAILED))
+        failure = client.policy.errors.from_response(name, response, content, 1)
+        if 400 <= failure.status < 500 and failure.status != 401:
+            failure.hint_cli = "Check the method, the path and the body."
+        raise failure
+
+
+def _print_body(response: "httpx.Response", redact: Callable[[str], str]) -> bytes:
+    """Write a body to stdout; return it if it is JSON or of an error, because files don't fit into memory.
+
+    A server may repeat the token, and people send what they see to a support desk.
+    """
+    if response.is_success and "json" not in response.headers.get("Content-Type", ""):
+        if sys.stdout.isatty():
+            for text in response.iter_text():
+                write_text(text)
+        else:
+            for chunk in response.iter_bytes():
+                sys.stdout.buffer.write(chunk)
+        return b""
+    content = response.read()
+    text = redact(response.text)
+    try:
+        write_json(json.loads(text))
+    except (ValueError, RecursionError):
+        write_text(text)
+    return content
 
 
 def _read_json(text: str) -> bytes:
@@ -73,12 +101,12 @@ def _read_json(text: str) -> bytes:
             source = "stdin" if text == "@-" else text[1:]
             text = sys.stdin.read() if text == "@-" else Path(text[1:]).expanduser().read_text("utf-8")
         json.loads(text)
+        return text.encode()
     except OSError as error:
         raise UsageError(f"{source} can't be read ({error.strerror}).", hint="Check the path after the @.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         hint = """Quote it for the shell: --data '{"name": "value"}'."""
         raise UsageError(f"{source} is not JSON ({error}).", hint=hint) from None
-    return text.encode()
 
 
 def _parse_form(fields: list[str]) -> dict[str, list[str]]:

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from kayrros_ext.testing import Platform
 
 _FAULTS = "html, cut, dropped, truncated, bad_gzip"
+_LARGE = "b16da7a5-0000-4000-8000-000000000001"
 
 
 @command(
     """Serve a fake Kayrros platform on this machine until Ctrl-C.
 
     It has the datasets of the documentation. The command prints the variables to export in another terminal; with -v, it
-    logs each request.
+    logs each request. A fault spares logins, unless it names them.
     """,
     "kayrros mock",
+    "kayrros mock --large",
     "kayrros mock --latency 0.5 --fault 503:0.1 --fault cut:0.05",
+    "kayrros mock --fault 403 --fault login=503:0.5",
     "kayrros mock --prism --port 4011",
 )
 def mock(
@@ -37,9 +40,12 @@ def mock(
         int, typer.Option("--port", min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 for any free one.")
     ] = 4010,
     prism: Annotated[
-        bool, typer.Option("--prism", help="Serve openapi.yaml with Prism instead; only in a checkout.")
+        bool, typer.Option("--prism", help="Serve the examples of openapi.yaml instead. Needs Node and Prism.")
     ] = False,
     latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Delay of each response.")] = 0,
+    large: Annotated[
+        bool, typer.Option("--large", help="Add a large, slow dataset, to try windows, progress and Ctrl-C.")
+    ] = False,
     max_rows: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Answer 504 to requests for more rows of results.", show_default=False),
@@ -55,23 +61,23 @@ def mock(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME[:SHARE]",
-            help=f"Inject a fault into all responses, or a share of them: a status, or {_FAULTS}.",
+            metavar="[OPERATION=]NAME[:SHARE]",
+            help=f"Inject a fault into all responses, or a share of them: a status, or {_FAULTS}. Of logins with login=.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     if prism:
-        if latency or max_rows or token_lifetime or rate_limit or fault:
+        if latency or large or max_rows or token_lifetime or rate_limit or fault:
             raise UsageError(
-                "--prism serves fixed examples, and can't be combined with --latency, --max-rows, --token-lifetime, "
-                "--rate-limit or --fault.",
+                "--prism serves fixed examples, and can't be combined with --latency, --large, --max-rows, "
+                "--token-lifetime, --rate-limit or --fault.",
                 hint="Omit --prism, or the others.",
             )
         server = _serve_prism(port)
     else:
         settings = {"latency_s": latency, "max_rows": max_rows, "max_requests_per_second": rate_limit}
-        server = _serve_fake(port, fault or [], {**settings, "token_lifetime_s": token_lifetime})
+        server = _serve_fake(port, fault or [], {**settings, "token_lifetime_s": token_lifetime}, large=large)
     stopped = threading.Event()
     # SIGINT too, because a shell ignores it in background processes.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,6 +89,10 @@ def mock(
             print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         sys.stdout.flush()
         context.info("Export these variables in another terminal. Ctrl-C stops the mock.")
+        if large:
+            context.info("Try there, and interrupt with Ctrl-C:")
+            context.info(f"kayrros results {_LARGE} -o large.parquet")
+            context.info(f"kayrros download {_LARGE}")
         stopped.wait()
 
 
@@ -95,7 +105,7 @@ def _serve_prism(port: int) -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _serve_fake(port: int, faults: list[str], settings: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _serve_fake(port: int, faults: list[str], settings: dict[str, Any], *, large: bool) -> Iterator[dict[str, str]]:
     import logging
 
     from kayrros_ext.testing import Platform, Request, Response
@@ -115,20 +125,41 @@ def _serve_fake(port: int, faults: list[str], settings: dict[str, Any]) -> Itera
     platform.add_examples()
     for seed, text in enumerate(faults):
         _add_fault(platform, text, seed)
+    if large:
+        _add_large_dataset(platform)
     with platform.serve(port=port) as url:
         yield platform.environment(url)
 
 
 def _add_fault(platform: "Platform", text: str, seed: int) -> None:
     from kayrros_ext.testing import Fault
+    from kayrros_ext.testing.operations import OPERATIONS
 
-    name, _, share = text.partition(":")
+    operation, separator, fault_text = text.rpartition("=")
+    ids = [item.id for item in OPERATIONS]
+    if separator and operation not in ids:
+        raise UsageError(f"--fault {text!r} is for no operation.", hint=f"Give one of {', '.join(ids)}: login=503:0.1")
+    name, _, share = fault_text.partition(":")
     factories = {"cut": Fault.cut, "dropped": Fault.dropped, "truncated": Fault.truncated, "bad_gzip": Fault.bad_gzip}
     try:
         fault = Fault.html(502) if name == "html" else factories[name]() if name in factories else int(name)
-        platform.fail_at_random(fault, probability=float(share or 1), seed=seed)
+        rule = platform.fail_at_random(fault, probability=float(share or 1), seed=seed, operation=operation or None)
     except (UsageError, ValueError):
         raise UsageError(
             f"--fault {text!r} is invalid.",
             hint=f"Give a status from 300 to 599 or one of {_FAULTS}, and a share from 0 to 1: 503:0.1",
         ) from None
+    if not operation:
+        draw = rule.matches
+        rule.matches = lambda request: request.operation != "login" and draw(request)
+
+
+def _add_large_dataset(platform: "Platform") -> None:
+    """Add 208,800 rows that come in no single response, and a file of 32 MiB. Both arrive at a megabyte a second or so."""
+    from kayrros_ext.testing import Fault, StaticFile
+
+    file = StaticFile(32 * 1024**2, "large.bin", ranges=True)
+    dataset = platform.generate(id=_LARGE, name="Large dataset", assets=200, dates=522, start="2015-01-06", file=file)
+    platform.add_collection("Large datasets", [dataset])
+    platform.max_rows = platform.max_rows or 20_000
+    platform.fail_when(lambda request: dataset.id in request.path, Fault.slow(pause_s=0.25, chunk_bytes=2**18))
