@@ -1,4 +1,4 @@
-"""Convert the results table for pandas, polars, geopandas and GIS, and into a wide table."""
+"""Convert the results table for pandas, polars, geopandas and GIS."""
 
 import importlib
 import sys
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.schema import INTEGER, LABEL, STRINGS, VALUE_DATE, int64s, strings
+from kayrros_ext._results.schema import INTEGER, LABEL, STRINGS, VALUE_DATE, strings
 from kayrros_ext._results.units import is_additive
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import MissingExtraError, UsageError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import pandas as pd
 
+_OWNERS = ["asset_id", "asset_name", "parent_asset_id", "parent_asset_name"]
 # Rows of a slice, whose text certainly fits one array.
 _SLICE = 2**20
 # How a point begins in WKB: the byte order of this machine, and 1, the type of a point.
@@ -60,16 +61,17 @@ def to_pandas(table: pa.Table, *, categories: bool = False) -> "pd.DataFrame":
     return frame
 
 
-def to_wide_pandas(results: Results, wide: str | Iterable[str], by: str | None) -> "pd.DataFrame":
+def to_wide(results: Results, wide: str | Iterable[str], by: str | None) -> "pd.DataFrame":
     """Convert as Results.to_pandas does with wide=."""
     pandas = import_optional("pandas", extra="pandas")
+    labels = _labels(*_owners(to_pandas(results.assets), by))
     frames: dict[str, pd.DataFrame] = {}
-    # to_wide refuses a metric of another type.
     for metric in [wide] if isinstance(wide, str) or not isinstance(wide, Iterable) else wide:
-        frames[metric] = to_pandas(to_wide(results, metric)).set_index("value_date").rename_axis(columns="asset")
+        rows = _values_of(results.table, metric, by)
+        ids, _ = _owners(rows, by)
+        groups = rows.groupby(["value_date", ids.map(labels).fillna(ids).rename(by or "asset")])["value"]
+        frames[metric] = (groups.sum(min_count=1) if by else groups.first()).unstack()
         if by:
-            groups = _group_by_parent(results.table, metric)
-            frames[metric] = groups.sum(min_count=1).unstack()
             frames[f"{metric}_asset_count"] = groups.count().unstack(fill_value=0).astype("Int64")
     if not frames:
         raise UsageError("wide is empty.", hint="Pass the name of a metric, or a list of them.")
@@ -79,31 +81,53 @@ def to_wide_pandas(results: Results, wide: str | Iterable[str], by: str | None) 
     return frame
 
 
-def _group_by_parent(table: pa.Table, metric: str) -> Any:
-    """Return the values of a metric, grouped by date and parent. An asset without a parent stands for itself."""
-    metrics = table["metric"].cast(pa.string())
-    if not is_additive(metric):
-        names = filter(is_additive, pc.unique(metrics).drop_null().to_pylist())
+def _values_of(table: pa.Table, metric: str, by: str | None) -> "pd.DataFrame":
+    """Return the rows of a metric. UsageError if a wide table, or one of totals, can't hold them."""
+    names = table["metric"].cast(pa.string())
+    choice = pc.is_in(names, strings([metric] if isinstance(metric, str) else []))
+    rows = to_pandas(table.select([*_OWNERS, "value_date", "value"]).filter(choice))
+    metrics = pc.unique(names).drop_null().to_pylist()
+    if rows.empty:
         raise UsageError(
-            f"The values of several assets of {metric!r} can't be added up, judging by its name.",
-            hint=f"Additive metrics: {list_names(names)}. For others, group to_pandas() by parent_asset_name and choose an "
-            "aggregate, such as mean().",
+            f"No row has the metric {metric!r}.", hint=f"Available metrics: {list_names(metrics, near=str(metric))}."
         )
-    rows = to_pandas(table.filter(pc.is_in(metrics, strings([metric]))))
-    if nested := set(rows["parent_asset_id"].dropna()) & set(rows["asset_id"]):
+    if by and not is_additive(metric):
+        raise UsageError(
+            f"Values of {metric!r} can't be added up over assets, judging by its name.",
+            hint=f"Additive metrics: {list_names(filter(is_additive, metrics))}. For others, group to_pandas() by "
+            "parent_asset_name and choose an aggregate, such as mean().",
+        )
+    if incomplete := rows[["asset_id", "value_date"]].isna().any(axis=1).sum():
+        raise UsageError(
+            f"{incomplete} rows of {metric!r} have no asset_id or no date, and so no place in a wide table.",
+            hint="Drop rows of to_pandas() and use its pivot_table().",
+        )
+    repeated = rows[rows.duplicated(["asset_id", "value_date"])]
+    if not repeated.empty:
+        raise UsageError(
+            f"Asset {repeated['asset_id'].iloc[0]!r} has several values of {metric!r} on "
+            f"{repeated['value_date'].iloc[0].isoformat()}, and a wide table has room for one.",
+            hint="Use pivot_table() of to_pandas(), which aggregates them.",
+        )
+    if by and (nested := set(rows["parent_asset_id"].dropna().unique()) & set(rows["asset_id"].unique())):
         raise UsageError(
             f"Some parents have values of {metric!r} themselves ({list_names(nested)}), and a total would count them twice.",
             hint="Request the assets of one level with assets=.",
         )
-    owner, has_parent = rows["parent_asset_id"].fillna(rows["asset_id"]), rows["parent_asset_id"].notna()
-    names = rows["parent_asset_name"].where(has_parent, rows["asset_name"])
-    return rows.groupby(["value_date", owner.map(_labels(owner, names)).rename("parent")])["value"]
+    return rows
+
+
+def _owners(frame: "pd.DataFrame", by: str | None) -> "tuple[pd.Series[str], pd.Series[str]]":
+    """Return id and name of the asset of each row, or with `by` those of its parent where it has one."""
+    is_asset = frame["parent_asset_id"].isna() | (by is None)
+    ids, names = (frame[f"asset_{key}"].where(is_asset, frame[f"parent_asset_{key}"]) for key in ("id", "name"))
+    return ids, names
 
 
 def _labels(ids: Iterable[str], names: Iterable[str | None]) -> dict[str, str]:
     """Return the last name of each id, or the id where the name is missing or not unique."""
     latest = dict(zip(ids, names, strict=True))
-    taken = Counter(latest.values()) + Counter([*latest, "value_date"])
+    taken = Counter([*latest.values(), *latest])
     return {id_: name if isinstance(name, str) and name and taken[name] == 1 else id_ for id_, name in latest.items()}
 
 
@@ -123,44 +147,6 @@ def centroids(table: pa.Table) -> pa.Array:
     x, y = (axis.view(pa.binary(8)).cast(pa.binary()) for axis in axes)
     prefix, separator = strings([_POINT, ""]).cast(pa.binary())
     return pc.binary_join_element_wise(prefix, x, y, separator)
-
-
-def to_wide(results: Results, metric: str) -> pa.Table:
-    """Convert as Results.to_wide does."""
-    table = results.table
-    names = table["metric"].cast(pa.string())
-    choice = strings([metric] if isinstance(metric, str) else [])
-    rows = table.select(["asset_id", "value_date", "value"]).filter(pc.is_in(names, choice))
-    if not rows.num_rows:
-        metrics = list_names(names.unique().drop_null().to_pylist(), near=str(metric))
-        raise UsageError(f"No row has the metric {metric!r}.", hint=f"Available metrics: {metrics}.")
-    if incomplete := max(rows["asset_id"].null_count, rows["value_date"].null_count):
-        raise UsageError(
-            f"{incomplete} rows of {metric!r} have no asset_id or no date, and so no place in a wide table.",
-            hint="Drop rows of `table` first.",
-        )
-    ids, dates, values = (column.combine_chunks() for column in rows.columns)
-    ids = ids.cast(pa.string())
-    row_dates, column_ids = dates.unique().sort(), ids.unique().sort()
-    height = len(row_dates)
-    # Cells are numbered column by column.
-    column, row = pc.index_in(ids, column_ids).cast(pa.int64()), pc.index_in(dates, row_dates)
-    cells = pc.add(pc.multiply(column, int64s([height])[0]), row)
-    if pc.count_distinct(cells).as_py() < len(cells):
-        cell, count = Counter(cells.to_pylist()).most_common(1)[0]
-        raise UsageError(
-            f"Asset {column_ids[cell // height].as_py()!r} has {count} values of {metric!r} on "
-            f"{row_dates[cell % height].as_py().isoformat()}, and a wide table has room for one.",
-            hint="Drop rows of `table` first.",
-        )
-    grid = values.take(pc.index_in(int64s(range(height * len(column_ids))), cells))
-    columns = [grid.slice(start, height) for start in range(0, len(grid), height)]
-    labels = _labels(*(results.assets[name].to_pylist() for name in ("asset_id", "asset_name")))
-    fields = [
-        pa.field(labels.get(id_, id_), values.type, metadata={"metric": metric, "asset_id": id_})
-        for id_ in column_ids.to_pylist()
-    ]
-    return pa.table([row_dates, *columns], schema=pa.schema([table.schema.field("value_date"), *fields]))
 
 
 def import_optional(name: str, *, extra: str) -> Any:

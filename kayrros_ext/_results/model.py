@@ -149,8 +149,9 @@ class Results:
         without a parent stands for itself.
 
         Raises:
-            UsageError: as `to_wide`; by="parent" is given without `wide`; the values of a metric don't add up, judging by
-                its name (a percentage, a concentration, a metric without a unit); or a parent has values of its own.
+            UsageError: no row has the metric; an asset has two values on one date; a row has no asset_id or no date. With
+                by="parent": `wide` is missing; the values don't add up, judging by the name of the metric (a percentage, a
+                concentration, no unit); or a parent has values of its own.
         """
         from kayrros_ext._results import convert
 
@@ -160,7 +161,7 @@ class Results:
             )
         if wide is None:
             return convert.to_pandas(self.table, categories=categories)
-        return convert.to_wide_pandas(self, wide, by)
+        return convert.to_wide(self, wide, by)
 
     def to_polars(self) -> "pl.DataFrame":
         """Return `table` as a polars DataFrame: text as String, dates as Datetime in UTC without a time zone.
@@ -182,20 +183,6 @@ class Results:
         from kayrros_ext._results import convert
 
         return convert.to_geopandas(self)
-
-    def to_wide(self, metric: str) -> "pa.Table":
-        """Return one metric as an Arrow table with a row per date, and a column per asset that has the metric.
-
-        value_date, in order, comes first, then float64 columns in the order of asset_id, null where there is no value.
-        A column is named by its asset, or by the id where the name is missing or not unique. The metadata of its field holds
-        `asset_id` and `metric`.
-
-        Raises:
-            UsageError: no row has this metric; or an asset has two values on one date; or a row has no asset_id or no date.
-        """
-        from kayrros_ext._results import convert
-
-        return convert.to_wide(self, metric)
 
     def plot(self, path: "str | Path | None" = None, **options: "Unpack[Options]") -> "Figure":
         """Draw a metric over time, or on a map. `kayrros_ext.plots.plot` describes the arguments, figure and errors."""

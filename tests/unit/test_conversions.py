@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from kayrros_ext import Results, UsageError
 from kayrros_ext._export import ENDINGS
+from kayrros_ext._results.units import is_additive
 
 TANK: dict[str, Any] = {
     "asset_id": "t1",
@@ -235,14 +236,13 @@ except MissingExtraError as error:
     assert module in output
 
 
-def test_wide_and_export_need_no_extra(tmp_path: Path) -> None:
-    """The wide table and every format work without any of them."""
+def test_export_needs_no_extra(tmp_path: Path) -> None:
+    """Every format is written without any of them."""
     code = """
-print(results.to_wide("v").schema.names)
 for ending in ENDINGS:
     write(Path(sys.argv[2]) / f"results{ending}", [results], dataset_id=sys.argv[2])
 """
-    assert without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path)) == "['value_date', 'a']\n"
+    assert without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path)) == ""
     assert len(ENDINGS) == len(list(tmp_path.iterdir()))
 
 
@@ -252,13 +252,13 @@ def test_wide_has_a_row_per_date_and_a_column_per_asset() -> None:
         results({"asset_id": "b", "results": [dated("2024-01-02", v=2), dated("2024-01-01", v=1, w=9)]}),
         results({"asset_id": "a", "results": [dated("2024-01-02", v=None), dated("2024-01-03", v=0.5)]}),
         results({"asset_id": "c", "results": [dated("2024-01-04", w=9)]}),
-    ).to_wide("v")
-    assert {
-        "value_date": [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)],
+    ).to_pandas(wide="v")
+    assert [date.day for date in wide.index] == [1, 2, 3]
+    assert wide.astype(object).where(wide.notna(), None).to_dict("list") == {
         "a": [None, None, 0.5],
         "b": [1.0, 2.0, None],
-    } == wide.to_pydict()
-    assert [pa.timestamp("us", "UTC"), pa.float64(), pa.float64()] == wide.schema.types
+    }
+    assert all(wide.dtypes == "float64")
 
 
 grids = st.dictionaries(
@@ -279,10 +279,10 @@ def test_wide_holds_each_value_in_its_place(grid: dict[tuple[str, int, str], flo
         ids = sorted({id_ for id_, _, name in grid if name == metric})
         days = sorted({day for _, day, name in grid if name == metric})
         expected = [[grid.get((id_, day, metric)) for day in days] for id_ in ids]
-        wide = made.to_wide(metric)
-        assert ["value_date", *ids] == wide.schema.names
-        assert repr(expected) == repr([column.to_pylist() for column in wide.columns[1:]])
-        assert days == [date.day for date in wide["value_date"].to_pylist()]
+        wide = made.to_pandas(wide=metric)
+        assert ids == list(wide.columns)
+        assert repr(expected) == repr([[None if pd.isna(cell) else cell for cell in wide[id_].tolist()] for id_ in ids])
+        assert days == [date.day for date in wide.index]
 
 
 # Two tanks of one terminal, and a tank without a parent. On the second day, one tank has no value.
@@ -333,23 +333,17 @@ def test_wide_frame_of_several_metrics_has_two_levels() -> None:
         (["North", "North", "South"], ["id0", "id1", "South"]),
         ([None, "", "South"], ["id0", "id1", "South"]),
         (["id1", "South"], ["id0", "South"]),
-        (["value_date", "South"], ["id0", "South"]),
     ],
 )
 def test_wide_has_ids_where_names_are_ambiguous(names: list[str | None], labels: list[str]) -> None:
-    """A name that is missing, or that is also the name or id of another asset or of the date, is replaced by the id."""
+    """A name that is missing, or that is also the name or id of another asset, is replaced by the id."""
     made = results(
         *(
             {"asset_id": f"id{n}", "asset_name": name, "results": [dated(DAY.isoformat(), v=n)]}
             for n, name in enumerate(names)
         )
     )
-    wide = made.to_wide("v")
-    assert ["value_date", *labels] == wide.schema.names
-    assert [field.metadata[b"asset_id"].decode() for field in list(wide.schema)[1:]] == [
-        f"id{n}" for n in range(len(names))
-    ]
-    assert list(made.to_pandas(wide="v").columns) == labels
+    assert set(made.to_pandas(wide="v").columns) == set(labels)
 
 
 def test_by_parent_adds_assets_and_counts_them() -> None:
@@ -416,20 +410,20 @@ def test_impossible_wide_frame_is_an_error(options: dict[str, Any], message: str
         results(*TANKS).to_pandas(**options)
 
 
-@pytest.mark.parametrize("metric", ["volumes", None, 5])
+@pytest.mark.parametrize("metric", ["volumes", True, 5])
 def test_unknown_metric_is_an_error(metric: Any) -> None:
     """The error names the metrics of the table."""
     with pytest.raises(UsageError, match=f"{metric!r}. Available metrics: 'level', 'volume'"):
-        BOTH.to_wide(metric)
+        BOTH.to_pandas(wide=metric)
     with pytest.raises(UsageError, match="Available metrics: none"):
-        results().to_wide("volume")
+        results().to_pandas(wide="volume")
 
 
 def test_two_values_for_one_cell_are_an_error() -> None:
     """The error names the asset, the metric and the date."""
     twice = concatenate(FIRST, FIRST)
-    with pytest.raises(UsageError, match="'t1' has 2 values of 'level' on 2024-01-01T00:00:00"):
-        twice.to_wide("level")
+    with pytest.raises(UsageError, match="'t1' has several values of 'level' on 2024-01-01T00:00:00"):
+        twice.to_pandas(wide="level")
 
 
 @pytest.mark.parametrize(
@@ -438,4 +432,35 @@ def test_two_values_for_one_cell_are_an_error() -> None:
 def test_row_without_asset_or_date_is_an_error(asset: dict[str, Any]) -> None:
     """It is not dropped silently."""
     with pytest.raises(UsageError, match="1 rows of 'v' have no asset_id or no date"):
-        results(asset).to_wide("v")
+        results(asset).to_pandas(wide="v")
+
+
+def test_labels_are_the_same_for_all_metrics() -> None:
+    """Two assets share a name, and only one of them has the second metric."""
+    first, second = ({"asset_id": id_, "asset_name": "North"} for id_ in "ab")
+    made = results(
+        {**first, "results": [dated("2024-01-01", v=1, w=2)]}, {**second, "results": [dated("2024-01-01", v=1)]}
+    )
+    assert list(made.to_pandas(wide=["v", "w"]).columns) == [("v", "a"), ("v", "b"), ("w", "a")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("stored_volume_bbl", True),
+        ("emission_rate_kg_per_h", True),
+        ("crude_intake_kbpd", True),
+        ("hot_surface_m2", True),
+        ("fill_level_pct", False),
+        ("methane_ppb", False),
+        ("temperature_k", False),
+        ("yield_t_per_km2", False),
+        ("price_usd", False),
+        ("emission_rate_uncertainty_kg_per_h", False),
+        ("mean_volume_bbl", False),
+        ("ship_count", False),
+    ],
+)
+def test_name_of_a_metric_says_whether_it_adds_up(metric: str, expected: bool) -> None:
+    """Amounts and amounts per time do; shares, densities, money, statistics and unknown units do not."""
+    assert is_additive(metric) is expected

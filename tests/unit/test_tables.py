@@ -393,14 +393,13 @@ for asset in (regular, odd):
     for ending in ENDINGS:
         write(Path(sys.argv[1]) / f"results{ending}", [results, results], dataset_id="id")
 results = Results.from_json(f'{{"assets": [{regular}]}}'.encode())
-results.to_wide("v")
 print([name for name in ("pandas", "polars", "geopandas", "matplotlib") if name in sys.modules])
 results.to_pandas()
 """
 
 
 def test_pandas_is_not_imported_unless_asked_for(tmp_path: Path) -> None:
-    """Reading, sorting, printing, exporting in any format, and the wide table take no pandas, which is slow to import."""
+    """Reading, sorting, printing and exporting in any format take no pandas, which is slow to import."""
     run = subprocess.run([sys.executable, "-c", USE, str(tmp_path)], capture_output=True, text=True, check=False)
     assert run.stdout == "[]\n", run.stderr
     assert run.returncode == 0
