@@ -1,8 +1,9 @@
-"""Convert the results table for geopandas and GIS, and into a wide table."""
+"""Convert the results table for pandas, polars, geopandas and GIS."""
 
 import importlib
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,28 +11,35 @@ import pyarrow.compute as pc
 
 from kayrros_ext._results.model import Results
 from kayrros_ext._results.reader import rank_values, sort_table
-from kayrros_ext._results.schema import LABEL, int64s, strings
+from kayrros_ext._results.schema import INTEGER, LABEL, STRINGS, VALUE_DATE, int64s, strings
+from kayrros_ext._results.units import is_additive
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pandas as pd
 
+_OWNERS = ["asset_id", "asset_name", "parent_asset_id", "parent_asset_name"]
 # Rows of a slice, whose text certainly fits one array.
 _SLICE = 2**20
 # How a point begins in WKB: the byte order of this machine, and 1, the type of a point.
 _POINT = chr(sys.byteorder == "little") + (1).to_bytes(4, sys.byteorder).decode()
 
 
-def join_categories(table: pa.Table) -> pa.Table:
-    """Return the table with each list of categories as one label, such as "crude_oil;floating_roof_tank".
+def plain_table(table: pa.Table, *, categories: bool = False) -> pa.Table:
+    """Return the table with cells that every function of pandas and polars accepts.
 
-    pandas makes numpy arrays of lists, which to_json, to_sql and drop_duplicates reject.
+    A list of categories becomes one text, such as "crude_oil;floating_roof_tank". Dates are in UTC without a time zone,
+    because Excel and most CSV files with which a frame is joined have none. Labels become text, unless `categories` is true.
     """
-    place = table.schema.get_field_index("asset_categories")
-    batches = table.select([place]).to_batches(max_chunksize=_SLICE)
-    labels = [_join(batch.column(0)).dictionary_encode() for batch in batches]
-    return table.set_column(place, "asset_categories", pa.chunked_array(labels, LABEL))
+    for place, field in enumerate(table.schema):
+        if field.type == STRINGS:
+            batches = table.select([place]).to_batches(max_chunksize=_SLICE)
+            labels = [_join(batch.column(0)).dictionary_encode() for batch in batches]
+            table = table.set_column(place, field.with_type(LABEL), pa.chunked_array(labels, LABEL))
+    types = {VALUE_DATE.type: pa.timestamp("us"), LABEL: LABEL if categories else pa.large_string()}
+    return table.cast(pa.schema([field.with_type(types.get(field.type, field.type)) for field in table.schema]))
 
 
 def _join(lists: pa.ListArray) -> pa.StringArray:
@@ -40,6 +48,88 @@ def _join(lists: pa.ListArray) -> pa.StringArray:
     items = pc.coalesce(lists.values.slice(first, last - first), strings([""])[0])
     offsets = pc.subtract(lists.offsets, lists.offsets[0])
     return pc.binary_join(pa.ListArray.from_arrays(offsets, items, mask=lists.is_null()), ";")
+
+
+def to_pandas(table: pa.Table, *, categories: bool = False) -> "pd.DataFrame":
+    """Convert a table as Results.to_pandas does."""
+    pandas = import_optional("pandas", extra="pandas")
+    # Without the nullable type, one null turns a column of integers into doubles, which are inexact beyond 2**53. Text has
+    # the default type of pandas, as in a frame of read_csv: `str` in pandas 3, and object, which pyarrow makes, before.
+    types, text = {INTEGER: pandas.Int64Dtype()}, pandas.Series([""]).dtype
+    if text.name != "object":
+        types[pa.large_string()] = text
+    frame: pd.DataFrame = plain_table(table, categories=categories).to_pandas(types_mapper=types.get)
+    return frame
+
+
+def to_wide(results: Results, wide: str | Iterable[str], by: str | None) -> "pd.DataFrame":
+    """Convert as Results.to_pandas does with wide=."""
+    pandas = import_optional("pandas", extra="pandas")
+    labels = _labels(*_owners(to_pandas(results.assets), by))
+    frames: dict[str, pd.DataFrame] = {}
+    for metric in [wide] if isinstance(wide, str) or not isinstance(wide, Iterable) else wide:
+        rows = _values_of(results.table, metric, by)
+        ids, _ = _owners(rows, by)
+        groups = rows.groupby(["value_date", ids.map(labels).fillna(ids).rename(by or "asset")])["value"]
+        frames[metric] = (groups.sum(min_count=1) if by else groups.first()).unstack()
+        if by:
+            frames[f"{metric}_asset_count"] = groups.count().unstack(fill_value=0).astype("Int64")
+    if not frames:
+        raise UsageError("wide is empty.", hint="Pass the name of a metric, or a list of them.")
+    if isinstance(wide, str) and not by:
+        return frames[wide]
+    frame: pd.DataFrame = pandas.concat(frames, axis=1, names=["metric", by or "asset"]).sort_index()
+    return frame
+
+
+def _values_of(table: pa.Table, metric: str, by: str | None) -> "pd.DataFrame":
+    """Return the rows of a metric. UsageError if a wide table, or one of totals, can't hold them."""
+    names = table["metric"].cast(pa.string())
+    choice = pc.is_in(names, strings([metric] if isinstance(metric, str) else []))
+    rows = to_pandas(table.select([*_OWNERS, "value_date", "value"]).filter(choice))
+    metrics = pc.unique(names).drop_null().to_pylist()
+    if rows.empty:
+        raise UsageError(
+            f"No row has the metric {metric!r}.", hint=f"Available metrics: {list_names(metrics, near=str(metric))}."
+        )
+    if by and not is_additive(metric):
+        raise UsageError(
+            f"Values of {metric!r} can't be added up over assets, judging by its name.",
+            hint=f"Additive metrics: {list_names(filter(is_additive, metrics))}. For others, group to_pandas() by "
+            "parent_asset_name and choose an aggregate, such as mean().",
+        )
+    if incomplete := rows[["asset_id", "value_date"]].isna().any(axis=1).sum():
+        raise UsageError(
+            f"{incomplete} rows of {metric!r} have no asset_id or no date, and so no place in a wide table.",
+            hint="Drop rows of to_pandas() and use its pivot_table().",
+        )
+    repeated = rows[rows.duplicated(["asset_id", "value_date"])]
+    if not repeated.empty:
+        raise UsageError(
+            f"Asset {repeated['asset_id'].iloc[0]!r} has several values of {metric!r} on "
+            f"{repeated['value_date'].iloc[0].isoformat()}, and a wide table has room for one.",
+            hint="Use pivot_table() of to_pandas(), which aggregates them.",
+        )
+    if by and (nested := set(rows["parent_asset_id"].dropna().unique()) & set(rows["asset_id"].unique())):
+        raise UsageError(
+            f"Some parents have values of {metric!r} themselves ({list_names(nested)}), and a total would count them twice.",
+            hint="Request the assets of one level with assets=.",
+        )
+    return rows
+
+
+def _owners(frame: "pd.DataFrame", by: str | None) -> "tuple[pd.Series[str], pd.Series[str]]":
+    """Return id and name of the asset of each row, or with `by` those of its parent where it has one."""
+    is_asset = frame["parent_asset_id"].isna() | (by is None)
+    ids, names = (frame[f"asset_{key}"].where(is_asset, frame[f"parent_asset_{key}"]) for key in ("id", "name"))
+    return ids, names
+
+
+def _labels(ids: Iterable[str], names: Iterable[str | None]) -> dict[str, str]:
+    """Return the last name of each id, or the id where the name is missing or not unique."""
+    latest = dict(zip(ids, names, strict=True))
+    taken = Counter([*latest.values(), *latest])
+    return {id_: name if isinstance(name, str) and name and taken[name] == 1 else id_ for id_, name in latest.items()}
 
 
 def to_geopandas(results: Results) -> "gpd.GeoDataFrame":
@@ -58,39 +148,6 @@ def centroids(table: pa.Table) -> pa.Array:
     x, y = (axis.view(pa.binary(8)).cast(pa.binary()) for axis in axes)
     prefix, separator = strings([_POINT, ""]).cast(pa.binary())
     return pc.binary_join_element_wise(prefix, x, y, separator)
-
-
-def to_wide(table: pa.Table, metric: str) -> pa.Table:
-    """Convert as Results.to_wide does."""
-    names = table["metric"].cast(pa.string())
-    choice = strings([metric] if isinstance(metric, str) else [])
-    rows = table.select(["asset_id", "value_date", "value"]).filter(pc.is_in(names, choice))
-    if not rows.num_rows:
-        metrics = list_names(names.unique().drop_null().to_pylist(), near=str(metric))
-        raise UsageError(f"No row has the metric {metric!r}.", hint=f"Available metrics: {metrics}.")
-    if incomplete := max(rows["asset_id"].null_count, rows["value_date"].null_count):
-        raise UsageError(
-            f"{incomplete} rows of {metric!r} have no asset_id or no date, and so no place in a wide table.",
-            hint="Drop rows of `table` first.",
-        )
-    ids, dates, values = (column.combine_chunks() for column in rows.columns)
-    ids = ids.cast(pa.string())
-    row_dates, column_ids = dates.unique().sort(), ids.unique().sort()
-    height = len(row_dates)
-    # Cells are numbered column by column.
-    column, row = pc.index_in(ids, column_ids).cast(pa.int64()), pc.index_in(dates, row_dates)
-    cells = pc.add(pc.multiply(column, int64s([height])[0]), row)
-    if pc.count_distinct(cells).as_py() < len(cells):
-        cell, count = Counter(cells.to_pylist()).most_common(1)[0]
-        raise UsageError(
-            f"Asset {column_ids[cell // height].as_py()!r} has {count} values of {metric!r} on "
-            f"{row_dates[cell % height].as_py().isoformat()}, and a wide table has room for one.",
-            hint="Drop rows of `table` first.",
-        )
-    grid = values.take(pc.index_in(int64s(range(height * len(column_ids))), cells))
-    columns = [grid.slice(start, height) for start in range(0, len(grid), height)]
-    fields = [pa.field(name, values.type, metadata={"metric": metric}) for name in column_ids.to_pylist()]
-    return pa.table([row_dates, *columns], schema=pa.schema([table.schema.field("value_date"), *fields]))
 
 
 def latest_rows(table: pa.Table) -> pa.Table:

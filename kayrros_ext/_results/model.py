@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 from uuid import UUID
 
 import attrs
@@ -12,6 +12,7 @@ from kayrros_ext._text import list_names
 from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import Unpack
 
@@ -184,26 +185,50 @@ class Results:
         write(target, [self], schema=self.table.schema)
         return target
 
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return `table` as a pandas DataFrame that every writer of pandas understands.
+    def to_pandas(
+        self,
+        *,
+        categories: bool = False,
+        wide: "str | Iterable[str] | None" = None,
+        by: Literal["parent"] | None = None,
+    ) -> "pd.DataFrame":
+        """Return `table` as a pandas DataFrame; with `wide`, one with a row per date and a column per asset.
 
-        Labels are categories, dates datetime64[us, UTC], and integers Int64. `asset_categories` is text, joined by ";".
+        Text has the default type of pandas, integers are Int64, and dates datetime64[us], in UTC without a time zone.
+        `asset_categories` is text, joined by ";". With categories=True, text is categorical, which takes less memory.
+
+        wide="stored_volume_bbl" gives a DatetimeIndex, and a column per asset: its name, or its id where the name is missing
+        or not unique. A list of metrics gives columns of two levels, metric and asset.
+
+        by="parent" gives columns of the levels metric and parent, such as the terminal of tanks. A value is the sum over the
+        assets that have one on that date, and "stored_volume_bbl_asset_count", next to the metric, is their number. An asset
+        without a parent stands for itself.
+
+        Raises:
+            UsageError: no row has the metric; an asset has two values on one date; a row has no asset_id or no date. With
+                by="parent": `wide` is missing; the values don't add up, judging by the name of the metric (a percentage, a
+                concentration, no unit); or a parent has values of its own.
         """
-        import pyarrow as pa
-
         from kayrros_ext._results import convert
 
-        pandas = convert.import_optional("pandas", extra="pandas")
-        # Without the nullable type, one null turns a column of integers into doubles, which are inexact beyond 2**53.
-        integers = {pa.int64(): pandas.Int64Dtype()}
-        frame: pd.DataFrame = convert.join_categories(self.table).to_pandas(types_mapper=integers.get)
-        return frame
+        if by not in {None, "parent"} or (by and wide is None):
+            raise UsageError(
+                f"by={by!r} has no meaning here.", hint='Pass by="parent" together with wide=, or omit by.'
+            )
+        if wide is None:
+            return convert.to_pandas(self.table, categories=categories)
+        return convert.to_wide(self, wide, by)
 
     def to_polars(self) -> "pl.DataFrame":
-        """Return `table` as a polars DataFrame: labels as Categorical, dates as Datetime in microseconds and UTC."""
-        from kayrros_ext._results.convert import import_optional
+        """Return `table` as a polars DataFrame: text as String, dates as Datetime in UTC without a time zone.
 
-        frame: pl.DataFrame = import_optional("polars", extra="polars").from_arrow(self.table)
+        `asset_categories` is text, joined by ";", because CSV and Excel have no lists.
+        """
+        from kayrros_ext._results import convert
+
+        frame: pl.DataFrame = convert.import_optional("polars", extra="polars").from_arrow(
+            convert.plain_table(self.table)
+        )
         return frame
 
     def to_geopandas(self) -> "gpd.GeoDataFrame":
@@ -214,18 +239,6 @@ class Results:
         from kayrros_ext._results import convert
 
         return convert.to_geopandas(self)
-
-    def to_wide(self, metric: str) -> "pa.Table":
-        """Return one metric as a table with a row per date, and a column per asset that has the metric.
-
-        value_date, in order, comes first, then float64 columns named and ordered by asset_id, null where there is no value.
-
-        Raises:
-            UsageError: no row has this metric; or an asset has two values on one date; or a row has no asset_id or no date.
-        """
-        from kayrros_ext._results import convert
-
-        return convert.to_wide(self.table, metric)
 
     def plot(self, path: "str | Path | None" = None, **options: "Unpack[Options]") -> "Figure":
         """Draw a metric over time, or on a map. `kayrros_ext.plots.plot` describes the arguments, figure and errors."""

@@ -34,6 +34,9 @@ UNITS = {
     "hours": "h",
 }
 PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
+# Values of several assets in these units, or per area, don't add up (assumed). Money may be a price.
+_NOT_ADDITIVE = {"%", "ppb", "ppm", "K", "km", "days", "h", "USD", "EUR"}
+_STATISTICS = {"average", "density", "error", "intensity", "max", "mean", "median", "min", "std", "uncertainty"}
 RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 
 
@@ -53,3 +56,10 @@ def split_unit(metric: str) -> tuple[str, str | None]:
 def unit_of(metric: str) -> str | None:
     """Return the unit of a metric, or None where its name has none: "bbl" of stored_volume_bbl."""
     return split_unit(metric)[1]
+
+
+def is_additive(metric: str) -> bool:
+    """Return whether the values of several assets add up, judging by the name: those of a volume, not of a percentage."""
+    name, unit = split_unit(metric)
+    is_amount = unit is not None and unit not in _NOT_ADDITIVE and not unit.endswith(("/m²", "/km²"))
+    return is_amount and _STATISTICS.isdisjoint(name.lower().split())

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from kayrros_ext import Results, UsageError
 from kayrros_ext._export import ENDINGS
+from kayrros_ext._results.units import is_additive
 
 TANK: dict[str, Any] = {
     "asset_id": "t1",
@@ -50,17 +51,31 @@ SECOND = results({"asset_id": "t0", "results": [dated("2024-01-02", volume=3)]})
 BOTH = concatenate(FIRST, SECOND)
 
 
-def test_pandas_has_categories_dates_and_exact_integers() -> None:
-    """Labels are categories, dates know their zone, and an integer beyond 2**53 is exact next to a null."""
+def test_pandas_has_text_dates_and_exact_integers() -> None:
+    """Text has the default type of pandas, dates no zone, and an integer beyond 2**53 is exact next to a null."""
     frame = BOTH.to_pandas()
     assert list(frame["asset_id"]) == ["t1", "t1", "t1", "t0"]
-    assert all(isinstance(frame[name].dtype, pd.CategoricalDtype) for name in ("asset_id", "asset_name", "metric"))
-    assert str(frame["value_date"].dtype) == "datetime64[us, UTC]"
-    assert [pd.Timestamp(DAY), pd.Timestamp(DAY), pd.Timestamp(NEXT), pd.Timestamp(NEXT)] == list(frame["value_date"])
+    assert all(frame[name].dtype == pd.Series(["text"]).dtype for name in ("asset_id", "asset_name", "metric"))
+    assert str(frame["value_date"].dtype) == "datetime64[us]"
+    assert [day.replace(tzinfo=None) for day in (DAY, DAY, NEXT, NEXT)] == list(frame["value_date"])
     assert str(frame["asset_version"].dtype) == "Int64"
     assert frame["asset_version"].to_list()[:3] == [2**53 + 1] * 3
     assert frame["asset_version"][3] is pd.NA
-    assert frame.groupby("asset_id", observed=True)["value"].sum().to_dict() == {"t0": 3.0, "t1": 1.5}
+    assert frame.groupby("asset_id")["value"].sum().to_dict() == {"t0": 3.0, "t1": 1.5}
+
+
+def test_pandas_has_categories_on_request() -> None:
+    """Each text column is categorical, with the same values, and takes a fraction of the memory."""
+    assets = [
+        {**TANK, "asset_id": f"tank-{n}", "results": [dated(f"2024-01-{d + 1:02}", v=1) for d in range(30)]}
+        for n in range(9)
+    ]
+    plain, frame = results(*assets).to_pandas(), results(*assets).to_pandas(categories=True)
+    names = ["asset_id", "asset_name", "asset_categories", "parent_asset_id", "metric"]
+    assert all(isinstance(frame[name].dtype, pd.CategoricalDtype) for name in names)
+    assert all(list(frame[name].dropna()) == list(plain[name].dropna()) for name in names)
+    assert frame[names].memory_usage(deep=True).sum() < 0.5 * plain[names].memory_usage(deep=True).sum()
+    assert frame["value_date"].equals(plain["value_date"])
 
 
 CATEGORIES = [["crude_oil", "floating_roof_tank"], [], None, ["é", None, 'a "b"'], ["crude_oil"]]
@@ -127,12 +142,15 @@ def test_frames_survive_a_database_and_a_file(tmp_path: Path) -> None:
 
 
 def test_polars_has_the_rows_of_the_table() -> None:
-    """The frame has every value, with labels as Categorical and dates in UTC."""
+    """The frame has every value, with labels and categories as String and dates without a zone."""
     frame = BOTH.to_polars()
-    assert BOTH.table.to_pylist() == frame.to_dicts()
-    assert pl.Categorical() == frame.schema["asset_id"]
-    assert pl.Datetime("us", "UTC") == frame.schema["value_date"]
-    assert pl.List(pl.String()) == frame.schema["asset_categories"]
+    rows = BOTH.table.to_pylist()
+    for row in rows:
+        row["value_date"] = row["value_date"].replace(tzinfo=None)
+        row["asset_categories"] = row["asset_categories"] and ";".join(row["asset_categories"])
+    assert rows == frame.to_dicts()
+    assert pl.Datetime("us") == frame.schema["value_date"]
+    assert {pl.String} == {frame.schema[name] for name in ("asset_id", "asset_name", "asset_categories", "metric")}
 
 
 def test_geopandas_has_points_at_the_centroids() -> None:
@@ -218,14 +236,13 @@ except MissingExtraError as error:
     assert module in output
 
 
-def test_wide_and_export_need_no_extra(tmp_path: Path) -> None:
-    """The wide table and every format work without any of them."""
+def test_export_needs_no_extra(tmp_path: Path) -> None:
+    """Every format is written without any of them."""
     code = """
-print(results.to_wide("v").schema.names)
 for ending in ENDINGS:
     write(Path(sys.argv[2]) / f"results{ending}", [results])
 """
-    assert without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path)) == "['value_date', 'a']\n"
+    assert without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path)) == ""
     assert len(ENDINGS) == len(list(tmp_path.iterdir()))
 
 
@@ -235,14 +252,13 @@ def test_wide_has_a_row_per_date_and_a_column_per_asset() -> None:
         results({"asset_id": "b", "results": [dated("2024-01-02", v=2), dated("2024-01-01", v=1, w=9)]}),
         results({"asset_id": "a", "results": [dated("2024-01-02", v=None), dated("2024-01-03", v=0.5)]}),
         results({"asset_id": "c", "results": [dated("2024-01-04", w=9)]}),
-    ).to_wide("v")
-    assert {
-        "value_date": [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)],
+    ).to_pandas(wide="v")
+    assert [date.day for date in wide.index] == [1, 2, 3]
+    assert wide.astype(object).where(wide.notna(), None).to_dict("list") == {
         "a": [None, None, 0.5],
         "b": [1.0, 2.0, None],
-    } == wide.to_pydict()
-    assert wide.schema.names == ["value_date", "a", "b"]
-    assert [pa.timestamp("us", "UTC"), pa.float64(), pa.float64()] == wide.schema.types
+    }
+    assert all(wide.dtypes == "float64")
 
 
 grids = st.dictionaries(
@@ -263,26 +279,151 @@ def test_wide_holds_each_value_in_its_place(grid: dict[tuple[str, int, str], flo
         ids = sorted({id_ for id_, _, name in grid if name == metric})
         days = sorted({day for _, day, name in grid if name == metric})
         expected = [[grid.get((id_, day, metric)) for day in days] for id_ in ids]
-        wide = made.to_wide(metric)
-        assert ["value_date", *ids] == wide.schema.names
-        assert repr(expected) == repr([column.to_pylist() for column in wide.columns[1:]])
-        assert days == [date.day for date in wide["value_date"].to_pylist()]
+        wide = made.to_pandas(wide=metric)
+        assert ids == list(wide.columns)
+        assert repr(expected) == repr([[None if pd.isna(cell) else cell for cell in wide[id_].tolist()] for id_ in ids])
+        assert days == [date.day for date in wide.index]
 
 
-@pytest.mark.parametrize("metric", ["volumes", None, 5])
+# Two tanks of one terminal, and a tank without a parent. On the second day, one tank has no value.
+TERMINAL = {"parent_asset_id": "p", "parent_asset_name": "Terminal"}
+TANKS = (
+    {
+        "asset_id": "a",
+        "asset_name": "Tank 1",
+        **TERMINAL,
+        "results": [dated("2024-01-01", vol_bbl=1, level_pct=5, rate=1)],
+    },
+    {
+        "asset_id": "b",
+        "asset_name": "Tank 2",
+        **TERMINAL,
+        "results": [dated("2024-01-02", vol_bbl=3, level_pct=6), dated("2024-01-01", vol_bbl=2)],
+    },
+    {"asset_id": "c", "asset_name": "Tank 3", "results": [dated("2024-01-02", vol_bbl=4, level_pct=None)]},
+)
+DAYS = pd.DatetimeIndex(["2024-01-01", "2024-01-02"], name="value_date").as_unit("us")
+
+
+def test_wide_frame_has_dates_down_and_names_across() -> None:
+    """A metric gives a DataFrame whose index and columns have names."""
+    expected = pd.DataFrame({"Tank 1": [1, None], "Tank 2": [2.0, 3.0], "Tank 3": [None, 4]}, index=DAYS)
+    pd.testing.assert_frame_equal(results(*TANKS).to_pandas(wide="vol_bbl"), expected.rename_axis(columns="asset"))
+
+
+def test_wide_frame_of_several_metrics_has_two_levels() -> None:
+    """The levels are metric and asset, in the order of the list. A list of one metric has them, too."""
+    frame = results(*TANKS).to_pandas(wide=["vol_bbl", "rate"])
+    assert list(frame.columns) == [
+        ("vol_bbl", "Tank 1"),
+        ("vol_bbl", "Tank 2"),
+        ("vol_bbl", "Tank 3"),
+        ("rate", "Tank 1"),
+    ]
+    assert list(frame.columns.names) == ["metric", "asset"]
+    assert frame.index.equals(DAYS)
+    assert frame["vol_bbl"].equals(results(*TANKS).to_pandas(wide="vol_bbl"))
+    assert list(results(*TANKS).to_pandas(wide=["rate"]).columns) == [("rate", "Tank 1")]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["North", "South"], ["North", "South"]),
+        (["North", "North", "South"], ["id0", "id1", "South"]),
+        ([None, "", "South"], ["id0", "id1", "South"]),
+        (["id1", "South"], ["id0", "South"]),
+    ],
+)
+def test_wide_has_ids_where_names_are_ambiguous(names: list[str | None], labels: list[str]) -> None:
+    """A name that is missing, or that is also the name or id of another asset, is replaced by the id."""
+    made = results(
+        *(
+            {"asset_id": f"id{n}", "asset_name": name, "results": [dated(DAY.isoformat(), v=n)]}
+            for n, name in enumerate(names)
+        )
+    )
+    assert set(made.to_pandas(wide="v").columns) == set(labels)
+
+
+def test_by_parent_adds_assets_and_counts_them() -> None:
+    """A total has the values that exist, and its count is their number. An asset without a parent stands for itself."""
+    frame = results(*TANKS).to_pandas(wide="vol_bbl", by="parent")
+    assert list(frame.columns.names) == ["metric", "parent"]
+    assert frame.index.equals(DAYS)
+    assert frame["vol_bbl"].to_dict("list") == {
+        "Tank 3": [pytest.approx(float("nan"), nan_ok=True), 4],
+        "Terminal": [3, 3],
+    }
+    assert frame["vol_bbl_asset_count"].to_dict("list") == {"Tank 3": [0, 1], "Terminal": [2, 1]}
+
+
+def test_total_of_nulls_is_null() -> None:
+    """It is not zero, which would be a measurement."""
+    made = results({"asset_id": "a", **TERMINAL, "results": [dated("2024-01-01", vol_bbl=None)]})
+    frame = made.to_pandas(wide=["vol_bbl"], by="parent")
+    assert frame.isna().to_numpy().tolist() == [[True, False]]
+    assert frame["vol_bbl_asset_count"].to_dict("list") == {"Terminal": [0]}
+
+
+def test_totals_use_the_parent_of_their_date() -> None:
+    """A tank that moves to another terminal counts there from then on."""
+    first, second = dated("2024-01-01", vol_bbl=1), dated("2024-01-02", vol_bbl=2)
+    moved = [
+        {"asset_id": "a", "parent_asset_id": parent, "results": [day]} for parent, day in (("p", first), ("q", second))
+    ]
+    counts = results(*moved).to_pandas(wide="vol_bbl", by="parent")["vol_bbl_asset_count"]
+    assert counts.to_dict("list") == {"p": [1, 0], "q": [0, 1]}
+
+
+def test_parent_with_values_of_its_own_is_an_error() -> None:
+    """Its total would count its assets twice."""
+    terminal = {"asset_id": "p", "asset_name": "Terminal", "results": [dated("2024-01-01", vol_bbl=3, capacity_bbl=9)]}
+    with pytest.raises(UsageError, match=r"Some parents have values of 'vol_bbl' themselves \(p\).*assets="):
+        results(*TANKS, terminal).to_pandas(wide="vol_bbl", by="parent")
+    assert results(*TANKS, terminal).to_pandas(wide="capacity_bbl", by="parent").size == 2
+
+
+@pytest.mark.parametrize("metric", ["level_pct", "rate"])
+def test_only_additive_metrics_have_totals(metric: str) -> None:
+    """A percentage, and a metric whose name has no unit, are refused, and the error names those that add up."""
+    with pytest.raises(
+        UsageError, match=rf"{metric}' can't be added up.*Additive metrics: vol_bbl\. For others, group"
+    ):
+        results(*TANKS).to_pandas(wide=["vol_bbl", metric], by="parent")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": "parent"}, "by='parent' has no meaning here.*together with wide="),
+        ({"by": "country", "wide": "vol_bbl"}, "by='country' has no meaning here"),
+        ({"wide": []}, "wide is empty"),
+        ({"wide": "vol_bl"}, "No row has the metric 'vol_bl'. Available metrics: 'level_pct', 'rate', 'vol_bbl'"),
+        ({"wide": ["vol_bbl", "no"]}, "No row has the metric 'no'"),
+        ({"wide": True}, "No row has the metric True"),
+    ],
+)
+def test_impossible_wide_frame_is_an_error(options: dict[str, Any], message: str) -> None:
+    """The error says what to pass instead."""
+    with pytest.raises(UsageError, match=message):
+        results(*TANKS).to_pandas(**options)
+
+
+@pytest.mark.parametrize("metric", ["volumes", True, 5])
 def test_unknown_metric_is_an_error(metric: Any) -> None:
     """The error names the metrics of the table."""
     with pytest.raises(UsageError, match=f"{metric!r}. Available metrics: 'level', 'volume'"):
-        BOTH.to_wide(metric)
+        BOTH.to_pandas(wide=metric)
     with pytest.raises(UsageError, match="Available metrics: none"):
-        results().to_wide("volume")
+        results().to_pandas(wide="volume")
 
 
 def test_two_values_for_one_cell_are_an_error() -> None:
     """The error names the asset, the metric and the date."""
     twice = concatenate(FIRST, FIRST)
-    with pytest.raises(UsageError, match="'t1' has 2 values of 'level' on 2024-01-01T00:00:00"):
-        twice.to_wide("level")
+    with pytest.raises(UsageError, match="'t1' has several values of 'level' on 2024-01-01T00:00:00"):
+        twice.to_pandas(wide="level")
 
 
 @pytest.mark.parametrize(
@@ -291,4 +432,35 @@ def test_two_values_for_one_cell_are_an_error() -> None:
 def test_row_without_asset_or_date_is_an_error(asset: dict[str, Any]) -> None:
     """It is not dropped silently."""
     with pytest.raises(UsageError, match="1 rows of 'v' have no asset_id or no date"):
-        results(asset).to_wide("v")
+        results(asset).to_pandas(wide="v")
+
+
+def test_labels_are_the_same_for_all_metrics() -> None:
+    """Two assets share a name, and only one of them has the second metric."""
+    first, second = ({"asset_id": id_, "asset_name": "North"} for id_ in "ab")
+    made = results(
+        {**first, "results": [dated("2024-01-01", v=1, w=2)]}, {**second, "results": [dated("2024-01-01", v=1)]}
+    )
+    assert list(made.to_pandas(wide=["v", "w"]).columns) == [("v", "a"), ("v", "b"), ("w", "a")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("stored_volume_bbl", True),
+        ("emission_rate_kg_per_h", True),
+        ("crude_intake_kbpd", True),
+        ("hot_surface_m2", True),
+        ("fill_level_pct", False),
+        ("methane_ppb", False),
+        ("temperature_k", False),
+        ("yield_t_per_km2", False),
+        ("price_usd", False),
+        ("emission_rate_uncertainty_kg_per_h", False),
+        ("mean_volume_bbl", False),
+        ("ship_count", False),
+    ],
+)
+def test_name_of_a_metric_says_whether_it_adds_up(metric: str, expected: bool) -> None:
+    """Amounts and amounts per time do; shares, densities, money, statistics and unknown units do not."""
+    assert is_additive(metric) is expected

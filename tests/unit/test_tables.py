@@ -392,7 +392,6 @@ for asset in (regular, odd):
 empty = Results.from_json(b"{}")
 repr(empty), empty._repr_html_(), empty.units, empty.attribution, empty.latest()
 results = Results.from_json(f'{{"assets": [{regular}]}}'.encode())
-results.to_wide("v")
 add_dataset(results.table, "i", "n"), add_dataset(empty.table, "i", None)
 print([name for name in ("pandas", "polars", "geopandas", "matplotlib") if name in sys.modules])
 results.to_pandas()
@@ -400,7 +399,7 @@ results.to_pandas()
 
 
 def test_pandas_is_not_imported_unless_asked_for(tmp_path: Path) -> None:
-    """Reading, printing, selecting, exporting but to Excel, and the wide table take no pandas, which is slow to import."""
+    """Reading, printing, selecting and exporting take no pandas, which is slow to import."""
     run = subprocess.run([sys.executable, "-c", USE, str(tmp_path)], capture_output=True, text=True, check=False)
     assert run.stdout == "[]\n", run.stderr
     assert run.returncode == 0
