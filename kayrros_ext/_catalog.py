@@ -130,7 +130,7 @@ def _pick(kind: Kind, text: str, seen: list[Item], fetch: Callable[[], list[Item
     matches = matches or _matching(text, items)
     if len(matches) == 1:
         return matches[0]
-    shown = [f"{key} ({name})" if matches else name for key, name in map(_labels, matches or items)]
+    shown = [f"{key} {name}" if matches else name for key, name in map(_labels, matches or items)]
     names, hint, hint_cli = list_names(filter(None, shown), near=text), "Give the id, or more of the name.", None
     message = f"{text!r:.80} matches {len(matches):,} {kind}s: {names}."
     if not matches:

@@ -87,7 +87,7 @@ def test_collection_is_named_by_id_or_name(collection: str, kayrros: Kayrros) ->
     [
         (
             "tanks",
-            r"'tanks' matches 2 datasets: '7d3c.* \(Tanks of Cushing\)', 'b1a0.* \(Tanks and methane\)'\. Give the id",
+            r"'tanks' matches 2 datasets: '7d3c.* Tanks of Cushing', 'b1a0.* Tanks and methane'\. Give the id",
         ),
         (
             "Tank of Cushing",

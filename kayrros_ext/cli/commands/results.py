@@ -11,7 +11,7 @@ import typer
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import PARTIAL
-from kayrros_ext.cli.name_cache import resolve
+from kayrros_ext.cli.name_cache import MAX_NAMES, complete_assets, complete_metrics, save_names
 from kayrros_ext.cli.output import from_epoch_ms
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kayrros_ext import Gap, Results
+    from kayrros_ext.cli.accounts import Account
 
 
 class Format(StrEnum):
@@ -55,11 +56,23 @@ To = Annotated[
 ]
 Assets = Annotated[
     list[str] | None,
-    typer.Option("--asset", metavar="ID", help="Id of an asset; repeat for several.", show_default=False),
+    typer.Option(
+        "--asset",
+        metavar="ASSET",
+        help="Id or name of an asset; repeat for several.",
+        autocompletion=complete_assets,
+        show_default=False,
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("--metric", metavar="NAME", help="Name of a metric; repeat for several.", show_default=False),
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Name of a metric; repeat for several.",
+        autocompletion=complete_metrics,
+        show_default=False,
+    ),
 ]
 Gaps = Annotated[
     OnGap,
@@ -75,6 +88,7 @@ class Tally:
     def __init__(self) -> None:
         self.rows = self.requests = 0
         self.gaps: list[Gap] = []
+        self._names: dict[str, dict[str, str | None]] = {"assets": {}, "metrics": {}}
         self.ids: dict[str, dict[str, None]] = {"processing_id": {}, "source_id": {}}
 
     def add(self, part: "Results") -> "Results":
@@ -84,7 +98,17 @@ class Tally:
         self.gaps += part.gaps
         for name, ids in self.ids.items():
             ids.update(dict.fromkeys(getattr(part, f"{name}s")))
+        assets = part.assets.slice(0, MAX_NAMES)
+        self._names["assets"].update(
+            zip(*(assets[name].to_pylist() for name in ("asset_id", "asset_name")), strict=True)
+        )
+        self._names["metrics"].update(dict.fromkeys(part.table["metric"].unique().to_pylist()))
         return part
+
+    def save_names(self, account: "Account", dataset_id: UUID) -> None:
+        """Cache the names of assets and metrics for the completion."""
+        save_names(account, f"assets of {dataset_id}", self._names["assets"].items())
+        save_names(account, "metrics", self._names["metrics"].items())
 
     def __str__(self) -> str:
         rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
@@ -144,18 +168,25 @@ def results(
 
     tally = Tally()
     with context.connect() as kayrros:
-        dataset_id = resolve(context.account(), "datasets", dataset)
+        dataset_id = kayrros._dataset_id(dataset)
         # No bar in a terminal that shows the rows.
         has_bar = context.shows_progress and (target is not None or not sys.stdout.isatty())
         with results_bar(shown=has_bar) as progress:
             received = kayrros.iter_results(
-                dataset_id, start=start, stop=stop, assets=asset or None, on_gap=on_gap.value, progress=progress
+                dataset_id,
+                start=start,
+                stop=stop,
+                assets=asset or None,
+                metric=metric or None,
+                on_gap=on_gap.value,
+                progress=progress,
             )
-            parts = map(tally.add, _filter_metrics(received, metric) if metric else received)
+            parts = map(tally.add, received)
             if target:
                 _write_file(target, parts, dataset_id, tally, _request_metadata(metric or [], start, stop))
             else:
                 write_rows(parts, file_format.value)
+    tally.save_names(context.account(), dataset_id)
     context.info(str(tally))
     if target:
         print(target)
@@ -163,7 +194,7 @@ def results(
 
 
 def _write_file(
-    path: Path, parts: "Iterator[Results]", dataset_id: str, tally: Tally, metadata: dict[str, str]
+    path: Path, parts: "Iterator[Results]", dataset_id: UUID, tally: Tally, metadata: dict[str, str]
 ) -> None:
     from kayrros_ext._export import write
 
@@ -172,7 +203,7 @@ def _write_file(
         metadata.update({name: "; ".join(ids) for name, ids in tally.ids.items() if ids})
         metadata.update(requests=str(tally.requests), gaps="; ".join(map(str, tally.gaps)))
 
-    write(path, parts_then_counts(), dataset_id=UUID(dataset_id), file_metadata=metadata)
+    write(path, parts_then_counts(), dataset_id=dataset_id, file_metadata=metadata)
 
 
 def _request_metadata(metrics: list[str], start: str | None, stop: str | None) -> dict[str, str]:
@@ -185,26 +216,3 @@ def _request_metadata(metrics: list[str], start: str | None, stop: str | None) -
         for name, epoch_ms in (("start", time_range.start_date), ("stop", time_range.stop_date)):
             metadata[name] = from_epoch_ms(epoch_ms).isoformat()
     return metadata
-
-
-def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator[Results]":
-    """Yield the rows of some metrics, because the API can't filter them.
-
-    Raises:
-        UsageError: no row has one of the metrics; after the last part.
-    """
-    import attrs
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from kayrros_ext._text import list_names
-
-    available: set[str] = set()
-    for part in parts:
-        names = part.table["metric"].cast(pa.string())
-        available.update(name for name in pc.unique(names).to_pylist() if name is not None)
-        yield attrs.evolve(part, table=part.table.filter(pc.is_in(names, pa.array(metrics, pa.string()))))
-    missing = [name for name in metrics if name not in available]
-    if missing and available:
-        choices = list_names(available, near=missing[0])
-        raise UsageError(f"No row has the metric {missing[0]!r}.", hint=f"Available metrics: {choices}.")
