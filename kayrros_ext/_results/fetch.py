@@ -242,9 +242,9 @@ class ResultsFetcher:
             try:
                 existing |= _asset_ids(self._request(query, SPLIT_STATUSES, STREAM_MAX_BYTES))
             except KayrrosError as error:
-                if _is_local(error):  # which tells nothing, or that there are many rows
+                if _is_too_large(error) and time_range != _EMPTY_RANGE:  # so that there are rows of them
                     existing.update(batch)
-                elif getattr(error, "status", None) not in REJECTED_STATUSES:
+                elif not _is_local(error) and getattr(error, "status", None) not in REJECTED_STATUSES:
                     raise
         ids += [value for value in values if value in existing]
         return [value for value in values if value not in existing]

@@ -135,7 +135,7 @@ def test_a_name_of_several_assets_is_an_error(kayrros: Kayrros, dataset: Dataset
 def test_an_api_that_rejects_unknown_ids_accepts_names(
     status: int, platform: Platform, kayrros: Kayrros, dataset: Dataset
 ) -> None:
-    """Only a name is sent as an id, and its rejection means that it is none."""
+    """A rejected id may be a name, and is looked up."""
 
     def has_other_ids(request: Request) -> bool:
         return bool(set((request.body and request.json.get("mo_ids")) or ()) - set(NAMES))
@@ -184,10 +184,26 @@ def test_assets_without_data_need_not_be_named(value: str, requests: int, platfo
             kayrros.results(dataset, assets=["nope"], start="2030")
 
 
-def test_an_unavailable_check_leaves_ids_as_they_are(platform: Platform, kayrros: Kayrros, dataset: Dataset) -> None:
-    """An error of the server says nothing about an id, and the fetch shows whether it is there."""
-    platform.fail_next(500, operation="getDatasetResults")
+@pytest.mark.parametrize("status", [500, 504])
+def test_a_check_that_fails_says_nothing_about_an_id(
+    status: int, platform: Platform, kayrros: Kayrros, dataset: Dataset
+) -> None:
+    """The list of all assets does, and an unknown id is still an error."""
+    platform.fail_next(status, operation="getDatasetResults")
     assert ids(kayrros.results(dataset, assets=["t1"])) == ["t1"]
+    platform.fail_next(status, operation="getDatasetResults")
+    with pytest.raises(UsageError, match="no asset 'nope'"):
+        kayrros.results(dataset, assets=["nope"])
+
+
+def test_a_response_that_is_too_large_shows_that_an_asset_exists(platform: Platform) -> None:
+    """So its data are not read twice."""
+    dataset = platform.generate(assets=3, dates=10, metrics=["m"])
+    platform.max_rows = 4
+    with platform.connect(transport=SparseTransport(platform)) as kayrros:
+        assert kayrros.results(dataset, assets=["tank-000001"]).table.num_rows == 10
+    small = [request for request in results_requests(platform) if "mo_ids" not in (request.json or {})]
+    assert [request.json["time_range"]["stop_date"] for request in small] == [3_600_000]
 
 
 @pytest.mark.parametrize("metric", ["level", ["level"], ("level", "level"), pd.Series(["level"])])
