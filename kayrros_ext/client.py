@@ -1,17 +1,18 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Never, NoReturn, Self
 from uuid import UUID
 
 import attrs
 import httpx
 
+from kayrros_ext._arguments import UUID_PATTERN, unknown_argument
 from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._auth.token_cache import open_token_cache
-from kayrros_ext._catalog import UUID_PATTERN, Catalog, CollectionLike, Dataset, DatasetLike, Match
+from kayrros_ext._catalog import Catalog, Dataset, IdOrName, Match
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
@@ -22,7 +23,7 @@ from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
 from kayrros_ext._results.metadata import Metadata
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.query import parse_filter
+from kayrros_ext._results.query import parse_filter, parse_names
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import GapError, UsageError
@@ -31,13 +32,14 @@ from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from kayrros_ext._download.transfer import Download
     from kayrros_ext._download.transfer import ProgressCallback as DownloadProgress
     from kayrros_ext._progress import ProgressCallback
-    from kayrros_ext._results.query import Instant, OnGap
+    from kayrros_ext._results.query import Instant, Names, OnGap
+    from kayrros_ext._results.selection import Asset
     from kayrros_openapi import Client
-    from kayrros_openapi.models import ProcessingResultFilter
-    from kayrros_openapi.types import Unset
 
 
 class Kayrros:
@@ -100,9 +102,12 @@ class Kayrros:
         profile: str | None = None,
         token_cache: bool | None = None,
         transport: httpx.BaseTransport | None = None,
+        **_unknown: Never,
     ) -> None:
         # Sealed first, because a traceback with locals shows this frame.
         password, token = Secret.parse(password), Secret.parse(token)
+        if _unknown:
+            raise unknown_argument(Kayrros, _unknown)
         settings = Settings.load(
             email=email,
             password=password,
@@ -136,6 +141,7 @@ class Kayrros:
         self.client = self._client
         self._catalog = Catalog(self._client)
         self._metadata: dict[UUID, Metadata] = {}  # those fetched last
+        self._assets: dict[UUID, pa.Table] = {}  # all assets of a dataset, as `Results.assets`
 
     def whoami(self) -> Identity:
         """Return whose account this is, where its credentials come from, and whether there is a token. Sends nothing."""
@@ -165,7 +171,7 @@ class Kayrros:
         """
         return self._catalog.collections()
 
-    def datasets(self, collection: CollectionLike | None = None) -> list[Dataset]:
+    def datasets(self, collection: IdOrName | None = None) -> list[Dataset]:
         """Return the datasets of a collection, else all that the account can see; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
@@ -180,9 +186,10 @@ class Kayrros:
         return self._catalog.datasets(collection)
 
     def find(self, text: str) -> list[Match]:
-        """Return the collections and datasets whose name has all words of a text, or whose id begins with it.
+        """Return the collections, datasets and assets whose name has all words of a text, or whose id begins with it.
 
-        It requests the datasets of every collection.
+        It requests the datasets of every collection. Assets are those that `assets`, or `results` of a whole dataset, has
+        returned before.
 
         Example:
             >>> kayrros.find("cushing")
@@ -191,18 +198,50 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`.
         """
-        return self._catalog.find(text)
+        assets = (
+            Match("asset", str(asset_id), name or "", dataset=str(key))
+            for key, table in self._assets.items()
+            for asset_id, name in zip(
+                *(table[column].to_pylist() for column in ("asset_id", "asset_name")), strict=True
+            )
+        )
+        return self._catalog.find(text, assets)
 
-    def metadata(self, dataset: DatasetLike) -> Metadata:
+    def assets(self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None) -> "list[Asset]":
+        """Return the assets of a dataset: those of `Results.assets`, as a list of named tuples.
+
+        The API has no request for this, so all results are read, part by part, in bounded memory.
+
+        Example:
+            >>> tanks = [asset for asset in kayrros.assets("tanks of cushing") if asset.parent_name == "Cushing North"]
+            >>> results = kayrros.results("tanks of cushing", assets=tanks)
+            >>> frame = pandas.DataFrame(tanks)
+
+        Args:
+            dataset: as for `metadata`.
+            progress: as for `results`.
+
+        Raises:
+            KayrrosError: as `iter_results`.
+        """
+        from kayrros_ext._results.selection import read_assets, to_assets  # pyarrow is heavy
+
+        dataset_id = self._dataset_id(dataset)
+        self._assets[dataset_id] = read_assets(self._fetcher(dataset_id, progress=progress, bounded_memory=True))
+        return to_assets(self._assets[dataset_id])
+
+    def metadata(self, dataset: IdOrName) -> Metadata:
         """Return the metadata of a dataset, with its dates as datetimes in `start` and `stop`; a field may be UNSET or None.
 
         Args:
-            dataset: its id, one of `datasets()`, or a name or beginning of an id or name that no other dataset of the
-                account has. Names are looked up in the list of all datasets, which takes a request for each collection.
+            dataset: its id, an object with its `id` such as one of `datasets()`, or a name or beginning of an id or name
+                that no other dataset of the account has. Names are looked up in the list of all datasets, which takes a
+                request for each collection.
 
         Raises:
-            UsageError: the id is not one, and nothing was sent; or the client is closed.
+            UsageError: the argument is no dataset, and nothing was sent; or the client is closed.
             LoginError: the login failed.
+            NotFoundError: no dataset or several match; the message has the nearest names.
             NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API answered with an error status.
             ContractError: the response is not what openapi.yaml says.
             TransportError: no complete response arrived.
@@ -218,15 +257,17 @@ class Kayrros:
 
     def results(
         self,
-        dataset: DatasetLike,
+        dataset: IdOrName,
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str | UUID] | None = None,
+        assets: "Names | None" = None,
+        metric: "Names | None" = None,
         on_gap: "OnGap" = "raise",
         strict: bool = False,
         with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
+        **_unknown: Never,
     ) -> Results:
         """Return the results of a dataset, or those of some dates and assets, however large.
 
@@ -240,7 +281,10 @@ class Kayrros:
                 pandas are taken as well. Default: from 1970.
             stop: last date or moment, likewise. A day, week, month or year counts to its end, the last millisecond in
                 UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
-            assets: ids of the assets, in a list or any array. Default: all. Thousands are requested in batches.
+            assets: ids or names of assets, or objects with their `id`; one, or a list or any array of them. Default: all.
+                Thousands are requested in batches. A name is looked up in the list of all assets, which takes some
+                requests, unless `assets` was called before; case does not matter.
+            metric: name of a metric, or several. Default: all. The API sends all, and the others are dropped.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
                 list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
                 limit the days of a range, so that it can't be requested.
@@ -251,13 +295,16 @@ class Kayrros:
                 stderr is a terminal and the results come in windows.
 
         Raises:
-            KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`.
+            KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`, an
+                asset that the dataset does not have, or, once all rows have come, a metric that none of them has.
             GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
-        fetcher = self._fetcher(
-            dataset, (start, stop, assets), on_gap, progress, strict=strict, with_dataset=with_dataset
-        )
+        if _unknown:
+            raise unknown_argument(Kayrros.results, _unknown)
+        query, options = (start, stop, assets, metric), {"strict": strict, "with_dataset": with_dataset}
+        dataset_id = self._dataset_id(dataset)
+        fetcher = self._fetcher(dataset_id, query, on_gap=on_gap, progress=progress, **options)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -271,19 +318,23 @@ class Kayrros:
             from kayrros_ext._results.merge import merge
 
             results = merge(parts)
+        if start is stop is assets is None and not results.gaps:
+            self._assets[dataset_id] = results.assets
         return results
 
     def iter_results(
         self,
-        dataset: DatasetLike,
+        dataset: IdOrName,
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str | UUID] | None = None,
+        assets: "Names | None" = None,
+        metric: "Names | None" = None,
         on_gap: "OnGap" = "raise",
         strict: bool = False,
         with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
+        **_unknown: Never,
     ) -> Iterator[Results]:
         """Yield the results of a dataset, part by part, in bounded memory. Arguments and errors are those of `results`.
 
@@ -291,22 +342,25 @@ class Kayrros:
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
         """
-        query = (start, stop, assets)
-        options = {"strict": strict, "with_dataset": with_dataset}
-        return iter(self._fetcher(dataset, query, on_gap, progress, **options, bounded_memory=True))
+        if _unknown:
+            raise unknown_argument(Kayrros.iter_results, _unknown)
+        query, options = (start, stop, assets, metric), {"strict": strict, "with_dataset": with_dataset}
+        return iter(self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True))
 
     def export(
         self,
-        dataset: DatasetLike,
+        dataset: IdOrName,
         path: str | Path,
         *,
         start: "Instant | None" = None,
         stop: "Instant | None" = None,
-        assets: Iterable[str | UUID] | None = None,
+        assets: "Names | None" = None,
+        metric: "Names | None" = None,
         on_gap: "OnGap" = "raise",
         strict: bool = False,
         with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
+        **_unknown: Never,
     ) -> Path:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
 
@@ -318,17 +372,18 @@ class Kayrros:
             ExportError: the file can't be written.
             KayrrosError: as `results`; UsageError also for a path whose suffix is no format.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.export, _unknown)
         from kayrros_ext._export import parse_target, write
-
-        target, query = parse_target(path), (start, stop, assets)
-        options = {"strict": strict, "with_dataset": with_dataset}
-        fetcher = self._fetcher(dataset, query, on_gap, progress, **options, bounded_memory=True)
         from kayrros_ext._results.schema import results_schema
 
+        target, query = parse_target(path), (start, stop, assets, metric)
+        options = {"strict": strict, "with_dataset": with_dataset}
+        fetcher = self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True)
         write(target, fetcher, schema=results_schema(with_dataset=with_dataset))
         return target
 
-    def _dataset_id(self, dataset: DatasetLike) -> UUID:
+    def _dataset_id(self, dataset: IdOrName) -> UUID:
         if isinstance(dataset, UUID):
             return dataset
         if isinstance(dataset, str) and UUID_PATTERN.fullmatch(dataset.strip()):
@@ -337,26 +392,26 @@ class Kayrros:
 
     def _fetcher(
         self,
-        dataset: DatasetLike,
-        query: tuple["Instant | None", "Instant | None", Iterable[str | UUID] | None],
-        on_gap: "OnGap",
-        progress: "ProgressCallback | bool | None",
+        dataset: IdOrName,
+        query: "tuple[Instant | None, Instant | None, Names | None, Names | None]" = (None, None, None, None),
         *,
-        strict: bool,
-        with_dataset: bool,
+        on_gap: "OnGap" = "raise",
+        strict: bool = False,
+        with_dataset: bool = False,
+        progress: "ProgressCallback | bool | None" = None,
         bounded_memory: bool = False,
     ) -> ResultsFetcher:
-        filters: ProcessingResultFilter | Unset = UNSET
-        if any(part is not None for part in query):
-            filters = parse_filter(*query)
+        start, stop, assets, metric = query
         dataset_id = self._dataset_id(dataset)
         return ResultsFetcher(
             self._client,
             dataset_id,
-            filters,
+            UNSET if start is stop is assets is None else parse_filter(start, stop, assets),
             dataset_name=self._catalog.names.get(dataset_id),
             metadata=self._metadata.get(dataset_id),
             fetch_metadata=partial(self.metadata, dataset_id),
+            metrics=() if metric is None else parse_names("metric", metric),
+            known_assets=self._assets,
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
             strict=strict,
@@ -367,12 +422,13 @@ class Kayrros:
 
     def download(
         self,
-        dataset: DatasetLike,
+        dataset: IdOrName,
         directory: str | Path = ".",
         *,
         overwrite: bool = False,
         sha256: str | None = None,
         progress: "DownloadProgress | None" = None,
+        **_unknown: Never,
     ) -> "Download":
         """Download the file of a static dataset into a directory, under the name that the API gives it.
 
@@ -397,6 +453,8 @@ class Kayrros:
             KayrrosError: as `metadata`; UsageError also for a directory or sha256 that can't be one.
             DownloadError: the file can't be written, another one exists and may not be replaced, or it has another digest.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.download, _unknown)
         from kayrros_ext._download.transfer import download  # filelock takes 20 ms
 
         key = self._dataset_id(dataset)

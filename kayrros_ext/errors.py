@@ -50,7 +50,7 @@ class ConfigurationError(KayrrosError):
 
 
 class UsageError(KayrrosError, ValueError):
-    """A call can't work: an argument is wrong, or the client is closed. Nothing was sent."""
+    """A call can't work: an argument is wrong, or the client is closed. Nothing was sent, except to look up a name."""
 
 
 class LoginError(KayrrosError):
@@ -97,7 +97,7 @@ class AccessDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is no dataset with this id."""
+    """404: there is no dataset with this id; or no collection or dataset, or several, have a name."""
 
 
 class ContractError(KayrrosError):

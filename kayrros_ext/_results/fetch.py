@@ -10,9 +10,9 @@ import logging
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 from uuid import UUID
 
 import attrs
@@ -29,10 +29,15 @@ from kayrros_openapi.api.datasets import get_dataset_results
 from kayrros_openapi.models import DateRange, ProcessingResultFilter
 from kayrros_openapi.types import UNSET, Unset
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # A response may be too large for the gateway, or for the time that it has.
 TOO_LARGE_STATUSES = {502, 503, 504}
 # A 504 is not retried while a request can be split.
 SPLIT_STATUSES = frozenset({504})
+# By which an API may reject the id of an asset that does not exist.
+REJECTED_STATUSES = frozenset({400, 404, 422})
 # Largest response with bounded memory, about a quarter of a million rows.
 STREAM_MAX_BYTES = 16 * 1024**2
 # A time zone (14 hours at most) and a day that a range is rounded to.
@@ -87,6 +92,8 @@ class ResultsFetcher:
         dataset_name: str | None,
         metadata: Metadata | None,
         fetch_metadata: Callable[[], Metadata],
+        metrics: Sequence[str] = (),
+        known_assets: "dict[UUID, pa.Table] | None" = None,
         concurrency: int,
         on_gap: OnGap,
         strict: bool,
@@ -102,7 +109,9 @@ class ResultsFetcher:
         self._callback = None if progress is None or progress is False else make_callback(progress)
         self._shows_windows = progress is None
         self._asset_ids = tuple(query.mo_ids or ()) if query else ()
+        self._known_assets: dict[UUID, pa.Table] = {} if known_assets is None else known_assets
         self._missing_ids = set(self._asset_ids)
+        self._metrics = list(metrics)
         self._time_range = query.time_range if query and isinstance(query.time_range, DateRange) else None
         self._so_far = _NOT_WRITTEN if bounded_memory else _SO_FAR
         self._max_waiting = concurrency if bounded_memory else math.inf
@@ -126,7 +135,12 @@ class ResultsFetcher:
         if self._with_dataset and not (self._dataset_name or self._metadata):
             self._metadata = self._fetch_metadata()
         try:
-            for part in self._fetch():
+            parts = self._fetch()
+            if self._metrics:
+                from kayrros_ext._results.selection import filter_metrics  # pyarrow is heavy
+
+                parts = filter_metrics(parts, self._metrics)
+            for part in parts:
                 # Here and not of the whole, where a field that is renamed meanwhile leaves no empty column.
                 if not unknown_fields.issuperset(part.unknown_fields):
                     unknown_fields.update(part.unknown_fields)
@@ -139,6 +153,8 @@ class ResultsFetcher:
                 warn_non_finite(non_finite)
 
     def _fetch(self) -> Iterator[Results]:
+        if self._asset_ids:
+            self._find_assets()
         is_one_request = len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST
         if is_one_request:
             try:
@@ -199,6 +215,58 @@ class ResultsFetcher:
                     yield self._finish_part(part)
         raise failure
 
+    def _find_assets(self) -> None:
+        """Replace names of assets in the query by ids. Raise UsageError for a value that is neither, or an ambiguous name.
+
+        A response without data names all assets (assumed), so that ids take one small request, and names one more, if the
+        metadata confirm the number of assets. Otherwise results are read: of the remaining values, in the end of all assets.
+        """
+        from kayrros_ext._results.selection import find_assets, read_assets  # pyarrow is heavy
+
+        ids, names, key = list[str](), list(self._asset_ids), self._dataset_id
+        if key in self._known_assets:
+            ids, names = find_assets(names, self._known_assets[key])
+        if names := self._without_ids(names, _EMPTY_RANGE, ids):
+            response, _ = self._request_empty_range(None), self._fetch_date_range()
+            if isinstance(response, Results) and len(_asset_ids(response)) == self._asset_count:
+                self._known_assets[key] = response.assets
+            elif names := self._without_ids(names, (FIRST_MS, LAST_MS), ids):
+                everything = ResultsFetcher(
+                    *(self._client, key, UNSET),
+                    dataset_name=self._dataset_name,
+                    metadata=self._metadata,
+                    fetch_metadata=self._fetch_metadata,
+                    concurrency=self._concurrency,
+                    on_gap=self._on_gap,
+                    strict=self._strict,
+                    with_dataset=False,
+                    bounded_memory=True,
+                    progress=self._callback,
+                )
+                self._known_assets[key] = read_assets(everything)
+                self._attempts += everything._attempts
+        if names:
+            ids += find_assets(names, self._known_assets[key], is_complete=True)[0]
+        self._asset_ids = tuple(dict.fromkeys(ids))
+        self._missing_ids = set(self._asset_ids)
+        time_range = self._query.time_range if self._query else UNSET
+        self._query = ProcessingResultFilter(time_range=time_range, mo_ids=list(self._asset_ids))
+
+    def _without_ids(self, values: list[str], time_range: Range, ids: list[str]) -> list[str]:
+        """Return the values that are no ids of assets, and add the others to the ids."""
+        existing = set[str]()
+        for batch in _batches(values):
+            query = _filter(time_range, batch)
+            try:
+                existing |= _asset_ids(self._request(query, SPLIT_STATUSES, STREAM_MAX_BYTES))
+            except KayrrosError as error:
+                if _is_too_large(error) and time_range != _EMPTY_RANGE:  # so that there are rows of them
+                    existing.update(batch)
+                elif not _is_local(error) and getattr(error, "status", None) not in REJECTED_STATUSES:
+                    raise
+        ids += [value for value in values if value in existing]
+        return [value for value in values if value not in existing]
+
     def _plan(self, *, is_too_large: bool) -> WindowPlanner:
         """Plan windows over the range of the query, else from 1970 to 2100 or what the metadata have beyond."""
         first, last = self._fetch_date_range()
@@ -209,9 +277,8 @@ class ResultsFetcher:
         likely = max(outer[0], first), min(outer[1], last)
         if likely[0] >= likely[1]:  # the query has no part of it
             likely = (outer[0], outer[0]) if last <= outer[0] else (outer[1], outer[1])
-        size = MAX_ASSETS_PER_REQUEST
-        batches = [self._asset_ids[start : start + size] for start in range(0, len(self._asset_ids), size)]
-        return WindowPlanner(outer, likely, [*batches] or [None], self._concurrency, is_too_large=is_too_large)
+        batches: list[Assets] = [*_batches(self._asset_ids)] or [None]
+        return WindowPlanner(outer, likely, batches, self._concurrency, is_too_large=is_too_large)
 
     def _fetch_date_range(self) -> Range:
         """Return the dates of the dataset by its metadata, which say where to split and not what to leave out."""
@@ -321,12 +388,15 @@ class ResultsFetcher:
             raise self._gap_error(text, _OUTAGE_HINTS, _gap(window, error)) from error
 
     def _request(
-        self, query: ProcessingResultFilter | Unset, no_retry_statuses: frozenset[int] = frozenset()
+        self,
+        query: ProcessingResultFilter | Unset,
+        no_retry_statuses: frozenset[int] = frozenset(),
+        max_body: int | None = None,
     ) -> Results:
         from kayrros_ext._results.reader import read_results  # pyarrow is heavy
 
         kwargs = get_dataset_results._get_kwargs(dataset_id=self._dataset_id, body=query)
-        options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=self._max_body)
+        options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=max_body or self._max_body)
         http = self._client.get_httpx_client()
         try:
             response = http.request(**kwargs, extensions={CALL_OPTIONS: options})
@@ -345,7 +415,7 @@ class ResultsFetcher:
         from kayrros_ext._results.reader import sort_rows
 
         if self._missing_ids:
-            self._missing_ids.difference_update(part.assets["asset_id"].unique().to_pylist())
+            self._missing_ids -= _asset_ids(part)
         before, self._reported_requests = self._reported_requests, sum(self._attempts)
         return self.describe(attrs.evolve(sort_rows(part), requests=self._reported_requests - before))
 
@@ -419,6 +489,15 @@ def _check_part(part: Results, time_range: Range, assets: Assets) -> None:
     if values:
         hint = "The server ignores the filter, so the results can't be split."
         raise ContractError(f"The response contains {values[0]}.", hint=hint, operation=_OPERATION)
+
+
+def _batches(ids: Sequence[str]) -> list[tuple[str, ...]]:
+    size = MAX_ASSETS_PER_REQUEST
+    return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+
+def _asset_ids(part: Results) -> set[str]:
+    return set(part.assets["asset_id"].unique().to_pylist())
 
 
 def _filter(time_range: Range, assets: Assets) -> ProcessingResultFilter:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast
 from uuid import UUID
 
+from kayrros_ext._arguments import HasId, describe
 from kayrros_ext._progress import warn
 from kayrros_ext.errors import UsageError
 from kayrros_openapi.models import DateRange, ProcessingResultFilter
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Instant: TypeAlias = "date | str | SupportsIndex | np.datetime64 | pd.Period | pa.Scalar[Any]"
+# Ids or names, or objects with an id: one or several.
+Names = str | UUID | HasId | Iterable[str | UUID | HasId]
 OnGap = Literal["raise", "warn"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +39,10 @@ _INSTANT_HINT = (
     "Pass {} as a date, a datetime, epoch milliseconds, or a string like 2024, 2024-01, 2024-W05, 2024-01-31 or "
     "2024-01-31T12:00Z."
 )
-_ASSETS_HINT = "Pass a list of asset ids, such as those in results.assets."
+_NAMES_HINTS = {
+    "assets": "Pass ids or names of assets, such as those of kayrros.assets(dataset).",
+    "metric": "Pass the name of a metric, or a list of names.",
+}
 _OPTIONS = {"start": "--from", "stop": "--to"}
 _YEAR_OR_MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
 _WEEK = re.compile(r"\d{4}-?W\d\d", re.ASCII)
@@ -45,7 +51,7 @@ _LAST_MOMENT = time(23, 59, 59, 999_000)
 
 
 def parse_filter(
-    start: "Instant | None", stop: "Instant | None", assets: Iterable[str | UUID] | None
+    start: "Instant | None", stop: "Instant | None", assets: Names | None
 ) -> ProcessingResultFilter | Unset:
     """Return the filter of a results request, or UNSET for everything."""
     query = ProcessingResultFilter()
@@ -64,7 +70,7 @@ def parse_filter(
             )
         query.time_range = DateRange(start_date=first, stop_date=last)
     if assets is not None:
-        query.mo_ids = _parse_asset_ids(assets)
+        query.mo_ids = parse_names("assets", assets)
     return query if query.to_dict() else UNSET
 
 
@@ -132,19 +138,22 @@ def _parse_days(text: str) -> tuple[date, date]:
     return first, first + timedelta(days=6 if _WEEK.fullmatch(text) else 0)
 
 
-def _parse_asset_ids(assets: Iterable[str | UUID]) -> list[str]:
-    # A string yields letters, a dict its keys, a DataFrame the names of its columns.
-    if isinstance(assets, str | bytes | Mapping) or hasattr(assets, "columns"):
-        raise UsageError(f"assets is {assets!r:.80}.", hint=_ASSETS_HINT)
+def parse_names(argument: Literal["assets", "metric"], values: Names) -> list[str]:
+    """Return ids or names, each once. Raise UsageError for anything else, and for none."""
+    if isinstance(values, str | UUID) or isinstance(getattr(values, "id", None), str | UUID):
+        values = cast("Names", [values])
+    # Bytes yield numbers, a dict its keys, a DataFrame the names of its columns.
+    iterable = None if isinstance(values, bytes | Mapping) or hasattr(values, "columns") else values
     try:
         # A column of an Arrow table yields scalars.
-        values = [asset.as_py() if hasattr(asset, "as_py") else asset for asset in assets]
-        ids = list(dict.fromkeys(str(value) if isinstance(value, UUID | str) else value for value in values))
+        scalars = [value.as_py() if hasattr(value, "as_py") else value for value in cast("Iterable[Any]", iterable)]
     except TypeError:
-        raise UsageError(f"assets is {assets!r:.80}.", hint=_ASSETS_HINT) from None
-    if not ids:
-        raise UsageError("assets is empty.", hint="Omit it to request all assets.")
-    for asset in ids:
-        if not (isinstance(asset, str) and re.fullmatch("[^\ud800-\udfff]+", asset)):
-            raise UsageError(f"assets contains {asset!r}, which is not an asset id.", hint=_ASSETS_HINT)
-    return ids
+        raise UsageError(f"{argument} is {describe(values)}.", hint=_NAMES_HINTS[argument]) from None
+    items = [getattr(scalar, "id", scalar) for scalar in scalars]
+    names: list[Any] = [str(item) if isinstance(item, UUID | str) else item for item in items]
+    if not names:
+        raise UsageError(f"{argument} is empty.", hint="Omit it to request all.")
+    for name in names:
+        if not (isinstance(name, str) and re.fullmatch("[^\ud800-\udfff]+", name)):
+            raise UsageError(f"{argument} contains {describe(name)}.", hint=_NAMES_HINTS[argument])
+    return list(dict.fromkeys(names))

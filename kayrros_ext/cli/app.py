@@ -10,7 +10,7 @@ import typer
 from kayrros_ext import __version__
 from kayrros_ext.cli.commands.api import api
 from kayrros_ext.cli.commands.download import download
-from kayrros_ext.cli.commands.list import collections, datasets, metadata
+from kayrros_ext.cli.commands.list import assets, collections, datasets, find, metadata
 from kayrros_ext.cli.commands.login import config, login, logout, whoami
 from kayrros_ext.cli.commands.mock import mock
 from kayrros_ext.cli.commands.plot import plot
@@ -34,15 +34,15 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich takes longer than everything else together
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Datasets of the Kayrros Platform, by id: metadata, results as tables and files, downloads. Unofficial.\n\n"
-    "\b\nFirst steps:\n  $ kayrros login\n  $ kayrros collections\n  $ kayrros datasets COLLECTION\n"
-    "  $ kayrros results ID -o results.parquet\n\n"
+    help="Datasets of the Kayrros Platform, by name or id: metadata, results as tables and files, downloads. Unofficial.\n\n"
+    "\b\nFirst steps:\n  $ kayrros login\n  $ kayrros datasets\n  $ kayrros results DATASET\n"
+    "  $ kayrros results DATASET -o results.parquet\n\n"
     "Data goes to stdout, messages to stderr. No account yet? `kayrros mock` serves a fake platform on this machine.\n\n"
     f"\b\nExit codes:\n{_CODES}",
 )
 for _command in (
     *(login, logout, whoami, config),
-    *(collections, datasets, metadata),
+    *(collections, datasets, find, assets, metadata),
     *(results, plot, download, mock, api, spec),
 ):
     app.command(_command.__name__)(_command)

@@ -18,17 +18,13 @@ MEANINGS = {
     FAILED: "failed",
     USAGE: "invalid argument or setting",
     LOGIN: "no login: credentials are missing or were refused",
-    NOT_FOUND: "no such dataset or collection",
+    NOT_FOUND: "no such dataset or collection, or several match",
     PARTIAL: "part of the results is unavailable, the rest was written (--on-gap warn)",
     INTERRUPTED: "interrupted",
 }
 
 # Statuses by which the login host refuses credentials; any other is a failure of the host.
 _REFUSED_STATUSES = {400, 401, 403, 422, 423}
-
-
-class NotListedError(KayrrosError):
-    """The platform lists no collection of this name."""
 
 
 def exit_code(error: BaseException) -> int:
@@ -39,7 +35,7 @@ def exit_code(error: BaseException) -> int:
         return LOGIN if error.status in _REFUSED_STATUSES else FAILED
     if isinstance(error, UnauthorizedError) or getattr(error, "needs_login", False):
         return LOGIN
-    if isinstance(error, NotFoundError | NotListedError):
+    if isinstance(error, NotFoundError):
         return NOT_FOUND
     return USAGE if isinstance(error, UsageError | ConfigurationError) else FAILED
 

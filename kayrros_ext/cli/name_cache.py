@@ -1,116 +1,91 @@
-"""The names of listed collections and datasets, cached so that a name or the beginning of an id can stand for an id."""
+"""The ids and names that commands have listed, cached for the completion of a shell."""
 
 import contextlib
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
+from typing import TYPE_CHECKING
 
-from kayrros_ext._text import list_names
-from kayrros_ext.cli.exit_codes import NotListedError
-from kayrros_ext.errors import UsageError
+import typer
 
 if TYPE_CHECKING:
     from kayrros_ext.cli.accounts import Account
 
-Kind = Literal["collections", "datasets"]
-_MAX_NAME, _MAX_BYTES = 60, 2**24
+_MAX_NAME, MAX_NAMES, _MAX_BYTES = 60, 10_000, 2**24
 # A leading dash would be an option.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# Names by id, by kind: "collections", "datasets", "metrics", and "assets of" the id of a dataset.
+Names = dict[str, dict[str, str]]
 
 
-def save_names(account: "Account", kind: Kind, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Add the names of rows that have an id and a name to the cache of the account, if it can be written. Return them."""
+def save_names(account: "Account", kind: str, pairs: Iterable[tuple[object, object]]) -> None:
+    """Add ids with their names to the cache of the account, if it can be written; the first 10,000 of a kind."""
     from kayrros_ext._files import write_private
 
-    names = {str(row["id"]): str(row["name"]) for row in rows if row.get("id") and row.get("name")}
-    if path := _cache_path(account):
+    names = {str(key): str(name or "") for key, name in itertools.islice(pairs, MAX_NAMES) if key}
+    if names and (path := _cache_path(account)):
         cached = _load(path)
-        cached[kind] = {**cached.get(kind, {}), **names}
+        merged = {**names, **cached.get(kind, {}), **names}
+        cached[kind] = dict(itertools.islice(merged.items(), MAX_NAMES))
         with contextlib.suppress(OSError):
             write_private(path, json.dumps(cached).encode())
-    return names
 
 
-def resolve(account: "Account", kind: Kind, text: str, *, fetch: Callable[[], dict[str, str]] | None = None) -> str:
-    """Return the id for an id, a name, or the beginning of either.
-
-    Args:
-        account: its names are searched.
-        kind: what to search.
-        text: as the user typed it.
-        fetch: returns all names by id; called if no cached name matches.
-
-    Raises:
-        UsageError: several names match, or none in the cache does.
-        NotListedError: none of the fetched names matches.
-    """
-    text = text.strip()
-    if _is_uuid(text):
-        return text
+def load_names(account: "Account") -> Names:
+    """Return the cached names of the account."""
     path = _cache_path(account)
-    names = (_load(path) if path else {}).get(kind, {})
-    ids = _matching_ids(text, names)
-    if not ids and fetch:
-        names = fetch()
-        ids = _matching_ids(text, names)
-    if len(ids) == 1:
-        return ids[0]
-    if ids:
-        matches = list_names((f"{key} ({names[key]})" for key in ids), near=text)
-        raise UsageError(f"{text!r} matches {len(ids)} {kind}: {matches}.", hint="Give more of the id.")
-    if fetch:
-        listed = list_names(names.values(), near=text)
-        raise NotListedError(f"There is no collection {text!r}.", hint=f"`kayrros collections` lists: {listed}.")
-    raise UsageError(
-        f"No listed dataset matches {text!r}.",
-        hint="Give its full id, or list its collection first: kayrros datasets COLLECTION",
-    )
+    return _load(path) if path else {}
 
 
 def complete_datasets(incomplete: str) -> list[tuple[str, str]]:
     """Return id and name of the cached datasets whose id begins like this, for shell completion."""
-    return _complete("datasets", incomplete)
+    return _plain(_of_all_accounts("datasets"), incomplete)
 
 
 def complete_collections(incomplete: str) -> list[tuple[str, str]]:
     """Return id and name of the cached collections whose id begins like this, for shell completion."""
-    return _complete("collections", incomplete)
+    return _plain(_of_all_accounts("collections"), incomplete)
 
 
-def _complete(kind: Kind, incomplete: str) -> list[tuple[str, str]]:
-    """Search the names of all accounts, because finding out the current one is too slow for a completion.
+def complete_metrics(incomplete: str) -> list[tuple[str, str]]:
+    """Return the cached metrics that begin like this, for shell completion."""
+    return _plain(_of_all_accounts("metrics"), incomplete)
+
+
+def complete_assets(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return id and name of the cached assets whose id begins like this, for shell completion.
+
+    They are those of the dataset in the command line, where its assets are cached, and else those of all datasets.
+    """
+    # The dataset is among the arguments if the line ends in the option, whose value is missing.
+    typed = {str(text).casefold() for text in (context.params.get("dataset"), *context.args)}
+    ids = typed.union(key for key, name in _of_all_accounts("datasets") if name.casefold() in typed)
+    names = [pair for key in ids for pair in _of_all_accounts(f"assets of {key}")]
+    return _plain(names or _of_all_accounts("assets of "), incomplete)
+
+
+def _plain(names: Iterable[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
+    """Return the ids that begin like this, with their names.
 
     Shells evaluate what is offered to them, so ids and names must be plain. An id is left out otherwise, or its name.
     """
-    folder = _cache_folder()
-    paths = sorted(folder.glob("*.json")) if folder else []
-    names = {key: name for path in paths for key, name in _load(path).get(kind, {}).items()}
     return [
         (key, name[:_MAX_NAME] if all(char.isalnum() or char in " ._-" for char in name) else "")
-        for key, name in names.items()
-        if key.startswith(incomplete.lower()) and _PLAIN_ID.fullmatch(key)
+        for key, name in dict(names).items()
+        if key.lower().startswith(incomplete.lower()) and _PLAIN_ID.fullmatch(key)
     ]
 
 
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _matching_ids(text: str, names: dict[str, str]) -> list[str]:
-    """Return the ids that are the text or have it as name; if there are none, those that begin with it."""
-    text = text.casefold()
-    candidates = {key: (key.casefold(), name.casefold()) for key, name in names.items() if text}
-    return [key for key, both in candidates.items() if text in both] or [
-        key for key, both in candidates.items() if any(name.startswith(text) for name in both)
-    ]
+def _of_all_accounts(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield ids and names of all accounts, because finding out the current one is too slow for a completion."""
+    folder = _cache_folder()
+    for path in sorted(folder.glob("*.json")) if folder else []:
+        for cached, names in _load(path).items():
+            if cached == kind or (kind.endswith(" ") and cached.startswith(kind)):
+                yield from names.items()
 
 
 def _cache_folder() -> Path | None:
@@ -126,8 +101,8 @@ def _cache_path(account: "Account") -> Path | None:
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json" if folder else None
 
 
-def _load(path: Path) -> dict[str, dict[str, str]]:
-    """Return the names by id and kind; nothing if the file is missing, damaged or not private."""
+def _load(path: Path) -> Names:
+    """Return the cached names; nothing if the file is missing, damaged or not private."""
     from kayrros_ext._files import read_private
 
     try:

@@ -3,10 +3,10 @@
 The extra `plots` installs what they need: matplotlib and plotext. Importing this package needs neither.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, Never, TypedDict
 
+from kayrros_ext._arguments import unknown_argument
 from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._text import printable
 from kayrros_ext.errors import ConfigurationError, ExportError, UsageError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kayrros_ext import Results
+    from kayrros_ext._results.query import Names
     from kayrros_ext.plots.figures import HoverData
 
 __all__ = ["Options", "plot", "terminal_chart"]
@@ -30,7 +31,7 @@ class Options(TypedDict, total=False):
     """The options of `plot`, for callers that pass them on."""
 
     metric: str | None
-    assets: Iterable[str] | int | None
+    assets: "Names | int | None"
     map: bool
     statistic: Literal["latest", "mean"]
     theme: Literal["auto", "light", "dark"]
@@ -43,12 +44,13 @@ def plot(
     path: str | Path | None = None,
     *,
     metric: str | None = None,
-    assets: Iterable[str] | int | None = None,
+    assets: "Names | int | None" = None,
     map: bool = False,  # noqa: A002 - the plain name of the option
     statistic: Literal["latest", "mean"] = "latest",
     theme: Literal["auto", "light", "dark"] = "auto",
     title: str | None = None,
     size: tuple[float, float] | None = None,
+    **_unknown: Never,
 ) -> "Figure":
     """Draw a metric of results over time, or on a map.
 
@@ -62,8 +64,8 @@ def plot(
         path: a file to write, in the format of its suffix: .png, .svg or .html. HTML is one self-contained file with
             value, date and asset under the pointer, and a narrow picture for phones. An existing file is replaced.
         metric: name of the metric; by default the first of the table.
-        assets: ids or names; a number to draw that many of the largest; or "all". An asset's size is the mean of its
-            absolute values, because its surface may be missing. By default the 6 largest, on a map all.
+        assets: ids or names, or objects with an `id`; a number to draw that many of the largest; or "all". An asset's size
+            is the mean of its absolute values, because its surface may be missing. By default the 6 largest, on a map all.
         map: draw the assets at their centroids, coloured and sized by the metric, with the coast around them.
         statistic: the value of each asset on a map, its latest or its mean.
         theme: "auto" is light, and in HTML follows the reader's system.
@@ -80,6 +82,8 @@ def plot(
         ConfigurationError: matplotlib finds no directory to write its cache to.
         ExportError: the file can't be written. An existing file stays as it was.
     """
+    if _unknown:
+        raise unknown_argument(plot, _unknown)
     target = None if path is None else parse_target(path)
     if theme not in THEMES:
         raise invalid_choice("theme", theme, THEMES)
@@ -123,7 +127,7 @@ def terminal_chart(
     results: "Results",
     *,
     metric: str | None = None,
-    assets: Iterable[str] | int | None = None,
+    assets: "Names | int | None" = None,
     width: int = 80,
     height: int = 20,
     colour: bool = True,

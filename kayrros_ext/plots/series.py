@@ -1,7 +1,7 @@
 """The data of a chart: one metric of results as a series for each asset, with breaks where data are missing."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kayrros_ext._results.query import Names, parse_names
 from kayrros_ext._text import list_names, printable
 from kayrros_ext.errors import UsageError
 
@@ -48,7 +49,7 @@ class Series:
 
     def matches(self, name: str) -> bool:
         """Return whether `name` is the id or the name of the asset."""
-        return name in {self.asset_id, self.asset_name}
+        return name == self.asset_id or name.casefold() == (self.asset_name or "").casefold()
 
     @property
     def mean_magnitude(self) -> float:
@@ -99,7 +100,7 @@ class ChartData:
 
 
 def chart_data(
-    results: "Results", metric: str | None, assets: "Iterable[str] | int | None", max_assets: int | None
+    results: "Results", metric: str | None, assets: "Names | int | None", max_assets: int | None
 ) -> ChartData:
     """Select the data of a chart from results.
 
@@ -161,17 +162,12 @@ def _split_by_asset(rows: pa.Table) -> Iterator[Series]:
         yield Series(asset_id, asset["asset_name"], printable(label), dates[indices], values[indices], centroid)
 
 
-def _select(series: list[Series], assets: "Iterable[str] | int | None", metric: str) -> list[Series]:
+def _select(series: list[Series], assets: "Names | int | None", metric: str) -> list[Series]:
     if assets is None or assets == "all":
         return series
     if isinstance(assets, int) and not isinstance(assets, bool) and assets > 0:
         return sorted(series, key=lambda one: -one.mean_magnitude)[:assets]
-    names = [assets] if isinstance(assets, str) else list(assets) if isinstance(assets, Iterable) else []
-    if not names or not all(isinstance(name, str) for name in names):
-        raise UsageError(
-            f"assets is {assets!r}.",
-            hint="Pass ids or names of assets, a number to draw that many of the largest, or 'all'.",
-        )
+    names = parse_names("assets", assets)  # type: ignore[arg-type]  # it refuses 0 and True
     if missing := [name for name in names if not any(one.matches(name) for one in series)]:
         available = list_names((one.asset_name or one.asset_id or "" for one in series), near=missing[0])
         raise UsageError(

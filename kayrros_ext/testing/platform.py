@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import attrs
 
-from kayrros_ext._catalog import parse_uuid
+from kayrros_ext._arguments import parse_uuid
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import AUTH_URL, BASE_URL
 from kayrros_ext._results.query import MAX_MS, Instant

@@ -34,6 +34,10 @@ def simple() -> None:
         assert_type(metadata.shared_option, SharedOption | str | None | Unset)
         results = kayrros.results(str(DATASET), start="2024-01-01", stop=date(2024, 7, 1), assets=["a"])
         assert_type(results, Results)
+        one = kayrros.results(kayrros.find("cushing")[0], assets=kayrros.assets(DATASET)[:2], metric="fill_level_pct")
+        assert one.table is not None
+        kayrros.results(DATASET, end="2024")  # type: ignore[arg-type]  # an unknown keyword is refused
+        Kayrros(username="e", password="p")  # type: ignore[arg-type]
         table: pa.Table = results.table
         assert table is not None
         assert_type(kayrros.download(DATASET, "data/"), Download)

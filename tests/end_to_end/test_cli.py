@@ -166,7 +166,12 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "a URL", ["plot", TANKS, "-o", "https://host/x.png"], {}),
         (2, "not a file", ["plot", TANKS, "-o", "/"], {}),
         (1, "File name too long", ["results", TANKS, "-o", "a" * 300 + ".csv"], {}),
-        (2, "No listed dataset matches 'abc'", ["metadata", "abc"], {}),
+        (4, "no dataset 'abc'. `kayrros datasets` lists: 'Tanks of ", ["metadata", "abc"], {}),
+        (4, "no dataset 'abc'", ["results", "abc", "-o", "x.csv"], {}),
+        (4, "no dataset 'abc'", ["plot", "abc"], {}),
+        (4, "no dataset 'abc'", ["download", "abc"], {}),
+        (4, "no dataset 'abc'", ["assets", "abc"], {}),
+        (4, f"'{TANKS} Tanks of Cushing'", ["metadata", "7d3c1a52"], {}),
         (2, "'nope'", ["whoami", "--profile", "nope"], {}),
         (2, "http", ["collections"], {"KAYRROS_BASE_URL": "http://example.com"}),
         (2, "503:0.1", ["mock", "--fault", "503:2"], {}),
@@ -525,16 +530,67 @@ def test_text_in_a_terminal_is_escaped(options: list[str], inside: Inside) -> No
         assert "csv" in options or json.loads(shown) == json.loads(piped)
 
 
-def test_listed_dataset_has_a_short_name(inside: Inside) -> None:
-    """Its name or the beginning of its id or name, if only one matches. A collection need not be listed first."""
-    assert inside("metadata", "tanks of cushing").returncode == 2
+def test_a_dataset_has_a_short_name(inside: Inside) -> None:
+    """Its name or the beginning of its id or name, if only one matches. Nothing need be listed first."""
     assert inside("datasets", "oil st").returncode == 0
     assert inside.json("metadata", "tanks of CUSHING")["id"] == TANKS
     assert inside.json("metadata", "tanks of c")["id"] == TANKS
     assert inside.json("metadata", OTHER[:11])["id"] == OTHER
-    done = inside("metadata", "7d3c1a52")
-    assert done.returncode == 2
-    assert all(text in done.stderr for text in (TANKS, OTHER, "Tanks of Cushing", "Tanks of Rotterdam"))
+    assert inside.json("results", "tanks of c") == inside.json("results", TANKS)
+    assert inside("download", "tanks of c", "-q").returncode == 0
+    assert inside("plot", "tanks of c").returncode == 0
+
+
+def test_all_datasets_are_listed_with_their_collection(inside: Inside) -> None:
+    """Without a collection, the table has a column for it; JSON has id and name of the collection in any case."""
+    lines = [re.split("  +", line) for line in inside("datasets").stdout.splitlines()]
+    assert lines[0] == ["id", "name", "collection"]
+    assert lines[1] == [TANKS, "Tanks of Cushing", "Oil storage"]
+    assert inside("datasets", "oil").stdout.splitlines()[0].split() == ["id", "name"]
+    assert inside.json("datasets")[0]["collection"] == {"id": "oil", "name": "Oil storage"}
+    assert inside.json("datasets") == inside.json("datasets", "oil")
+
+
+def test_find_searches_collections_datasets_and_assets_that_were_shown(inside: Inside) -> None:
+    """Assets are in the cache once a command has shown them, with the name of their dataset."""
+    assert [row["name"] for row in inside.json("find", "cushing tanks")] == ["Tanks of Cushing"]
+    assert [row["kind"] for row in inside.json("find", "oil")] == ["collection"]
+    done = inside("find", "tank-0000")
+    assert (done.returncode, done.stderr) == (0, "0 matches\n")
+    inside("results", "tanks of c")
+    done = inside("find", "tank-000001")
+    assert done.stderr == "1 match\n"
+    assert re.split("  +", done.stdout.splitlines()[1]) == [
+        "asset",
+        "tank-000001",
+        "Tank 000001, Cushing",
+        "Tanks of Cushing",
+    ]
+
+
+def test_assets_are_listed(inside: Inside) -> None:
+    """A row for each, with the number of its dates."""
+    header, *rows = [re.split("  +", line) for line in inside("assets", "tanks of c").stdout.splitlines()]
+    assert header == ["id", "name", "parent", "categories", "centroid", "dates"]
+    assert [row[0] for row in rows] == [f"tank-00000{number}" for number in range(3)]
+    assert {row[-1] for row in rows} == {"4"}
+    [first, *_] = inside.json("assets", TANKS)
+    assert (first["id"], first["date_count"]) == ("tank-000000", 4)
+
+
+def test_assets_are_selected_by_id_or_name(inside: Inside, tmp_path: Path) -> None:
+    """In results, files and plots. One that does not exist is an error, and leaves no file."""
+    expected = inside.json("results", TANKS, "--asset", "tank-000001")
+    assert 0 < len(expected) < 24
+    name = expected[0]["asset_name"]
+    assert inside.json("results", TANKS, "--asset", name.upper()) == expected
+    assert inside("plot", TANKS, "--asset", name.upper()).returncode == 0
+    for command in (["results"], ["results", "-o", tmp_path / "x.csv"], ["plot"], ["plot", "-o", tmp_path / "x.svg"]):
+        done = inside(*command, TANKS, "--asset", "tnak-000001")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "no asset 'tnak-000001'" in done.stderr
+        assert "'tank-000001'" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_cached_names_are_private(inside: Inside, home: Path) -> None:
@@ -543,12 +599,13 @@ def test_cached_names_are_private(inside: Inside, home: Path) -> None:
     [file] = (home / "cache" / "names").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
-    assert inside("metadata", "Tanks of Cushing").returncode == 0
     account = inside.command.platform.environment("")
     others = {name: account[name] for name in ("KAYRROS_EMAIL", "KAYRROS_PASSWORD")}
-    assert "No listed dataset matches 'Tanks of Cushing'" in inside("metadata", "Tanks of Cushing", **others).stderr
+    inside("assets", TANKS)
+    assert len(inside.json("find", "tank-000001")) == 1
+    assert inside.json("find", "tank-000001", **others) == []
     file.write_text("[1")
-    assert "No listed dataset matches 'Tanks of Cushing'" in inside("metadata", "Tanks of Cushing").stderr
+    assert inside.json("find", "tank-000001") == []
 
 
 def test_cached_names_of_others_are_ignored(inside: Inside, home: Path) -> None:
@@ -558,7 +615,6 @@ def test_cached_names_of_others_are_ignored(inside: Inside, home: Path) -> None:
     assert len(complete_datasets("")) == 2
     file.chmod(0o666)
     assert complete_datasets("") == []
-    assert "No listed dataset matches" in inside("metadata", "Tanks of Cushing").stderr
     content = file.read_bytes()
     file.unlink()
     (home / "copy").write_bytes(content)
@@ -568,9 +624,8 @@ def test_cached_names_of_others_are_ignored(inside: Inside, home: Path) -> None:
     file.unlink()
     os.mkfifo(file, 0o600)
     assert complete_datasets("") == []
-    assert "No listed dataset matches" in inside("metadata", "Tanks of Cushing").stderr
     assert inside("datasets", "oil").returncode == 0  # replaces it
-    assert inside("metadata", "Tanks of Cushing").returncode == 0
+    assert len(complete_datasets("")) == 2
 
 
 def test_download_prints_its_path_and_replaces_no_file_unasked(inside: Inside, tmp_path: Path) -> None:
@@ -958,9 +1013,13 @@ def test_missing_extra_is_one_line_with_the_install_command(missing: str, kayrro
 
 
 def test_bash_completes_commands_and_listed_ids(kayrros: Command, inside: Inside) -> None:
-    """The ids are those of datasets and of collections."""
-    inside("datasets", "oil")
+    """The ids are those of datasets and collections, and of the assets and metrics that a command has shown."""
+    metrics = sorted({row["metric"] for row in inside.json("results", TANKS)})
+    inside("assets", OTHER)
+    inside("datasets")
     lines = [["m"], ["metadata", "7d3c"], ["datasets", ""]]
+    lines += [["results", OTHER, "--asset", "t"], ["plot", "'Tanks of Cushing'", "--asset", "tank-"]]
+    lines += [["results", TANKS, "--metric", metrics[0][:-1]]]
     script = 'eval "$(_KAYRROS_COMPLETE=source_bash kayrros)"\n' + "".join(
         f"COMP_WORDS=({shlex.join(['kayrros', *line])}); COMP_CWORD={len(line)}; _kayrros_completion kayrros; "
         'echo "${COMPREPLY[@]}"\n'
@@ -970,7 +1029,10 @@ def test_bash_completes_commands_and_listed_ids(kayrros: Command, inside: Inside
     bash = ["bash", "--norc", "-c", script]
     done = subprocess.run(bash, env=kayrros.variables(PATH=path), capture_output=True, text=True, check=False)
     completions = [sorted(line.split()) for line in done.stdout.splitlines()]
-    assert completions == [["metadata", "mock"], sorted([TANKS, OTHER]), ["oil"]], done.stderr
+    tanks = [f"tank-00000{number}" for number in range(3)]
+    assert completions == [["metadata", "mock"], sorted([TANKS, OTHER]), ["oil"], tanks[:1], tanks, metrics], (
+        done.stderr
+    )
 
 
 def test_command_runs_as_a_module(kayrros: Command) -> None:

@@ -23,19 +23,25 @@ def test_names_of_a_server_never_run(name: str, home: Path, tmp_path: Path, monk
         pytest.skip(f"there is no {name}")
     platform = Platform()
     for id_, dataset_name in zip(IDS, NAMES, strict=True):
-        platform.generate(id=id_, name=dataset_name, assets=1, dates=1)
+        values = {"2024-01-02": {"level": 1.0, "$(touch ran-3)": 1.0}}
+        platform.add({"$(touch ran-4)": values, "tank-1": values}, id=id_, name=dataset_name)
     platform.add_collection("Oil storage", IDS, id="oil")
     platform.add_collection("Gas", [], id="gas;touch${IFS}ran-2")
     monkeypatch.setenv("PATH", f"{KAYRROS.parent}{os.pathsep}{os.environ['PATH']}")
     with platform.serve() as url:
         for variable, value in platform.environment(url).items():
             monkeypatch.setenv(variable, value)
-        assert [run([*command, "-q"]) for command in (["collections"], ["datasets", "oil"])] == [0, 0]
+        commands = ["collections"], ["datasets", "oil"], ["results", IDS[0]]
+        assert [run([*command, "-q"]) for command in commands] == [0, 0, 0]
         with Shell(name, {**os.environ}, tmp_path) as shell:
             for id_ in IDS:
                 shell.press(f"kayrros metadata {id_[:3]}\t")
                 assert id_[3:] in shell.wait_for(id_[3:]), id_
                 shell.press("\x15")  # deletes the line
+            for option, value in (("asset", "tank-1"), ("metric", "level")):
+                shell.press(f"kayrros results {IDS[0]} --{option} \t")
+                assert value in shell.wait_for(value)
+                shell.press("\x15")
             shell.press("kayrros datasets gas\t\r")
             assert "0 datasets" in shell.wait_for("0 datasets")
             shell.press("echo do''ne\r")

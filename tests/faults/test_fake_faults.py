@@ -74,16 +74,16 @@ FAULTS: dict[str, tuple[Fault, type[KayrrosError], str]] = {
 def test_fail_next_happens_once(name: str, operation: str, client: Kayrros, platform: Platform) -> None:
     """A fault affects the next request of its operation, and no other."""
     fault, error, message = FAULTS[name]
-    call: Callable[[str], object] = client.metadata if operation == METADATA else client.results
+    calls: dict[str, Callable[[str], object]] = {METADATA: client.metadata, RESULTS: client.results}
     rule = platform.fail_next(fault, operation=operation)
     # Where a gateway fails, results are asked for in parts, and come.
     comes = operation == RESULTS and name in {"502", "503 HTML"}
     with contextlib.nullcontext() if comes else pytest.raises(error, match=message):
-        call(DATASET)
+        calls[operation](DATASET)
     assert (rule.count, rule.times) == (1, 0)
     platform.requests.clear()
-    call(DATASET)
-    call(DATASET)
+    calls[operation](DATASET)
+    calls[operation](DATASET)
     assert [seen.status for seen in platform.requests if seen.operation == operation] == [200, 200]
 
 

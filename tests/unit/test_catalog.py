@@ -1,15 +1,18 @@
 """A dataset or collection is named by its id, its name, the beginning of either, or an object that has its id."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import pandas as pd
 import pytest
 
-from kayrros_ext import Kayrros, NotFoundError, UsageError
+from kayrros_ext import Kayrros, NotFoundError, Results, UsageError
 from kayrros_ext.testing import Platform
 
 TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
+EMPTY = Results.from_json(b'{"assets": []}')
 METHANE = "b1a0c7de-4f0b-4c7e-9a46-0b8f5c2e91d4"
 
 
@@ -82,9 +85,15 @@ def test_collection_is_named_by_id_or_name(collection: str, kayrros: Kayrros) ->
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        ("tanks", r"'tanks' matches 2 datasets: Tanks of Cushing \(7d3c.*, Tanks and methane \(b1a0.*Give the id"),
-        ("Tank of Cushing", r"There is no dataset .*nearest: 'Tanks of Cushing'"),
-        ("cushing", r"nearest: 'Tanks of Cushing'"),
+        (
+            "tanks",
+            r"'tanks' matches 2 datasets: '7d3c.* Tanks of Cushing', 'b1a0.* Tanks and methane'\. Give the id",
+        ),
+        (
+            "Tank of Cushing",
+            r"There is no dataset 'Tank of Cushing'\. kayrros.datasets\(\) lists: .*'Tanks of Cushing'",
+        ),
+        ("cushing", "'Tanks of Cushing'"),
         ("zzz", r"kayrros.datasets\(\) lists"),
     ],
 )
@@ -94,7 +103,42 @@ def test_unknown_or_ambiguous_name_is_not_found(dataset: str, message: str, kayr
         kayrros.metadata(dataset)
 
 
-@pytest.mark.parametrize("value", ["", " ", 5, None, b"tanks", [TANKS], {"a": "b" * 1000}])
+def test_any_object_with_an_id_stands_for_it(kayrros: Kayrros, platform: Platform) -> None:
+    """So do a match of a search, a dataset of the fake, and an object of other code."""
+    [match] = kayrros.find("methane")
+    for dataset in (match, platform.datasets[METHANE], SimpleNamespace(id=UUID(METHANE)), SimpleNamespace(id=METHANE)):
+        assert kayrros.metadata(dataset).id == UUID(METHANE)
+    [collection] = kayrros.find("oil storage")
+    assert [dataset.name for dataset in kayrros.datasets(collection)] == ["Tanks of Cushing"]
+
+
+def test_an_object_of_another_kind_is_refused(kayrros: Kayrros, platform: Platform) -> None:
+    """A collection is not a dataset, and a dataset not a collection. Nothing is sent."""
+    [collection] = kayrros.find("oil storage")
+    [dataset] = kayrros.datasets("oil")
+    platform.requests.clear()
+    for value in (kayrros._catalog._collections[0], collection, platform.collections["oil"]):
+        with pytest.raises(UsageError, match=r"^This collection is not a dataset\. Pass its id or name"):
+            kayrros.results(value)
+    with pytest.raises(UsageError, match="^This dataset is not a collection"):
+        kayrros.datasets(dataset)
+    assert not platform.requests
+
+
+def test_find_includes_assets_that_were_seen(kayrros: Kayrros, platform: Platform) -> None:
+    """They come with the id of their dataset."""
+    assert kayrros.find("tank-000") == []
+    kayrros.assets(TANKS)
+    [match] = kayrros.find("tank-000")
+    assert (match.kind, match.id, match.dataset, match.collection) == ("asset", "tank-000000", TANKS, None)
+    with pytest.raises(UsageError, match="^This asset is not a dataset"):
+        kayrros.metadata(match)
+    assert kayrros.results(TANKS, assets=match).assets.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", 5, None, b"tanks", [TANKS], {"a": "b" * 1000}, pd.DataFrame({"id": [1]}), EMPTY]
+)
 def test_anything_else_is_refused_in_one_line(value: Any, kayrros: Kayrros, platform: Platform) -> None:
     """Nothing is sent, and the error does not repeat a long object."""
     for call in (kayrros.metadata, kayrros.results, kayrros.download, kayrros.iter_results):

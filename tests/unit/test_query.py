@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -211,7 +212,7 @@ def test_an_asset_id_may_be_a_uuid() -> None:
 
 # fmt: off
 NO_ASSETS = [
-    "tank-1", b"tank-1", bytearray(b"a"), [], [1], [""], 5, [None], ["\ud800"], {"a": 1}, [b"a"], [["a"]],
+    b"tank-1", bytearray(b"a"), [], [1], [""], 5, [None], ["\ud800"], {"a": 1}, [b"a"], [["a"]],
     np.array([1]), np.array(["a", "b"]).reshape(1, 2), np.array("a"), pd.Series(["a", None]), pd.Series([1.5]),
     pd.DataFrame({"asset_id": ["a"]}), pl.DataFrame({"asset_id": ["a"]}), pa.table({"asset_id": ["a"]}), pa.array([None]),
     pa.scalar("a"),
@@ -221,9 +222,17 @@ NO_ASSETS = [
 
 @pytest.mark.parametrize("value", NO_ASSETS)
 def test_anything_but_asset_ids_is_an_error(value: Any) -> None:
-    """A string is not a list of letters, and an empty list does not mean all assets."""
-    with pytest.raises(UsageError, match="assets"):
+    """An empty list does not mean all assets. The error is one line, whatever the value is."""
+    with pytest.raises(UsageError, match="assets") as caught:
         parse_filter(None, None, value)
+    assert len(str(caught.value)) < 130
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["tank-1", SimpleNamespace(id="tank-1"), [SimpleNamespace(id="tank-1"), "tank-1"]])
+def test_one_asset_needs_no_list(value: Any) -> None:
+    """A string is not a list of letters, and an object with an id stands for it."""
+    assert parse_filter(None, None, value).to_dict() == {"mo_ids": ["tank-1"]}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("directory", [None, 3, "a\0b", "\ud800"])

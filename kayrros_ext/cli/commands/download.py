@@ -6,7 +6,6 @@ import typer
 
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.name_cache import resolve
 from kayrros_ext.cli.output import write_json
 from kayrros_ext.cli.progress_bars import download_bar
 
@@ -38,7 +37,7 @@ def download(
 ) -> None:
     with context.connect() as kayrros, download_bar(shown=context.shows_progress) as progress:
         file = kayrros.download(
-            resolve(context.account(), "datasets", dataset),
+            dataset,
             directory,
             overwrite=overwrite,
             sha256=sha256,

@@ -1,5 +1,6 @@
 """`kayrros collections`, `kayrros datasets` and `kayrros metadata`."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,20 +8,18 @@ import typer
 
 from kayrros_ext._text import cell_width, printable
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.name_cache import Kind, complete_collections, complete_datasets, resolve, save_names
+from kayrros_ext.cli.name_cache import complete_collections, complete_datasets, load_names, save_names
 from kayrros_ext.cli.output import Table, terminal_width, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from kayrros_openapi.models import Collection, CollectionDataset
+    from kayrros_ext.cli.accounts import Account
 
 # Width of the names of metadata fields, with the separator.
 _FIELD_WIDTH = 17
 
 DATASET = typer.Argument(
-    metavar="ID",
-    help="Id of a dataset. If `kayrros datasets` has listed it, its name or the beginning of its id or name is enough.",
+    metavar="DATASET",
+    help="Id or name of a dataset, or the beginning of either.",
     autocompletion=complete_datasets,
     show_default=False,
 )
@@ -33,35 +32,94 @@ DATASET = typer.Argument(
 )
 def collections(context: Context) -> None:
     with context.connect() as kayrros:
-        listed = kayrros.collections()
-    _write_list(context, "collections", listed)
+        rows = [item.to_dict() for item in kayrros.collections()]
+    _save(context.account(), "collections", rows)
+    _write_list(context, "collection", rows, "id", "name")
 
 
 @command(
-    """List the datasets of a collection. Afterwards, the other commands accept their names.""",
+    """List the datasets of a collection, or all that the account can access.""",
+    "kayrros datasets",
     'kayrros datasets "Oil storage"',
     "kayrros datasets 5f2d8c34 --json | jq -r '.[].name'",
 )
 def datasets(
     context: Context,
     collection: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="COLLECTION",
-            help="Id or name of a collection, or the beginning of either.",
+            help="Id or name of a collection, or the beginning of either. [default: all]",
             autocompletion=complete_collections,
             show_default=False,
         ),
-    ],
+    ] = None,
 ) -> None:
     with context.connect() as kayrros:
-        account = context.account()
+        listed = kayrros.datasets(collection)
+    rows = [{**dataset.to_dict(), "collection": dataset.collection.to_dict()} for dataset in listed]
+    _save(context.account(), "datasets", rows)
+    if collection is None:
+        _save(context.account(), "collections", [row["collection"] for row in rows])
+    cells = [{**row, "collection": row["collection"].get("name")} for row in rows]
+    _write_list(context, "dataset", rows, "id", "name", *["collection"] * (collection is None), cells=cells)
 
-        def fetch() -> dict[str, str]:
-            return save_names(account, "collections", [item.to_dict() for item in kayrros.collections()])
 
-        listed = kayrros.datasets(resolve(account, "collections", collection, fetch=fetch))
-    _write_list(context, "datasets", listed)
+@command(
+    """Find collections, datasets and assets by words of their name, or the beginning of their id.
+
+    Assets are those that other commands have shown before.
+    """,
+    "kayrros find cushing",
+    "kayrros find 'crude tanks' --json | jq -r '.[].id'",
+)
+def find(context: Context, text: Annotated[str, typer.Argument(metavar="TEXT", help="Words in any order.")]) -> None:
+    import attrs
+
+    from kayrros_ext._catalog import Match
+
+    account = context.account()
+    cached = load_names(account)
+    assets = [
+        Match("asset", key, name, dataset=kind.removeprefix("assets of "))
+        for kind, names in cached.items()
+        if kind.startswith("assets of ")
+        for key, name in names.items()
+    ]
+    with context.connect() as kayrros:
+        matches = [*kayrros.find(text), *(asset for asset in assets if asset.matches(text))]
+    rows = [attrs.asdict(match) for match in matches]
+    for kind in ("collection", "dataset"):
+        _save(account, f"{kind}s", [row for row in rows if row["kind"] == kind])
+    datasets = {**cached.get("datasets", {}), **{row["id"]: row["name"] for row in rows}}
+    cells = [{**row, "in": row["collection"] or datasets.get(row["dataset"] or "", row["dataset"])} for row in rows]
+    _write_list(context, "match", rows, "kind", "id", "name", "in", cells=cells)
+
+
+@command(
+    """List the assets of a dataset. All of its results are read, because the API does not list assets.""",
+    "kayrros assets 'Tanks of Cushing'",
+    "kayrros assets 7d3c --json | jq -r '.[].id'",
+)
+def assets(context: Context, dataset: Annotated[str, DATASET]) -> None:
+    from kayrros_ext.cli.progress_bars import results_bar
+
+    with context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
+        dataset_id = kayrros._dataset_id(dataset)
+        rows = [asset._asdict() for asset in kayrros.assets(dataset_id, progress=progress)]
+    _save(context.account(), f"assets of {dataset_id}", rows)
+    cells = [
+        {
+            **{name: row[name] for name in ("id", "name")},
+            "parent": row["parent_name"] or row["parent_id"],
+            "categories": ", ".join(category for category in row["categories"] or () if category),
+            "centroid": _format_centroid(row["latitude"], row["longitude"]),
+            "dates": f"{row['date_count']:,}",
+        }
+        for row in rows
+    ]
+    columns = ("id", "name", "parent", "categories", "centroid", "dates")
+    _write_list(context, "asset", rows, *columns, cells=cells)
 
 
 @command(
@@ -71,16 +129,15 @@ def datasets(
 )
 def metadata(context: Context, dataset: Annotated[str, DATASET]) -> None:
     with context.connect() as kayrros:
-        account = context.account()
-        from kayrros_ext._results.metadata import readable_fields
-
-        fetched = kayrros.metadata(resolve(account, "datasets", dataset))
+        fetched = kayrros.metadata(dataset)
     fields = fetched.to_dict()
-    save_names(account, "datasets", [fields])
+    _save(context.account(), "datasets", [fields])
     if context.json:
         write_json(fields)
         return
     width = terminal_width()
+    from kayrros_ext._results.metadata import readable_fields
+
     rows = readable_fields(fetched).items()
     Table("field", "value", keep=["value"]).write([line for row in rows for line in _wrap(*row, width)])
 
@@ -99,11 +156,23 @@ def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
     return [(name if index == 0 else "", line) for index, line in enumerate(lines)]
 
 
-def _write_list(context: Context, kind: Kind, listed: "Sequence[Collection | CollectionDataset]") -> None:
-    rows: list[dict[str, Any]] = [item.to_dict() for item in listed]
-    save_names(context.account(), kind, rows)
+def _save(account: "Account", kind: str, rows: Iterable[dict[str, Any]]) -> None:
+    save_names(account, kind, ((row.get("id"), row.get("name")) for row in rows))
+
+
+def _write_list(
+    context: Context, kind: str, rows: list[dict[str, Any]], *columns: str, cells: list[dict[str, Any]] | None = None
+) -> None:
+    """Write rows as JSON, or columns of them, or of other cells, as a table; then how many they are."""
     if context.json:
         write_json(rows)
         return
-    Table("id", "name", keep=["id"]).write([(row.get("id"), row.get("name")) for row in rows])
-    context.info(f"{len(rows):,} {kind if len(rows) != 1 else kind[:-1]}")
+    drop = "categories" if "categories" in columns else None
+    table = Table(*columns, right=["dates"], keep=["id", "centroid", "dates"], drop=drop)
+    table.write([[row.get(column) for column in columns] for row in (rows if cells is None else cells)])
+    plural = "matches" if kind == "match" else f"{kind}s"
+    context.info(f"{len(rows):,} {kind if len(rows) == 1 else plural}")
+
+
+def _format_centroid(latitude: float | None, longitude: float | None) -> str | None:
+    return None if latitude is None or longitude is None else f"{latitude:.4f}, {longitude:.4f}"

@@ -9,7 +9,7 @@ import typer
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.commands.results import Assets, From, Gaps, OnGap, Tally, To
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.name_cache import resolve
+from kayrros_ext.cli.name_cache import complete_metrics
 from kayrros_ext.cli.output import has_colour, terminal_width
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
@@ -43,7 +43,12 @@ def plot(
     ] = False,
     metric: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Metric to draw. [default: the first of the dataset]", show_default=False),
+        typer.Option(
+            metavar="NAME",
+            help="Metric to draw. [default: the first of the dataset]",
+            autocompletion=complete_metrics,
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[
         str | None,
@@ -68,12 +73,13 @@ def plot(
         require_size(*_chart_size())
     require(*(["matplotlib"] if target else ["matplotlib", "plotext"]))  # before anything is sent
     with context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
-        dataset_id = resolve(context.account(), "datasets", dataset)
+        dataset_id = kayrros._dataset_id(dataset)
         received = kayrros.results(
             dataset_id, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress
         )
     tally = Tally()
     tally.add(received)
+    tally.save_names(context.account(), dataset_id)
     _draw(received, target, metric, "all" if all_assets else asset, as_map=as_map)
     if target:
         context.info(str(tally))

@@ -3,20 +3,20 @@
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import PARTIAL
-from kayrros_ext.cli.name_cache import resolve
+from kayrros_ext.cli.name_cache import MAX_NAMES, complete_assets, complete_metrics, save_names
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kayrros_ext import Gap, Results
+    from kayrros_ext.cli.accounts import Account
 
 
 class Format(StrEnum):
@@ -52,11 +52,23 @@ To = Annotated[
 ]
 Assets = Annotated[
     list[str] | None,
-    typer.Option("--asset", metavar="ID", help="Id of an asset; repeat for several.", show_default=False),
+    typer.Option(
+        "--asset",
+        metavar="ASSET",
+        help="Id or name of an asset; repeat for several.",
+        autocompletion=complete_assets,
+        show_default=False,
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("--metric", metavar="NAME", help="Name of a metric; repeat for several.", show_default=False),
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Name of a metric; repeat for several.",
+        autocompletion=complete_metrics,
+        show_default=False,
+    ),
 ]
 Gaps = Annotated[
     OnGap,
@@ -72,13 +84,24 @@ class Tally:
     def __init__(self) -> None:
         self.rows = self.requests = 0
         self.gaps: list[Gap] = []
+        self._names: dict[str, dict[str, str | None]] = {"assets": {}, "metrics": {}}
 
     def add(self, part: "Results") -> "Results":
         """Count a part and return it."""
         self.rows += part.table.num_rows
         self.requests += part.requests
         self.gaps += part.gaps
+        assets = part.assets.slice(0, MAX_NAMES)
+        self._names["assets"].update(
+            zip(*(assets[name].to_pylist() for name in ("asset_id", "asset_name")), strict=True)
+        )
+        self._names["metrics"].update(dict.fromkeys(part.table["metric"].unique().to_pylist()))
         return part
+
+    def save_names(self, account: "Account", dataset_id: UUID) -> None:
+        """Cache the names of assets and metrics for the completion."""
+        save_names(account, f"assets of {dataset_id}", self._names["assets"].items())
+        save_names(account, "metrics", self._names["metrics"].items())
 
     def __str__(self) -> str:
         rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
@@ -142,7 +165,7 @@ def results(
 
     tally = Tally()
     with context.connect() as kayrros:
-        dataset_id = resolve(context.account(), "datasets", dataset)
+        dataset_id = kayrros._dataset_id(dataset)
         # No bar in a terminal that shows the rows.
         has_bar = context.shows_progress and (target is not None or not sys.stdout.isatty())
         with results_bar(shown=has_bar) as progress:
@@ -151,41 +174,19 @@ def results(
                 start=start,
                 stop=stop,
                 assets=asset or None,
+                metric=metric or None,
                 on_gap=on_gap.value,
                 with_dataset=with_dataset,
                 progress=progress,
             )
-            parts = map(tally.add, _filter_metrics(received, metric) if metric else received)
+            parts = map(tally.add, received)
             schema = results_schema(with_dataset=with_dataset)
             if target:
                 write(target, parts, schema=schema)
             else:
                 write_rows(parts, file_format.value, schema)
+    tally.save_names(context.account(), dataset_id)
     context.info(str(tally))
     if target:
         print(target)
     tally.exit_if_partial(context)
-
-
-def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator[Results]":
-    """Yield the rows of some metrics, because the API can't filter them.
-
-    Raises:
-        UsageError: no row has one of the metrics; after the last part.
-    """
-    import attrs
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from kayrros_ext._text import list_names
-
-    available: set[str] = set()
-    for part in parts:
-        names = part.table["metric"].cast(pa.string())
-        available.update(name for name in pc.unique(names).to_pylist() if name is not None)
-        rows = part.table.filter(pc.is_in(names, pa.array(metrics, pa.string())))
-        yield attrs.evolve(part, table=rows, query={**part.query, "metrics": ", ".join(metrics)})
-    missing = [name for name in metrics if name not in available]
-    if missing and available:
-        choices = list_names(available, near=missing[0])
-        raise UsageError(f"No row has the metric {missing[0]!r}.", hint=f"Available metrics: {choices}.")

@@ -1,0 +1,60 @@
+"""Arguments of a call: ids, objects that have one, and keywords that the call does not have."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+from uuid import UUID
+
+from kayrros_ext.errors import UsageError
+
+# Because uuid.UUID accepts signs, underscores and braces.
+UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# What others call an argument of ours.
+_ALIASES = {
+    "start": "begin from_ since start_date",
+    "stop": "end to until stop_date end_date",
+    "assets": "asset_ids mo_ids ids",
+    "email": "user username login account",
+    "password": "passwd pwd secret",
+    "token": "api_key key access_token",
+    "base_url": "url host endpoint",
+    "path": "file filename output",
+    "directory": "folder path output",
+    "size": "figsize",
+}
+
+
+class HasId(Protocol):
+    """An object that stands for its id, such as a dataset of `Kayrros.datasets`."""
+
+    @property
+    def id(self) -> object:
+        """A UUID, or a string."""
+
+
+def parse_uuid(value: object) -> UUID | None:
+    """Return the UUID of a UUID or its string; None for anything else."""
+    if isinstance(value, str) and UUID_PATTERN.fullmatch(value.strip()):
+        return UUID(value.strip())
+    return value if isinstance(value, UUID) else None
+
+
+def describe(value: object) -> str:
+    """Return a short text or the type of a wrong argument, because the repr of a table fills pages."""
+    is_short = isinstance(value, str | int | float | UUID | None) and len(repr(value)) < 80
+    return repr(value) if is_short else f"a {type(value).__name__}"
+
+
+def unknown_argument(function: Callable[..., Any], unknown: dict[str, Any]) -> UsageError:
+    """Return the error for keywords that a function does not have. Empties them: a traceback may show a password."""
+    import difflib
+    import inspect
+
+    name = next(iter(unknown))
+    unknown.clear()
+    names = [key for key, it in inspect.signature(function).parameters.items() if it.kind is not it.VAR_KEYWORD]
+    near = [key for key in names if name.lower() in _ALIASES.get(key, "").split()] or difflib.get_close_matches(
+        name, names, 1
+    )
+    hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(key for key in names if key != 'self')}."
+    return UsageError(f"{function.__qualname__} has no argument {name!r}.", hint=hint)
