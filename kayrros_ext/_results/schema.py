@@ -76,7 +76,8 @@ def metric_units(table: pa.Table) -> dict[str, str | None]:
     if not table.num_rows:
         return {}  # because combine_chunks would import pandas
     metric = table["metric"].unify_dictionaries().combine_chunks()
-    rows = table.select(["metric", "unit"]).take(pc.index_in(metric.indices.unique().drop_null(), metric.indices))
+    first_rows = int64s(pc.index(metric.indices, code).as_py() for code in metric.indices.unique().drop_null())
+    rows = table.select(["metric", "unit"]).take(first_rows)
     return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
