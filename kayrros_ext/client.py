@@ -375,12 +375,12 @@ class Kayrros:
         if _unknown:
             raise unknown_argument(Kayrros.export, _unknown)
         from kayrros_ext._export import parse_target, write
-        from kayrros_ext._results.schema import results_schema
+        from kayrros_ext._results.schema import RESULTS, WITH_DATASET
 
         target, query = parse_target(path), (start, stop, assets, metric)
         options = {"strict": strict, "with_dataset": with_dataset}
         fetcher = self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True)
-        write(target, fetcher, schema=results_schema(with_dataset=with_dataset))
+        write(target, fetcher, schema=WITH_DATASET if with_dataset else RESULTS)
         return target
 
     def _dataset_id(self, dataset: IdOrName) -> UUID:

@@ -160,7 +160,7 @@ def results(
         raise UsageError(f"--json can't be combined with --format {file_format.value}.", hint="Give one of them.")
     file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
     target = None if output is None else parse_target(output)
-    from kayrros_ext._results.schema import results_schema  # loads pyarrow
+    from kayrros_ext._results.schema import RESULTS, WITH_DATASET  # loads pyarrow
     from kayrros_ext.cli.format_rows import write_rows
 
     tally = Tally()
@@ -180,7 +180,7 @@ def results(
                 progress=progress,
             )
             parts = map(tally.add, received)
-            schema = results_schema(with_dataset=with_dataset)
+            schema = WITH_DATASET if with_dataset else RESULTS
             if target:
                 write(target, parts, schema=schema)
             else:
