@@ -290,10 +290,12 @@ def test_metadata_is_read_with_tolerance(kayrros: Kayrros, platform: StubServer)
 def test_a_filter_is_sent_in_the_form_of_the_reference(kayrros: Kayrros, platform: StubServer, start: Start) -> None:
     """It has mo_ids, and time_range in epoch milliseconds. Without a filter there is no body and no content type."""
     server = start(platform)
+    platform.answers[RESULTS] = as_json({"assets": [{"asset_id": "a"}, {"asset_id": "b"}]})
     with Kayrros(token="a-token", base_url=server.url) as client:
         client.results(DATASET, start="2024-01-01", stop="2024-06-30", assets=["a", "b"])
         client.results(DATASET)
-    filtered, plain = server.requests
+    check, filtered, plain = server.requests
+    assert check.json == {"mo_ids": ["a", "b"], "time_range": {"start_date": 0, "stop_date": 3_600_000}}
     assert filtered.json == {
         "mo_ids": ["a", "b"],
         "time_range": {"start_date": 1704067200000, "stop_date": 1719791999999},
