@@ -6,6 +6,7 @@ alike. Rows that come with both, because the server counts the ends in or rounds
 """
 
 import concurrent.futures.thread  # noqa: F401 - impossible once the main thread has ended; pandas needs it, too
+import contextlib
 import logging
 import math
 import queue
@@ -62,6 +63,7 @@ class ResultsFetcher:
     """The results that match a query, part by part, in order of time; each row in one part. Warnings come once.
 
     With `bounded_memory`, the size of a response is limited, and so is the number of parts that wait for an earlier one.
+    Fetchers that run at the same time share `slots`, one for each request.
 
     Attributes:
         file_metadata: what a file should record: range, ids of the processing and the source, number of requests, gaps.
@@ -82,8 +84,10 @@ class ResultsFetcher:
         strict: bool,
         bounded_memory: bool,
         progress: ProgressCallback | bool | None,
+        slots: threading.Semaphore | None = None,
     ) -> None:
         self._client, self._dataset_id, self._query, self._concurrency = client, dataset_id, query, concurrency
+        self._slots = slots or contextlib.nullcontext()
         if on_gap not in get_args(OnGap):
             raise UsageError(f"on_gap is {on_gap!r}.", hint='Pass "raise" or "warn".')
         self._on_gap = on_gap
@@ -203,7 +207,8 @@ class ResultsFetcher:
         """Return the dates of the dataset by its metadata, which say where to split and not what to leave out."""
         first, last = FIRST_MS, (datetime.now(UTC) - EPOCH) // MILLISECOND
         try:
-            metadata = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
+            with self._slots:
+                metadata = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
         except KayrrosError as error:
             warn("The dates of the dataset are unknown, because its metadata is unavailable: %s", error)
             return first, last
@@ -317,7 +322,8 @@ class ResultsFetcher:
         options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=self._max_body)
         http = self._client.get_httpx_client()
         try:
-            response = http.request(**kwargs, extensions={CALL_OPTIONS: options})
+            with self._slots:
+                response = http.request(**kwargs, extensions={CALL_OPTIONS: options})
         except (APIError, TransportError) as error:
             self._attempts.append(error.attempts)
             raise

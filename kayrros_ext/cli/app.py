@@ -10,6 +10,7 @@ import typer
 from kayrros_ext import __version__
 from kayrros_ext.cli.commands.api import api
 from kayrros_ext.cli.commands.download import download
+from kayrros_ext.cli.commands.export import export
 from kayrros_ext.cli.commands.list import collections, datasets, metadata
 from kayrros_ext.cli.commands.login import config, login, logout, whoami
 from kayrros_ext.cli.commands.mock import mock
@@ -42,7 +43,7 @@ app = typer.Typer(
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, metadata),
-    *(results, plot, download, mock, api),
+    *(results, export, plot, download, mock, api),
 ):
     app.command(_command.__name__)(_command)
 

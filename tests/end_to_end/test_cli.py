@@ -775,7 +775,7 @@ def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
 def test_every_command_has_examples_with_valid_options() -> None:
     """The help and the reference show them."""
     page = reference()
-    assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == 12
+    assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == 13
     for section in page.split("\n## ")[1:]:
         name = section.split()[1]
         options = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section.partition("Options:")[2]))
