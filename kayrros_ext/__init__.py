@@ -8,13 +8,14 @@ if TYPE_CHECKING:
     from kayrros_ext._config.credentials import Identity
     from kayrros_ext._config.retries import Retries
     from kayrros_ext._download.transfer import Download
+    from kayrros_ext._export.many import ExportedDataset
     from kayrros_ext._progress import Progress
     from kayrros_ext._results.metadata import Metadata
     from kayrros_ext._results.model import Gap, Results
     from kayrros_ext.client import Kayrros
     from kayrros_ext.errors import *
 
-__all__ = ["Download", "Gap", "Identity", "Kayrros", "Metadata", "Progress", "Results", "Retries"]
+__all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Progress", "Results", "Retries"]
 __all__ += ["ConfigurationError", "KayrrosError", "MissingExtraError", "MockError", "UsageError"]
 __all__ += ["APIError", "AccessDeniedError", "ContractError", "LoginError", "NotFoundError", "UnauthorizedError"]
 __all__ += ["DownloadError", "ExportError", "GapError", "TransportError"]
@@ -22,6 +23,7 @@ __all__ += ["DownloadError", "ExportError", "GapError", "TransportError"]
 # Modules of all names but errors. They load on first use, because each run of pytest imports this package for its plugin.
 _MODULES = {
     "Download": "_download.transfer",
+    "ExportedDataset": "_export.many",
     "Gap": "_results.model",
     "Identity": "_config.credentials",
     "Kayrros": "client",

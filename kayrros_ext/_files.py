@@ -27,7 +27,7 @@ _HINTS = {
 
 
 def parse_output(path: object, *, is_directory: bool = False) -> Path:
-    """Return the path of a file for results, or of a directory for downloads. `~` becomes the home directory.
+    """Return the path of a file for results, or of a directory for downloads or exports. `~` becomes the home directory.
 
     Raises:
         UsageError: it is no path, a URL, or a directory, a pipe or a device where a file belongs.

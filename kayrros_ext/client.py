@@ -1,6 +1,6 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never, NoReturn, Self
@@ -32,10 +32,13 @@ from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
 
 if TYPE_CHECKING:
+    import threading
+
     import pyarrow as pa
 
     from kayrros_ext._download.transfer import Download
     from kayrros_ext._download.transfer import ProgressCallback as DownloadProgress
+    from kayrros_ext._export.many import ExportedDataset
     from kayrros_ext._progress import ProgressCallback
     from kayrros_ext._results.query import Instant, Names, OnGap
     from kayrros_ext._results.selection import Asset
@@ -383,6 +386,56 @@ class Kayrros:
         write(target, fetcher, schema=WITH_DATASET if with_dataset else RESULTS)
         return target
 
+    def export_many(
+        self,
+        datasets: Iterable[IdOrName],
+        directory: str | Path,
+        *,
+        format: str = "parquet",  # noqa: A002 - the word that pandas and pyarrow have for it
+        start: "Instant | None" = None,
+        stop: "Instant | None" = None,
+        metric: str | Iterable[str] | None = None,
+        on_gap: "OnGap" = "raise",
+        skip_existing: bool = False,
+        progress: "ProgressCallback | bool | None" = None,
+    ) -> "list[ExportedDataset]":
+        """Write the results of many datasets, a file for each, several at a time. Return a report, an item per dataset.
+
+        An error of one dataset does not stop the others. It is in the report, and in the log. All of them together send
+        `concurrency` requests at a time. A file is named after its dataset, and keeps its name when that is renamed.
+
+        Args:
+            datasets: such as `kayrros.datasets("Oil storage")`; each as for `metadata`.
+            directory: created when missing. One call at a time writes to it. `kayrros-export.json` records its files.
+            format: suffix of the files, such as parquet, csv.gz or xlsx; as for `export`.
+            start: as for `results`.
+            stop: as for `results`.
+            metric: as for `results`.
+            on_gap: as for `results`.
+            skip_existing: whether to skip a dataset if its file is complete, of the same arguments, host and version of
+                this package, and of metadata with the same processing, source, dates and number of assets. A revision that
+                changes none of these is not noticed.
+            progress: as for `results`, over all datasets. Threads call it, one at a time.
+
+        Example:
+            >>> report = kayrros.export_many(kayrros.datasets("Oil storage"), "lake/", skip_existing=True)
+            >>> [(each.name, each.status) for each in report]
+            [('Tanks of Cushing', 'written')]
+
+        Raises:
+            KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write
+                to, the login, the network, the disk, or eight datasets in a row without a response. Complete files stay.
+        """
+        from kayrros_ext._export.many import export_many
+
+        options = {"format": format, "start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
+        options |= {"skip_existing": skip_existing, "progress": progress}
+        report = export_many(self, datasets, directory, options)
+        for each in report:
+            if each.error:
+                warn("%s was not exported: %s", each.name or each.dataset_id, each.error)
+        return report
+
     def _dataset_id(self, dataset: IdOrName) -> UUID:
         if isinstance(dataset, UUID):
             return dataset
@@ -400,6 +453,7 @@ class Kayrros:
         with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
         bounded_memory: bool = False,
+        slots: "threading.Semaphore | None" = None,
     ) -> ResultsFetcher:
         start, stop, assets, metric = query
         dataset_id = self._dataset_id(dataset)
@@ -418,6 +472,7 @@ class Kayrros:
             with_dataset=with_dataset,
             bounded_memory=bounded_memory,
             progress=progress,
+            slots=slots,
         )
 
     def download(

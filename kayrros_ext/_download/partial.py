@@ -55,6 +55,21 @@ def hexdigests(file: IO[bytes], expected: Iterable[str]) -> dict[str, str]:
     return digests
 
 
+def acquire_lock(path: str, timeout_s: float) -> BaseFileLock:
+    """Wait for the lock that one process at a time may hold; raise Timeout. Without locks of the system, a file is one."""
+    # thread_local, the default, would not let another thread release it.
+    lock: BaseFileLock = FileLock(path, timeout=timeout_s, thread_local=False)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise  # a Timeout, too, or the lock of another user, which is not ours to ignore
+        Path(path).unlink(missing_ok=True)
+        lock = SoftFileLock(f"{path}.soft", timeout_s, thread_local=False)
+        lock.acquire()
+    return lock
+
+
 class PartialFile:
     """A part. `size` counts the bytes written; these are on disk unless another program changes the part."""
 
@@ -62,8 +77,7 @@ class PartialFile:
         self.metadata, self.size = metadata, 0
         self.path = directory / f".{metadata.dataset_id}.part"
         self._sidecar = directory / f"{self.path.name}.json"
-        # thread_local, the default, would not let another thread release it.
-        self._lock: BaseFileLock = FileLock(f"{self.path}.lock", timeout=timeout_s, thread_local=False)
+        self._lock: BaseFileLock = FileLock(f"{self.path}.lock", timeout=timeout_s)  # not yet acquired
         self._open_file = contextlib.ExitStack()
 
     def lock(self) -> None:
@@ -72,14 +86,7 @@ class PartialFile:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            try:
-                self._lock.acquire()
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise  # a Timeout, too, or the lock of another user, which is not ours to ignore
-                Path(self._lock.lock_file).unlink(missing_ok=True)
-                self._lock = SoftFileLock(f"{self._lock.lock_file}.soft", self._lock.timeout, thread_local=False)
-                self._lock.acquire()
+            self._lock = acquire_lock(self._lock.lock_file, self._lock.timeout)
         except Timeout:
             message = f"Another download of the same dataset into {self.path.parent} has not ended."
             raise DownloadError(message, path=self.path, hint="Wait for it, or choose another directory.") from None

@@ -10,6 +10,7 @@ import typer
 from kayrros_ext import __version__
 from kayrros_ext.cli.commands.api import api
 from kayrros_ext.cli.commands.download import download
+from kayrros_ext.cli.commands.export import export
 from kayrros_ext.cli.commands.list import assets, collections, datasets, find, metadata
 from kayrros_ext.cli.commands.login import config, login, logout, whoami
 from kayrros_ext.cli.commands.mock import mock
@@ -43,7 +44,7 @@ app = typer.Typer(
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, find, assets, metadata),
-    *(results, plot, download, mock, api, spec),
+    *(results, export, plot, download, mock, api, spec),
 ):
     app.command(_command.__name__)(_command)
 

@@ -19,7 +19,7 @@ MEANINGS = {
     USAGE: "invalid argument or setting",
     LOGIN: "no login: credentials are missing or were refused",
     NOT_FOUND: "no such dataset or collection, or several match",
-    PARTIAL: "part of the results is unavailable, the rest was written (--on-gap warn)",
+    PARTIAL: "part of the results (--on-gap warn) or datasets failed, the rest was written",
     INTERRUPTED: "interrupted",
 }
 

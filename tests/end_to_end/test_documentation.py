@@ -86,7 +86,7 @@ def test_shell_block_runs(block: Block, served: dict[str, str], tmp_path: Path) 
         ["sh", "-euc", block.code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    written = re.findall(r"-o (\S+)", re.sub(r" #.*", "", block.code))
+    written = re.findall(r"-o (\S+)(?<!/)\s", re.sub(r" #.*", "", block.code))  # not the directories
     assert [path.name for path in tmp_path.glob("*.parquet")] == written
 
 

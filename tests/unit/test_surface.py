@@ -47,6 +47,7 @@ def test_the_public_surface_is_a_list() -> None:
     """A public name that is added or removed changes this list."""
     assert set(kayrros_ext.__all__) == {
         *("Kayrros", "Results", "Gap", "Progress", "Retries", "Identity", "Download", "Metadata"),
+        "ExportedDataset",
         *("KayrrosError", "ConfigurationError", "UsageError", "LoginError", "APIError", "UnauthorizedError"),
         *("AccessDeniedError", "NotFoundError", "ContractError", "TransportError", "GapError", "DownloadError"),
         *("ExportError", "MissingExtraError", "MockError"),

@@ -1,0 +1,134 @@
+"""`kayrros export`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kayrros_ext._text import printable
+from kayrros_ext.cli.commands.results import From, Gaps, Metrics, OnGap, To
+from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.exit_codes import FAILED, PARTIAL, format_error
+from kayrros_ext.cli.name_cache import complete_collections, complete_datasets
+from kayrros_ext.cli.output import Table, write_json
+from kayrros_ext.cli.progress_bars import results_bar
+from kayrros_ext.errors import KayrrosError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from kayrros_ext import ExportedDataset
+
+
+@command(
+    """Export the datasets of collections to a directory, a file for each, several at a time.
+
+    An error of one dataset does not stop the others: the exit code is 5, or 1 if all have failed. A file is named after its
+    dataset, and keeps its name when that is renamed. kayrros-export.json in the directory records the files.
+
+    With --skip-existing, a dataset is skipped if its file is complete, and arguments, host, version, and the processing,
+    source, dates and number of assets in its metadata are as before. A revision that changes none of these is not noticed.
+    """,
+    'kayrros export "Oil storage" -o lake/',
+    "kayrros export 5f2d8c34 --skip-existing --from 2024-01 -o lake/",
+    "kayrros export --dataset 7d3c --dataset 9f21 --format csv -o lake/",
+    "kayrros export --all -o lake/ --json | jq -r '.[] | select(.error) | .dataset'",
+)
+def export(
+    context: Context,
+    collection: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COLLECTION]...",
+            help="Ids or names of collections, or the beginning of either.",
+            autocompletion=complete_collections,
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="DIRECTORY", help="Created if it does not exist.", show_default=False),
+    ],
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            metavar="DATASET",
+            help="Id or name of a dataset, or the beginning of either; repeat for several.",
+            autocompletion=complete_datasets,
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Export all datasets that the account can see.")] = False,
+    file_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="Ending of the files: parquet, csv, csv.gz, xlsx, ...")
+    ] = "parquet",
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Skip datasets whose file is complete and unchanged.")
+    ] = False,
+    start: From = None,
+    stop: To = None,
+    metric: Metrics = None,
+    on_gap: Gaps = OnGap.RAISE,
+) -> None:
+    if everything and (collection or dataset):
+        raise UsageError("--all can't be combined with collections or --dataset.", hint="Omit --all, or the others.")
+    if not (everything or collection or dataset):
+        raise UsageError("There is nothing to export.", hint="Give collections, --dataset, or --all.")
+    from kayrros_ext._export.many import MANIFEST, export_many  # without the warnings of Kayrros.export_many
+
+    with context.connect() as kayrros:
+        try:
+            datasets: list[Any] = kayrros.datasets() if everything else []
+            for name in collection or ():
+                datasets += kayrros.datasets(name)
+        except NotFoundError as error:
+            error.hint_cli = (
+                f"{error.hint if error.hint_cli is None else error.hint_cli} For one dataset, use --dataset."
+            )
+            raise
+        datasets += dataset or ()
+        try:
+            with results_bar(shown=context.shows_progress) as progress:
+                options: dict[str, Any] = {
+                    "format": file_format,
+                    "start": start,
+                    "stop": stop,
+                    "metric": metric or None,
+                }
+                options |= {"on_gap": on_gap.value, "skip_existing": skip_existing, "progress": progress}
+                report = export_many(kayrros, datasets, output, options)
+        except (KayrrosError, KeyboardInterrupt) as error:
+            if not isinstance(error, UsageError | NotFoundError) and (Path(output).expanduser() / MANIFEST).is_file():
+                context.info(f"Complete files stay in {output}. With --skip-existing, this command skips them.")
+            raise
+    _write_report(context, report)
+    failed = [(each.name or "", each.dataset_id, each.error) for each in report if each.error]
+    for name, dataset_id, reason in failed:
+        print(f"kayrros: {printable(name)} ({dataset_id}): {format_error(reason)}", file=sys.stderr)
+    statuses = [each.status for each in report]
+    counts = [f"{statuses.count(status):,} {status}" for status in dict.fromkeys(statuses)]
+    context.info(f"{len(report):,} dataset{'s' * (len(report) != 1)}: {', '.join(counts) or 'nothing to export'}")
+    if failed or "partial" in statuses:
+        raise typer.Exit(FAILED if len(failed) == len(report) else PARTIAL)
+
+
+def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
+    if context.json:
+        rows = [
+            {
+                "dataset": each.dataset_id,
+                "name": each.name,
+                "rows": each.rows,
+                "file": each.path,
+                "status": each.status,
+                "gaps": [str(gap) for gap in each.gaps],
+                "error": each.error and format_error(each.error),
+            }
+            for each in report
+        ]
+        write_json(rows)
+        return
+    table = Table("dataset", "name", "rows", "file", "status", right=["rows"], keep=["rows", "status"], drop="dataset")
+    cells = [(each, None if each.rows is None else f"{each.rows:,}", each.path and each.path.name) for each in report]
+    table.write([(each.dataset_id, each.name, rows, file, each.status) for each, rows, file in cells])
