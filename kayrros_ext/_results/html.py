@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext._text import printable
+from kayrros_ext._text import plural, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,10 +26,10 @@ _CELL = "padding:.15em .8em .15em 0;border-bottom:1px solid #8884;text-align:{};
 def results_html(results: "Results") -> str:
     """Return the size of the results, each metric with its range and dates, the gaps, and the first rows."""
     table = without_time_zone(results.table)
-    summary = f"{table.num_rows:,} rows, {results.assets.num_rows:,} assets"
+    summary = f"{plural(table.num_rows, 'row')}, {plural(results.assets.num_rows, 'asset')}"
     summary += f", processing {' and '.join(results.processing_ids)}" if results.processing_ids else ""
     if count := results.without_metrics.num_rows:
-        summary += f", {count:,} dates without metrics"
+        summary += f", {plural(count, 'date')} without metrics"
     parts = [f"<div><b>Results</b>: {html.escape(printable(summary))}</div>"]
     if results.gaps:
         gaps = "".join(f"<li>{html.escape(str(gap))}</li>" for gap in results.gaps[:MAX_ROWS])
@@ -40,10 +40,10 @@ def results_html(results: "Results") -> str:
         heads = ["metric", "rows", "minimum", "maximum", "first date", "last date"]
         parts.append(_table(heads, [_metric(table, names.slice(n, 1)) for n in range(min(len(names), MAX_METRICS))]))
         if len(names) > MAX_METRICS:
-            parts.append(f"<div>… and {len(names) - MAX_METRICS:,} more metrics</div>")
+            parts.append(f"<div>… and {plural(len(names) - MAX_METRICS, 'more metric')}</div>")
         rows = [list(row.values()) for row in table.select(COLUMNS).slice(0, MAX_ROWS).to_pylist()]
         parts.append(_table(COLUMNS, rows))
-        size = f"{len(rows)} of {table.num_rows:,} rows, {len(COLUMNS)} of {table.num_columns} columns"
+        size = f"{len(rows)} of {plural(table.num_rows, 'row')}, {len(COLUMNS)} of {table.num_columns} columns"
         parts.append(f"<div>The first {size}</div>")
     return f"<div>{''.join(parts)}</div>"
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from kayrros_ext._results.schema import strings, without_time_zone
 from kayrros_ext._results.units import unit_of
+from kayrros_ext._text import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +39,7 @@ def results_text(results: "Results") -> str:
     summaries = metric_summaries(table)
     lines += ["", *format_table(SUMMARY, summaries[:MAX_METRICS], right=SUMMARY[2:5])]
     if len(summaries) > MAX_METRICS:
-        lines.append(f"… and {len(summaries) - MAX_METRICS:,} more metrics")
+        lines.append(f"… and {plural(len(summaries) - MAX_METRICS, 'more metric')}")
     edges = [table] if count <= MAX_ROWS else [table.slice(0, EDGE_ROWS), table.slice(count - EDGE_ROWS)]
     rows = [row for edge in edges for row in edge.to_pylist()]
     cells = [list(row.values()) for row in rows]
@@ -62,9 +63,20 @@ def metric_summaries(table: "pa.Table") -> list[list[Any]]:
     return rows
 
 
-def align_numbers(values: Sequence[tuple[str | None, float | None]]) -> list[str]:
-    """Return numbers with the decimal places of their metric, and their decimal points in one column."""
-    places = {name: decimals(value for other, value in values if other == name) for name, _ in values}
+def align_numbers(
+    values: Sequence[tuple[str | None, float | None]], places: dict[str | None, int] | None = None
+) -> list[str]:
+    """Return numbers with the decimal places of their metric, and their decimal points in one column.
+
+    Args:
+        values: metrics and numbers.
+        places: decimal places of metrics, of earlier rows of the same table; those of new metrics are added.
+    """
+    numbers: dict[str | None, list[float | None]] = {}
+    for name, value in values:
+        numbers.setdefault(name, []).append(value)
+    places = {} if places is None else places
+    places |= {name: decimals(numbers[name]) for name in numbers if name not in places}
     widest = max(places.values(), default=0)
     widths = {name: widest - count + (not count and widest > 0) for name, count in places.items()}
     return [format_number(value, places[name]) + " " * widths[name] for name, value in values]
@@ -102,11 +114,6 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, righ
         "  ".join(_pad(*cell, right=cell[2] in right) for cell in zip(row, widths, heads, strict=True)).rstrip()
         for row in cells
     ]
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a number of things: "1 row", "2,000 rows"."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def text_width(text: str) -> int:

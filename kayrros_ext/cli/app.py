@@ -3,9 +3,10 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from kayrros_ext import __version__
 from kayrros_ext.cli.commands.api import api
@@ -15,7 +16,7 @@ from kayrros_ext.cli.commands.login import config, login, logout, whoami
 from kayrros_ext.cli.commands.mock import mock
 from kayrros_ext.cli.commands.plot import plot
 from kayrros_ext.cli.commands.results import results
-from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, exit_code, format_error
+from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, InterruptedWithNoteError, exit_code, format_error
 from kayrros_ext.cli.output import (
     ClosedPipeError,
     OutputError,
@@ -35,16 +36,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Datasets of the Kayrros Platform, by id: metadata, results as tables and files, downloads. Unofficial.\n\n"
     "\b\nFirst steps:\n  $ kayrros login\n  $ kayrros collections\n  $ kayrros datasets COLLECTION\n"
-    "  $ kayrros results ID -o results.parquet\n\n"
+    "  $ kayrros results DATASET -o results.parquet\n\n"
     "Data goes to stdout, messages to stderr. No account yet? `kayrros mock` serves a fake platform on this machine.\n\n"
     f"\b\nExit codes:\n{_CODES}",
 )
+
+
+class _Command(TyperCommand):
+    """A command whose usage shows `DATASET`, without the braces of typer."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, metadata),
     *(results, plot, download, mock, api),
 ):
-    app.command(_command.__name__)(_command)
+    app.command(_command.__name__, cls=_Command)(_command)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature of a typer callback
@@ -84,8 +94,8 @@ def _run(arguments: list[str]) -> int:
         show = getattr(error, "show", None)
         show() if show else print(error, file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return _report_interrupt()
+    except (KeyboardInterrupt, typer.Abort, InterruptedWithNoteError) as error:
+        return _report_interrupt(str(error))
     except Exception as error:
         return _report_error(error, show_traceback="--debug" in arguments)
     if code == INTERRUPTED:  # typer's exit code for Ctrl-C
@@ -106,8 +116,8 @@ def _report_error(error: Exception, *, show_traceback: bool) -> int:
     return exit_code(error)
 
 
-def _report_interrupt() -> int:
-    print("\nkayrros: interrupted", file=sys.stderr)
+def _report_interrupt(note: str = "") -> int:
+    print("\nkayrros: interrupted" + (note and f". {note}"), file=sys.stderr)
     discard_output()  # the same Ctrl-C may have ended the reader
     return INTERRUPTED
 

@@ -31,6 +31,10 @@ class NotListedError(KayrrosError):
     """The platform lists no collection of this name."""
 
 
+class InterruptedWithNoteError(Exception):
+    """Ctrl-C, with something to say about it. Not a KeyboardInterrupt, because typer handles those itself."""
+
+
 def exit_code(error: BaseException) -> int:
     """Return the exit code of an error."""
     if isinstance(error, KeyboardInterrupt):
@@ -55,4 +59,4 @@ def format_error(error: BaseException) -> str:
             f"{type(error).__name__}: {error}.",
             "This is a bug: please report it with the output of --debug.",
         )
-    return printable(f"{message} {hint}")
+    return printable(" ".join([message, hint, *getattr(error, "__notes__", [])]))

@@ -107,7 +107,7 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], output: IO[bytes], 
         lines.append(f"(it did not listen within {timeout_s:g} seconds)")
     hint = "Check the spec with `make lint-spec`."
     if "EADDRINUSE" in text:
-        hint = f"Another program listens there; choose another port, such as {port + 1}."
+        hint = f"Another program listens there; choose another port, such as --port {port + 1}."
     raise MockError("\n".join([f"The mock did not start on port {port}. Its last lines:", *lines, ""]), hint=hint)
 
 

@@ -124,7 +124,9 @@ def serve(respond: Callable[[Request], Response], *, port: int, sleep: Callable[
         server = _Server(port, respond, sleep)
     except OSError as error:
         raise MockError(
-            f"The platform fake can't listen on port {port} ({error}).", hint="Choose another port, or 0."
+            f"The platform fake can't listen on port {port} ({error.strerror}).",
+            hint="Choose another port, or 0 for any free one.",
+            hint_cli="Choose another one with --port, or any free one with --port 0.",
         ) from error
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, name="platform-fake")

@@ -200,7 +200,7 @@ def test_a_missing_asset_is_named(
         platform.max_rows = 300
         list(kayrros.iter_results(dataset.id, assets=names))
         kayrros.results(dataset.id, assets=names[:1])
-    assert caplog.messages == ["1 of the requested assets are not in the results: tnak-000002"] * 2
+    assert caplog.messages == ["1 asset requested, but not in the results: tnak-000002"] * 2
 
 
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:

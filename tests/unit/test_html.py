@@ -52,7 +52,7 @@ def results_of(*names: str | None) -> Results:
 def test_metrics_have_a_row_each() -> None:
     """The row shows the number of values, their range and their dates. A metric without a name has one too."""
     view = results_of("level", "volume", None)._repr_html_()
-    assert "6 rows, 1 assets, processing p1, 1 dates without metrics" in view
+    assert "6 rows, 1 asset, processing p1, 1 date without metrics" in view
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", view)
     assert cells[:6] == ["level", "2", "0.5", "0.5", "2024-01-02", "2024-01-09 12:00:00"]
     assert cells[12:18] == ["—", "2", "2.5", "2.5", "2024-01-02", "2024-01-09 12:00:00"]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kayrros_ext._text import printable
+from kayrros_ext._text import plural, printable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import Kind, complete_collections, complete_datasets, resolve, save_names
 from kayrros_ext.cli.output import Table, from_epoch_ms, terminal_width, write_json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FIELD_WIDTH = 17
 
 DATASET = typer.Argument(
-    metavar="ID",
+    metavar="DATASET",
     help="Id of a dataset. If `kayrros datasets` has listed it, its name or the beginning of its id or name is enough.",
     autocompletion=complete_datasets,
     show_default=False,
@@ -103,7 +103,7 @@ def _write_list(context: Context, kind: Kind, listed: "Sequence[Collection | Col
         write_json(rows)
         return
     Table("id", "name", keep=["id"]).write([(row.get("id"), row.get("name")) for row in rows])
-    context.info(f"{len(rows):,} {kind if len(rows) != 1 else kind[:-1]}")
+    context.info(plural(len(rows), kind.removesuffix("s")))
 
 
 def _format_date(value: object) -> object:
