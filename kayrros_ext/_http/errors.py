@@ -156,7 +156,10 @@ class ErrorMapper:
         too_large: bool = False,
     ) -> ContractError:
         """Return the error for a response that is not what openapi.yaml says; `body` is quoted."""
-        begins = f" It begins: {parse_error_body(body, self.redact)}." if body is not None else ""
+        begins = ""
+        if body is not None:
+            verb = "is" if _PAGE.match(body[:1000].decode("utf-8", "replace")) else "begins:"
+            begins = f" It {verb} {parse_error_body(body, self.redact)}."
         return ContractError(
             f"{operation}: the response of {self.host} is not what the contract says: {self.redact(problem)}.{begins}",
             hint=_TOO_LARGE if too_large else _NOT_THE_API,
