@@ -501,6 +501,14 @@ def test_narrow_terminal_truncates_no_number_and_no_date(columns: int, inside: I
         assert {"2024-01-01", number} <= set(line.split())
 
 
+def test_later_rows_are_whole_too(inside: Inside) -> None:
+    """The columns have the width of the first thousand rows, and a longer number goes beyond it."""
+    values = {f"{2000 + n // 336}-{n // 28 % 12 + 1:02}-{n % 28 + 1:02}": {"level": 1.5} for n in range(1000)}
+    dataset = inside.command.platform.add({"a": {**values, "2024-01-01": {"level": 123_456.5}}})
+    shown = inside.in_terminal("results", dataset.id, "--all", "-q", NO_COLOR="1").shown
+    assert shown.splitlines()[-1].split()[-1] == "123,456.5"
+
+
 def test_range_outside_of_the_dataset_says_where_it_ends(inside: Inside) -> None:
     """It costs a request for the metadata, only when there are no rows."""
     done = inside("results", TANKS, "--from", "2031")
