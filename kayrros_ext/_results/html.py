@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._results.metadata import readable_fields
 from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext._results.text import SUMMARY, align_numbers, facts, format_cell, metric_summaries, plural
-from kayrros_ext._text import printable
+from kayrros_ext._results.text import SUMMARY, align_numbers, facts, format_cell, metric_summaries
+from kayrros_ext._text import plural, printable
 
 if TYPE_CHECKING:
     from kayrros_ext._results.metadata import Metadata

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext._text import cell_width, printable, shorten
+from kayrros_ext._text import cell_width, plural, printable, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,12 +88,24 @@ def metric_summaries(table: "pa.Table", limit: int) -> tuple[list[list[Any]], in
     return rows, max(len(names) - limit, 0)
 
 
-def align_numbers(values: Sequence[tuple[str | None, float | None]]) -> list[str]:
-    """Return numbers with the decimal places of their metric, and their decimal points in one column."""
-    places = {name: decimals(value for other, value in values if other == name) for name, _ in values}
+def align_numbers(
+    values: Sequence[tuple[str | None, float | None]], places: dict[str | None, int] | None = None
+) -> list[str]:
+    """Return numbers with the decimal places of their metric, and their decimal points in one column.
+
+    Args:
+        values: metrics and numbers.
+        places: decimal places of metrics, of earlier rows of the same table; those of new metrics are added.
+    """
+    places = {} if places is None else places
+    numbers: dict[str | None, list[float | None]] = {}
+    for name, value in values:
+        numbers.setdefault(name, []).append(value)
+    places |= {name: decimals(numbers[name]) for name in numbers if name not in places}
     texts = [format_number(value, places[name]) for name, value in values]
     tails = [len(text) - text.index(".") if "." in text else 0 for text in texts]
-    return [text + " " * (max(tails) - tail) for text, tail in zip(texts, tails, strict=True)]
+    widest = max([*tails, *(count + 1 for count in places.values() if count)], default=0)
+    return [text + " " * (widest - tail) for text, tail in zip(texts, tails, strict=True)]
 
 
 def decimals(values: Iterable[float | None]) -> int:
@@ -135,11 +147,6 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, righ
             del widths[head], columns[head]
     padded = [[_pad(cell, widths[head], right=head in right) for cell in columns[head]] for head in widths]
     return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a number of things: "1 row", "2,000 rows"."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def format_cell(value: object) -> str:

@@ -153,7 +153,10 @@ def config(context: Context) -> None:
             rows.append((key, _mask_url(str(value)) if key.endswith("_url") else str(value), str(source)))
     rows += [*_saved_credentials(account), *_places(account)]
     if context.json:
-        write_json([{"setting": name, "value": value, "source": source} for name, value, source in rows])
+        settings: dict[str, dict[str, str | None]] = {}
+        for name, value, source in rows:  # of a secret with two sources, the first one counts
+            settings.setdefault(name.replace(" ", "_"), {"value": value, "source": source})
+        write_json(settings)
     else:
         Table("setting", "value", "source", keep=["setting"]).write(rows)
 
