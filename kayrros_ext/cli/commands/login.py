@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kayrros_ext._config.environment import parse_text, variable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.output import Table, write_json
 from kayrros_ext.errors import ConfigurationError, UsageError
@@ -46,6 +45,7 @@ def login(
 ) -> None:
     from kayrros_ext import Kayrros
     from kayrros_ext._auth.token_cache import open_token_cache, user_cache_dir
+    from kayrros_ext._config.environment import parse_text, variable
     from kayrros_ext._config.keyring import save_password
     from kayrros_ext.cli.accounts import Account
 
