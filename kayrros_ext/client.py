@@ -305,23 +305,27 @@ class Kayrros:
         assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
         strict: bool = False,
+        excel_csv: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
 
-        The suffix of the path is the format: .parquet, .geoparquet, .csv, .json, .ndjson or .geojson; docs/results.md lists
-        them all. The directory is created; an existing file, or the target of a symlink, is replaced once the new one is
-        complete. If a gap raises, there is no file; with on_gap="warn", gaps are in the log, and in the file's metadata.
+        The suffix of the path is the format: .parquet, .geoparquet, .xlsx, .csv, .json, .ndjson or .geojson; docs/results.md
+        lists them all. With excel_csv=True a .csv is one that Excel opens correctly by a double click. The directory is
+        created; an existing file, or the target of a symlink, is replaced once the new one is complete. If a gap raises,
+        there is no file; with on_gap="warn", gaps are in the log, and in the file's metadata.
 
         Raises:
-            ExportError: the file can't be written.
-            KayrrosError: as `results`; UsageError also for a path whose suffix is no format.
+            ExportError: the file can't be written, or Excel can't hold the results.
+            MissingExtraError: the path ends in .xlsx, and the extra `excel` is not installed. Nothing was sent.
+            KayrrosError: as `results`; UsageError also for a path whose suffix is no format, or not .csv with excel_csv.
         """
         from kayrros_ext._export import parse_target, write
 
-        target, dataset_id = parse_target(path), self._dataset_id(dataset)
+        target, dataset_id = parse_target(path, excel_csv=excel_csv), self._dataset_id(dataset)
         fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=True)
-        write(target, fetcher, dataset_id=dataset_id, file_metadata=fetcher.file_metadata)
+        metadata = fetcher.file_metadata
+        write(target, fetcher, dataset_id=dataset_id, file_metadata=metadata, excel_csv=excel_csv)
         return target
 
     def _dataset_id(self, dataset: DatasetLike) -> UUID:

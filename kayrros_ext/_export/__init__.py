@@ -25,28 +25,39 @@ ENDINGS = {
 }
 
 
-def parse_target(path: str | Path) -> Path:
-    """Return the path of a file that results can be written to, or raise UsageError or ExportError."""
+def parse_target(path: str | Path, *, excel_csv: bool = False) -> Path:
+    """Return the path of a file that results can be written to, or raise UsageError, ExportError or MissingExtraError."""
     target = parse_output(path)
-    if not _ending(target):
+    if not (ending := _ending(target)):
         hint = f"Use one of these: {', '.join(ENDINGS)}."
         raise UsageError(f"path is {str(target)!r}, and its ending names no format.", hint=hint)
+    if excel_csv and ENDINGS[ending] != "CSV":
+        raise UsageError(f"CSV for Excel can't be written to {str(target)!r}.", hint="Pass a path that ends in .csv.")
+    if ending == ".xlsx":
+        from kayrros_ext._results.convert import import_optional
+
+        import_optional("xlsxwriter", extra="excel")  # here, because the results come before the file is opened
     return target
 
 
 def write(
-    path: Path, parts: Iterable[Results], *, dataset_id: UUID, file_metadata: Mapping[str, str] | None = None
+    path: Path,
+    parts: Iterable[Results],
+    *,
+    dataset_id: UUID,
+    file_metadata: Mapping[str, str] | None = None,
+    excel_csv: bool = False,
 ) -> int:
     """Write the tables of results to a file, one after the other, and return the number of rows.
 
     The file replaces an existing one, or the target of a symlink, once it is complete; after an error, that is untouched.
-    Parquet, GeoParquet and GeoJSON store the metadata, which are read after the last part.
+    Parquet, GeoParquet, GeoJSON and Excel store the metadata, which are read after the last part.
     """
     source_errors: list[OSError] = []
     rows = 0
     try:
         with write_output(path) as file:
-            writer = _open_writer(path, file)
+            writer = _open_writer(path, file, excel_csv=excel_csv)
             try:
                 for part in _note_errors(parts, source_errors):
                     rows += part.table.num_rows
@@ -69,9 +80,9 @@ def _ending(path: Path) -> str | None:
     return next((ending for ending in ENDINGS if name.endswith(ending) and name != ending), None)
 
 
-def _open_writer(path: Path, file: IO[bytes]) -> "ParquetWriter | TextWriter | ExcelWriter":
+def _open_writer(path: Path, file: IO[bytes], *, excel_csv: bool) -> "ParquetWriter | TextWriter | ExcelWriter":
     from kayrros_ext._export.parquet import GeoParquetWriter, ParquetWriter  # loads pyarrow
-    from kayrros_ext._export.text import DIALECTS, TextWriter
+    from kayrros_ext._export.text import DIALECTS, EXCEL_CSV, TextWriter
 
     ending = _ending(path) or ".parquet"
     if ENDINGS[ending] == "Excel":
@@ -79,7 +90,8 @@ def _open_writer(path: Path, file: IO[bytes]) -> "ParquetWriter | TextWriter | E
 
         return ExcelWriter(file, path)
     if ENDINGS[ending] in DIALECTS:
-        return TextWriter(file, DIALECTS[ENDINGS[ending]], compress=ending.endswith(".gz"))
+        dialect = EXCEL_CSV if excel_csv else DIALECTS[ENDINGS[ending]]
+        return TextWriter(file, dialect, compress=ending.endswith(".gz"))
     return ParquetWriter(file) if ENDINGS[ending] == "Parquet" else GeoParquetWriter(file)
 
 

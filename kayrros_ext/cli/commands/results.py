@@ -103,8 +103,8 @@ class Tally:
     Rows are written to stdout or a file as they arrive, so memory use stays small. A table shows only the columns that
     differ from row to row; the other formats and files have all columns.
 
-    File suffixes: .parquet, .geoparquet, .csv, .json, .ndjson, .geojson; the text formats also with .gz. An existing file
-    is replaced once the new one is complete.
+    File suffixes: .parquet, .geoparquet, .xlsx (Excel), .csv, .json, .ndjson, .geojson; the text formats also with .gz. An
+    existing file is replaced once the new one is complete.
     """,
     "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-06-30",
     "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
@@ -128,6 +128,9 @@ def results(
         Format | None,
         typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
     ] = None,
+    excel_csv: Annotated[
+        bool, typer.Option("--excel-csv", help="Write CSV that Excel opens correctly by a double click.")
+    ] = False,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
     from kayrros_ext._export import parse_target
@@ -138,8 +141,11 @@ def results(
         )
     if file_format and context.json and file_format is not Format.JSON:
         raise UsageError(f"--json can't be combined with --format {file_format.value}.", hint="Give one of them.")
+    if excel_csv and (context.json or file_format not in {None, Format.CSV}):
+        raise UsageError("--excel-csv can't be combined with --json or another --format.", hint="Give one of them.")
+    file_format = Format.CSV if excel_csv else file_format
     file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
-    target = None if output is None else parse_target(output)
+    target = None if output is None else parse_target(output, excel_csv=excel_csv)
     from kayrros_ext.cli.format_rows import write_rows  # loads pyarrow
 
     tally = Tally()
@@ -153,9 +159,10 @@ def results(
             )
             parts = map(tally.add, _filter_metrics(received, metric) if metric else received)
             if target:
-                _write_file(target, parts, dataset_id, tally, _request_metadata(metric or [], start, stop))
+                metadata = _request_metadata(metric or [], start, stop)
+                _write_file(target, parts, dataset_id, tally, metadata, excel_csv=excel_csv)
             else:
-                write_rows(parts, file_format.value)
+                write_rows(parts, "excel-csv" if excel_csv else file_format.value)
     context.info(str(tally))
     if target:
         print(target)
@@ -163,7 +170,13 @@ def results(
 
 
 def _write_file(
-    path: Path, parts: "Iterator[Results]", dataset_id: str, tally: Tally, metadata: dict[str, str]
+    path: Path,
+    parts: "Iterator[Results]",
+    dataset_id: str,
+    tally: Tally,
+    metadata: dict[str, str],
+    *,
+    excel_csv: bool,
 ) -> None:
     from kayrros_ext._export import write
 
@@ -172,7 +185,7 @@ def _write_file(
         metadata.update({name: "; ".join(ids) for name, ids in tally.ids.items() if ids})
         metadata.update(requests=str(tally.requests), gaps="; ".join(map(str, tally.gaps)))
 
-    write(path, parts_then_counts(), dataset_id=UUID(dataset_id), file_metadata=metadata)
+    write(path, parts_then_counts(), dataset_id=UUID(dataset_id), file_metadata=metadata, excel_csv=excel_csv)
 
 
 def _request_metadata(metrics: list[str], start: str | None, stop: str | None) -> dict[str, str]:
