@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from kayrros_ext._config.retries import Retries
     from kayrros_ext._download.transfer import Download
     from kayrros_ext._progress import Progress
+    from kayrros_ext._results.metadata import Metadata
     from kayrros_ext._results.model import Gap, Results
-    from kayrros_ext.client import Kayrros, Metadata
+    from kayrros_ext.client import Kayrros
     from kayrros_ext.errors import *
 
 __all__ = ["Download", "Gap", "Identity", "Kayrros", "Metadata", "Progress", "Results", "Retries"]
@@ -24,7 +25,7 @@ _MODULES = {
     "Gap": "_results.model",
     "Identity": "_config.credentials",
     "Kayrros": "client",
-    "Metadata": "client",
+    "Metadata": "_results.metadata",
     "Progress": "_progress",
     "Results": "_results.model",
     "Retries": "_config.retries",

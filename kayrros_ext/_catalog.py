@@ -59,6 +59,7 @@ class Catalog:
         self._client = client
         self._collections: list[Collection] | None = None
         self._datasets: list[Dataset] | None = None
+        self.names: dict[UUID, str] = {}  # of all datasets that were listed
 
     def collections(self) -> list[Collection]:
         """Return the collections, from the API."""
@@ -129,6 +130,8 @@ class Catalog:
         datasets = [Dataset.from_dict(each.to_dict()) for each in listed]
         for dataset in datasets:
             dataset.collection = collection
+            if (uuid := parse_uuid(dataset.id)) and (name := _labels(dataset)[1]):
+                self.names[uuid] = name
         return datasets
 
 

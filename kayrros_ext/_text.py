@@ -1,11 +1,34 @@
 """Text of a server for people: it can't control a terminal, disguise itself or fill a screen."""
 
+import itertools
+import unicodedata
 from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
     """Return text in one line, without control, bidirectional and invisible characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def shorten(name: str, max_width: int) -> str:
+    """Truncate a name in its middle, because names often differ at the end."""
+    if cell_width(name) <= max_width:
+        return name
+    head = (max_width - 1) * 2 // 3
+    return f"{_cut(name, head).rstrip()}…{_cut(name[::-1], max_width - 1 - head)[::-1].lstrip()}"
+
+
+def cell_width(text: str) -> int:
+    """Return the width of text in columns of a terminal: 2 for a Chinese letter, 0 for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    kinds = ((unicodedata.east_asian_width(char) in "WF", unicodedata.category(char) in {"Mn", "Me"}) for char in text)
+    return sum(0 if is_combining else 1 + is_wide for is_wide, is_combining in kinds)
+
+
+def _cut(text: str, width: int) -> str:
+    widths = itertools.accumulate(map(cell_width, text))
+    return "".join(char for char, total in zip(text, widths, strict=True) if total <= width)
 
 
 def list_names(names: Iterable[str], near: str = "") -> str:

@@ -1,6 +1,7 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 from uuid import UUID
@@ -19,6 +20,7 @@ from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.transport import Verify, build_client, connection_options
 from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
+from kayrros_ext._results.metadata import Metadata
 from kayrros_ext._results.model import Results
 from kayrros_ext._results.query import parse_filter
 from kayrros_ext._secret import Secret
@@ -38,18 +40,6 @@ if TYPE_CHECKING:
     from kayrros_openapi.types import Unset
 
 _NO_CREDENTIALS = "The token is not valid. Pass a new token, or email and password (KAYRROS_EMAIL, KAYRROS_PASSWORD)."
-
-
-class Metadata(DatasetMetadata):
-    """The metadata of a dataset: the generated model, which a notebook shows as a table.
-
-    `start_date` and `stop_date` are epoch milliseconds (UTC). Any field may be UNSET or None.
-    """
-
-    def _repr_html_(self) -> str:
-        from kayrros_ext._results.html import metadata_html
-
-        return metadata_html(self)
 
 
 class Kayrros:
@@ -144,6 +134,7 @@ class Kayrros:
         self._client = build_client(settings, settings.base_url, policy, connections, self._auth)
         self.client = self._client
         self._catalog = Catalog(self._client)
+        self._metadata: dict[UUID, Metadata] = {}  # those fetched last
 
     def whoami(self) -> Identity:
         """Return whose account this is, where its credentials come from, and whether there is a token. Sends nothing."""
@@ -202,7 +193,7 @@ class Kayrros:
         return self._catalog.find(text)
 
     def metadata(self, dataset: DatasetLike) -> Metadata:
-        """Return the metadata of a dataset. Its dates are epoch milliseconds; any field may be UNSET or None.
+        """Return the metadata of a dataset, with its dates as datetimes in `start` and `stop`; a field may be UNSET or None.
 
         Args:
             dataset: its id, one of `datasets()`, or a name or beginning of an id or name that no other dataset of the
@@ -221,7 +212,8 @@ class Kayrros:
         if missing and metadata.additional_keys:
             text = "The metadata lack %s, and have undeclared fields, which may be the new names: %s."
             warn(text, list_names(missing), list_names(metadata.additional_keys))
-        return Metadata.from_dict(metadata.to_dict())
+        self._metadata[dataset_id] = Metadata.from_dict(metadata.to_dict())
+        return self._metadata[dataset_id]
 
     def results(
         self,
@@ -232,6 +224,7 @@ class Kayrros:
         assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
         strict: bool = False,
+        with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Results:
         """Return the results of a dataset, or those of some dates and assets, however large.
@@ -251,6 +244,8 @@ class Kayrros:
                 list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
                 limit the days of a range, so that it can't be requested.
             strict: whether NaN or an infinity in place of a number is a ContractError, rather than null and a warning.
+            with_dataset: whether the table has the columns dataset_id and dataset_name in front, so that tables of several
+                datasets can be joined. It takes a request for the metadata, unless the client has seen the name.
             progress: True for a line on stderr, False for none, or a callable that takes a Progress. Default: a line when
                 stderr is a terminal and the results come in windows.
 
@@ -259,14 +254,16 @@ class Kayrros:
             GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
-        fetcher = self._fetcher(dataset, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=False)
+        fetcher = self._fetcher(
+            dataset, (start, stop, assets), on_gap, progress, strict=strict, with_dataset=with_dataset
+        )
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
         except GapError as error:
             from kayrros_ext._results.merge import merge
 
-            error.results = merge(parts, gaps=error.gaps)
+            error.results = merge(parts or [fetcher.describe(merge([]))], gaps=error.gaps)
             raise
         results = parts[0]
         if len(parts) > 1:
@@ -284,6 +281,7 @@ class Kayrros:
         assets: Iterable[str | UUID] | None = None,
         on_gap: "OnGap" = "raise",
         strict: bool = False,
+        with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Iterator[Results]:
         """Yield the results of a dataset, part by part, in bounded memory. Arguments and errors are those of `results`.
@@ -293,7 +291,8 @@ class Kayrros:
         requested; a GapError holds no results, because they were yielded.
         """
         query = (start, stop, assets)
-        return iter(self._fetcher(dataset, query, on_gap, progress, strict=strict, bounded_memory=True))
+        options = {"strict": strict, "with_dataset": with_dataset}
+        return iter(self._fetcher(dataset, query, on_gap, progress, **options, bounded_memory=True))
 
     def export(
         self,
@@ -306,6 +305,7 @@ class Kayrros:
         on_gap: "OnGap" = "raise",
         strict: bool = False,
         excel_csv: bool = False,
+        with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
     ) -> Path:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
@@ -322,10 +322,12 @@ class Kayrros:
         """
         from kayrros_ext._export import parse_target, write
 
-        target, dataset_id = parse_target(path, excel_csv=excel_csv), self._dataset_id(dataset)
-        fetcher = self._fetcher(dataset_id, (start, stop, assets), on_gap, progress, strict=strict, bounded_memory=True)
-        metadata = fetcher.file_metadata
-        write(target, fetcher, dataset_id=dataset_id, file_metadata=metadata, excel_csv=excel_csv)
+        target, query = parse_target(path, excel_csv=excel_csv), (start, stop, assets)
+        options = {"strict": strict, "with_dataset": with_dataset}
+        fetcher = self._fetcher(dataset, query, on_gap, progress, **options, bounded_memory=True)
+        from kayrros_ext._results.schema import results_schema
+
+        write(target, fetcher, schema=results_schema(with_dataset=with_dataset), excel_csv=excel_csv)
         return target
 
     def _dataset_id(self, dataset: DatasetLike) -> UUID:
@@ -343,18 +345,24 @@ class Kayrros:
         progress: "ProgressCallback | bool | None",
         *,
         strict: bool,
-        bounded_memory: bool,
+        with_dataset: bool,
+        bounded_memory: bool = False,
     ) -> ResultsFetcher:
         filters: ProcessingResultFilter | Unset = UNSET
         if any(part is not None for part in query):
             filters = parse_filter(*query)
+        dataset_id = self._dataset_id(dataset)
         return ResultsFetcher(
             self._client,
-            self._dataset_id(dataset),
+            dataset_id,
             filters,
+            dataset_name=self._catalog.names.get(dataset_id),
+            metadata=self._metadata.get(dataset_id),
+            fetch_metadata=partial(self.metadata, dataset_id),
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
             strict=strict,
+            with_dataset=with_dataset,
             bounded_memory=bounded_memory,
             progress=progress,
         )

@@ -1,15 +1,16 @@
 """Write results to a file, part by part, in constant memory. The ending of the path selects the format."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from uuid import UUID
 
 from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._results.model import Results
 from kayrros_ext.errors import ExportError, UsageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from kayrros_ext._export.excel import ExcelWriter
     from kayrros_ext._export.parquet import ParquetWriter
     from kayrros_ext._export.text import TextWriter
@@ -40,30 +41,33 @@ def parse_target(path: str | Path, *, excel_csv: bool = False) -> Path:
     return target
 
 
-def write(
-    path: Path,
-    parts: Iterable[Results],
-    *,
-    dataset_id: UUID,
-    file_metadata: Mapping[str, str] | None = None,
-    excel_csv: bool = False,
-) -> int:
+def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = None, excel_csv: bool = False) -> int:
     """Write the tables of results to a file, one after the other, and return the number of rows.
 
     The file replaces an existing one, or the target of a symlink, once it is complete; after an error, that is untouched.
-    Parquet, GeoParquet, GeoJSON and Excel store the metadata, which are read after the last part.
+    Parquet, GeoParquet, GeoJSON and Excel also store facts about the results (see FileMetadata).
+
+    Args:
+        path: a path from `parse_target`.
+        parts: their tables have the same columns.
+        schema: of the tables. Default: RESULTS.
+        excel_csv: whether CSV is EXCEL_CSV.
     """
+    from kayrros_ext._export.metadata import FileMetadata  # loads pyarrow
+    from kayrros_ext._results.schema import RESULTS
+
     source_errors: list[OSError] = []
-    rows = 0
+    rows, metadata = 0, FileMetadata()
     try:
         with write_output(path) as file:
-            writer = _open_writer(path, file, excel_csv=excel_csv)
+            writer = _open_writer(path, file, schema or RESULTS, excel_csv=excel_csv)
             try:
                 for part in _note_errors(parts, source_errors):
                     rows += part.table.num_rows
                     writer.write(part)
+                    metadata.add(part)
                     del part  # else it would stay in memory while the next one is made
-                writer.close({"dataset_id": str(dataset_id), **(file_metadata or {})})
+                writer.close(metadata.to_dict())
             except BaseException:
                 writer.abandon()
                 raise
@@ -80,7 +84,9 @@ def _ending(path: Path) -> str | None:
     return next((ending for ending in ENDINGS if name.endswith(ending) and name != ending), None)
 
 
-def _open_writer(path: Path, file: IO[bytes], *, excel_csv: bool) -> "ParquetWriter | TextWriter | ExcelWriter":
+def _open_writer(
+    path: Path, file: IO[bytes], schema: "pa.Schema", *, excel_csv: bool
+) -> "ParquetWriter | TextWriter | ExcelWriter":
     from kayrros_ext._export.parquet import GeoParquetWriter, ParquetWriter  # loads pyarrow
     from kayrros_ext._export.text import DIALECTS, EXCEL_CSV, TextWriter
 
@@ -88,11 +94,11 @@ def _open_writer(path: Path, file: IO[bytes], *, excel_csv: bool) -> "ParquetWri
     if ENDINGS[ending] == "Excel":
         from kayrros_ext._export.excel import ExcelWriter
 
-        return ExcelWriter(file, path)
+        return ExcelWriter(file, path, schema)
     if ENDINGS[ending] in DIALECTS:
         dialect = EXCEL_CSV if excel_csv else DIALECTS[ENDINGS[ending]]
-        return TextWriter(file, dialect, compress=ending.endswith(".gz"))
-    return ParquetWriter(file) if ENDINGS[ending] == "Parquet" else GeoParquetWriter(file)
+        return TextWriter(file, dialect, schema, compress=ending.endswith(".gz"))
+    return (ParquetWriter if ENDINGS[ending] == "Parquet" else GeoParquetWriter)(file, schema)
 
 
 def _note_errors(parts: Iterable[Results], errors: list[OSError]) -> Iterator[Results]:

@@ -23,7 +23,8 @@ from kayrros_ext._export.text import BATCH, render_distinct, short_date
 from kayrros_ext._results.convert import import_optional, join_categories
 from kayrros_ext._results.merge import merge_assets
 from kayrros_ext._results.schema import ASSETS, DOUBLE, INTEGER, RESULTS, int64s, strings
-from kayrros_ext._results.text import DIGITS, decimals, format_date, text_width
+from kayrros_ext._results.text import DIGITS, decimals, format_date
+from kayrros_ext._text import cell_width
 from kayrros_ext.errors import ExportError
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def _widths(table: pa.Table) -> dict[str, int]:
     widths = {}
     for name in table.column_names:
         texts = [] if name in _WIDTHS else table[name].cast(pa.string()).unique().drop_null().to_pylist()
-        longest = min(max(map(text_width, texts), default=0) + 2, _MAX_WIDTH)
+        longest = min(max(map(cell_width, texts), default=0) + 2, _MAX_WIDTH)
         widths[name] = max(_WIDTHS.get(name, longest), len(name) + 4)  # the button of the filter takes three
     return widths
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from kayrros_ext._results.convert import centroids
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.schema import RESULTS, int64s
+from kayrros_ext._results.schema import int64s
 
 # Rows of a row group, whatever the size of the parts: few enough for memory, enough to compress well and to skip by.
 ROW_GROUP = 2**19
@@ -38,7 +38,7 @@ EPSG_4326 = {
 class ParquetWriter:
     """Writes a Parquet file with row groups of one size."""
 
-    def __init__(self, file: IO[bytes], schema: pa.Schema = RESULTS) -> None:
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
         # Values hardly repeat, so a dictionary of them costs time and saves nothing.
         repeating = [name for name in schema.names if name != "value"]
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating)
@@ -60,11 +60,9 @@ class ParquetWriter:
             self._buffer = rest.take(int64s(range(rest.num_rows)))
 
     def close(self, metadata: Mapping[str, str]) -> None:
-        """Write the buffered rows, the metadata and the units of the columns."""
+        """Write the buffered rows and the metadata."""
         self._writer.write_table(self._buffer.unify_dictionaries(), ROW_GROUP)
-        # Arrow keeps the units in a schema of its own, which other readers do not see.
-        units = {field.name: field.metadata[b"unit"].decode() for field in RESULTS if field.metadata}
-        self._writer.add_key_value_metadata({**metadata, "units": json.dumps(units)})
+        self._writer.add_key_value_metadata(dict(metadata))
         self._writer.close()
 
     def abandon(self) -> None:
@@ -75,8 +73,8 @@ class ParquetWriter:
 class GeoParquetWriter(ParquetWriter):
     """Writes a GeoParquet 1.1 file with the centroids as points in WKB."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file, RESULTS.append(pa.field("geometry", pa.binary())))
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        super().__init__(file, schema.append(pa.field("geometry", pa.binary())))
         self._x: list[float] = []
         self._y: list[float] = []
 

@@ -6,7 +6,7 @@ Arrow renders the numbers, and joins the columns. So a row needs no Python objec
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 import attrs
@@ -14,24 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.schema import RESULTS, int64s, strings
+from kayrros_ext._results.schema import int64s, strings
 
 # Rows rendered at a time.
 BATCH = 2**14
 
-_ROW_COLUMNS = ["value_date", "metric", "value"]
-_ASSET_COLUMNS = [name for name in RESULTS.names if name not in _ROW_COLUMNS]
+# The other columns describe the asset.
+_ROW_COLUMNS = ["value_date", "metric", "unit", "value"]
 
 
 @attrs.frozen
 class Dialect:
     """How rows are rendered: the asset and the cells of a row, and the text around them."""
 
-    head: str
+    render_head: Callable[[Sequence[str]], str]
     render_asset: Callable[[dict[str, Any]], str]
     render_cell: Callable[[Any], str]
-    # The text before value_date, before metric, before value, and at the end of a row.
-    separators: tuple[str, str, str, str]
+    # The text before each of the row columns, and at the end of a row.
+    separators: tuple[str, str, str, str, str]
     between_rows: str = ""
     render_date: Callable[[str], str] = lambda text: f"{text[:10]}T{text[11:]}Z"
     render_tail: Callable[[Mapping[str, str]], str] = lambda _: ""
@@ -40,12 +40,12 @@ class Dialect:
 class TextWriter:
     """Writes text in UTF-8, optionally compressed with gzip."""
 
-    def __init__(self, file: IO[bytes], dialect: Dialect, *, compress: bool = False) -> None:
+    def __init__(self, file: IO[bytes], dialect: Dialect, schema: pa.Schema, *, compress: bool = False) -> None:
         self._file, self._dialect = file, dialect
         # zlib with a gzip header, because a GzipFile that is abandoned still writes its end.
         self._gzip = zlib.compressobj(wbits=31) if compress else None
         self._is_first = True
-        self._put(dialect.head.encode())
+        self._put(dialect.render_head([*_asset_columns(schema), *_ROW_COLUMNS]).encode())
 
     def write(self, part: Results) -> None:
         """Write the rows of a part."""
@@ -68,15 +68,19 @@ class TextWriter:
         self._file.write(self._gzip.compress(text) if self._gzip else text)
 
 
+def _asset_columns(schema: pa.Schema) -> list[str]:
+    return [name for name in schema.names if name not in _ROW_COLUMNS]
+
+
 def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
-    assets = batch.select(_ASSET_COLUMNS)
+    assets = batch.select(_asset_columns(batch.schema))
     ids = assets.column("asset_id").indices
     encoded = ids.dictionary_encode(null_encoding="encode")
     # A row of each asset, and for each row the number of its asset.
     samples, numbers = assets.take(pc.index_in(encoded.dictionary, ids)), encoded.indices
     if not samples.take(numbers).equals(assets):  # the rows of one id differ, so each row is rendered
         samples, numbers = assets, int64s(range(assets.num_rows))
-    date, metric, value = (batch.column(name) for name in _ROW_COLUMNS)
+    date, metric, unit, value = (batch.column(name) for name in _ROW_COLUMNS)
     # The shortest text that reads back as the same double, and as a double: 1.0 instead of 1.
     number = value.cast(pa.string())
     decimal = pc.binary_join_element_wise(number, *strings([".0", ""]))
@@ -93,8 +97,10 @@ def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
         separators[1],
         render_distinct(metric.cast(pa.string()), dialect.render_cell),
         separators[2],
-        pc.coalesce(number, null),
+        render_distinct(unit.cast(pa.string()), dialect.render_cell),
         separators[3],
+        pc.coalesce(number, null),
+        separators[4],
         empty,
     )
     # The rows lie one after the other in memory, as they do in the file.
@@ -133,20 +139,32 @@ def _feature(asset: dict[str, Any]) -> str:
 
 
 CSV = Dialect(
-    ",".join(RESULTS.names) + "\n", lambda asset: ",".join(map(_csv, asset.values())), _csv, (",", ",", ",", "\n")
+    lambda columns: ",".join(map(_csv, columns)) + "\n",
+    lambda asset: ",".join(map(_csv, asset.values())),
+    _csv,
+    (",", ",", ",", ",", "\n"),
+)
+NDJSON = Dialect(
+    lambda _: "",
+    lambda asset: _json(asset)[:-1],
+    _json,
+    (',"value_date":', ',"metric":', ',"unit":', ',"value":', "}\n"),
 )
 # Excel needs the byte order mark to read UTF-8, and takes dates in this form for dates.
-EXCEL_CSV = attrs.evolve(CSV, head=f"\ufeff{CSV.head}", render_date=short_date)
-NDJSON = Dialect("", lambda asset: _json(asset)[:-1], _json, (',"value_date":', ',"metric":', ',"value":', "}\n"))
+EXCEL_CSV = attrs.evolve(CSV, render_head=lambda columns: f"\ufeff{CSV.render_head(columns)}", render_date=short_date)
 # An array with an object on each line.
 JSON = attrs.evolve(
-    NDJSON, head="[\n", separators=(*NDJSON.separators[:3], "}"), between_rows=",\n", render_tail=lambda _: "\n]\n"
+    NDJSON,
+    render_head=lambda _: "[\n",
+    separators=(*NDJSON.separators[:-1], "}"),
+    between_rows=",\n",
+    render_tail=lambda _: "\n]\n",
 )
 GEOJSON = attrs.evolve(
     JSON,
-    head='{"type":"FeatureCollection","features":[\n',
+    render_head=lambda _: '{"type":"FeatureCollection","features":[\n',
     render_asset=_feature,
-    separators=(*NDJSON.separators[:3], "}}"),
+    separators=(*NDJSON.separators[:-1], "}}"),
     render_tail=lambda metadata: f'\n],"metadata":{_json(dict(metadata))}}}\n',
 )
 DIALECTS = {"CSV": CSV, "JSON": JSON, "NDJSON": NDJSON, "GeoJSON": GEOJSON}

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext._results.model import Results
+from kayrros_ext._results.reader import rank_values, sort_table
 from kayrros_ext._results.schema import LABEL, int64s, strings
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import MissingExtraError, UsageError
@@ -90,6 +91,19 @@ def to_wide(table: pa.Table, metric: str) -> pa.Table:
     columns = [grid.slice(start, height) for start in range(0, len(grid), height)]
     fields = [pa.field(name, values.type, metadata={"metric": metric}) for name in column_ids.to_pylist()]
     return pa.table([row_dates, *columns], schema=pa.schema([table.schema.field("value_date"), *fields]))
+
+
+def latest_rows(table: pa.Table) -> pa.Table:
+    """Select as Results.latest does."""
+    rows = table.filter(pc.and_(table["value"].is_valid(), table["value_date"].is_valid()))
+    rows = sort_table(rows, ("asset_id", "metric", "value_date"))
+    if not rows.num_rows:
+        return rows
+    (asset, _), (metric, count) = (rank_values(rows[name]) for name in ("asset_id", "metric"))
+    # A rank is at most `count`. Without a Python number (see schema.py).
+    groups = pc.add(pc.add(pc.multiply(asset, count), asset), metric)
+    ends = pc.cumulative_sum(groups.value_counts().field("counts"))
+    return rows.take(pc.subtract(ends, int64s([1])[0]))
 
 
 def import_optional(name: str, *, extra: str) -> Any:

@@ -10,7 +10,7 @@ import logging
 import math
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import get_args
 from uuid import UUID
@@ -19,13 +19,14 @@ import attrs
 
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext._progress import Progress, ProgressCallback, make_callback, warn
+from kayrros_ext._results.metadata import Metadata
 from kayrros_ext._results.model import Gap, Results, warn_non_finite
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
-from kayrros_openapi.api.datasets import get_dataset_metadata, get_dataset_results
-from kayrros_openapi.models import DatasetMetadata, DateRange, ProcessingResultFilter
+from kayrros_openapi.api.datasets import get_dataset_results
+from kayrros_openapi.models import DateRange, ProcessingResultFilter
 from kayrros_openapi.types import UNSET, Unset
 
 # A response may be too large for the gateway, or for the time that it has.
@@ -63,9 +64,15 @@ class ResultsFetcher:
 
     With `bounded_memory`, the size of a response is limited, and so is the number of parts that wait for an earlier one.
 
-    Attributes:
-        file_metadata: what a file should record: range, ids of the processing and the source, number of requests, gaps.
-            Complete after the last part.
+    Args:
+        client: with the login.
+        dataset_id: the dataset.
+        query: the filter of the request.
+        dataset_name: where it is known without a request.
+        metadata: those of an earlier call, which the parts get unless newer ones are fetched.
+        fetch_metadata: fetches them, for the dates of the dataset or its name.
+        concurrency: number of requests at a time.
+        on_gap: see `Kayrros.results`, also for strict, with_dataset and progress.
 
     Raises:
         UsageError: on_gap or progress can't work.
@@ -77,9 +84,13 @@ class ResultsFetcher:
         dataset_id: UUID,
         query: ProcessingResultFilter | Unset,
         *,
+        dataset_name: str | None,
+        metadata: Metadata | None,
+        fetch_metadata: Callable[[], Metadata],
         concurrency: int,
         on_gap: OnGap,
         strict: bool,
+        with_dataset: bool,
         bounded_memory: bool,
         progress: ProgressCallback | bool | None,
     ) -> None:
@@ -101,7 +112,8 @@ class ResultsFetcher:
         self._attempts: list[int] = []  # of each request; threads append to it
         self._reported_requests = 0
         self._asset_count: object = None
-        self.file_metadata: dict[str, str] = {}
+        self._dataset_name, self._metadata, self._fetch_metadata = dataset_name, metadata, fetch_metadata
+        self._with_dataset = with_dataset
         self._planner: WindowPlanner
         self._outcomes: queue.SimpleQueue[tuple[Window, Results | BaseException]] = queue.SimpleQueue()
         self._waiting: dict[Window, Results] = {}  # for an earlier window
@@ -111,6 +123,8 @@ class ResultsFetcher:
     def __iter__(self) -> Iterator[Results]:
         unknown_fields: set[str] = set()
         non_finite = 0
+        if self._with_dataset and not (self._dataset_name or self._metadata):
+            self._metadata = self._fetch_metadata()
         try:
             for part in self._fetch():
                 # Here and not of the whole, where a field that is renamed meanwhile leaves no empty column.
@@ -203,11 +217,9 @@ class ResultsFetcher:
         """Return the dates of the dataset by its metadata, which say where to split and not what to leave out."""
         first, last = FIRST_MS, (datetime.now(UTC) - EPOCH) // MILLISECOND
         try:
-            metadata = get_dataset_metadata.sync_detailed(self._dataset_id, client=self._client).parsed
+            metadata = self._metadata = self._fetch_metadata()
         except KayrrosError as error:
             warn("The dates of the dataset are unknown, because its metadata is unavailable: %s", error)
-            return first, last
-        if not isinstance(metadata, DatasetMetadata):
             return first, last
         self._asset_count = metadata.asset_count
         start = metadata.start_date if isinstance(metadata.start_date, int) else first
@@ -335,7 +347,26 @@ class ResultsFetcher:
         if self._missing_ids:
             self._missing_ids.difference_update(part.assets["asset_id"].unique().to_pylist())
         before, self._reported_requests = self._reported_requests, sum(self._attempts)
-        return attrs.evolve(sort_rows(part), requests=self._reported_requests - before)
+        return self.describe(attrs.evolve(sort_rows(part), requests=self._reported_requests - before))
+
+    def describe(self, part: Results) -> Results:
+        """Return a part that knows its dataset and its query."""
+        name = self._metadata.name if self._metadata else None
+        ends = {"start": self._time_range.start_date, "stop": self._time_range.stop_date} if self._time_range else {}
+        query = {end: _datetime(ms).isoformat() for end, ms in ends.items() if ms not in {FIRST_MS, LAST_MS}}
+        part = attrs.evolve(
+            part,
+            dataset_id=self._dataset_id,
+            dataset_name=name if isinstance(name, str) else self._dataset_name,
+            metadata=self._metadata,
+            retrieved_at=datetime.now(UTC),
+            query=query,
+        )
+        if not self._with_dataset:
+            return part
+        from kayrros_ext._results.schema import add_dataset
+
+        return attrs.evolve(part, table=add_dataset(part.table, str(part.dataset_id), part.dataset_name))
 
     def _note_ids(self, part: Results) -> None:
         """Warn if a part comes from another processing or source than those before."""
@@ -351,16 +382,10 @@ class ResultsFetcher:
                 ids.append(new)
 
     def _finish(self, rows: int, windows: int) -> None:
-        if self._time_range:
-            first, last = (_datetime(ms) for ms in (self._time_range.start_date, self._time_range.stop_date))
-            self.file_metadata |= {"start": first.isoformat(), "stop": last.isoformat()}
-        requests = sum(self._attempts)
-        self.file_metadata |= {name: "; ".join(ids) for name, ids in self._ids.items() if ids}
-        self.file_metadata |= {"requests": str(requests), "gaps": "; ".join(map(str, self._gaps))}
         if self._missing_ids and all(gap.is_outside for gap in self._gaps):
             names = list_names(self._missing_ids)
             warn("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
-        _log.info("%s: %d rows in %d windows, %d requests", _OPERATION, rows, windows, requests)
+        _log.info("%s: %d rows in %d windows, %d requests", _OPERATION, rows, windows, sum(self._attempts))
 
     def _report_progress(self, rows: int, fraction: float, windows: int) -> None:
         if self._callback:

@@ -1,88 +1,74 @@
 """HTML views of results and metadata for notebooks: no script, and colours that fit a light and a dark page."""
 
-import contextlib
 import html
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-
+from kayrros_ext._results.metadata import readable_fields
 from kayrros_ext._results.schema import without_time_zone
+from kayrros_ext._results.text import SUMMARY, align_numbers, facts, format_date, metric_summaries, plural
 from kayrros_ext._text import printable
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
+    from kayrros_ext._results.metadata import Metadata
     from kayrros_ext._results.model import Results
-    from kayrros_openapi.models import DatasetMetadata
 
 MAX_ROWS, MAX_METRICS = 5, 20
-COLUMNS = ["asset_name", "asset_id", "value_date", "metric", "value"]
+COLUMNS = ["asset_name", "asset_id", "value_date", "metric", "unit", "value"]
 # Colours are those of the page, and lines are half transparent, so that both show on light and on dark.
 _TABLE = "border-collapse:collapse;margin:.4em 0;text-align:left"
 _CELL = "padding:.15em .8em .15em 0;border-bottom:1px solid #8884;text-align:{};vertical-align:top"
 
 
 def results_html(results: "Results") -> str:
-    """Return the size of the results, each metric with its range and dates, the gaps, and the first rows."""
-    table = without_time_zone(results.table)
-    summary = f"{table.num_rows:,} rows, {results.assets.num_rows:,} assets"
-    summary += f", processing {' and '.join(results.processing_ids)}" if results.processing_ids else ""
-    if count := results.without_metrics.num_rows:
-        summary += f", {count:,} dates without metrics"
-    parts = [f"<div><b>Results</b>: {html.escape(printable(summary))}</div>"]
+    """Return dataset, period and size of the results, each metric with its range and dates, gaps, and the first rows."""
+    name = results.dataset_name or results.dataset_id
+    summary = [*facts(results), *(f"processing {key}" for key in results.processing_ids)]
+    title = f"<b>Results{f' of {_text(str(name))}' if name else ''}</b>: {_text(', '.join(summary))}"
+    parts = [f"<div>{title}</div>", f"<div>{_text(results.attribution)}</div>"]
     if results.gaps:
-        gaps = "".join(f"<li>{html.escape(str(gap))}</li>" for gap in results.gaps[:MAX_ROWS])
+        gaps = "".join(f"<li>{_text(str(gap))}</li>" for gap in results.gaps[:MAX_ROWS])
         more = f"<li>and {len(results.gaps) - MAX_ROWS:,} more</li>" if len(results.gaps) > MAX_ROWS else ""
         parts.append(f"<div><b>Unavailable</b>:<ul>{gaps}{more}</ul></div>")
+    table = without_time_zone(results.table)
     if table.num_rows:
-        names = pc.unique(table["metric"].cast("string"))
-        heads = ["metric", "rows", "minimum", "maximum", "first date", "last date"]
-        parts.append(_table(heads, [_metric(table, names.slice(n, 1)) for n in range(min(len(names), MAX_METRICS))]))
-        if len(names) > MAX_METRICS:
-            parts.append(f"<div>… and {len(names) - MAX_METRICS:,} more metrics</div>")
+        summaries, others = metric_summaries(table, MAX_METRICS)
+        parts.append(_table(SUMMARY, summaries, right=SUMMARY[2:5]))
+        if others:
+            parts.append(f"<div>… and {plural(others, 'more metric')}</div>")
         rows = [list(row.values()) for row in table.select(COLUMNS).slice(0, MAX_ROWS).to_pylist()]
-        parts.append(_table(COLUMNS, rows))
-        size = f"{len(rows)} of {table.num_rows:,} rows, {len(COLUMNS)} of {table.num_columns} columns"
+        numbers = align_numbers([(row[3], row[-1]) for row in rows])
+        parts.append(_table(COLUMNS, [[*row[:-1], n] for row, n in zip(rows, numbers, strict=True)], right=["value"]))
+        size = f"{len(rows)} of {plural(table.num_rows, 'row')}, {len(COLUMNS)} of {table.num_columns} columns"
         parts.append(f"<div>The first {size}</div>")
     return f"<div>{''.join(parts)}</div>"
 
 
-def metadata_html(metadata: "DatasetMetadata") -> str:
-    """Return every field of the metadata, epoch milliseconds as dates."""
-    fields = metadata.to_dict()
-    for name in {"start_date", "stop_date"} & fields.keys():
-        with contextlib.suppress(TypeError, ValueError, OverflowError, OSError):
-            fields[name] = datetime.fromtimestamp(fields[name] / 1000, UTC).replace(hour=0, minute=0, second=0)
-    return f"<div><b>DatasetMetadata</b>{_table([], [[name, _text(value)] for name, value in fields.items()])}</div>"
+def metadata_html(metadata: "Metadata") -> str:
+    """Return every field of the metadata by the name of its attribute, dates as dates."""
+    return f"<div><b>Metadata</b>{_table([], [[*field] for field in readable_fields(metadata).items()])}</div>"
 
 
-def _metric(table: "pa.Table", name: "pa.Array") -> list[Any]:
-    # Not by group_by, which imports pandas.
-    rows = table.filter(pc.is_in(table["metric"].cast("string"), value_set=name))
-    values, dates = pc.min_max(rows["value"]).as_py(), pc.min_max(rows["value_date"]).as_py()
-    count = len(rows["value"]) - rows["value"].null_count
-    return [name[0].as_py(), count, values["min"], values["max"], dates["min"], dates["max"]]
+def _table(heads: list[str], rows: list[list[Any]], right: Sequence[str] = ()) -> str:
+    sides = ["right" if head in right else "left" for head in heads] or ["left"] * 2
+    top = f"<thead>{_row('th', heads, sides)}</thead>" if heads else ""
+    return f'<table style="{_TABLE}">{top}<tbody>{"".join(_row("td", row, sides) for row in rows)}</tbody></table>'
 
 
-def _table(heads: list[str], rows: list[list[Any]]) -> str:
-    top = f"<thead>{_row('th', heads, rows[0])}</thead>" if heads else ""
-    return f'<table style="{_TABLE}">{top}<tbody>{"".join(_row("td", row, row) for row in rows)}</tbody></table>'
-
-
-def _row(tag: str, values: list[Any], samples: list[Any]) -> str:
-    """Return a row with each value on the right where the sample of its column is a number."""
-    sides = ["right" if isinstance(sample, int | float) else "left" for sample in samples]
-    heads = (f'<{tag} style="{_CELL.format(side)}">' for side in sides)
-    cells = (f"{head}{html.escape(_text(value))}</{tag}>" for head, value in zip(heads, values, strict=True))
+def _row(tag: str, values: list[Any], sides: list[str]) -> str:
+    cells = (
+        f'<{tag} style="{_CELL.format(side)}">{_text(value)}</{tag}>' for value, side in zip(values, sides, strict=True)
+    )
     return f"<tr>{''.join(cells)}</tr>"
 
 
 def _text(value: object) -> str:
+    """Return a value as text of a page, the same as in the text view."""
+    if value is None:
+        return "—"
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
-    if isinstance(value, float):
-        return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:,.6g}"
+        return format_date(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return "—" if value is None else printable(str(value))
+    return html.escape(printable(str(value)))

@@ -23,14 +23,15 @@ _MAX_OVERLAP_MS = 2 * DAY_MS
 
 
 def merge(parts: Sequence[Results], gaps: tuple[Gap, ...] = ()) -> Results:
-    """Return one Results of several that share no row, ordered by asset, date and metric, with more gaps than theirs."""
+    """Return one Results of several of a dataset that share no row, ordered by asset, date and metric, with more gaps."""
     parts = parts or [read_results(b'{"assets": []}')]
     processing_ids, source_ids = (
         tuple(dict.fromkeys(value for part in parts for value in getattr(part, name)))
         for name in ("processing_ids", "source_ids")
     )
     return sort_rows(
-        Results(
+        attrs.evolve(
+            parts[0],
             table=pa.concat_tables([part.table for part in parts]),
             assets=merge_assets(pa.concat_tables([part.assets for part in parts])),
             without_metrics=pa.concat_tables([part.without_metrics for part in parts]),

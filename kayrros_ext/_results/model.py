@@ -1,7 +1,9 @@
 """The results of a dataset as Arrow tables."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
+from uuid import UUID
 
 import attrs
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.figure import Figure
 
+    from kayrros_ext._results.metadata import Metadata
     from kayrros_ext.plots import Options
 
 
@@ -51,13 +54,16 @@ class Gap:
 class Results:
     """Results of a dataset: every metric of every date of every asset.
 
-    It supports the Arrow PyCapsule interface, so polars.DataFrame(results), pandas.DataFrame.from_arrow(results) and a
-    query of DuckDB accept it directly. A conversion raises MissingExtraError where its extra is not installed.
+    Printed, it shows its dataset, its period, each metric with unit and range, and the first and last rows. `len` is the
+    number of rows. It supports the Arrow PyCapsule interface, so polars.DataFrame(results), a query of DuckDB and
+    pandas.DataFrame.from_arrow(results) accept it. A conversion raises MissingExtraError where its extra is not installed.
 
     Attributes:
         table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the response from
             `from_json`. Columns: the ten of `assets` that describe the asset, then value_date (timestamp, microseconds,
-            UTC), metric (name), value (float64; the API gives no unit). The metadata of a field holds its `unit`.
+            UTC), metric (name), unit (derived from the end of the metric's name, because the API gives none; null where
+            that says nothing), value (float64). with_dataset=True adds dataset_id and dataset_name in front. The metadata
+            of a field holds its `unit`.
         assets: a row per asset, also of one without results: asset_id, asset_name, asset_version, asset_categories
             (list), asset_centroid_latitude and asset_centroid_longitude (degrees), asset_surface_area_m2,
             parent_asset_id, parent_asset_name, parent_asset_version, and date_count, its number of dates.
@@ -69,6 +75,12 @@ class Results:
         gaps: the parts that are unavailable, with on_gap="warn"; and the ranges outside the dates of the metadata that are.
         requests: the number of requests made, retries included.
         non_finite: the number of NaN and infinities that the response has in place of numbers, and the tables null.
+        dataset_id: id of the dataset; None from `from_json`.
+        dataset_name: its name, where the client has seen it: in the metadata, or in a list of datasets. Else None.
+        metadata: the metadata of the dataset, as the client fetched them last. None where it has not: results that come in
+            one response take no second request.
+        retrieved_at: when the first part of the results arrived, in UTC; None from `from_json`.
+        query: what was asked for, as text: `start` and `stop` (ISO 8601, UTC) and `metrics`, each only where it was.
     """
 
     table: "pa.Table"
@@ -80,6 +92,30 @@ class Results:
     gaps: tuple[Gap, ...] = ()
     requests: int = 0
     non_finite: int = 0
+    dataset_id: UUID | None = None
+    dataset_name: str | None = None
+    metadata: "Metadata | None" = None
+    retrieved_at: datetime | None = None
+    query: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def units(self) -> dict[str, str | None]:
+        """The unit of each metric, derived from its name (assumed), such as {"fill_level_pct": "%"}; else None."""
+        from kayrros_ext._results.schema import metric_units
+
+        return metric_units(self.table)
+
+    @property
+    def attribution(self) -> str:
+        """The notice to show with the data: that of the metadata, else the one of Copernicus with the years of the values.
+
+        The licence of Copernicus Sentinel data asks for "Contains modified Copernicus Sentinel data [year]" where data made
+        from them are shown. That it applies to a dataset without a notice of its own is assumed.
+        """
+        from kayrros_ext._results.metadata import attribution_of
+        from kayrros_ext._results.schema import value_years
+
+        return attribution_of(self.metadata, value_years(self.table))
 
     @property
     def processing_id(self) -> str | None:
@@ -127,6 +163,26 @@ class Results:
             list_names(self.unknown_fields),
             f" No value has come for {list_names(empty)}: the API may have renamed a field." if empty else "",
         )
+
+    def head(self, n: int = 5) -> Self:
+        """Return the first rows of `table` as results; everything else stays, also `assets`."""
+        if not isinstance(n, int) or n < 0:
+            raise UsageError(f"n is {n!r:.80}.", hint="Pass a number of rows.")
+        return attrs.evolve(self, table=self.table.slice(0, n))
+
+    def latest(self) -> Self:
+        """Return the last value of each asset and metric that is not null, ordered by asset and metric, as results."""
+        from kayrros_ext._results.convert import latest_rows
+
+        return attrs.evolve(self, table=latest_rows(self.table))
+
+    def export(self, path: "str | Path") -> "Path":
+        """Write `table` to a file, and return its path. Endings, formats and errors are those of `Kayrros.export`."""
+        from kayrros_ext._export import parse_target, write
+
+        target = parse_target(path)
+        write(target, [self], schema=self.table.schema)
+        return target
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return `table` as a pandas DataFrame that every writer of pandas understands.
@@ -183,8 +239,12 @@ class Results:
         return results_html(self)
 
     def __repr__(self) -> str:
-        ids = list_names(self.processing_ids)
-        return f"<Results: {self.table.num_rows} rows, {self.assets.num_rows} assets, processing {ids}>"
+        from kayrros_ext._results.text import results_text
+
+        return results_text(self)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
 
     def __arrow_c_schema__(self) -> object:
         return self.table.schema.__arrow_c_schema__()

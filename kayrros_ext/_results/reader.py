@@ -11,7 +11,7 @@ import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -181,12 +181,12 @@ def sort_rows(results: Results) -> Results:
     return attrs.evolve(results, **tables)
 
 
-def sort_table(table: pa.Table) -> pa.Table:
-    """Return the rows ordered by those of asset_id, value_date and metric that the table has, nulls last."""
+def sort_table(table: pa.Table, by: Sequence[str] = ("asset_id", "value_date", "metric")) -> pa.Table:
+    """Return the rows ordered by those of some columns that the table has, nulls last."""
     table = table.unify_dictionaries()
     if table.num_rows < 2:
         return table
-    ranks = [_ranks(table[name]) for name in ("asset_id", "value_date", "metric") if name in table.column_names]
+    ranks = [rank_values(table[name]) for name in by if name in table.column_names]
     key, _ = ranks[0]
     for rank, count in ranks[1:]:
         # key * (count + 1) + rank, without a Python number (see schema.py): a rank is at most `count`.
@@ -209,7 +209,7 @@ def take_in_slices(table: pa.Table, order: pa.Array) -> pa.Table:
     return pa.concat_tables([source.take(rows).cast(table.schema) for rows in slices])
 
 
-def _ranks(column: pa.ChunkedArray) -> tuple[pa.Int64Array, pa.Int64Scalar]:
+def rank_values(column: pa.ChunkedArray) -> tuple[pa.Int64Array, pa.Int64Scalar]:
     """Return the rank of each value among the distinct ones, and their number, which is the rank of null."""
     encoded = (column if pa.types.is_dictionary(column.type) else column.dictionary_encode()).combine_chunks()
     ranks = pc.array_sort_indices(pc.array_sort_indices(encoded.dictionary)).cast(pa.int64())
@@ -319,6 +319,7 @@ def _read_columns(assets: list[Any], columns: pa.Schema, undeclared: str) -> _Ta
     metrics = metric_lists.flatten()
     assets = [parsed[field.name].combine_chunks() for field in schema.ASSET_FIELDS]
     metric, value = metrics.field("name").dictionary_encode(), metrics.field("value")
+    unit = _take(schema.unit_labels(tuple(metric.dictionary.to_pylist())), metric.indices)
     doubles = [value, *(column for column in assets if column.type == schema.DOUBLE)]
     # pyarrow turns a number that is too large for a double into infinity.
     are_finite = all(pc.all(pc.is_finite(column), min_count=0).as_py() for column in doubles)
@@ -332,7 +333,7 @@ def _read_columns(assets: list[Any], columns: pa.Schema, undeclared: str) -> _Ta
     is_bare = pc.invert(_lengths(metric_lists).cast(pa.bool_()))
     bare = [_take(assets[0], asset_of_result.filter(is_bare)), dates.filter(is_bare)]
     return (
-        pa.table([*asset_columns, _take(dates, result_of_metric), metric, value], schema=schema.RESULTS),
+        pa.table([*asset_columns, _take(dates, result_of_metric), metric, unit, value], schema=schema.RESULTS),
         pa.table([*assets, _lengths(result_lists)], schema=schema.ASSETS),
         pa.table(bare, schema=schema.WITHOUT_METRICS),
     )

@@ -5,11 +5,15 @@ value as an argument of `pyarrow.compute`, for `as_py` and `to_pylist` of dates 
 `group_by`. That takes longer than reading a small response.
 """
 
+import functools
 from array import array
 from collections.abc import Iterable
 from itertools import accumulate
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from kayrros_ext._results.units import unit_of
 
 # Names and ids repeat on every row, so each is stored once.
 LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -35,9 +39,12 @@ ASSET_FIELDS = [
 ]
 VALUE_DATE = _field("value_date", pa.timestamp("us", tz="UTC"), "us since 1970-01-01T00:00:00Z")
 
-# A row per asset, date and metric. The API gives no units of metrics: the name of the metric tells a user.
+# A row per asset, date and metric. The API gives no units of metrics: `unit` is derived from the metric's name (assumed).
 _value = _field("value", DOUBLE, "that of the metric")
-RESULTS = pa.schema([*ASSET_FIELDS, VALUE_DATE, _field("metric", LABEL), _value])
+RESULTS = pa.schema([*ASSET_FIELDS, VALUE_DATE, _field("metric", LABEL), _field("unit", LABEL), _value])
+# Columns that with_dataset=True adds in front.
+DATASET_FIELDS = [_field("dataset_id", LABEL), _field("dataset_name", LABEL)]
+_WITH_DATASET = pa.schema([*DATASET_FIELDS, *RESULTS])
 # A row per asset. date_count counts its dates, with metrics or without.
 ASSETS = pa.schema([*ASSET_FIELDS, _field("date_count", INTEGER)])
 # A row per asset and date that has no metric.
@@ -55,6 +62,45 @@ def strings(values: Iterable[str]) -> pa.StringArray:
     encoded = [value.encode() for value in values]
     offsets = array("i", accumulate(map(len, encoded), initial=0))
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+
+
+@functools.lru_cache(8)  # batches and windows have the same metrics
+def unit_labels(metrics: tuple[str, ...]) -> pa.DictionaryArray:
+    """Return the unit of each metric, null where its name has none."""
+    units = [unit_of(metric) or "" for metric in metrics]
+    labels = strings(dict.fromkeys(filter(None, units)))
+    return pa.DictionaryArray.from_arrays(pc.index_in(strings(units), value_set=labels), labels)
+
+
+def metric_units(table: pa.Table) -> dict[str, str | None]:
+    """Return the unit of each metric of a results table, in the order of its rows."""
+    if not table.num_rows:
+        return {}  # because combine_chunks would import pandas
+    metric = table["metric"].unify_dictionaries().combine_chunks()
+    rows = table.select(["metric", "unit"]).take(pc.index_in(metric.indices.unique().drop_null(), metric.indices))
+    return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+
+
+def results_schema(*, with_dataset: bool) -> pa.Schema:
+    """Return the schema of a results table."""
+    return _WITH_DATASET if with_dataset else RESULTS
+
+
+def value_years(table: pa.Table) -> list[int]:
+    """Return the years of the first and the last value of a results table; none if no value has a date."""
+    ends = pc.min_max(table["value_date"].cast(pa.timestamp("us"))).as_py()
+    return [date.year for date in ends.values() if date]
+
+
+def add_dataset(table: pa.Table, dataset_id: str, dataset_name: str | None) -> pa.Table:
+    """Return a results table with DATASET_FIELDS in front."""
+    rows = table.num_rows
+    zeros = pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(bytes(4 * rows))])
+    columns = [
+        pa.nulls(rows, LABEL) if value is None else pa.DictionaryArray.from_arrays(zeros, strings([value]))
+        for value in (dataset_id, dataset_name)
+    ]
+    return pa.table([*columns, *table.columns], schema=_WITH_DATASET)
 
 
 def without_time_zone(table: pa.Table) -> pa.Table:

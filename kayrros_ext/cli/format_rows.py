@@ -11,6 +11,7 @@ from kayrros_ext.cli.output import Table, write_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pyarrow as pa
     from _typeshed import ReadableBuffer
 
     from kayrros_ext import Results
@@ -28,7 +29,7 @@ class _Terminal:
         write_text(str(data, "utf-8"))
 
 
-def write_rows(parts: "Iterator[Results]", file_format: str) -> None:
+def write_rows(parts: "Iterator[Results]", file_format: str, schema: "pa.Schema") -> None:
     """Write all columns as CSV, JSON or NDJSON, or a table of those that differ from row to row."""
     if file_format == "table":
         _write_table(parts)
@@ -38,7 +39,7 @@ def write_rows(parts: "Iterator[Results]", file_format: str) -> None:
     parts = (part for part in parts if part.table.num_rows)
     first = next(parts, None)
     file: Any = _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
-    writer = TextWriter(file, _DIALECTS[file_format])
+    writer = TextWriter(file, _DIALECTS[file_format], schema)
     for part in itertools.chain([first] if first else [], parts):
         writer.write(part)
         sys.stdout.flush()

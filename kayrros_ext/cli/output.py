@@ -6,11 +6,9 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from kayrros_ext._text import printable
-from kayrros_ext.plots.labels import cell_width, shorten
+from kayrros_ext._text import cell_width, printable, shorten
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -141,15 +139,6 @@ def terminal_width() -> int | None:
 def has_colour() -> bool:
     """Return whether stdout is a terminal and its user allows colour (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def from_epoch_ms(milliseconds: int) -> datetime:
-    """Return a datetime in UTC.
-
-    Raises:
-        OverflowError: the year is not between 1 and 9999.
-    """
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 class Table:

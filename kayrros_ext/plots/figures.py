@@ -19,7 +19,8 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import ScalarFormatter
 
-from kayrros_ext.plots.labels import MAX_NAME_LENGTH, shorten
+from kayrros_ext._text import shorten
+from kayrros_ext.plots.labels import MAX_NAME_LENGTH
 from kayrros_ext.plots.themes import Theme
 
 # Fallbacks, where installed, for letters that the first font lacks.

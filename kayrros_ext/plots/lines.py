@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kayrros_ext._results.units import unit_of
+from kayrros_ext._text import shorten
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.figures import (
     LETTER_WIDTH,
@@ -21,7 +22,7 @@ from kayrros_ext.plots.figures import (
     set_text,
     style_axes,
 )
-from kayrros_ext.plots.labels import axis_label, shorten
+from kayrros_ext.plots.labels import axis_label
 from kayrros_ext.plots.series import MAX_LINES, MAX_PANELS, ChartData, Series
 from kayrros_ext.plots.themes import Theme
 

@@ -15,6 +15,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from kayrros_ext._results.units import unit_of
+from kayrros_ext._text import shorten
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.coastline import Points, land_within, polar_land, project_polar
 from kayrros_ext.plots.figures import (
@@ -26,7 +27,7 @@ from kayrros_ext.plots.figures import (
     new_figure,
     style_axes,
 )
-from kayrros_ext.plots.labels import axis_label, invalid_choice, shorten
+from kayrros_ext.plots.labels import axis_label, invalid_choice
 from kayrros_ext.plots.map_layout import MIN_LATITUDE_SPAN, MapLayout, layout_map, longitude_scale, surrounded_pole
 from kayrros_ext.plots.series import ChartData, Series
 from kayrros_ext.plots.themes import Theme

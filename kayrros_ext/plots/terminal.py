@@ -10,8 +10,9 @@ import numpy as np
 import plotext
 from matplotlib.ticker import MaxNLocator
 
+from kayrros_ext._text import shorten
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.labels import axis_label, shorten
+from kayrros_ext.plots.labels import axis_label
 from kayrros_ext.plots.series import MAX_LINES, ChartData, Dates, Floats
 
 # Of the 256 terminal colours, six that are legible on black and on white.

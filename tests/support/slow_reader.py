@@ -1,7 +1,7 @@
 """A slow and obvious reader of a results response, which `kayrros_ext._results.reader` must agree with.
 
-It shares only the schemas with that reader. It visits every value in turn, and collects the place of every error, where the
-other reader names one of them.
+It shares only the schemas and the units with that reader. It visits every value in turn, and collects the place of every
+error, where the other reader names one of them.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from kayrros_ext._results.schema import ASSET_FIELDS, ASSETS, DOUBLE, INTEGER, LABEL, RESULTS, STRINGS, WITHOUT_METRICS
+from kayrros_ext._results.units import unit_of
 
 _ASSET_NAMES = [field.name for field in ASSET_FIELDS]
 # The fields of each kind of object, the required ones first.
@@ -99,8 +100,9 @@ class _Reader:
             metrics = list(self.items(members, "metrics", place))
             for inner, metric in metrics:
                 members = self.members(metric, inner, "assets[].results[].metrics[].")
-                pair = (self.value(members, "name", inner, _string), self.value(members, "value", inner, _number))
-                self.reading.table.append(dict(zip(RESULTS.names, [*values.values(), date, *pair], strict=True)))
+                name = self.value(members, "name", inner, _string)
+                cells = [name, None if name is None else unit_of(name), self.value(members, "value", inner, _number)]
+                self.reading.table.append(dict(zip(RESULTS.names, [*values.values(), date, *cells], strict=True)))
             if not metrics:
                 row = dict(zip(WITHOUT_METRICS.names, [values["asset_id"], date], strict=True))
                 self.reading.without_metrics.append(row)

@@ -70,7 +70,7 @@ TEXTS = ["crude_oil;floating_roof_tank", "", None, 'é;;a "b"', "crude_oil"]
 def categorized(lists: list[Any]) -> Results:
     """Return a row of a tank with all columns for each list of categories."""
     rest = {"asset_name": "T", "asset_surface_area_m2": 1, "parent_asset_id": "p", "parent_asset_name": "P"}
-    rest |= {"parent_asset_version": 1, "results": [dated("2024-01-01", v=1)]}
+    rest |= {"parent_asset_version": 1, "results": [dated("2024-01-01", v_pct=1)]}
     return results(*({**TANK, **rest, "asset_id": f"t{n}", "asset_categories": c} for n, c in enumerate(lists)))
 
 
@@ -223,7 +223,7 @@ def test_wide_and_export_need_no_extra(tmp_path: Path) -> None:
     code = """
 print(results.to_wide("v").schema.names)
 for ending in ENDINGS:
-    write(Path(sys.argv[2]) / f"results{ending}", [results], dataset_id=sys.argv[2])
+    write(Path(sys.argv[2]) / f"results{ending}", [results])
 """
     assert without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path)) == "['value_date', 'a']\n"
     assert len(ENDINGS) == len(list(tmp_path.iterdir()))

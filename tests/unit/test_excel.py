@@ -73,7 +73,7 @@ def rows(sheet: Any) -> list[dict[str, Any]]:
 
 def write_file(path: Path, *parts: Results) -> None:
     """Write parts as `Kayrros.export` does."""
-    write(path, parts, dataset_id=DATASET)
+    write(path, parts)
 
 
 def test_workbook_has_values_assets_and_about() -> None:
@@ -206,7 +206,7 @@ def test_more_rows_than_a_sheet_holds_are_refused(
         pytest.fail("a further part was fetched")
 
     with pytest.raises(ExportError, match="more rows than the 4 that fit") as caught:
-        write(tmp_path / "tanks.xlsx", fetch(), dataset_id=DATASET)
+        write(tmp_path / "tanks.xlsx", fetch())
     assert "Export to .parquet or .csv" in str(caught.value.hint)
     assert not list(tmp_path.iterdir())
 
@@ -297,7 +297,7 @@ def test_csv_for_excel_has_a_mark_and_short_dates(tmp_path: Path) -> None:
     assert short == "\ufeff" + plain.replace("T00:00:00.000000Z", "")
     path = tmp_path / "c.csv"
     moments = ["2024-01-01", "2024-01-01T12:30:00Z", "2024-01-01T00:00:00.5Z"]
-    write(path, [part(*moments, name="=1+1")], dataset_id=DATASET, excel_csv=True)
+    write(path, [part(*moments, name="=1+1")], excel_csv=True)
     dates = [line.split(",1234")[0] for line in path.read_text("utf-8-sig").splitlines()[1:]]
     for date, text in zip(["2024-01-01", "2024-01-01 12:30:00", "2024-01-01 00:00:00.500000"], dates, strict=True):
         assert f",{date}," in text

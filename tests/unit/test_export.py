@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import attrs
 import duckdb
 import geopandas as gpd
 import pandas as pd
@@ -80,23 +81,22 @@ def units_of(field: pa.Field) -> dict[bytes, bytes] | None:
 
 def exported(folder: Path, ending: str, *parts: Results, **metadata: str) -> Path:
     path = parse_target(folder / f"results{ending}")
-    assert sum(part.table.num_rows for part in parts) == write(
-        path, iter(parts), dataset_id=DATASET, file_metadata=metadata
-    )
+    described = [attrs.evolve(part, dataset_id=DATASET, query=metadata, requests=1) for part in parts]
+    assert sum(part.table.num_rows for part in parts) == write(path, iter(described))
     assert [path] == list(folder.iterdir())
     return path
 
 
 def test_parquet_has_all_values_types_and_units(tmp_path: Path) -> None:
     """Pyarrow reads back schema, units and values. The metadata holds dataset and request."""
-    path = exported(tmp_path, ".parquet", *PARTS, start="2024-01-01", requests="3")
+    path = exported(tmp_path, ".parquet", *PARTS, start="2024-01-01")
     table = pq.read_table(path)
     assert table.to_pylist() == ROWS
     assert PARTS[0].table.schema.equals(table.schema)
     assert [field.metadata for field in PARTS[0].table.schema] == [units_of(field) for field in table.schema]
     kept = {key.decode(): value.decode() for key, value in pq.read_metadata(path).metadata.items()}
-    assert (str(DATASET), "2024-01-01", "3") == (kept["dataset_id"], kept["start"], kept["requests"])
-    assert json.loads(kept["units"])["asset_surface_area_m2"] == "m2"
+    assert (str(DATASET), "2024-01-01", "2") == (kept["dataset_id"], kept["start"], kept["requests"])
+    assert json.loads(kept["column_units"])["asset_surface_area_m2"] == "m2"
 
 
 def test_other_libraries_read_parquet(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".geoparquet", ".geo.parquet"])
 def test_geopandas_reads_geoparquet(tmp_path: Path, ending: str) -> None:
     """Points are at the centroids in EPSG:4326, or None. The metadata of GeoParquet 1.1 has their bounds."""
-    path = exported(tmp_path, ending, *PARTS, requests="3")
+    path = exported(tmp_path, ending, *PARTS)
     frame = gpd.read_parquet(path)
     assert frame.crs == "EPSG:4326"
     expected = [None if row["asset_centroid_latitude"] is None else (-2.25, 1.5) for row in ROWS]
@@ -160,7 +160,7 @@ def test_geopandas_reads_geoparquet(tmp_path: Path, ending: str) -> None:
         column["bbox"],
     ) == ("WKB", ["Point"], [-2.25, 1.5, -2.25, 1.5])
     assert str(DATASET).encode() == metadata[b"dataset_id"]
-    assert metadata[b"requests"] == b"3"
+    assert metadata[b"requests"] == b"2"
 
 
 def test_other_libraries_read_csv(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_csv_distinguishes_null_from_an_empty_string(tmp_path: Path) -> None:
     line = path.read_text("utf-8").splitlines()[1]
     assert line == (
         't1,"Réserve ""Nord"", 1",9007199254740993,"[""crude"",""tank; floating""]",1.5,-2.25,0.1,,"",3,'
-        "2024-01-01T00:00:00.000000Z,volume,1.0"
+        "2024-01-01T00:00:00.000000Z,volume,,1.0"
     )
 
 
@@ -213,11 +213,10 @@ def test_ndjson_has_an_object_per_line(tmp_path: Path, ending: str) -> None:
 
 def test_geojson_has_a_feature_per_row(tmp_path: Path) -> None:
     """A feature has all columns, and its longitude first or null without a centroid. `metadata` has the dataset."""
-    path = exported(tmp_path, ".geojson", *PARTS, requests="3")
+    path = exported(tmp_path, ".geojson", *PARTS)
     read = json.loads(path.read_text("utf-8"))
-    assert {"type": "FeatureCollection", "metadata": {"dataset_id": str(DATASET), "requests": "3"}} == {
-        name: value for name, value in read.items() if name != "features"
-    }
+    assert read["type"] == "FeatureCollection"
+    assert read["metadata"].items() >= {"dataset_id": str(DATASET), "requests": "2"}.items()
     assert as_text(ROWS) == [feature["properties"] for feature in read["features"]]
     point = {"type": "Point", "coordinates": [-2.25, 1.5]}
     geometries = [None if row["asset_centroid_latitude"] is None else point for row in ROWS]
@@ -298,7 +297,7 @@ def test_text_is_exact(tmp_path_factory: pytest.TempPathFactory, parts: list[Any
     made = [results(*part) for part in parts]
     rows = as_text([row for part in made for row in part.table.to_pylist()])
     for ending in (".csv", ".ndjson", ".geojson"):
-        write(folder / f"results{ending}", made, dataset_id=DATASET)
+        write(folder / f"results{ending}", made)
     lines = (folder / "results.ndjson").read_bytes().split(b"\n")[:-1]
     # repr tells -0.0 from 0.0, and 1 from 1.0.
     assert repr(rows) == repr([json.loads(line) for line in lines])
@@ -321,18 +320,6 @@ def as_cell(value: Any) -> Any:
     return value if isinstance(value, float) else "" if value is None else str(value)
 
 
-def test_metadata_is_read_after_the_last_part(tmp_path: Path) -> None:
-    """The source of the parts may fill it until then."""
-    metadata: dict[str, str] = {}
-
-    def parts() -> Iterator[Results]:
-        yield PARTS[0]
-        metadata["gaps"] = "none"
-
-    write(tmp_path / "a.parquet", parts(), dataset_id=DATASET, file_metadata=metadata)
-    assert pq.read_metadata(tmp_path / "a.parquet").metadata[b"gaps"] == b"none"
-
-
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ConnectionResetError, MemoryError])
 def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: type[BaseException]) -> None:
@@ -349,7 +336,7 @@ def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: 
             closed.append(True)
 
     with pytest.raises(error):
-        write(path, parts(), dataset_id=DATASET)
+        write(path, parts())
     assert path.read_bytes() == b"before"
     assert [path] == list(tmp_path.iterdir())
     assert closed
@@ -370,7 +357,7 @@ def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) ->
 
         making = parts()
         with pytest.raises((KeyError, ValueError), match="metric|schema"):
-            write(tmp_path / f"results{ending}", making, dataset_id=DATASET)
+            write(tmp_path / f"results{ending}", making)
         assert closed
         assert list(tmp_path.iterdir()) == []
 
@@ -379,7 +366,7 @@ def test_existing_file_is_replaced_and_folders_are_made(tmp_path: Path) -> None:
     """A second export to the same path replaces the first."""
     path = tmp_path / "a" / "b" / "results.csv"
     for part in PARTS:
-        assert part.table.num_rows == write(path, [part], dataset_id=DATASET)
+        assert part.table.num_rows == write(path, [part])
     assert PARTS[1].table.num_rows == len(path.read_text("utf-8").splitlines()) - 1
 
 
@@ -389,7 +376,7 @@ def test_impossible_folder_is_an_export_error(tmp_path: Path) -> None:
     path = tmp_path / "file" / "results.csv"
     parts = iter(PARTS)
     with pytest.raises(ExportError, match="could not be written") as caught:
-        write(path, parts, dataset_id=DATASET)
+        write(path, parts)
     assert path == caught.value.path
     assert PARTS[0] is next(parts)
 
@@ -425,7 +412,7 @@ def test_full_disk_is_an_export_error(tmp_path: Path, ending: str) -> None:
 sys.dont_write_bytecode = True  # Python would leave truncated .pyc files
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 try:
-    write(Path(sys.argv[1]), [part(), part()], dataset_id=uuid4())
+    write(Path(sys.argv[1]), [part(), part()])
 except ExportError as error:
     assert str(error.path) == sys.argv[1]
     print(error)
@@ -452,7 +439,7 @@ def parts():
     print("half-way", flush=True)
     sys.stdin.read()
 
-write(Path(sys.argv[1]), parts(), dataset_id=uuid4())
+write(Path(sys.argv[1]), parts())
 """
     path = tmp_path / "results.csv"
     path.write_bytes(b"before")
@@ -503,9 +490,9 @@ def test_symlink_is_written_through(tmp_path: Path) -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        write(parse_target(link), broken(), dataset_id=DATASET)
+        write(parse_target(link), broken())
     assert target.read_bytes() == b"before"
-    write(parse_target(link), PARTS, dataset_id=DATASET)
+    write(parse_target(link), PARTS)
     assert link.is_symlink()
     assert target.read_bytes().startswith(b"asset_id,")
     assert list(target.parent.iterdir()) == [target]

@@ -50,13 +50,13 @@ def results_of(*names: str | None) -> Results:
 
 
 def test_metrics_have_a_row_each() -> None:
-    """The row shows the number of values, their range and their dates. A metric without a name has one too."""
-    view = results_of("level", "volume", None)._repr_html_()
-    assert "6 rows, 1 assets, processing p1, 1 dates without metrics" in view
+    """The row shows the unit, the number of values, their range and their dates. A metric without a name has one too."""
+    view = results_of("level_pct", "volume", None)._repr_html_()
+    assert "2024-01-02 to 2024-01-09, 6 rows, 1 asset, 1 date without metrics, processing p1" in view
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", view)
-    assert cells[:6] == ["level", "2", "0.5", "0.5", "2024-01-02", "2024-01-09 12:00:00"]
-    assert cells[12:18] == ["—", "2", "2.5", "2.5", "2024-01-02", "2024-01-09 12:00:00"]
-    assert cells[18:23] == ["Tank", "t1", "2024-01-02", "level", "0.5"]
+    assert cells[:7] == ["level_pct", "%", "2", "0.5", "0.5", "2024-01-02", "2024-01-09"]
+    assert cells[14:21] == ["—", "—", "2", "2.5", "2.5", "2024-01-02", "2024-01-09"]
+    assert cells[21:27] == ["Tank", "t1", "2024-01-02", "level_pct", "%", "0.5"]
 
 
 def test_long_lists_are_cut() -> None:
@@ -83,11 +83,12 @@ def test_views_escape_markup() -> None:
 
 
 def test_metadata_has_a_view() -> None:
-    """The view shows readable dates. The generated class stays as it is."""
+    """The view shows fields by the names of the attributes, and dates. The generated class stays as it is."""
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:
         view = kayrros.metadata(dataset.id)._repr_html_()
     assert "Crude oil storage" in view
-    assert re.search(r"start_date</td><td[^>]*>2024-01-02<", view)
+    assert re.search(r">start</td><td[^>]*>2024-01-02<", view)
+    assert "attribution_text</td>" in view
     assert not hasattr(DatasetMetadata, "_repr_html_")

@@ -22,10 +22,10 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
-from kayrros_ext._text import printable
+from kayrros_ext._text import cell_width, printable, shorten
 from kayrros_ext.plots import coastline, plot, terminal_chart
 from kayrros_ext.plots.figures import NotebookFigure
-from kayrros_ext.plots.labels import axis_label, cell_width, shorten
+from kayrros_ext.plots.labels import axis_label
 from kayrros_ext.plots.map_layout import map_extent
 from kayrros_ext.plots.series import chart_data
 from kayrros_ext.plots.themes import DARK, LIGHT, Theme

@@ -29,7 +29,7 @@ ASSET: dict[str, Any] = {
     "parent_asset_name": "Terminal",
     "parent_asset_version": 3,
 }
-COLUMNS = [*ASSET, "value_date", "metric", "value"]
+COLUMNS = [*ASSET, "value_date", "metric", "unit", "value"]
 
 
 def answer(*assets: Any, **top: Any) -> bytes:
@@ -60,7 +60,8 @@ def test_a_row_per_asset_date_and_metric() -> None:
         answer({**ASSET, "results": [dated("2024-01-01", volume=1, level=0.1), dated("2024-01-02", volume=2)]})
     )
     day = datetime(2024, 1, 1, tzinfo=UTC)
-    assert {**ASSET, "value_date": day, "metric": "volume", "value": 1.0} == results.table.to_pylist()[0]
+    row = {**ASSET, "value_date": day, "metric": "volume", "unit": None, "value": 1.0}
+    assert row == results.table.to_pylist()[0]
     assert [(row["metric"], row["value"]) for row in results.table.to_pylist()] == [
         ("volume", 1.0),
         ("level", 0.1),
@@ -373,34 +374,33 @@ def test_other_libraries_read_the_arrow_stream() -> None:
     assert pa.schema(results).equals(results.table.schema)
 
 
-def test_repr_is_a_summary() -> None:
-    """It has the number of rows and assets and the processing, but no data."""
-    assert repr(Results.from_json(answer(ASSET, processing_id="p"))) == "<Results: 0 rows, 1 assets, processing p>"
-
-
 USE = """
 import sys
 from pathlib import Path
 from kayrros_ext import Results
 from kayrros_ext._export import ENDINGS, write
 from kayrros_ext._results.reader import sort_rows
+from kayrros_ext._results.schema import add_dataset
 
 regular = '{"asset_id": "a", "results": [{"value_date": "2024-01-01", "metrics": [{"name": "v", "value": 1}]}]}'
 odd = '{"asset_id": "b", "asset_version": 3.0, "colour": "red", "results": [{"value_date": "20240101", "metrics": []}]}'
 for asset in (regular, odd):
     results = sort_rows(Results.from_json(f'{{"assets": [{asset}, {asset}]}}'.encode()))
-    repr(results), str(results.table), results._repr_html_()
-    for ending in ENDINGS:
-        write(Path(sys.argv[1]) / f"results{ending}", [results, results], dataset_id="id")
+    repr(results), str(results.table), results._repr_html_(), results.units, results.attribution, results.latest().head(1)
+    for ending in set(ENDINGS) - {".xlsx"}:
+        write(Path(sys.argv[1]) / f"results{ending}", [results, results])
+empty = Results.from_json(b"{}")
+repr(empty), empty._repr_html_(), empty.units, empty.attribution, empty.latest()
 results = Results.from_json(f'{{"assets": [{regular}]}}'.encode())
 results.to_wide("v")
+add_dataset(results.table, "i", "n"), add_dataset(empty.table, "i", None)
 print([name for name in ("pandas", "polars", "geopandas", "matplotlib") if name in sys.modules])
 results.to_pandas()
 """
 
 
 def test_pandas_is_not_imported_unless_asked_for(tmp_path: Path) -> None:
-    """Reading, sorting, printing, exporting in any format, and the wide table take no pandas, which is slow to import."""
+    """Reading, printing, selecting, exporting but to Excel, and the wide table take no pandas, which is slow to import."""
     run = subprocess.run([sys.executable, "-c", USE, str(tmp_path)], capture_output=True, text=True, check=False)
     assert run.stdout == "[]\n", run.stderr
     assert run.returncode == 0

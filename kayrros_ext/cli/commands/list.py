@@ -1,14 +1,14 @@
 """`kayrros collections`, `kayrros datasets` and `kayrros metadata`."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kayrros_ext._text import printable
+from kayrros_ext._text import cell_width, printable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import Kind, complete_collections, complete_datasets, resolve, save_names
-from kayrros_ext.cli.output import Table, from_epoch_ms, terminal_width, write_json
-from kayrros_ext.plots.labels import cell_width
+from kayrros_ext.cli.output import Table, terminal_width, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,13 +72,16 @@ def datasets(
 def metadata(context: Context, dataset: Annotated[str, DATASET]) -> None:
     with context.connect() as kayrros:
         account = context.account()
-        fields = kayrros.metadata(resolve(account, "datasets", dataset)).to_dict()
+        from kayrros_ext._results.metadata import readable_fields
+
+        fetched = kayrros.metadata(resolve(account, "datasets", dataset))
+    fields = fetched.to_dict()
     save_names(account, "datasets", [fields])
     if context.json:
         write_json(fields)
         return
     width = terminal_width()
-    rows = ((name, _format_date(value) if name.endswith("_date") else value) for name, value in fields.items())
+    rows = readable_fields(fetched).items()
     Table("field", "value", keep=["value"]).write([line for row in rows for line in _wrap(*row, width)])
 
 
@@ -88,7 +91,7 @@ def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
 
     if value is None:
         return []
-    text = printable(str(value))
+    text = f"{value:%Y-%m-%d %H:%M}".removesuffix(" 00:00") if isinstance(value, datetime) else printable(str(value))
     if not width:
         return [(name, text)]
     columns = max(width - _FIELD_WIDTH, width // 2)
@@ -104,13 +107,3 @@ def _write_list(context: Context, kind: Kind, listed: "Sequence[Collection | Col
         return
     Table("id", "name", keep=["id"]).write([(row.get("id"), row.get("name")) for row in rows])
     context.info(f"{len(rows):,} {kind if len(rows) != 1 else kind[:-1]}")
-
-
-def _format_date(value: object) -> object:
-    """Format epoch milliseconds as a date, with the time unless it is midnight; return other values as they are."""
-    if not isinstance(value, int):
-        return value
-    try:
-        return f"{from_epoch_ms(value):%Y-%m-%d %H:%M}".removesuffix(" 00:00")
-    except OverflowError:
-        return value

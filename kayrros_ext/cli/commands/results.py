@@ -2,9 +2,7 @@
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
 
 import typer
 
@@ -12,7 +10,6 @@ from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import PARTIAL
 from kayrros_ext.cli.name_cache import resolve
-from kayrros_ext.cli.output import from_epoch_ms
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
 
@@ -75,15 +72,12 @@ class Tally:
     def __init__(self) -> None:
         self.rows = self.requests = 0
         self.gaps: list[Gap] = []
-        self.ids: dict[str, dict[str, None]] = {"processing_id": {}, "source_id": {}}
 
     def add(self, part: "Results") -> "Results":
         """Count a part and return it."""
         self.rows += part.table.num_rows
         self.requests += part.requests
         self.gaps += part.gaps
-        for name, ids in self.ids.items():
-            ids.update(dict.fromkeys(getattr(part, f"{name}s")))
         return part
 
     def __str__(self) -> str:
@@ -132,8 +126,11 @@ def results(
         bool, typer.Option("--excel-csv", help="Write CSV that Excel opens correctly by a double click.")
     ] = False,
     on_gap: Gaps = OnGap.RAISE,
+    with_dataset: Annotated[
+        bool, typer.Option("--with-dataset", help="Add the columns dataset_id and dataset_name in front.")
+    ] = False,
 ) -> None:
-    from kayrros_ext._export import parse_target
+    from kayrros_ext._export import parse_target, write
 
     if output is not None and (file_format or context.json):
         raise UsageError(
@@ -146,7 +143,8 @@ def results(
     file_format = Format.CSV if excel_csv else file_format
     file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
     target = None if output is None else parse_target(output, excel_csv=excel_csv)
-    from kayrros_ext.cli.format_rows import write_rows  # loads pyarrow
+    from kayrros_ext._results.schema import results_schema  # loads pyarrow
+    from kayrros_ext.cli.format_rows import write_rows
 
     tally = Tally()
     with context.connect() as kayrros:
@@ -155,49 +153,24 @@ def results(
         has_bar = context.shows_progress and (target is not None or not sys.stdout.isatty())
         with results_bar(shown=has_bar) as progress:
             received = kayrros.iter_results(
-                dataset_id, start=start, stop=stop, assets=asset or None, on_gap=on_gap.value, progress=progress
+                dataset_id,
+                start=start,
+                stop=stop,
+                assets=asset or None,
+                on_gap=on_gap.value,
+                with_dataset=with_dataset,
+                progress=progress,
             )
             parts = map(tally.add, _filter_metrics(received, metric) if metric else received)
+            schema = results_schema(with_dataset=with_dataset)
             if target:
-                metadata = _request_metadata(metric or [], start, stop)
-                _write_file(target, parts, dataset_id, tally, metadata, excel_csv=excel_csv)
+                write(target, parts, schema=schema, excel_csv=excel_csv)
             else:
-                write_rows(parts, "excel-csv" if excel_csv else file_format.value)
+                write_rows(parts, "excel-csv" if excel_csv else file_format.value, schema)
     context.info(str(tally))
     if target:
         print(target)
     tally.exit_if_partial(context)
-
-
-def _write_file(
-    path: Path,
-    parts: "Iterator[Results]",
-    dataset_id: str,
-    tally: Tally,
-    metadata: dict[str, str],
-    *,
-    excel_csv: bool,
-) -> None:
-    from kayrros_ext._export import write
-
-    def parts_then_counts() -> "Iterator[Results]":
-        yield from parts
-        metadata.update({name: "; ".join(ids) for name, ids in tally.ids.items() if ids})
-        metadata.update(requests=str(tally.requests), gaps="; ".join(map(str, tally.gaps)))
-
-    write(path, parts_then_counts(), dataset_id=UUID(dataset_id), file_metadata=metadata, excel_csv=excel_csv)
-
-
-def _request_metadata(metrics: list[str], start: str | None, stop: str | None) -> dict[str, str]:
-    """Return the metrics and the range that were asked for, for the metadata of a file."""
-    from kayrros_ext._results.query import parse_filter
-
-    metadata = {"metrics": ", ".join(metrics)} if metrics else {}
-    time_range = (query := parse_filter(start, stop, None)) and query.time_range
-    if time_range:
-        for name, epoch_ms in (("start", time_range.start_date), ("stop", time_range.stop_date)):
-            metadata[name] = from_epoch_ms(epoch_ms).isoformat()
-    return metadata
 
 
 def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator[Results]":
@@ -216,7 +189,8 @@ def _filter_metrics(parts: "Iterator[Results]", metrics: list[str]) -> "Iterator
     for part in parts:
         names = part.table["metric"].cast(pa.string())
         available.update(name for name in pc.unique(names).to_pylist() if name is not None)
-        yield attrs.evolve(part, table=part.table.filter(pc.is_in(names, pa.array(metrics, pa.string()))))
+        rows = part.table.filter(pc.is_in(names, pa.array(metrics, pa.string())))
+        yield attrs.evolve(part, table=rows, query={**part.query, "metrics": ", ".join(metrics)})
     missing = [name for name in metrics if name not in available]
     if missing and available:
         choices = list_names(available, near=missing[0])
