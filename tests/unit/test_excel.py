@@ -145,6 +145,18 @@ def test_number_format_is_that_of_the_metric() -> None:
     ]
 
 
+def test_number_format_shows_the_digits_of_all_values() -> None:
+    """The value with the most digits counts, and not only the largest, up to six digits."""
+    numbers: list[dict[str, Any]] = [
+        {"a": 0.5, "b": 0.125, "c": 1 / 3},
+        {"a": 0.25, "b": 41.5, "c": 1000.5},
+        {"a": 99.0, "b": 7.0, "c": 0.0},
+    ]
+    written = cells(export(*(part(f"2024-01-0{day}", **values) for day, values in enumerate(numbers, 1)))["values"])
+    formats = {row["metric"].value: row["value"].number_format for row in written}
+    assert formats == {"a": "#,##0.00", "b": "#,##0.000", "c": "#,##0.00"}
+
+
 def test_any_number_of_metrics_can_be_exported() -> None:
     """Those beyond the number formats of the workbook have the general format."""
     metrics: dict[str, Any] = {f"m{n:03}": n + 0.5 for n in range(100)}
