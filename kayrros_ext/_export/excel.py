@@ -5,6 +5,7 @@ compressed as they arrive. So no row needs a temporary file, and few cells need 
 """
 
 import io
+import itertools
 import json
 import re
 import textwrap
@@ -73,7 +74,7 @@ class ExcelWriter:
         self._dates += [date for date in dates if date]
         metrics = table["metric"].cast(pa.string())
         for metric in metrics.unique().drop_null().to_pylist():
-            values = table["value"].filter(pc.is_in(metrics, strings([metric]))).drop_null()
+            values = table["value"].filter(pc.is_in(metrics, strings([metric])))
             self._samples.setdefault(metric, []).extend(_samples(values))
         self._write_rows(self._open_values(table), table, self._rows)
         self._rows += table.num_rows
@@ -168,7 +169,7 @@ class ExcelWriter:
     def _render(self, batch: pa.RecordBatch, name: str) -> pa.Array:
         """Return the cells of a column, each without its beginning up to the number of the row."""
         column = batch.column(name)
-        if name == "value" and "metric" in batch.schema.names:
+        if name == "value":
             return self._render_values(column, batch.column("metric").cast(pa.string()))
         if pa.types.is_timestamp(column.type):
             return render_distinct(column.cast(pa.timestamp("us")), self._render_date)
@@ -239,15 +240,13 @@ def _widths(table: pa.Table) -> dict[str, int]:
 
 
 def _samples(values: pa.ChunkedArray) -> list[float]:
-    """Return numbers that need the same decimal places as all values: both ends, and one of those with the most places."""
-    if not len(values):
-        return []
-    ends = list(pc.min_max(values).as_py().values())
-    if max(map(abs, ends)) < 10**DIGITS:
-        for places in range(DIGITS):
-            longer = values.filter(pc.not_equal(pc.round(values, places), values))
-            values = longer if len(longer) else values
-    return [*ends, values[0].as_py()]
+    """Return numbers that `decimals` treats as it treats all values: both ends, and one with a digit at each place."""
+    ends = [end for end in pc.min_max(values).as_py().values() if end is not None]
+    if not ends or max(map(abs, ends)) >= 10**DIGITS:
+        return ends
+    rounded = [pc.round(values, places) for places in range(DIGITS + 1)]
+    masks = [pc.not_equal(*pair) for pair in itertools.pairwise(rounded)]
+    return [*ends, *(value for mask in masks for value in values.filter(mask).slice(0, 1).to_pylist())]
 
 
 def _about(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
