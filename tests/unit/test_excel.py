@@ -43,9 +43,11 @@ NAMES = [
 
 
 def part(*dates: str, name: str = "Tank 1", asset: str = "t1", **metrics: Any) -> Results:
-    """Return results of one asset."""
-    named = [{"name": metric, "value": value} for metric, value in (metrics or {"volume_bbl": 1234.5}).items()]
-    days = [{"value_date": date, "metrics": named} for date in dates or ["2024-01-01"]]
+    """Return results of one asset. A list of values has one for each date."""
+    days: list[dict[str, Any]] = [{"value_date": date, "metrics": []} for date in dates or ["2024-01-01"]]
+    for metric, value in (metrics or {"volume_bbl": 1234.5}).items():
+        for number, day in enumerate(days):
+            day["metrics"].append({"name": metric, "value": value[number] if isinstance(value, list) else value})
     body = {"asset_id": asset, "asset_name": name, "asset_categories": ["crude", "tank"], "results": days}
     return Results.from_json(json.dumps({"assets": [body]}).encode())
 
@@ -146,15 +148,13 @@ def test_number_format_is_that_of_the_metric() -> None:
 
 
 def test_number_format_shows_the_digits_of_all_values() -> None:
-    """The value with the most digits counts, and not only the largest, up to six digits."""
-    numbers: list[dict[str, Any]] = [
-        {"a": 0.5, "b": 0.125, "c": 1 / 3},
-        {"a": 0.25, "b": 41.5, "c": 1000.5},
-        {"a": 99.0, "b": 7.0, "c": 0.0},
-    ]
-    written = cells(export(*(part(f"2024-01-0{day}", **values) for day, values in enumerate(numbers, 1)))["values"])
+    """The value with the most digits counts, wherever it is. The largest one has six."""
+    dates = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    first = part(*dates, a=[0, 50.25, 99], b=[1, 2.0001, 10], c=[0, 1 / 3, 1000], d=[0, 0, 0])
+    second = part("2024-01-04", a=9, b=9, c=9, d=90000.1)
+    written = cells(export(first, second)["values"])
     formats = {row["metric"].value: row["value"].number_format for row in written}
-    assert formats == {"a": "#,##0.00", "b": "#,##0.000", "c": "#,##0.00"}
+    assert formats == {"a": "#,##0.00", "b": "#,##0.0000", "c": "#,##0.00", "d": "#,##0.0"}
 
 
 def test_any_number_of_metrics_can_be_exported() -> None:
