@@ -253,7 +253,9 @@ def _about(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the rows of the sheet "about": the name of each fact, once, and lines of its text."""
     for name, text in facts.items():
         lines = text.split("; ")
-        if name.endswith("units"):
+        if name == "column_units":  # those of Arrow
+            lines = []
+        elif name == "units":
             lines = [f"{column}: {unit or 'unknown'}" for column, unit in json.loads(text).items()]
         elif name in {"start", "stop", "retrieved_at"}:
             lines = [text.replace("T", " ").replace("+00:00", " UTC")]
