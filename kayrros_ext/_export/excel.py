@@ -42,6 +42,7 @@ _NUMBER_FORMATS = ["General", "0.00000E+00"]
 # The number formats of metrics, which are known after the last part. Until then each is a different number of zeros.
 _METRIC_FORMATS = ["0" * length for length in range(20, 52)]
 _NUMBERS = {"value", *(field.name for field in ASSETS if field.type in (INTEGER, DOUBLE))}
+_VALUES_XML = "xl/worksheets/sheet1.xml"
 # Widths in characters of columns whose content can be longer in a later part, and of a long text.
 _WIDTHS, _MAX_WIDTH = {"value_date": 20, "value": 22}, 40
 # Characters that XML can't have, and the beginning of what reads as the escape of one.
@@ -83,11 +84,11 @@ class ExcelWriter:
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the other sheets, and the file."""
         values = self._open_values(pa.Table.from_batches([], self._schema).select(self._columns))
-        fields, texts = (strings(column) for column in zip(*_about(self._facts(metadata)), strict=True))
+        fields, texts = (strings(column) for column in zip(*self._about(metadata), strict=True))
         tables = {"assets": join_categories(self._assets), "about": pa.table([fields, texts], ["field", "text"])}
         self._widths |= {name: _widths(table) for name, table in tables.items()}
         template = self._template({"values": self._rows, "assets": self._assets.num_rows})
-        values.write(_split(template, "xl/worksheets/sheet1.xml")[1])
+        values.write(_split(template, _VALUES_XML)[1])
         values.close()
         self._bytes = 0
         for number, table in enumerate(tables.values(), start=2):
@@ -96,11 +97,12 @@ class ExcelWriter:
                 sheet.write(head)
                 self._write_rows(sheet, table)
                 sheet.write(tail)
-        codes = [decimals(sample) for sample in self._samples.values()]
+        places = [decimals(sample) for sample in self._samples.values()][: len(_METRIC_FORMATS)]
+        codes = [f"#,##0{'.' * (count > 0)}{'0' * count}" for count in places]
         for name in [name for name in template.namelist() if name not in self._zip.namelist()]:
             content = template.read(name).decode()
-            for places, code in zip(codes, _METRIC_FORMATS, strict=False):
-                content = content.replace(f'"{code}"', f'"#,##0{"." * (places > 0)}{"0" * places}"')
+            for code, placeholder in itertools.zip_longest(codes, _METRIC_FORMATS, fillvalue="#,##0"):
+                content = content.replace(f'"{placeholder}"', f'"{code}"')
             self._zip.writestr(name, content)
         self._zip.close()
 
@@ -110,22 +112,32 @@ class ExcelWriter:
         if self._values:
             self._values.close()
 
-    def _facts(self, metadata: Mapping[str, str]) -> dict[str, str]:
-        """Return the metadata, and what the values are, with the dataset first."""
+    def _about(self, metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield rows: the name of each fact, once, and a line of its text. The dataset and its values come first."""
         facts = {name: metadata[name] for name in ("dataset_name", "dataset_id") if name in metadata}
         if self._dates:
             facts["period"] = f"{format_date(min(self._dates))} to {format_date(max(self._dates))} (UTC)"
-        return facts | {"rows": f"{self._rows:,}", "source": "Kayrros Platform API", **metadata}
+        facts |= {"rows": f"{self._rows:,}", "source": "Kayrros Platform API", **metadata}
+        facts.pop("column_units", None)  # those of Arrow
+        for name, text in facts.items():
+            lines = text.split("; ")
+            if name == "units":
+                lines = [f"{metric}: {unit or 'unknown'}" for metric, unit in json.loads(text).items()]
+            elif name in {"start", "stop", "retrieved_at"}:
+                lines = [text.replace("T", " ").replace("+00:00", " UTC")]
+            title = name.replace("_", " ")
+            for line in itertools.chain.from_iterable(textwrap.wrap(line, 110) or ["none"] for line in lines):
+                yield title, line
+                title = ""
 
     def _open_values(self, table: pa.Table) -> IO[bytes]:
         """Open the sheet with the widths of the first table, or return it."""
         if not self._values:
             self._widths["values"] = _widths(table)
             template = self._template({})
-            head, _ = _split(template, name := "xl/worksheets/sheet1.xml")
-            self._styles = re.findall(r'(?<= s=")\d+(?="/>)', template.read(name).decode())
-            self._values = self._zip.open(name, "w")
-            self._values.write(head)
+            self._styles = re.findall(r'(?<= s=")\d+(?="/>)', template.read(_VALUES_XML).decode())
+            self._values = self._zip.open(_VALUES_XML, "w")
+            self._values.write(_split(template, _VALUES_XML)[0])
         return self._values
 
     def _template(self, rows: Mapping[str, int]) -> zipfile.ZipFile:
@@ -248,18 +260,3 @@ def _samples(values: pa.ChunkedArray) -> list[float]:
     rounded = [pc.round(values, places) for places in range(DIGITS + 1)]
     masks = [pc.not_equal(*pair) for pair in itertools.pairwise(rounded)]
     return [*ends, *(value for mask in masks for value in values.filter(mask).slice(0, 1).to_pylist())]
-
-
-def _about(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the rows of the sheet "about": the name of each fact, once, and lines of its text."""
-    for name, text in facts.items():
-        lines = text.split("; ")
-        if name.endswith("units"):
-            lines = [f"{column}: {unit or 'unknown'}" for column, unit in json.loads(text).items()]
-        elif name in {"start", "stop", "retrieved_at"}:
-            lines = [text.replace("T", " ").replace("+00:00", " UTC")]
-        title = name.replace("_", " ")
-        for line in lines:
-            for piece in textwrap.wrap(line, 110) or ["none"]:
-                yield title, piece
-                title = ""

@@ -251,6 +251,7 @@ def test_about_is_readable() -> None:
         "dataset_id": str(DATASET),
         "dataset_name": "=Tanks",
         "units": '{"volume_bbl": "bbl", "index": null}',
+        "column_units": '{"value_date": "us since 1970-01-01T00:00:00Z"}',
         "attribution": "word " * 10_000,
         "retrieved_at": "2026-11-27T10:00:00+00:00",
         "source_id": "",
@@ -269,6 +270,7 @@ def test_about_is_readable() -> None:
         ("units", "volume_bbl: bbl"),
     ]
     assert written[7] == ("", "index: unknown")
+    assert written[8][0] == "attribution"
     assert written[-5:] == [
         ("retrieved at", "2026-11-27 10:00:00 UTC"),
         ("source id", "none"),
