@@ -254,9 +254,8 @@ class Kayrros:
             GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
-        fetcher = self._fetcher(
-            dataset, (start, stop, assets), on_gap, progress, strict=strict, with_dataset=with_dataset
-        )
+        query, options = (start, stop, assets), {"strict": strict, "with_dataset": with_dataset}
+        fetcher = self._fetcher(dataset, query, on_gap, progress, **options)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -290,8 +289,7 @@ class Kayrros:
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
         """
-        query = (start, stop, assets)
-        options = {"strict": strict, "with_dataset": with_dataset}
+        query, options = (start, stop, assets), {"strict": strict, "with_dataset": with_dataset}
         return iter(self._fetcher(dataset, query, on_gap, progress, **options, bounded_memory=True))
 
     def export(
@@ -321,13 +319,14 @@ class Kayrros:
             KayrrosError: as `results`; UsageError also for a path whose suffix is no format, or not .csv with excel_csv.
         """
         from kayrros_ext._export import parse_target, write
+        from kayrros_ext._results.schema import RESULTS, WITH_DATASET
 
-        target, query = parse_target(path, excel_csv=excel_csv), (start, stop, assets)
+        target = parse_target(path, excel_csv=excel_csv)
         options = {"strict": strict, "with_dataset": with_dataset}
-        fetcher = self._fetcher(dataset, query, on_gap, progress, **options, bounded_memory=True)
-        from kayrros_ext._results.schema import results_schema
-
-        write(target, fetcher, schema=results_schema(with_dataset=with_dataset), excel_csv=excel_csv)
+        parts = self.iter_results(
+            dataset, start=start, stop=stop, assets=assets, on_gap=on_gap, progress=progress, **options
+        )
+        write(target, parts, schema=WITH_DATASET if with_dataset else RESULTS, excel_csv=excel_csv)
         return target
 
     def _dataset_id(self, dataset: DatasetLike) -> UUID:

@@ -46,12 +46,7 @@ def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = 
 
     The file replaces an existing one, or the target of a symlink, once it is complete; after an error, that is untouched.
     Parquet, GeoParquet, GeoJSON and Excel also store facts about the results (see FileMetadata).
-
-    Args:
-        path: a path from `parse_target`.
-        parts: their tables have the same columns.
-        schema: of the tables. Default: RESULTS.
-        excel_csv: whether CSV is EXCEL_CSV.
+    All tables have the schema, by default RESULTS. With excel_csv, CSV is EXCEL_CSV.
     """
     from kayrros_ext._export.metadata import FileMetadata  # loads pyarrow
     from kayrros_ext._results.schema import RESULTS

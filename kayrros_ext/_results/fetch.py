@@ -64,15 +64,7 @@ class ResultsFetcher:
 
     With `bounded_memory`, the size of a response is limited, and so is the number of parts that wait for an earlier one.
 
-    Args:
-        client: with the login.
-        dataset_id: the dataset.
-        query: the filter of the request.
-        dataset_name: where it is known without a request.
-        metadata: those of an earlier call, which the parts get unless newer ones are fetched.
-        fetch_metadata: fetches them, for the dates of the dataset or its name.
-        concurrency: number of requests at a time.
-        on_gap: see `Kayrros.results`, also for strict, with_dataset and progress.
+    Parts get the metadata of an earlier call, until newer ones are fetched for the dates or the name of the dataset.
 
     Raises:
         UsageError: on_gap or progress can't work.

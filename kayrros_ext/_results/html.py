@@ -2,12 +2,11 @@
 
 import html
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._results.metadata import readable_fields
 from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext._results.text import SUMMARY, align_numbers, facts, format_date, metric_summaries, plural
+from kayrros_ext._results.text import SUMMARY, align_numbers, facts, format_cell, metric_summaries, plural
 from kayrros_ext._text import printable
 
 if TYPE_CHECKING:
@@ -64,11 +63,4 @@ def _row(tag: str, values: list[Any], sides: list[str]) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a value as text of a page, the same as in the text view."""
-    if value is None:
-        return "—"
-    if isinstance(value, datetime):
-        return format_date(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return html.escape(printable(str(value)))
+    return "—" if value is None else html.escape(printable(format_cell(value)))

@@ -42,9 +42,8 @@ VALUE_DATE = _field("value_date", pa.timestamp("us", tz="UTC"), "us since 1970-0
 # A row per asset, date and metric. The API gives no units of metrics: `unit` is derived from the metric's name (assumed).
 _value = _field("value", DOUBLE, "that of the metric")
 RESULTS = pa.schema([*ASSET_FIELDS, VALUE_DATE, _field("metric", LABEL), _field("unit", LABEL), _value])
-# Columns that with_dataset=True adds in front.
-DATASET_FIELDS = [_field("dataset_id", LABEL), _field("dataset_name", LABEL)]
-_WITH_DATASET = pa.schema([*DATASET_FIELDS, *RESULTS])
+# With with_dataset=True.
+WITH_DATASET = pa.schema([_field("dataset_id", LABEL), _field("dataset_name", LABEL), *RESULTS])
 # A row per asset. date_count counts its dates, with metrics or without.
 ASSETS = pa.schema([*ASSET_FIELDS, _field("date_count", INTEGER)])
 # A row per asset and date that has no metric.
@@ -81,11 +80,6 @@ def metric_units(table: pa.Table) -> dict[str, str | None]:
     return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
-def results_schema(*, with_dataset: bool) -> pa.Schema:
-    """Return the schema of a results table."""
-    return _WITH_DATASET if with_dataset else RESULTS
-
-
 def value_years(table: pa.Table) -> list[int]:
     """Return the years of the first and the last value of a results table; none if no value has a date."""
     ends = pc.min_max(table["value_date"].cast(pa.timestamp("us"))).as_py()
@@ -93,14 +87,14 @@ def value_years(table: pa.Table) -> list[int]:
 
 
 def add_dataset(table: pa.Table, dataset_id: str, dataset_name: str | None) -> pa.Table:
-    """Return a results table with DATASET_FIELDS in front."""
+    """Return a results table with the columns of WITH_DATASET."""
     rows = table.num_rows
     zeros = pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(bytes(4 * rows))])
     columns = [
         pa.nulls(rows, LABEL) if value is None else pa.DictionaryArray.from_arrays(zeros, strings([value]))
         for value in (dataset_id, dataset_name)
     ]
-    return pa.table([*columns, *table.columns], schema=_WITH_DATASET)
+    return pa.table([*columns, *table.columns], schema=WITH_DATASET)
 
 
 def without_time_zone(table: pa.Table) -> pa.Table:

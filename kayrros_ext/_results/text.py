@@ -121,7 +121,7 @@ def format_date(value: datetime) -> str:
 
 def format_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str]) -> list[str]:
     """Return the lines of a table of at most WIDTH columns: names are truncated, then columns that may be left out are."""
-    columns = {head: [head, *map(_cell, column)] for head, *column in zip(heads, *rows, strict=True)}
+    columns = {head: [head, *map(format_cell, column)] for head, *column in zip(heads, *rows, strict=True)}
     widths = {head: max(map(cell_width, column)) for head, column in columns.items()}
 
     def excess() -> int:
@@ -142,7 +142,8 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def _cell(value: object) -> str:
+def format_cell(value: object) -> str:
+    """Return a value as text that can't control a terminal."""
     if isinstance(value, datetime):
         return format_date(value)
     # A number comes as text with spaces after it, which printable would drop.

@@ -80,9 +80,22 @@ def test_every_format_has_the_same_rows(inside: Inside) -> None:
     assert [(row["asset_id"], float(row["value"])) for row in parsed] == [
         (row["asset_id"], row["value"]) for row in rows
     ]
+    named = inside.json("results", TANKS, "--with-dataset")
+    assert named == [{"dataset_id": TANKS, "dataset_name": "Tanks of Cushing", **row} for row in rows]
+    header = inside("results", TANKS, "--with-dataset").stdout.splitlines()[0]
+    assert header.startswith("dataset_id,dataset_name,asset_id,")
     table = inside("results", TANKS, "--format", "table").stdout.splitlines()
     assert table[0].split() == ["asset_id", "asset_name", "value_date", "metric", "value"]
     assert len(table) == 25
+
+
+def test_metadata_are_spelled_as_in_python(inside: Inside) -> None:
+    """Fields have the names of the attributes, and dates are dates; --json has both as the API sends them."""
+    lines = inside("metadata", TANKS).stdout.splitlines()
+    fields = dict(line.split(maxsplit=1) for line in lines[1:] if " " in line.strip())
+    assert fields["start"] == "2024-01-02"
+    assert "attribution_text" in fields
+    assert {"start_date", "attributionText"} <= inside.json("metadata", TANKS).keys()
 
 
 def test_results_are_filtered_by_date_asset_and_metric(inside: Inside) -> None:

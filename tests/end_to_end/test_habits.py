@@ -133,12 +133,14 @@ def test_demo_shows_data(tmp_path: Path) -> None:
 def test_readme_code_runs(
     block: Block, mock: PrismMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each block runs on its own against the mock, in an empty directory."""
+    """Each block runs on its own against the mock, in an empty directory, and prints what the page shows."""
     for name, value in mock.settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     assert run_python(block.code, tmp_path) == 0
-    assert capfd.readouterr().err == ""
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert block.printed is None or out == block.printed
 
 
 def test_no_file_names_a_registry() -> None:

@@ -143,7 +143,7 @@ def results(
     file_format = Format.CSV if excel_csv else file_format
     file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
     target = None if output is None else parse_target(output, excel_csv=excel_csv)
-    from kayrros_ext._results.schema import results_schema  # loads pyarrow
+    from kayrros_ext._results.schema import RESULTS, WITH_DATASET  # loads pyarrow
     from kayrros_ext.cli.format_rows import write_rows
 
     tally = Tally()
@@ -162,7 +162,7 @@ def results(
                 progress=progress,
             )
             parts = map(tally.add, _filter_metrics(received, metric) if metric else received)
-            schema = results_schema(with_dataset=with_dataset)
+            schema = WITH_DATASET if with_dataset else RESULTS
             if target:
                 write(target, parts, schema=schema, excel_csv=excel_csv)
             else:
