@@ -91,13 +91,13 @@ def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
         separators[0],
         # Without its zone, which is UTC, because Arrow needs a database of time zones to print one. Its form is always the
         # same, such as 2024-01-31T00:00:00.000000Z, so that readers infer it from the first rows; but not in EXCEL_CSV.
-        render_distinct(
+        _render_distinct(
             date.cast(pa.timestamp("us")), lambda text: dialect.render_cell(text and dialect.render_date(text))
         ),
         separators[1],
-        render_distinct(metric.cast(pa.string()), dialect.render_cell),
+        _render_distinct(metric.cast(pa.string()), dialect.render_cell),
         separators[2],
-        render_distinct(unit.cast(pa.string()), dialect.render_cell),
+        _render_distinct(unit.cast(pa.string()), dialect.render_cell),
         separators[3],
         pc.coalesce(number, null),
         separators[4],
@@ -107,13 +107,13 @@ def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
     return memoryview(rows.buffers()[2])[: pc.sum(pc.binary_length(rows)).as_py()]
 
 
-def render_distinct(column: pa.Array, cell: Callable[[str | None], str]) -> pa.Array:
+def _render_distinct(column: pa.Array, cell: Callable[[str | None], str]) -> pa.Array:
     """Render the text of each distinct value once."""
     encoded = column.dictionary_encode(null_encoding="encode")
     return strings(map(cell, encoded.dictionary.cast(pa.string()).to_pylist())).take(encoded.indices)
 
 
-def short_date(text: str) -> str:
+def _short_date(text: str) -> str:
     """Return the text of a date as people write it: 2024-01-31, or with a time unless that is midnight."""
     return text.removesuffix(".000000").removesuffix(" 00:00:00")
 
@@ -151,7 +151,7 @@ NDJSON = Dialect(
     (',"value_date":', ',"metric":', ',"unit":', ',"value":', "}\n"),
 )
 # Excel needs the byte order mark to read UTF-8, and takes dates in this form for dates.
-EXCEL_CSV = attrs.evolve(CSV, render_head=lambda columns: f"\ufeff{CSV.render_head(columns)}", render_date=short_date)
+EXCEL_CSV = attrs.evolve(CSV, render_head=lambda columns: f"\ufeff{CSV.render_head(columns)}", render_date=_short_date)
 # An array with an object on each line.
 JSON = attrs.evolve(
     NDJSON,
