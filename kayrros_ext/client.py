@@ -361,6 +361,7 @@ class Kayrros:
         metric: "Names | None" = None,
         on_gap: "OnGap" = "raise",
         strict: bool = False,
+        excel_csv: bool = False,
         with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
         **_unknown: Never,
@@ -368,22 +369,24 @@ class Kayrros:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
 
         The suffix of the path is the format: .parquet, .geoparquet, .xlsx, .csv, .json, .ndjson or .geojson, the last
-        four with .gz too. The directory is created; an existing file, or the target of a symlink, is replaced by the
-        complete new one. If a gap raises, there is no file; with on_gap="warn", gaps are in the log and in the file.
+        four with .gz too. With excel_csv=True a .csv is one that Excel opens correctly by a double click. The directory is
+        created; an existing file, or the target of a symlink, is replaced by the complete new one. If a gap raises, there is
+        no file; with on_gap="warn", gaps are in the log and in the file.
 
         Raises:
-            ExportError: the file can't be written.
-            KayrrosError: as `results`; UsageError also for a path whose suffix is no format.
+            ExportError: the file can't be written, or Excel can't hold the results.
+            MissingExtraError: the path ends in .xlsx, and the extra `excel` is not installed. Nothing was sent.
+            KayrrosError: as `results`; UsageError also for a path whose suffix is no format, or not .csv with excel_csv.
         """
         if _unknown:
             raise unknown_argument(Kayrros.export, _unknown)
         from kayrros_ext._export import parse_target, write
         from kayrros_ext._results.schema import RESULTS, WITH_DATASET
 
-        target, query = parse_target(path), (start, stop, assets, metric)
+        target, query = parse_target(path, excel_csv=excel_csv), (start, stop, assets, metric)
         options = {"strict": strict, "with_dataset": with_dataset}
         fetcher = self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True)
-        write(target, fetcher, schema=WITH_DATASET if with_dataset else RESULTS)
+        write(target, fetcher, schema=WITH_DATASET if with_dataset else RESULTS, excel_csv=excel_csv)
         return target
 
     def export_many(

@@ -26,21 +26,27 @@ ENDINGS = {
 }
 
 
-def parse_target(path: str | Path) -> Path:
-    """Return the path of a file that results can be written to, or raise UsageError or ExportError."""
+def parse_target(path: str | Path, *, excel_csv: bool = False) -> Path:
+    """Return the path of a file that results can be written to, or raise UsageError, ExportError or MissingExtraError."""
     target = parse_output(path)
-    if not _ending(target):
+    if not (ending := _ending(target)):
         hint = f"Use one of these: {', '.join(ENDINGS)}."
         raise UsageError(f"path is {str(target)!r}, and its ending names no format.", hint=hint)
+    if excel_csv and ENDINGS[ending] != "CSV":
+        raise UsageError(f"CSV for Excel can't be written to {str(target)!r}.", hint="Pass a path that ends in .csv.")
+    if ending == ".xlsx":
+        from kayrros_ext._results.convert import import_optional
+
+        import_optional("xlsxwriter", extra="excel")  # here, because the results come before the file is opened
     return target
 
 
-def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = None) -> int:
+def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = None, excel_csv: bool = False) -> int:
     """Write the tables of results to a file, one after the other, and return the number of rows.
 
     The file replaces an existing one, or the target of a symlink, once it is complete; after an error, that is untouched.
     Parquet, GeoParquet, GeoJSON and Excel also store facts about the results (see FileMetadata).
-    All tables have the schema, by default RESULTS.
+    All tables have the schema, by default RESULTS. With excel_csv, CSV is EXCEL_CSV.
     """
     from kayrros_ext._export.metadata import FileMetadata  # loads pyarrow
     from kayrros_ext._results.schema import RESULTS
@@ -49,7 +55,7 @@ def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = 
     rows, metadata = 0, FileMetadata()
     try:
         with write_output(path) as file:
-            writer = _open_writer(path, file, schema or RESULTS)
+            writer = _open_writer(path, file, schema or RESULTS, excel_csv=excel_csv)
             try:
                 for part in _note_errors(parts, source_errors):
                     rows += part.table.num_rows
@@ -73,9 +79,11 @@ def _ending(path: Path) -> str | None:
     return next((ending for ending in ENDINGS if name.endswith(ending) and name != ending), None)
 
 
-def _open_writer(path: Path, file: IO[bytes], schema: "pa.Schema") -> "ParquetWriter | TextWriter | ExcelWriter":
+def _open_writer(
+    path: Path, file: IO[bytes], schema: "pa.Schema", *, excel_csv: bool
+) -> "ParquetWriter | TextWriter | ExcelWriter":
     from kayrros_ext._export.parquet import GeoParquetWriter, ParquetWriter  # loads pyarrow
-    from kayrros_ext._export.text import DIALECTS, TextWriter
+    from kayrros_ext._export.text import DIALECTS, EXCEL_CSV, TextWriter
 
     ending = _ending(path) or ".parquet"
     if ENDINGS[ending] == "Excel":
@@ -83,7 +91,8 @@ def _open_writer(path: Path, file: IO[bytes], schema: "pa.Schema") -> "ParquetWr
 
         return ExcelWriter(file, path, schema)
     if ENDINGS[ending] in DIALECTS:
-        return TextWriter(file, DIALECTS[ENDINGS[ending]], schema, compress=ending.endswith(".gz"))
+        dialect = EXCEL_CSV if excel_csv else DIALECTS[ENDINGS[ending]]
+        return TextWriter(file, dialect, schema, compress=ending.endswith(".gz"))
     return (ParquetWriter if ENDINGS[ending] == "Parquet" else GeoParquetWriter)(file, schema)
 
 

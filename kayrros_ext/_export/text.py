@@ -33,6 +33,7 @@ class Dialect:
     # The text before each of the row columns, and at the end of a row.
     separators: tuple[str, str, str, str, str]
     between_rows: str = ""
+    render_date: Callable[[str], str] = lambda text: f"{text[:10]}T{text[11:]}Z"
     render_tail: Callable[[Mapping[str, str]], str] = lambda _: ""
 
 
@@ -88,9 +89,11 @@ def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
     rows = pc.binary_join_element_wise(
         strings(dialect.between_rows + dialect.render_asset(asset) for asset in samples.to_pylist()).take(numbers),
         separators[0],
-        # Without its zone, which is UTC, because Arrow needs a database of time zones to print one. The form is always the
-        # same, 2024-01-31T00:00:00.000000Z, so that readers infer it from the first rows.
-        _render_distinct(date.cast(pa.timestamp("us")), lambda t: dialect.render_cell(t and f"{t[:10]}T{t[11:]}Z")),
+        # Without its zone, which is UTC, because Arrow needs a database of time zones to print one. Its form is always the
+        # same, such as 2024-01-31T00:00:00.000000Z, so that readers infer it from the first rows; but not in EXCEL_CSV.
+        _render_distinct(
+            date.cast(pa.timestamp("us")), lambda text: dialect.render_cell(text and dialect.render_date(text))
+        ),
         separators[1],
         _render_distinct(metric.cast(pa.string()), dialect.render_cell),
         separators[2],
@@ -108,6 +111,11 @@ def _render_distinct(column: pa.Array, cell: Callable[[str | None], str]) -> pa.
     """Render the text of each distinct value once."""
     encoded = column.dictionary_encode(null_encoding="encode")
     return strings(map(cell, encoded.dictionary.cast(pa.string()).to_pylist())).take(encoded.indices)
+
+
+def _short_date(text: str) -> str:
+    """Return the text of a date as people write it: 2024-01-31, or with a time unless that is midnight."""
+    return text.removesuffix(".000000").removesuffix(" 00:00:00")
 
 
 def _json(value: object) -> str:
@@ -142,6 +150,8 @@ NDJSON = Dialect(
     _json,
     (',"value_date":', ',"metric":', ',"unit":', ',"value":', "}\n"),
 )
+# Excel needs the byte order mark to read UTF-8, and takes dates in this form for dates.
+EXCEL_CSV = attrs.evolve(CSV, render_head=lambda columns: f"\ufeff{CSV.render_head(columns)}", render_date=_short_date)
 # An array with an object on each line.
 JSON = attrs.evolve(
     NDJSON,

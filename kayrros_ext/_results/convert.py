@@ -47,7 +47,7 @@ def _join(lists: pa.ListArray) -> pa.StringArray:
     first, last = lists.offsets[0].as_py(), lists.offsets[-1].as_py()
     items = pc.coalesce(lists.values.slice(first, last - first), strings([""])[0])
     offsets = pc.subtract(lists.offsets, lists.offsets[0])
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, items, mask=lists.is_null()), ";")
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, items, mask=lists.is_null()), *strings([";"]))
 
 
 def to_pandas(table: pa.Table, *, categories: bool = False) -> "pd.DataFrame":

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.reader import read_results, sort_rows
-from kayrros_ext._results.schema import ASSET_FIELDS, ASSETS, LABEL, STRINGS
+from kayrros_ext._results.schema import ASSET_FIELDS, ASSETS, LABEL, STRINGS, int64s, strings
 from kayrros_ext._results.windows import DAY_MS, Window
 
 # Rows with the same values in these columns are the same row.
@@ -91,9 +91,18 @@ def _drop_repeated(table: pa.Table, earlier: pa.Table) -> pa.Table:
 
 def merge_assets(assets: pa.Table) -> pa.Table:
     """Return one row of each asset, with the sum of its dates. The same id with another version or name is another asset."""
-    groups = _group(assets.select(_DESCRIPTION), [("place", "min"), ("dates", "sum")], dates=assets["date_count"])
-    unique = assets.unify_dictionaries().take(groups["place_min"].combine_chunks())
-    return _set_date_count(unique, groups["dates_sum"])
+    # The rows of an asset have the same codes in each column. Not by group_by, which imports pandas.
+    columns = (assets[name].cast(pa.string()).combine_chunks() for name in _DESCRIPTION) if assets.num_rows else ()
+    codes = [column.dictionary_encode(null_encoding="encode").indices.cast(pa.string()) for column in columns]
+    if not codes:
+        return assets
+    keys = pc.binary_join_element_wise(*codes, *strings([","])).dictionary_encode()
+    # In the order of assets, the sum up to the last row of each. Its difference to the one before is the sum of an asset.
+    totals = pc.cumulative_sum(assets["date_count"].take(pc.sort_indices(keys.indices)).combine_chunks())
+    ends = pc.subtract(pc.cumulative_sum(keys.indices.value_counts().field("counts")), int64s([1])[0])
+    sums = totals.take(ends)
+    unique = assets.unify_dictionaries().take(pc.index_in(keys.dictionary, keys.cast(pa.string())))
+    return _set_date_count(unique, pa.chunked_array([pc.coalesce(pc.pairwise_diff(sums), sums)]))
 
 
 def _recount_dates(assets: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
@@ -111,11 +120,9 @@ def _set_date_count(assets: pa.Table, date_count: pa.ChunkedArray) -> pa.Table:
     return assets.set_column(assets.schema.get_field_index("date_count"), ASSETS.field("date_count"), date_count)
 
 
-def _group(table: pa.Table, aggregations: list[tuple[str, str]], **columns: pa.ChunkedArray) -> pa.Table:
-    """Group rows by the columns of a table, in order, and aggregate `columns` and `place`, the number of the row."""
+def _group(table: pa.Table, aggregations: list[tuple[str, str]]) -> pa.Table:
+    """Group rows by the columns of a table, in order, and aggregate `place`, the number of the row."""
     # Labels become strings, which can be grouped by across dictionaries.
     rows = table.cast(pa.schema([f.with_type(pa.string()) if f.type == LABEL else f for f in table.schema]))
-    columns["place"] = pc.indices_nonzero(pa.nulls(table.num_rows).is_null())
-    for name, column in columns.items():
-        rows = rows.append_column(name, column)
+    rows = rows.append_column("place", pc.indices_nonzero(pa.nulls(table.num_rows).is_null()))
     return rows.group_by(table.column_names, use_threads=False).aggregate(aggregations)

@@ -5,7 +5,7 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextWriter
+from kayrros_ext._export.text import CSV, EXCEL_CSV, JSON, NDJSON, Dialect, TextWriter
 from kayrros_ext._results.schema import without_time_zone
 from kayrros_ext._results.text import align_numbers, format_date
 from kayrros_ext.cli.output import Table, write_text
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kayrros_ext import Results
 
-_DIALECTS: dict[str, Dialect] = {"csv": CSV, "json": JSON, "ndjson": NDJSON}
+_DIALECTS: dict[str, Dialect] = {"csv": CSV, "excel-csv": EXCEL_CSV, "json": JSON, "ndjson": NDJSON}
 # The columns that differ from row to row. The other formats have those that describe the asset, too.
 _FIELDS = ["asset_id", "asset_name", "value_date", "metric", "unit", "value"]
 _BATCH_ROWS = 1000

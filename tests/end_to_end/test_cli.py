@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -147,6 +148,18 @@ def test_results_are_written_to_a_file(inside: Inside, tmp_path: Path) -> None:
     assert request == [TANKS, metric, "2000-01-01T00:00:00+00:00", "1"]
 
 
+def test_results_are_written_for_excel(inside: Inside, tmp_path: Path) -> None:
+    """A workbook, or CSV with a byte order mark and short dates, in a file as on stdout."""
+    done = inside("results", TANKS, "-o", tmp_path / "x.xlsx")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'x.xlsx'}\n")
+    assert openpyxl.load_workbook(tmp_path / "x.xlsx")["values"].max_row == 25
+    plain = inside("results", TANKS, "--format", "csv").stdout
+    expected = "\ufeff" + plain.replace("T00:00:00.000000Z", "")
+    assert inside("results", TANKS, "--excel-csv").stdout == expected
+    assert inside("results", TANKS, "--excel-csv", "-o", tmp_path / "x.csv").returncode == 0
+    assert (tmp_path / "x.csv").read_text() == expected
+
+
 def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path) -> None:
     """The command writes neither a file nor a header to stdout."""
     available = {row["metric"] for row in inside.json("results", TANKS)}
@@ -174,6 +187,9 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "x.doc", ["results", TANKS, "-o", "x.doc"], {}),
         (2, "can't be combined", ["results", TANKS, "-o", "x.csv", "--json"], {}),
         (2, "can't be combined", ["results", TANKS, "--format", "csv", "--json"], {}),
+        (2, "can't be combined", ["results", TANKS, "--excel-csv", "--json"], {}),
+        (2, "can't be combined", ["results", TANKS, "--excel-csv", "--format", "ndjson"], {}),
+        (2, "CSV for Excel can't be written", ["results", TANKS, "--excel-csv", "-o", "x.xlsx"], {}),
         (2, "a URL", ["download", TANKS, "s3://bucket/x"], {}),
         (2, "the name of a file", ["download", TANKS, "out.csv"], {}),
         (2, "empty", ["download", TANKS, ""], {}),

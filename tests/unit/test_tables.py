@@ -387,7 +387,7 @@ odd = '{"asset_id": "b", "asset_version": 3.0, "colour": "red", "results": [{"va
 for asset in (regular, odd):
     results = sort_rows(Results.from_json(f'{{"assets": [{asset}, {asset}]}}'.encode()))
     repr(results), str(results.table), results._repr_html_(), results.units, results.attribution, results.latest().head(1)
-    for ending in set(ENDINGS) - {".xlsx"}:
+    for ending in ENDINGS:
         write(Path(sys.argv[1]) / f"results{ending}", [results, results])
 empty = Results.from_json(b"{}")
 repr(empty), empty._repr_html_(), empty.units, empty.attribution, empty.latest()

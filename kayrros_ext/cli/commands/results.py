@@ -136,8 +136,8 @@ class Tally:
     Rows are written to stdout or a file as they arrive, so memory use stays small. A table shows only the columns that
     differ from row to row; the other formats and files have all columns.
 
-    File suffixes: .parquet, .geoparquet, .csv, .json, .ndjson, .geojson; the text formats also with .gz. An existing file
-    is replaced once the new one is complete.
+    File suffixes: .parquet, .geoparquet, .xlsx (Excel), .csv, .json, .ndjson, .geojson; the text formats also with .gz. An
+    existing file is replaced once the new one is complete.
     """,
     "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-06-30",
     "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
@@ -164,6 +164,9 @@ def results(
         Format | None,
         typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
     ] = None,
+    excel_csv: Annotated[
+        bool, typer.Option("--excel-csv", help="Write CSV that Excel opens correctly by a double click.")
+    ] = False,
     on_gap: Gaps = OnGap.RAISE,
     with_dataset: Annotated[
         bool, typer.Option("--with-dataset", help="Add the columns dataset_id and dataset_name in front.")
@@ -177,8 +180,11 @@ def results(
         )
     if file_format and context.json and file_format is not Format.JSON:
         raise UsageError(f"--json can't be combined with --format {file_format.value}.", hint="Give one of them.")
+    if excel_csv and (context.json or file_format not in {None, Format.CSV}):
+        raise UsageError("--excel-csv can't be combined with --json or another --format.", hint="Give one of them.")
+    file_format = Format.CSV if excel_csv else file_format
     file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
-    target = None if output is None else parse_target(output)
+    target = None if output is None else parse_target(output, excel_csv=excel_csv)
     from kayrros_ext._results.schema import RESULTS, WITH_DATASET  # loads pyarrow
     from kayrros_ext.cli.format_rows import write_rows
 
@@ -208,10 +214,10 @@ def results(
         parts: Iterator[Results] = map(tally.add, received)
         schema = WITH_DATASET if with_dataset else RESULTS
         if target:
-            write(target, parts, schema=schema)
+            write(target, parts, schema=schema, excel_csv=excel_csv)
         else:
             parts = _remove_before_rows(bar, parts) if sys.stdout.isatty() else parts
-            write_rows(parts, file_format.value, schema, limit)
+            write_rows(parts, "excel-csv" if excel_csv else file_format.value, schema, limit)
         if limit and tally.is_complete:
             collections.deque(parts, maxlen=0)  # they have arrived, so count them
         bar.close()
