@@ -35,7 +35,7 @@ def login(data: bytes) -> None:
     status, body = _STATUSES[data[0] % len(_STATUSES)] if data else 200, data[1:]
     try:
         transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
-        token = LoginAuth(_SETTINGS, {"transport": transport}).tokens.renew().value
+        token = LoginAuth(_SETTINGS, {"transport": transport}).tokens.renew().secret
     except LoginError as error:
         assert status == error.status
         assert _PASSWORD not in f"{error}{error.code}{error.message}"

@@ -262,7 +262,7 @@ def test_a_forked_child_does_not_release_the_lock(account: tuple[str, str, str])
             assert not again
     record = cache.load()
     assert record
-    assert record.token == Secret("of-the-child")
+    assert record.secret == Secret("of-the-child")
 
 
 def test_tasks_run_while_one_waits_for_another_process(fake: Platform, url: str, account: tuple[str, str, str]) -> None:

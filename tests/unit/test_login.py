@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from kayrros_ext import ConfigurationError, LoginError, Retries
-from kayrros_ext._auth.login import EXPIRY_LEEWAY_S, FORBIDDEN_GRACE_S, LoginAuth, Token, jwt_expiry
-from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
+from kayrros_ext._auth.login import EXPIRY_LEEWAY_S, FORBIDDEN_GRACE_S, LoginAuth
+from kayrros_ext._auth.token_cache import Token, TokenCache, jwt_expiry, open_token_cache
 from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
 from tests.support.jwt import jwt
@@ -342,7 +342,7 @@ def test_rejected_cached_token_is_replaced(cache: TokenCache, hosts: Hosts) -> N
     assert hosts.get(hosts.auth(cache)).json() == {"token": "t1"}
     cached = cache.load()
     assert cached
-    assert cached.token == Secret("t1")
+    assert cached.secret == Secret("t1")
 
 
 def test_newer_cached_token_comes_before_a_login(cache: TokenCache, hosts: Hosts) -> None:
