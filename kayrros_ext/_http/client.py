@@ -9,8 +9,8 @@ import logging
 import math
 import os
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import AsyncGenerator, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 import httpx
@@ -25,6 +25,9 @@ from kayrros_openapi import Client
 from kayrros_openapi.contract import OPERATIONS, Operation
 from kayrros_openapi.models import ErrorResponse
 from kayrros_openapi.types import Response
+
+if TYPE_CHECKING:
+    from kayrros_ext._download.transfer import FileConsumer
 
 _T = TypeVar("_T")
 
@@ -42,30 +45,16 @@ _log = logging.getLogger("kayrros_ext")
 _PATTERNS = [(operation, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", operation.path))) for operation in OPERATIONS]
 
 
-class BodyConsumer(Protocol):
-    """Takes the body of a response instead of memory, over as many attempts as it takes."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that the next attempt can resume from."""
-
-    def headers(self) -> Mapping[str, str]:
-        """Return headers of the next attempt, such as Range."""
-
-    def accepts(self, response: httpx.Response) -> bool:
-        """Return whether a response answers the request, and is not an error."""
-
-    def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
-        """Take the body. False: the response is of no use, and the request is to be sent again."""
-
-
 @attrs.frozen
 class CallOptions:
-    """Options of a call that takes a 200 alone, carried in its request. With a consumer, redirects are followed."""
+    """Options of a call that takes a 200 alone, carried in its request.
+
+    A consumer takes the body instead of memory, over as many attempts as it takes. With one, redirects are followed.
+    """
 
     no_retry_statuses: frozenset[int] = frozenset()
     max_body: int | None = None
-    consumer: BodyConsumer | None = None
+    consumer: "FileConsumer | None" = None
 
 
 class Gate:
