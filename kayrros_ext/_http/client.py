@@ -148,9 +148,10 @@ class CompleteResponse(httpx.Response):
 
 
 class _Call:
-    """The attempts of one request. `closings` is how many of the gate it has waited for."""
+    """The attempts of one request, and the error of the last. `closings` is how many of the gate it has waited for."""
 
     closings = 0
+    error: APIError | TransportError | None = None
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
         self.request, self.operation, self.attempts = request, operation, 0
@@ -245,15 +246,15 @@ class _Call:
             raise self._policy.errors.contract(self.operation.id, problem, body=next(response.iter_bytes(), b""))
         self._policy.gate.leave(self, is_success=True)  # it counts requests, and the body may take hours
 
-    def fail(self, error: Exception) -> tuple[APIError | TransportError, float | None]:
-        """Return the error of a failed attempt, and the seconds until the next one; None after the last."""
+    def fail(self, error: Exception) -> float | None:
+        """Note the error of a failed attempt, and return the seconds until the next one; None after the last."""
         policy, retries, gate = self._policy, self._policy.retries, self._policy.gate
         if isinstance(error, APIError):
-            mapped: APIError | TransportError = error
+            self.error = error
             status, asked_s, reason = error.status, error.retry_after_s, f"status {error.status}"
             retryable = status in policy.retry_statuses - self.options.no_retry_statuses
         else:
-            mapped = policy.errors.from_exception(self.operation.id, error, self.attempts)
+            self.error = policy.errors.from_exception(self.operation.id, error, self.attempts)
             status, asked_s, reason, retryable = 0, None, type(error).__name__, is_retryable(error)
         consumer = self.options.consumer
         if consumer and consumer.size >= self._furthest + MIN_PROGRESS_BYTES:
@@ -265,18 +266,18 @@ class _Call:
         self._failures += is_counted
         is_last = not retries.max_retries or self._failures > retries.max_retries
         if not retryable or is_last or (asked_s or 0) > retries.retry_after_max:
-            return mapped, None
+            return None
         closes = status == 429 or not is_counted
         delay = retries.backoff(gate.refusals + 1 if closes else self._failures, asked_s)
         if delay >= self._ends - retries.clock():
-            return mapped, None
+            return None
         if closes:
             gate.close(self, asked_s or delay)
         count = (
             f"Attempt {self._failures} of {retries.max_retries + 1}" if is_counted else "The platform limits requests"
         )
         _log.info("%s: %s. %s, retrying in %.1f s", self.operation.id, reason, count, delay)
-        return mapped, delay
+        return delay
 
     def not_sent(self) -> APIError:
         """Return the error of a call whose turn did not come within the total timeout."""
@@ -300,7 +301,6 @@ class HTTPClient(httpx.Client):
         if operation is None:
             return super().send(request, stream=stream, **options)
         call = _Call(self.policy, request, operation)
-        error: APIError | TransportError | None = None
         while True:
             if self.is_closed:  # perhaps by another thread, between two attempts
                 raise closed_error()
@@ -310,11 +310,11 @@ class HTTPClient(httpx.Client):
                     call.check(response)
                     return response
             except (APIError, *TRANSPORT_ERRORS) as caught:
-                error, delay = call.fail(caught)
+                delay = call.fail(caught)
             finally:
                 self.policy.gate.leave(call)
             if delay is None:
-                raise error or call.not_sent()
+                raise call.error or call.not_sent()
             for part in slices(delay, self.policy.retries.sleep):
                 if not self.is_closed:
                     self.policy.retries.sleep(part)
@@ -390,7 +390,6 @@ class AsyncHTTPClient(httpx.AsyncClient):
         if operation is None:
             return await super().send(request, stream=stream, **options)
         call = _Call(self.policy, request, operation)
-        error: APIError | TransportError | None = None
         while True:
             if self.is_closed:
                 raise closed_error()
@@ -400,11 +399,11 @@ class AsyncHTTPClient(httpx.AsyncClient):
                     call.check(response)
                     return response
             except (APIError, *TRANSPORT_ERRORS) as caught:
-                error, delay = call.fail(caught)
+                delay = call.fail(caught)
             finally:
                 self.policy.gate.leave(call)
             if delay is None:
-                raise error or call.not_sent()
+                raise call.error or call.not_sent()
             for part in slices(delay, self.policy.retries.sleep_async):
                 if not self.is_closed:
                     await self.policy.retries.sleep_async(part)
