@@ -24,7 +24,6 @@ from kayrros_ext.errors import APIError, ConfigurationError, ContractError, Kayr
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.contract import OPERATIONS
 from kayrros_openapi.models import LoginRequest
-from kayrros_openapi.types import Response
 
 # Whether an expired token gets 401 or 403 is unknown. A 403 on a younger token is about the dataset.
 FORBIDDEN_GRACE_S = 300
@@ -64,7 +63,7 @@ class TokenSource:
         self._failures = 0
         self._last_failure: KayrrosError = LoginError("")
         self._token = Token(token) if token else None
-        self.secrets = {token} if token else set()
+        self.secrets = {secret for secret in (token, password) if secret}
 
     def peek(self, rejected: Token | None = None) -> Token | None:
         """Return the token at hand or in the cache, unless it is rejected or expires. No request is sent."""
@@ -168,9 +167,6 @@ class LoginAuth(httpx.Auth):
         self.tokens = TokenSource(settings.token, self._log_in if password else None, cache, now, password)
         if settings.no_login and not self.tokens.peek():
             raise settings.no_login
-        self._accepted: Token | None = None
-        if password:
-            self.tokens.secrets.add(password)
         errors = ErrorMapper(settings.auth_url.host, self.redact)
         self._policy = RequestPolicy(
             errors, settings.retries, settings.total_timeout_s, MAX_REPLY_BYTES, LOGIN_RETRY_STATUSES
@@ -242,15 +238,14 @@ class LoginAuth(httpx.Auth):
         return (request.url.scheme, request.url.netloc) == (base.scheme, base.netloc)
 
     def _may_renew(self, response: httpx.Response, token: Token, renewal: int) -> bool:
-        if response.status_code < 400:
-            self._accepted = token
         is_old = self._now() - token.obtained_at > FORBIDDEN_GRACE_S
-        is_rejected = response.status_code == 401 or (response.status_code == 403 and is_old)
-        # The platform has never accepted the token of a new login, and would reject another, too.
-        is_pointless = renewal > 0 and not token.cached and token is not self._accepted
+        if response.status_code != 401 and not (response.status_code == 403 and is_old):
+            return False
+        # The platform rejects the token of a new login, and would reject another, too.
+        if renewal == MAX_TOKEN_RENEWALS or (renewal and not token.cached):
+            return False
         # Without a password, only `kayrros login` in another process renews it.
-        can_renew = self._settings.password is not None or (is_rejected and self.tokens.peek(token) is not None)
-        return is_rejected and can_renew and renewal < MAX_TOKEN_RENEWALS and not is_pointless
+        return self._settings.password is not None or self.tokens.peek(token) is not None
 
     def _log_in(self) -> Secret:
         """Log in by the generated operation, over a client of its own.
@@ -264,11 +259,7 @@ class LoginAuth(httpx.Auth):
         client, status = build_client(settings, settings.auth_url, self._policy, self._connections), 200
         try:
             # No local variable holds the password or the token, because a traceback with locals would show it.
-            return _token_of(
-                login.sync_detailed(
-                    client=client, body=LoginRequest(email=settings.email, password=settings.password.value)
-                )
-            )
+            return _token_of(login.sync(client=client, body=LoginRequest(settings.email, settings.password.value)))
         except APIError as error:
             if error.status >= 300:
                 raise _login_error(error) from None
@@ -294,10 +285,9 @@ def _is_refusal(error: KayrrosError) -> bool:
     return status in REFUSALS and bool(message and (code or status == 401))
 
 
-def _token_of(response: Response[Any]) -> Secret:
+def _token_of(reply: object) -> Secret:
     """Return the token of a login reply; ConfigurationError when there is no usable one."""
-    token = getattr(response.parsed, "token", None)
-    return clean_token(Secret(token if isinstance(token, str) else ""))
+    return clean_token(Secret(getattr(reply, "token", "")))
 
 
 def _login_error(error: APIError) -> LoginError:

@@ -429,9 +429,10 @@ class ApiClient(Client):
 
     def get_httpx_client(self) -> HTTPClient:
         """Return the sync client of this process."""
-        self._drop_inherited()
-        if not isinstance(self._client, HTTPClient):
-            self._client = HTTPClient(**self._options(is_async=False))
+        if self._process != os.getpid() or not isinstance(self._client, HTTPClient):
+            # Those of the parent are not closed, because it uses their connections.
+            self._client, self._async_clients = HTTPClient(**self._options(is_async=False)), {}
+            self._process = os.getpid()
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
@@ -453,11 +454,6 @@ class ApiClient(Client):
         self.get_httpx_client().close()
         if client := self._async_clients.pop(_running_loop(), None):
             await client.aclose()
-
-    def _drop_inherited(self) -> None:
-        if self._process != os.getpid():
-            # They are not closed, because the parent uses their connections.
-            self._process, self._client, self._async_clients = os.getpid(), None, {}
 
     def _options(self, *, is_async: bool) -> dict[str, Any]:
         options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}
