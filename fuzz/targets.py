@@ -8,6 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 import httpx
 
 from kayrros_ext._auth.login import LoginAuth
+from kayrros_ext._config.credentials import Source
 from kayrros_ext._config.settings import Settings, clean_token
 from kayrros_ext._download.headers import MAX_NAME_BYTES, choose_filename
 from kayrros_ext._results.model import Results
@@ -16,7 +17,7 @@ from kayrros_ext.errors import ContractError, LoginError
 
 _PASSWORD = "-".join(["fuzz", "password", "k4Vw9Zp2"])  # joined here, so that no copy of this file holds it
 _SETTINGS = Settings.load(
-    email="a@example.com", password=_PASSWORD, base_url="https://a.test", auth_url="https://b.test", retries=0
+    Source("arguments", "a@example.com", _PASSWORD, base_url="https://a.test", auth_url="https://b.test"), retries=0
 )
 # Names that Windows gives to devices or can't store, as `ntpath.isreserved` of Python 3.13 lists them.
 _RESERVED = re.compile(
@@ -35,7 +36,7 @@ def login(data: bytes) -> None:
     status, body = _STATUSES[data[0] % len(_STATUSES)] if data else 200, data[1:]
     try:
         transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
-        token = LoginAuth(_SETTINGS, {"transport": transport}).tokens.renew().value
+        token = LoginAuth(_SETTINGS, {"transport": transport}).tokens.renew().secret
     except LoginError as error:
         assert status == error.status
         assert _PASSWORD not in f"{error}{error.code}{error.message}"

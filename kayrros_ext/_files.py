@@ -112,7 +112,7 @@ def copy_mode(existing: Path, new: Path) -> None:
 
 
 def move(source: Path, target: Path, *, replace: bool = True) -> None:
-    """Rename a file within its directory, and sync the directory to disk. A symlink at `target` is replaced, not followed.
+    """Rename a file within its directory. A symlink at `target` is replaced, not followed.
 
     Raises:
         FileExistsError: `target` exists, and `replace` is False.
@@ -129,13 +129,6 @@ def move(source: Path, target: Path, *, replace: bool = True) -> None:
             source.replace(target)
         else:
             source.unlink()
-    # Windows and some network file systems can't open or sync a directory.
-    with contextlib.suppress(OSError):
-        directory = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 def read_private(path: Path, max_bytes: int) -> bytes:

@@ -13,7 +13,7 @@ from kayrros_ext._arguments import UUID_PATTERN, unknown_argument
 from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._auth.token_cache import open_token_cache
 from kayrros_ext._catalog import Catalog, Dataset, IdOrName, Match
-from kayrros_ext._config.credentials import Identity
+from kayrros_ext._config.credentials import Identity, Source
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
 from kayrros_ext._http.client import RequestPolicy, closed_error, parsed
@@ -112,11 +112,7 @@ class Kayrros:
         if _unknown:
             raise unknown_argument(Kayrros, _unknown)
         settings = Settings.load(
-            email=email,
-            password=password,
-            token=token,
-            base_url=base_url,
-            auth_url=auth_url,
+            Source("arguments", email, password, token, base_url, auth_url),
             timeout=timeout,
             retries=retries,
             total_timeout=total_timeout,

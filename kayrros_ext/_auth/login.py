@@ -1,22 +1,17 @@
 """The login: when it is needed, once for all callers that wait, and only ever for the data host."""
 
-import base64
-import contextlib
 import copy
-import json
-import math
 import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import httpx
 
-from kayrros_ext._auth.token_cache import TokenCache
+from kayrros_ext._auth.token_cache import Token, TokenCache
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.settings import Settings, clean_token
 from kayrros_ext._http.client import RequestPolicy
@@ -24,11 +19,11 @@ from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.retry import LOGIN_RETRY_STATUSES
 from kayrros_ext._http.transport import build_client
 from kayrros_ext._secret import Secret, redact
+from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import APIError, ConfigurationError, ContractError, KayrrosError, LoginError, TransportError
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.contract import OPERATIONS
 from kayrros_openapi.models import LoginRequest
-from kayrros_openapi.types import Response
 
 # Whether an expired token gets 401 or 403 is unknown. A 403 on a younger token is about the dataset.
 FORBIDDEN_GRACE_S = 300
@@ -46,16 +41,6 @@ EXPIRY_LEEWAY_S = 60
 MAX_REPLY_BYTES = 1024**2
 
 _LOGIN_PATH = next(operation.path for operation in OPERATIONS if operation.id == "login")
-
-
-@attrs.frozen(eq=False)
-class Token:
-    """A token; epoch seconds of its login (minus infinity: unknown) and expiry; whether it comes from the cache."""
-
-    value: Secret
-    obtained_at: float = -math.inf
-    expires_at: float | None = None
-    cached: bool = False
 
 
 class TokenSource:
@@ -77,19 +62,20 @@ class TokenSource:
         self._lock, self._process = threading.Lock(), os.getpid()
         self._failures = 0
         self._last_failure: KayrrosError = LoginError("")
-        self._token = Token(token, expires_at=jwt_expiry(token)) if token else None
-        self.secrets = {token} if token else set()
+        self._token = Token(token) if token else None
+        self.secrets = {secret for secret in (token, password) if secret}
 
     def peek(self, rejected: Token | None = None) -> Token | None:
         """Return the token at hand or in the cache, unless it is rejected or expires. No request is sent."""
         return self.at_hand(rejected) or self._load_cached(rejected)
 
-    def get(self, rejected: Token | None = None, *, use_cache: bool = True) -> Token:
+    def get(self, rejected: Token | None = None, *, use_cache: bool = True, retry_refused: bool = False) -> Token:
         """Return a token other than the rejected one: the one at hand, a cached one, or that of a login.
 
         Raises:
             LoginError: the login failed. A refusal is remembered, so that no account gets locked.
             TransportError: the login host did not answer.
+            ConfigurationError: a login is needed, and there are no credentials.
         """
         failures = self._failures
         if token := self.at_hand(rejected):
@@ -97,17 +83,15 @@ class TokenSource:
         with self._lock_of_process():
             if token := self.at_hand(rejected):
                 return token
-            if self._failures > failures or _is_refusal(self._last_failure):
+            if self._failures > failures or (_is_refusal(self._last_failure) and not retry_refused):
                 raise copy.copy(self._last_failure)  # each caller gets a traceback of its own
-            return self._renew(rejected, use_cache=use_cache or not self._log_in)
+            token = self._token = self._renew(rejected, use_cache=use_cache or not (self._log_in or retry_refused))
+            self.secrets.add(token.secret)
+            return token
 
     def renew(self) -> Token:
-        """Log in although there is a token or was a refusal. Raises as `get`; ConfigurationError without credentials."""
-        failures = self._failures
-        with self._lock_of_process():
-            if self._failures > failures:  # that of a login that we waited for
-                raise copy.copy(self._last_failure)
-            return self._renew(self._token, use_cache=False)
+        """Log in although there is a token or was a refusal. Raises as `get`."""
+        return self.get(self._token, use_cache=False, retry_refused=True)
 
     def _lock_of_process(self) -> threading.Lock:
         """Return the lock of this process: after a fork, no thread of the child would release the parent's."""
@@ -126,24 +110,25 @@ class TokenSource:
 
     def _renew(self, rejected: Token | None, *, use_cache: bool) -> Token:
         """Return a token from the cache or a login; the caller holds the lock."""
-        token = self._load_cached(rejected) if use_cache else None
-        if token is None:
-            with self.cache.lock(LOCK_TIMEOUT_S) if self.cache else contextlib.nullcontext() as held:
+        if self.cache is None:
+            return self._logged_in(rejected)
+        if use_cache and (token := self._load_cached(rejected)):
+            return token
+        with self.cache.lock(LOCK_TIMEOUT_S) as held:
+            if use_cache:
                 # The process that held the lock may have logged in.
-                token = self._load_cached(rejected) if use_cache and held else None
-                if use_cache and not token and self.cache and (refusal := self.cache.load_refusal(self._password)):
+                if held and (token := self._load_cached(rejected)):
+                    return token
+                if refusal := self.cache.load_refusal(self._password):
                     raise refusal
-                token = token or self._logged_in(rejected)
-        self._token = token
-        self.secrets.add(token.value)
-        return token
+            return self._logged_in(rejected)
 
     def _logged_in(self, rejected: Token | None) -> Token:
         if self._log_in is None:
             hint = "Run `kayrros login`, or pass email and password."
             raise ConfigurationError("There is no password to log in with.", hint=hint, needs_login=True)
         if self.cache and rejected:
-            self.cache.discard(rejected.value)
+            self.cache.discard(rejected.secret)
         try:
             secret = self._log_in()
         except KayrrosError as error:
@@ -154,16 +139,14 @@ class TokenSource:
         self._last_failure = LoginError("")
         if self.cache:
             self.cache.save(secret)
-        token = Token(secret, self._now(), jwt_expiry(secret))
+        token = Token(secret, self._now())
         # A new token that has expired already tells of a wrong clock, ours or theirs. A 401 will decide.
         return attrs.evolve(token, expires_at=None) if self._is_expired(token) else token
 
     def _load_cached(self, rejected: Token | None) -> Token | None:
-        cached = self.cache.load() if self.cache else None
-        if cached is None or (rejected and cached.token == rejected.value):
-            return None
-        token = Token(cached.token, cached.obtained_at, jwt_expiry(cached.token), cached=True)
-        return None if self._is_expired(token) else token
+        token = self.cache.load() if self.cache else None
+        is_rejected = token and rejected and token.secret == rejected.secret
+        return None if token is None or is_rejected or self._is_expired(token) else token
 
 
 class LoginAuth(httpx.Auth):
@@ -184,9 +167,6 @@ class LoginAuth(httpx.Auth):
         self.tokens = TokenSource(settings.token, self._log_in if password else None, cache, now, password)
         if settings.no_login and not self.tokens.peek():
             raise settings.no_login
-        self._accepted: Token | None = None
-        if password:
-            self.tokens.secrets.add(password)
         errors = ErrorMapper(settings.auth_url.host, self.redact)
         self._policy = RequestPolicy(
             errors, settings.retries, settings.total_timeout_s, MAX_REPLY_BYTES, LOGIN_RETRY_STATUSES
@@ -217,7 +197,7 @@ class LoginAuth(httpx.Auth):
             return
         token = self.tokens.get()
         for renewal in range(MAX_TOKEN_RENEWALS + 1):
-            request.headers["Authorization"] = f"Bearer {token.value.value}"
+            request.headers["Authorization"] = f"Bearer {token.secret.value}"
             response = yield request
             if not self._may_renew(response, token, renewal):
                 return
@@ -230,7 +210,7 @@ class LoginAuth(httpx.Auth):
             return
         token = await self._get(None, use_cache=True)
         for renewal in range(MAX_TOKEN_RENEWALS + 1):
-            request.headers["Authorization"] = f"Bearer {token.value.value}"
+            request.headers["Authorization"] = f"Bearer {token.secret.value}"
             response = yield request
             if not self._may_renew(response, token, renewal):
                 return
@@ -242,21 +222,10 @@ class LoginAuth(httpx.Auth):
 
         if token := self.tokens.at_hand(rejected):
             return token
-        outcome = Future[Token]()
-
-        def run() -> None:
-            try:
-                outcome.set_result(self.tokens.get(rejected, use_cache=use_cache))
-            except BaseException as error:
-                outcome.set_exception(error)
-
-        try:
-            threading.Thread(target=run, daemon=True, name="kayrros-login").start()
-        except RuntimeError:  # the program ends
-            run()
-        while not outcome.done():
+        future = run_in_daemon(lambda: self.tokens.get(rejected, use_cache=use_cache), "kayrros-login")
+        while not future.done():
             await anyio.sleep(LOGIN_POLL_S)
-        return outcome.result()
+        return future.result()
 
     def _is_for_data_host(self, request: httpx.Request) -> bool:
         """Return whether to sign a request; a generated login call is sent to the login host instead."""
@@ -269,15 +238,14 @@ class LoginAuth(httpx.Auth):
         return (request.url.scheme, request.url.netloc) == (base.scheme, base.netloc)
 
     def _may_renew(self, response: httpx.Response, token: Token, renewal: int) -> bool:
-        if response.status_code < 400:
-            self._accepted = token
         is_old = self._now() - token.obtained_at > FORBIDDEN_GRACE_S
-        is_rejected = response.status_code == 401 or (response.status_code == 403 and is_old)
-        # The platform has never accepted the token of a new login, and would reject another, too.
-        is_pointless = renewal > 0 and not token.cached and token is not self._accepted
+        if response.status_code != 401 and not (response.status_code == 403 and is_old):
+            return False
+        # The platform rejects the token of a new login, and would reject another, too.
+        if renewal == MAX_TOKEN_RENEWALS or (renewal and not token.cached):
+            return False
         # Without a password, only `kayrros login` in another process renews it.
-        can_renew = self._settings.password is not None or (is_rejected and self.tokens.peek(token) is not None)
-        return is_rejected and can_renew and renewal < MAX_TOKEN_RENEWALS and not is_pointless
+        return self._settings.password is not None or self.tokens.peek(token) is not None
 
     def _log_in(self) -> Secret:
         """Log in by the generated operation, over a client of its own.
@@ -291,11 +259,7 @@ class LoginAuth(httpx.Auth):
         client, status = build_client(settings, settings.auth_url, self._policy, self._connections), 200
         try:
             # No local variable holds the password or the token, because a traceback with locals would show it.
-            return _token_of(
-                login.sync_detailed(
-                    client=client, body=LoginRequest(email=settings.email, password=settings.password.value)
-                )
-            )
+            return _token_of(login.sync(client=client, body=LoginRequest(settings.email, settings.password.value)))
         except APIError as error:
             if error.status >= 300:
                 raise _login_error(error) from None
@@ -321,10 +285,9 @@ def _is_refusal(error: KayrrosError) -> bool:
     return status in REFUSALS and bool(message and (code or status == 401))
 
 
-def _token_of(response: Response[Any]) -> Secret:
+def _token_of(reply: object) -> Secret:
     """Return the token of a login reply; ConfigurationError when there is no usable one."""
-    token = getattr(response.parsed, "token", None)
-    return clean_token(Secret(token if isinstance(token, str) else ""))
+    return clean_token(Secret(getattr(reply, "token", "")))
 
 
 def _login_error(error: APIError) -> LoginError:
@@ -336,20 +299,6 @@ def _login_error(error: APIError) -> LoginError:
         hint = "Check KAYRROS_AUTH_URL, and whether a proxy or a firewall answered."
     details = {name: getattr(error, name) for name in ("status", "code", "message", "retry_after_s")}
     return LoginError(error.args[0], hint=hint, hint_cli=hint_cli, **details)
-
-
-def jwt_expiry(token: Secret) -> float | None:
-    """Return `exp` of a JWT, in epoch seconds; None for any other token.
-
-    Whether the platform's tokens are JWTs is unknown. The signature is the platform's to check.
-    """
-    parts = token.value.split(".")
-    with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
-        expiry = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))["exp"]
-        if len(parts) == 3 and type(expiry) in {int, float} and expiry > 0:
-            datetime.fromtimestamp(expiry, UTC)  # raises where no calendar has that date
-            return float(expiry)
-    return None
 
 
 def _join(base: httpx.URL, path: str) -> httpx.URL:

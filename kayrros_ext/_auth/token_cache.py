@@ -3,15 +3,20 @@
 It is in the user's cache directory. No method raises, because a missing token costs no more than a login.
 """
 
+import base64
 import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import attrs
 
 from kayrros_ext._config.environment import user_path
 from kayrros_ext._config.settings import clean_token
@@ -27,11 +32,28 @@ _MAX_BYTES = 64 * 1024
 REFUSAL_S = 600
 
 
-class CachedToken(NamedTuple):
-    """A token from the cache, and when it was obtained, in epoch seconds."""
+def jwt_expiry(token: Secret) -> float | None:
+    """Return `exp` of a JWT, in epoch seconds; None for any other token.
 
-    token: Secret
-    obtained_at: float
+    Whether the platform's tokens are JWTs is unknown. The signature is the platform's to check.
+    """
+    parts = token.value.split(".")
+    with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
+        expiry = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))["exp"]
+        if len(parts) == 3 and type(expiry) in {int, float} and expiry > 0:
+            datetime.fromtimestamp(expiry, UTC)  # raises where no calendar has that date
+            return float(expiry)
+    return None
+
+
+@attrs.frozen(eq=False)
+class Token:
+    """A token; epoch seconds of its login (minus infinity: unknown) and expiry; whether it comes from the cache."""
+
+    secret: Secret
+    obtained_at: float = -math.inf
+    cached: bool = False
+    expires_at: float | None = attrs.Factory(lambda self: jwt_expiry(self.secret), takes_self=True)
 
 
 class TokenCache:
@@ -45,11 +67,11 @@ class TokenCache:
         self._path, self._lock_path = folder / f"{key}.json", folder / f"{key}.lock"
         self._refusal_path = folder / f"{key}.refused"
 
-    def load(self) -> CachedToken | None:
+    def load(self) -> Token | None:
         """Return the cached token; None without one, or where its file is invalid or not private."""
         with self._log_errors("read"):
             if (record := _read(self._path))["version"] == 1:
-                return CachedToken(clean_token(Secret(record["token"])), float(record["obtained_at"]))
+                return Token(clean_token(Secret(record["token"])), float(record["obtained_at"]), cached=True)
         return None
 
     def save(self, token: Secret) -> None:
@@ -77,7 +99,7 @@ class TokenCache:
     def discard(self, token: Secret) -> None:
         """Delete this token; not a newer one, which another process may have saved in its place."""
         cached = self.load()
-        if cached and cached.token == token:
+        if cached and cached.secret == token:
             with self._log_errors("deleted"):
                 self._path.unlink()
 

@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -85,22 +85,22 @@ def same_email(first: str | None, second: str | None) -> bool:
     return not first or not second or str(first).casefold() == str(second).casefold()
 
 
-def pick(sources: Iterable[Source], picked: dict[str, Source] | None = None) -> dict[str, Source]:
+def pick(sources: Iterable[Source]) -> dict[str, Source]:
     """Return the source of `email`, `password` and `token`: for each the first that has it, until they suffice.
 
     A source of another email than the one that is picked supplies nothing, and is returned as `other`. A token below a
     password is not picked. A token without an email is used alone, because nobody knows whose it is.
     """
-    picked = dict(picked or {})
+    picked: dict[str, Source] = {}
     for source in sources:
-        if is_settled(picked):
-            break
         if "email" in picked and not same_email(source.email, picked["email"].email):
             picked.setdefault("other", source)
             continue
         for key in ("email", "password", "token")[: 2 if "password" in picked else 3]:
             if getattr(source, key):
                 picked.setdefault(key, source)
+        if is_settled(picked):
+            break  # before the next one is loaded
     return picked
 
 
@@ -115,11 +115,7 @@ def resolve_credentials(sources: Sequence[Source], host: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: there is neither a token nor an email, or the email or password is not text.
     """
-    picked = pick(sources)
-    for origin, load in (("keyring", load_password), ("netrc", lambda _: load_netrc(host))):
-        email = picked["email"].email if "email" in picked else None
-        if not is_settled(picked) and (account := load(email)):
-            picked = pick([Source(origin, *account)], picked)  # type: ignore[arg-type]  # one of two strings
+    picked = pick(_with_stored_passwords(sources, host))
     email, password, token = (getattr(picked.get(key), key, None) for key in ("email", "password", "token"))
     # httpx would show the whole login in its error about a string that UTF-8 can't encode.
     texts = [Secret(email or ""), password or Secret("")]
@@ -130,32 +126,43 @@ def resolve_credentials(sources: Sequence[Source], host: str) -> dict[str, Any]:
         _log.warning("KAYRROS_PASSWORD is in quotes. `docker run --env-file` keeps them: remove those of the file.")
     profile = next((source.profile for source in sources if source.profile), "default")
     command = "`kayrros login" + f" --profile {shlex.quote(profile)}" * (profile != "default") + "`"
-    first, labels = picked.get("token") or picked.get("password"), {key: it.label(key) for key, it in picked.items()}
-    problem, way = f"There is no password for {email} ({labels.get('email')}).", "set KAYRROS_PASSWORD"
-    if other := picked.get("other"):
-        problem, way = (
-            f"{problem[:-1]}, and {other.label('email')} is for {other.email}.",
-            "remove the first of these emails",
-        )
-    elif not email and password:
-        problem, way = f"There is a password ({labels['password']}), but no email.", "set KAYRROS_EMAIL"
-    elif not email:
-        problem, way = "There are no credentials.", "set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN"
-    hint, hint_cli = f"Pass email and password to Kayrros, run {command}, or {way}.", f"Run {command}, or {way}."
-    error = ConfigurationError(problem, hint=hint, hint_cli=hint_cli, needs_login=True)
-    if not email and not token:
-        raise error
+    if not (email or token):
+        raise _missing_credentials(picked, command)
+    first = picked.get("token") or picked.get("password")
+    replace = f"Replace the token ({picked['token'].label('token')}), or remove it and run" if token else "Run"
     return {
         "email": email,
         "password": password if email else None,
         "token": token,
         "source": first.origin if first else "login",
         "profile": next((source.profile for key, source in picked.items() if key != "other" and source.profile), None),
-        "no_login": None if first else error,
-        "hint_401": f"Replace the token ({labels['token']}), or remove it and run {command}."
-        if token
-        else f"Run {command}.",
+        "no_login": None if first else _missing_credentials(picked, command),
+        "hint_401": f"{replace} {command}.",
     }
+
+
+def _with_stored_passwords(sources: Sequence[Source], host: str) -> Iterator[Source]:
+    yield from sources
+    email = next((source.email for source in sources if source.email), None)
+    if entry := load_password(email):
+        yield Source("keyring", *entry)
+    if entry := load_netrc(host):
+        yield Source("netrc", *entry)
+
+
+def _missing_credentials(picked: dict[str, Source], command: str) -> ConfigurationError:
+    labels = {key: f"({source.label(key)})" for key, source in picked.items() if key != "other"}
+    if "email" in picked:
+        problem, way = f"There is no password for {picked['email'].email} {labels['email']}", "set KAYRROS_PASSWORD"
+        if other := picked.get("other"):
+            problem += f", and {other.label('email')} is for {other.email}"
+            way = "remove the first of these emails"
+    elif "password" in picked:
+        problem, way = f"There is a password {labels['password']}, but no email", "set KAYRROS_EMAIL"
+    else:
+        problem, way = "There are no credentials", "set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN"
+    hint, hint_cli = f"Pass email and password to Kayrros, run {command}, or {way}.", f"Run {command}, or {way}."
+    return ConfigurationError(f"{problem}.", hint=hint, hint_cli=hint_cli, needs_login=True)
 
 
 def load_netrc(host: str) -> tuple[str, Secret] | None:

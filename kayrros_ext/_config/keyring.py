@@ -1,11 +1,11 @@
 """Passwords in the system's keyring, with the extra `keyring`. A keyring that fails or hangs never stops a run."""
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from kayrros_ext._secret import Secret
+from kayrros_ext._threads import run_in_daemon
 
 _log = logging.getLogger(__name__)
 
@@ -38,25 +38,20 @@ def _call_with_timeout(action: str, function: Callable[[Any], Any]) -> tuple[boo
     except Exception as error:  # the extra is not installed, or the installation is broken
         _log.debug("The package keyring can't be imported (%s).", type(error).__name__)
         return False, None
-    result: tuple[bool, Any] = (False, None)
-    problem = f"no answer in {TIMEOUT_S:g} seconds; is it locked?"
 
-    def call() -> None:
-        nonlocal result, problem
-        try:
-            # keyring's stand-ins for "there is no keyring" have a priority of 0 or less.
-            if keyring.get_keyring().priority > 0:
-                result = True, function(keyring)
-            problem = ""
-        except Exception as error:  # backends raise anything, and their messages may repeat the password
-            # RuntimeError: there is no home, where keyring has its settings.
-            is_none = isinstance(error, keyring.errors.PasswordDeleteError) or type(error) is RuntimeError
-            problem = "" if is_none else type(error).__name__
+    def call() -> tuple[bool, Any]:
+        # keyring's stand-ins for "there is no keyring" have a priority of 0 or less.
+        return (True, function(keyring)) if keyring.get_keyring().priority > 0 else (False, None)
 
-    # A daemon, so that a backend that never answers does not keep the process alive.
-    thread = threading.Thread(target=call, name="kayrros-keyring", daemon=True)
-    thread.start()
-    thread.join(TIMEOUT_S)
+    try:
+        # A daemon, so that a backend that never answers does not keep the process alive.
+        return run_in_daemon(call, "kayrros-keyring").result(TIMEOUT_S)
+    except TimeoutError:
+        problem = f"no answer in {TIMEOUT_S:g} seconds; is it locked?"
+    except Exception as error:  # backends raise anything, and their messages may repeat the password
+        # RuntimeError: there is no home, where keyring has its settings.
+        is_none = isinstance(error, keyring.errors.PasswordDeleteError) or type(error) is RuntimeError
+        problem = "" if is_none else type(error).__name__
     if problem:
         _log.warning("The keyring could not %s the password (%s). Continuing without it.", action, problem)
-    return result
+    return False, None

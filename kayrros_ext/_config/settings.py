@@ -66,12 +66,8 @@ class Settings:
     @classmethod
     def load(
         cls,
+        arguments: Source,
         *,
-        email: str | None = None,
-        password: str | Secret | None = None,
-        token: str | Secret | None = None,
-        base_url: str | None = None,
-        auth_url: str | None = None,
         timeout: float | httpx.Timeout | None = None,
         retries: int | Retries = DEFAULT_MAX_RETRIES,
         total_timeout: float = DEFAULT_TOTAL_TIMEOUT_S,
@@ -84,9 +80,7 @@ class Settings:
 
         A token may come with email and password, which log in once the token is rejected.
         """
-        # Sealed first, because a traceback with locals shows this frame.
-        password, token = Secret.parse(password), Secret.parse(token)
-        sources = load_sources(profile, Source("arguments", email, password, token, base_url, auth_url))
+        sources = load_sources(profile, arguments)
         base, auth = _parse_host("base_url", sources), _parse_host("auth_url", sources)
         account = resolve_credentials(sources, auth.host)
         account["token"] = account["token"] and clean_token(account["token"], MIN_SECRET_CHARS)

@@ -90,7 +90,7 @@ def download(
 
 
 class FileConsumer:
-    """A BodyConsumer that writes a file. Each attempt resumes where the last one broke off, if the server allows it."""
+    """Writes the body of a call to a file. Each attempt resumes where the last one broke off, if the server allows it."""
 
     callback_error: Exception | None = None
     _owner: str | None = None  # the dataset that an existing file belongs to, if that is another one
@@ -103,9 +103,11 @@ class FileConsumer:
 
     @property
     def size(self) -> int:
+        """Bytes that the next attempt can resume from."""
         return self._part.resumable_size
 
     def headers(self) -> dict[str, str]:
+        """Return headers of the next attempt, such as Range."""
         metadata, self._offset = self._part.metadata, self.size
         # A compressed response could not be resumed, and its Content-Length would not be the size of the file.
         headers = {"Accept-Encoding": "identity"}
@@ -116,6 +118,7 @@ class FileConsumer:
         return headers
 
     def accepts(self, response: httpx.Response) -> bool:
+        """Return whether a response answers the request, and is not an error."""
         return response.status_code in ({200, 206, 416} if self._offset else {200})
 
     def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:

@@ -25,6 +25,7 @@ from kayrros_ext._progress import Progress, ProgressCallback, make_callback
 from kayrros_ext._results.fetch import MAX_FAILURES, TOO_LARGE_STATUSES, ResultsFetcher
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import parse_filter
+from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import ExportError, GapError, KayrrosError, LoginError, TransportError, UsageError
 from kayrros_openapi.models import DatasetMetadata
 
@@ -215,18 +216,7 @@ class _Export:
 
     def wait_for(self, function: Callable[[], _T]) -> _T:
         """Call a function in a thread, because neither Ctrl-C nor the error of another dataset waits for the network."""
-        future: concurrent.futures.Future[_T] = concurrent.futures.Future()
-
-        def call() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
-        try:
-            threading.Thread(target=call, daemon=True, name="kayrros-export").start()
-        except RuntimeError:
-            call()
+        future = run_in_daemon(function, "kayrros-export")
         while not self.stopped.is_set():
             if concurrent.futures.wait([future], SLOT_POLL_S).done:
                 return future.result()

@@ -7,6 +7,7 @@ Arrow renders the numbers, and joins the columns. So a row needs no Python objec
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import IO, Any
 
 import attrs
@@ -85,24 +86,18 @@ def _render(batch: pa.RecordBatch, dialect: Dialect) -> memoryview:
     number = value.cast(pa.string())
     decimal = pc.binary_join_element_wise(number, *strings([".0", ""]))
     number = pc.if_else(pc.match_substring_regex(number, "[.e]"), number, decimal)
-    *separators, null, empty = strings([*dialect.separators, dialect.render_cell(None), ""])
-    rows = pc.binary_join_element_wise(
-        strings(dialect.between_rows + dialect.render_asset(asset) for asset in samples.to_pylist()).take(numbers),
-        separators[0],
+    render = dialect.render_cell
+    *separators, end, null, empty = strings([*dialect.separators, render(None), ""])
+    cells = (
         # Without its zone, which is UTC, because Arrow needs a database of time zones to print one. Its form is always the
         # same, such as 2024-01-31T00:00:00.000000Z, so that readers infer it from the first rows; but not in EXCEL_CSV.
-        _render_distinct(
-            date.cast(pa.timestamp("us")), lambda text: dialect.render_cell(text and dialect.render_date(text))
-        ),
-        separators[1],
-        _render_distinct(metric.cast(pa.string()), dialect.render_cell),
-        separators[2],
-        _render_distinct(unit.cast(pa.string()), dialect.render_cell),
-        separators[3],
+        _render_distinct(date.cast(pa.timestamp("us")), lambda text: render(text and dialect.render_date(text))),
+        _render_distinct(metric.cast(pa.string()), render),
+        _render_distinct(unit.cast(pa.string()), render),
         pc.coalesce(number, null),
-        separators[4],
-        empty,
     )
+    heads = strings(dialect.between_rows + dialect.render_asset(asset) for asset in samples.to_pylist()).take(numbers)
+    rows = pc.binary_join_element_wise(heads, *chain(*zip(separators, cells, strict=True)), end, empty)
     # The rows lie one after the other in memory, as they do in the file.
     return memoryview(rows.buffers()[2])[: pc.sum(pc.binary_length(rows)).as_py()]
 

@@ -9,8 +9,8 @@ import logging
 import math
 import os
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import AsyncGenerator, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 import httpx
@@ -25,6 +25,9 @@ from kayrros_openapi import Client
 from kayrros_openapi.contract import OPERATIONS, Operation
 from kayrros_openapi.models import ErrorResponse
 from kayrros_openapi.types import Response
+
+if TYPE_CHECKING:
+    from kayrros_ext._download.transfer import FileConsumer
 
 _T = TypeVar("_T")
 
@@ -44,30 +47,16 @@ _log = logging.getLogger("kayrros_ext")
 _PATTERNS = [(operation, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", operation.path))) for operation in OPERATIONS]
 
 
-class BodyConsumer(Protocol):
-    """Takes the body of a response instead of memory, over as many attempts as it takes."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that the next attempt can resume from."""
-
-    def headers(self) -> Mapping[str, str]:
-        """Return headers of the next attempt, such as Range."""
-
-    def accepts(self, response: httpx.Response) -> bool:
-        """Return whether a response answers the request, and is not an error."""
-
-    def consume(self, response: httpx.Response, chunks: Iterator[bytes]) -> bool:
-        """Take the body. False: the response is of no use, and the request is to be sent again."""
-
-
 @attrs.frozen
 class CallOptions:
-    """Options of a call that takes a 200 alone, carried in its request. With a consumer, redirects are followed."""
+    """Options of a call that takes a 200 alone, carried in its request.
+
+    A consumer takes the body instead of memory, over as many attempts as it takes. With one, redirects are followed.
+    """
 
     no_retry_statuses: frozenset[int] = frozenset()
     max_body: int | None = None
-    consumer: BodyConsumer | None = None
+    consumer: "FileConsumer | None" = None
 
 
 class Gate:
@@ -163,9 +152,10 @@ class CompleteResponse(httpx.Response):
 
 
 class _Call:
-    """The attempts of one request. `closings` is how many of the gate it has waited for."""
+    """The attempts of one request, and the error of the last. `closings` is how many of the gate it has waited for."""
 
     closings = 0
+    error: APIError | TransportError | None = None
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
         self.request, self.operation, self.attempts = request, operation, 0
@@ -261,15 +251,15 @@ class _Call:
             raise self._policy.errors.contract(self.operation.id, problem, body=next(response.iter_bytes(), b""))
         self._policy.gate.leave(self, is_success=True)  # it counts requests, and the body may take hours
 
-    def fail(self, error: Exception) -> tuple[APIError | TransportError, float | None]:
-        """Return the error of a failed attempt, and the seconds until the next one; None after the last."""
+    def fail(self, error: Exception) -> float | None:
+        """Note the error of a failed attempt, and return the seconds until the next one; None after the last."""
         policy, retries, gate = self._policy, self._policy.retries, self._policy.gate
         if isinstance(error, APIError):
-            mapped: APIError | TransportError = error
+            self.error = error
             status, asked_s, reason = error.status, error.retry_after_s, f"status {error.status}"
             retryable = status in policy.retry_statuses - self.options.no_retry_statuses
         else:
-            mapped = policy.errors.from_exception(self.operation.id, error, self.attempts)
+            self.error = policy.errors.from_exception(self.operation.id, error, self.attempts)
             status, asked_s, reason = 0, None, type(error).__name__
             retryable = is_retryable(error, self._failures, has_answered=gate.has_answered)
         consumer = self.options.consumer
@@ -282,11 +272,11 @@ class _Call:
         self._failures += is_counted
         is_last = not retries.max_retries or self._failures > retries.max_retries
         if not retryable or is_last or (asked_s or 0) > retries.retry_after_max:
-            return mapped, None
+            return None
         closes = status == 429 or not is_counted
         delay = retries.backoff(gate.refusals + 1 if closes else self._failures, asked_s)
         if delay >= self._ends - retries.clock():
-            return mapped, None
+            return None
         if closes:
             gate.close(self, asked_s or delay)
         count = (
@@ -298,7 +288,7 @@ class _Call:
             notice = attempt if is_counted else "the platform limits requests"
             extra = {"notice": notice, "wait_s": delay, "reason": reason}
         _log.info(text, self.operation.id, reason, count, delay, extra=extra)
-        return mapped, delay
+        return delay
 
     def not_sent(self) -> APIError:
         """Return the error of a call whose turn did not come within the total timeout."""
@@ -322,7 +312,6 @@ class HTTPClient(httpx.Client):
         if operation is None:
             return super().send(request, stream=stream, **options)
         call = _Call(self.policy, request, operation)
-        error: APIError | TransportError | None = None
         while True:
             if self.is_closed:  # perhaps by another thread, between two attempts
                 raise closed_error()
@@ -332,11 +321,11 @@ class HTTPClient(httpx.Client):
                     call.check(response)
                     return response
             except (APIError, *TRANSPORT_ERRORS) as caught:
-                error, delay = call.fail(caught)
+                delay = call.fail(caught)
             finally:
                 self.policy.gate.leave(call)
             if delay is None:
-                raise error or call.not_sent()
+                raise call.error or call.not_sent()
             for part in slices(delay, self.policy.retries.sleep):
                 if not self.is_closed:
                     self.policy.retries.sleep(part)
@@ -412,7 +401,6 @@ class AsyncHTTPClient(httpx.AsyncClient):
         if operation is None:
             return await super().send(request, stream=stream, **options)
         call = _Call(self.policy, request, operation)
-        error: APIError | TransportError | None = None
         while True:
             if self.is_closed:
                 raise closed_error()
@@ -422,11 +410,11 @@ class AsyncHTTPClient(httpx.AsyncClient):
                     call.check(response)
                     return response
             except (APIError, *TRANSPORT_ERRORS) as caught:
-                error, delay = call.fail(caught)
+                delay = call.fail(caught)
             finally:
                 self.policy.gate.leave(call)
             if delay is None:
-                raise error or call.not_sent()
+                raise call.error or call.not_sent()
             for part in slices(delay, self.policy.retries.sleep_async):
                 if not self.is_closed:
                     await self.policy.retries.sleep_async(part)
@@ -452,9 +440,10 @@ class ApiClient(Client):
 
     def get_httpx_client(self) -> HTTPClient:
         """Return the sync client of this process."""
-        self._drop_inherited()
-        if not isinstance(self._client, HTTPClient):
-            self._client = HTTPClient(**self._options(is_async=False))
+        if self._process != os.getpid() or not isinstance(self._client, HTTPClient):
+            # Those of the parent are not closed, because it uses their connections.
+            self._client, self._async_clients = HTTPClient(**self._options(is_async=False)), {}
+            self._process = os.getpid()
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
@@ -476,11 +465,6 @@ class ApiClient(Client):
         self.get_httpx_client().close()
         if client := self._async_clients.pop(_running_loop(), None):
             await client.aclose()
-
-    def _drop_inherited(self) -> None:
-        if self._process != os.getpid():
-            # They are not closed, because the parent uses their connections.
-            self._process, self._client, self._async_clients = os.getpid(), None, {}
 
     def _options(self, *, is_async: bool) -> dict[str, Any]:
         options = {"base_url": self._base_url, "headers": self._headers, "timeout": self._timeout, **self._httpx_args}

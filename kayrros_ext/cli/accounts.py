@@ -49,7 +49,7 @@ class Account:
     def cached_token(self) -> Secret | None:
         """Return the token that its last login has cached, whether or not it is still valid."""
         cached = cache.load() if (cache := self.token_cache()) else None
-        return cached.token if cached else None
+        return cached.secret if cached else None
 
     def _spelled(self, name: str) -> str:
         try:

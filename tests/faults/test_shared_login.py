@@ -16,10 +16,10 @@ import pytest
 from kayrros_ext import Kayrros, LoginError
 from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
-from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
 from kayrros_ext.testing import Fault, Platform
 from kayrros_openapi.api.collections import list_collections
+from tests.support.settings import load_settings
 
 pytestmark = [
     pytest.mark.holds_secrets("cache/tokens/*.json"),
@@ -61,7 +61,7 @@ def url(fake: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture
 def account(url: str) -> tuple[str, str, str]:
     """Hosts and email, as the token cache takes them."""
-    settings = Settings.load()
+    settings = load_settings()
     assert settings.email
     return str(settings.auth_url), str(settings.base_url), settings.email
 
@@ -221,7 +221,7 @@ def test_a_stopped_process_with_the_lock_delays_others_for_a_bounded_time(
         assert process.stdout.readline() == "True\n"
         process.send_signal(signal.SIGSTOP)
         monkeypatch.setattr("kayrros_ext._auth.login.LOCK_TIMEOUT_S", 0.05)
-        auth = LoginAuth(Settings.load(), {}, cache_of(account))
+        auth = LoginAuth(load_settings(), {}, cache_of(account))
         with httpx.Client(auth=auth) as client:
             assert client.get(f"{url}/v1/processing/collection/list").status_code == 200
         assert fake.logins == 1
@@ -262,7 +262,7 @@ def test_a_forked_child_does_not_release_the_lock(account: tuple[str, str, str])
             assert not again
     record = cache.load()
     assert record
-    assert record.token == Secret("of-the-child")
+    assert record.secret == Secret("of-the-child")
 
 
 def test_tasks_run_while_one_waits_for_another_process(fake: Platform, url: str, account: tuple[str, str, str]) -> None:

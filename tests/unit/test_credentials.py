@@ -15,12 +15,12 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from kayrros_ext import ConfigurationError, Identity, Kayrros, UnauthorizedError
-from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
 from kayrros_ext.testing import Platform
 from tests.support.jwt import jwt
 from tests.support.keyrings import Locked, Working
 from tests.support.leaks import PASSWORD, TOKEN, ours, shows_a_secret
+from tests.support.settings import load_settings
 from tests.support.unprivileged import unprivileged
 
 pytestmark = pytest.mark.holds_secrets("config.toml", "netrc", "~/.netrc")
@@ -149,7 +149,7 @@ def write_profiles(home: Path, **profiles: dict[str, str]) -> None:
 
 def resolved(**arguments: Any) -> tuple[str, str | None, str | None, str | None]:
     """Return source, email, password and token; an account without either of the last two needs a saved login."""
-    settings = Settings.load(**arguments)
+    settings = load_settings(**arguments)
     password, token = (secret.value if secret else None for secret in (settings.password, settings.token))
     return settings.source, settings.email, password, token
 
@@ -245,7 +245,7 @@ def test_the_password_of_an_email_comes_from_keyring_or_netrc(
 def test_a_token_stays_the_source(use_keyring: UseKeyring) -> None:
     """The keyring's password for the email next to it is for the next login."""
     use_keyring(Working(**{"e@example.com": PASSWORD}))
-    settings = Settings.load(email="e@example.com", token="a-token")
+    settings = load_settings(email="e@example.com", token="a-token")
     assert (settings.source, settings.email, settings.password) == ("arguments", "e@example.com", Secret(PASSWORD))
 
 
@@ -263,7 +263,7 @@ def test_a_netrc_that_others_can_read_is_refused(mode: int, netrc: Write) -> Non
     path = netrc(mode=mode)
     with pytest.raises(ConfigurationError, match=f"others on this machine can read it.*: chmod 600 {path}$"):
         Kayrros()
-    assert Settings.load(token="a-token").source == "arguments"
+    assert load_settings(token="a-token").source == "arguments"
     netrc(f"machine other.example login x password {PASSWORD}", mode)
     with pytest.raises(ConfigurationError, match="no credentials"):
         Kayrros()

@@ -15,9 +15,9 @@ from kayrros_ext import ConfigurationError, Kayrros, UsageError
 from kayrros_ext._auth.token_cache import user_cache_dir
 from kayrros_ext._config.credentials import Source, load_netrc
 from kayrros_ext._config.profiles import config_path, load_profile
-from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
 from kayrros_ext.cli.profile_file import write_profile
+from tests.support.settings import load_settings
 from tests.support.unprivileged import unprivileged
 
 SEPARATE = "\N{NO-BREAK SPACE}\r\n"
@@ -43,7 +43,7 @@ def test_a_home_of_no_use_is_none(home: str, tmp_path: Path, monkeypatch: pytest
     with unprivileged():
         assert load_profile() == Source("profile", profile="default")
         assert load_netrc("auth.kayrros.com") is None
-        assert Settings.load(token="a-token").source == "arguments"
+        assert load_settings(token="a-token").source == "arguments"
         if home != "/nonexistent/x":
             assert (config_path(), user_cache_dir()) == (None, None)
             monkeypatch.setenv("KAYRROS_CACHE_DIR", "~/cache")
@@ -83,7 +83,7 @@ def test_a_file_of_variables_from_windows_is_read(monkeypatch: pytest.MonkeyPatc
     }.items():
         monkeypatch.setenv(f"KAYRROS_{name}", value)
     monkeypatch.setenv("SSL_CERT_FILE", "\r")
-    settings = Settings.load()
+    settings = load_settings()
     assert (settings.email, settings.password) == ("a@example.com", Secret(" pass word "))
     assert (settings.token, str(settings.auth_url), settings.token_cache) == (
         Secret("a-token"),
@@ -101,11 +101,11 @@ def test_quotes_of_a_file_of_variables_are_removed_or_named(
     """`docker run --env-file` keeps them. A password may have quotes, so it is sent as it is, with a warning."""
     for name, value in {"EMAIL": '"a@example.com"', "PASSWORD": "'secret'", "BASE_URL": '"https://b.example"'}.items():
         monkeypatch.setenv(f"KAYRROS_{name}", value)
-    settings = Settings.load()
+    settings = load_settings()
     assert (settings.email, settings.password) == ("a@example.com", Secret("'secret'"))
     assert str(settings.base_url) == "https://b.example"
     assert [record.message[:29] for record in caplog.records] == ["KAYRROS_PASSWORD is in quotes"]
-    assert Settings.load(token='"a-token"').token == Secret("a-token")
+    assert load_settings(token='"a-token"').token == Secret("a-token")
 
 
 ENCODINGS: dict[str, Callable[[str], bytes]] = {

@@ -13,12 +13,12 @@ import httpx
 import pytest
 
 from kayrros_ext import ConfigurationError, LoginError, Retries
-from kayrros_ext._auth.login import EXPIRY_LEEWAY_S, FORBIDDEN_GRACE_S, LoginAuth, Token, jwt_expiry
-from kayrros_ext._auth.token_cache import TokenCache, open_token_cache
-from kayrros_ext._config.settings import Settings
+from kayrros_ext._auth.login import EXPIRY_LEEWAY_S, FORBIDDEN_GRACE_S, LoginAuth
+from kayrros_ext._auth.token_cache import Token, TokenCache, jwt_expiry, open_token_cache
 from kayrros_ext._secret import Secret
 from tests.support.jwt import jwt
 from tests.support.leaks import PASSWORD
+from tests.support.settings import load_settings
 
 DATA = "https://data.example/v1/thing"
 AUTH_URL, BASE_URL = "https://login.example/under", "https://data.example"
@@ -54,7 +54,7 @@ class Hosts:
     def auth(self, cache: TokenCache | None = None, **credentials: str) -> LoginAuth:
         account = credentials or {"email": "e", "password": PASSWORD}
         retries = Retries(backoff_initial=0, max_retries=1)
-        settings = Settings.load(**account, base_url=BASE_URL, auth_url=AUTH_URL, retries=retries)  # type: ignore[arg-type]
+        settings = load_settings(**account, base_url=BASE_URL, auth_url=AUTH_URL, retries=retries)
         return LoginAuth(settings, {"transport": self.transport}, cache, now=lambda: self.now)
 
     def get(self, auth: LoginAuth, url: str = DATA) -> httpx.Response:
@@ -342,7 +342,7 @@ def test_rejected_cached_token_is_replaced(cache: TokenCache, hosts: Hosts) -> N
     assert hosts.get(hosts.auth(cache)).json() == {"token": "t1"}
     cached = cache.load()
     assert cached
-    assert cached.token == Secret("t1")
+    assert cached.secret == Secret("t1")
 
 
 def test_newer_cached_token_comes_before_a_login(cache: TokenCache, hosts: Hosts) -> None:

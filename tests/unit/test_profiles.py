@@ -14,6 +14,7 @@ from kayrros_ext._config.profiles import config_path, load_profile
 from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import Secret
 from tests.support.leaks import PASSWORD, TOKEN, ours, shows_a_secret
+from tests.support.settings import load_settings
 from tests.support.unprivileged import unprivileged
 
 pytestmark = pytest.mark.holds_secrets("config.toml", "elsewhere.toml")
@@ -64,12 +65,12 @@ def test_kayrros_profile_chooses_the_profile(config: Write, monkeypatch: pytest.
     """Variables of the environment count before a profile that is chosen so."""
     config(TWO)
     monkeypatch.setenv("KAYRROS_PROFILE", "staging")
-    settings = Settings.load()
+    settings = load_settings()
     assert hosts(settings) == ("data.staging.example", "login.staging.example")
     assert (settings.source, settings.profile) == ("profile", "staging")
     monkeypatch.setenv("KAYRROS_TOKEN", "of-the-environment")
     monkeypatch.setenv("KAYRROS_BASE_URL", "https://environment.example")
-    settings = Settings.load()
+    settings = load_settings()
     assert hosts(settings) == ("environment.example", "login.staging.example")
     assert settings.source == "environment"
 
@@ -79,21 +80,21 @@ def test_a_profile_that_is_an_argument_precedes_the_environment(config: Write, m
     config(TWO)
     monkeypatch.setenv("KAYRROS_TOKEN", "of-the-environment")
     monkeypatch.setenv("KAYRROS_BASE_URL", "https://environment.example")
-    settings = Settings.load(profile="staging")
+    settings = load_settings(profile="staging")
     assert (settings.source, settings.profile) == ("profile", "staging")
     assert hosts(settings) == ("data.staging.example", "login.staging.example")
-    assert hosts(Settings.load(profile="default")) == ("environment.example", "auth.kayrros.com")
-    assert Settings.load(profile="staging", base_url="https://a.example").base_url.host == "a.example"
-    assert Settings.load(profile="staging", token="a-token").source == "arguments"
+    assert hosts(load_settings(profile="default")) == ("environment.example", "auth.kayrros.com")
+    assert load_settings(profile="staging", base_url="https://a.example").base_url.host == "a.example"
+    assert load_settings(profile="staging", token="a-token").source == "arguments"
 
 
 def test_the_config_file_is_not_read_where_it_is_not_needed(config: Write) -> None:
     """Credentials and both hosts are set elsewhere."""
     urls = {"base_url": "https://a.example", "auth_url": "https://b.example"}
     config("not TOML")
-    assert Settings.load(token="a-token", **urls).source == "arguments"  # type: ignore[arg-type]  # strings only
+    assert load_settings(token="a-token", **urls).source == "arguments"
     with pytest.raises(ConfigurationError, match="not TOML"):
-        Settings.load(token="a-token", base_url="https://a.example")
+        load_settings(token="a-token", base_url="https://a.example")
 
 
 @pytest.mark.parametrize("by_argument", [True, False])
@@ -117,7 +118,7 @@ def test_a_missing_config_file_is_an_error_where_it_was_named(tmp_path: Path, mo
     monkeypatch.delenv("KAYRROS_CONFIG")
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_, **__: tmp_path)
     assert config_path() == tmp_path / "config.toml"
-    assert Settings.load(token="a-token").source == "arguments"
+    assert load_settings(token="a-token").source == "arguments"
     with pytest.raises(ConfigurationError, match="no config file .*config.toml.*'prod'"):
         Kayrros(profile="prod")
 
@@ -177,12 +178,12 @@ def test_an_unknown_variable_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplo
     """It is one warning in a process, with a near miss; variables of another Kayrros product are none of ours."""
     monkeypatch.setenv("KAYRROS_CLIENT_LOGIN", "a")
     monkeypatch.setenv("KAYRROS_CLIENT_PASSWORD", PASSWORD)
-    Settings.load(token="a-token")
+    load_settings(token="a-token")
     assert caplog.messages == []
     monkeypatch.setenv("KAYRROS_BASEURL", "https://b.example")
     monkeypatch.setenv("KAYRROS_COLOUR", "red")
     for _ in range(2):
-        Settings.load(token="a-token")
+        load_settings(token="a-token")
     names = "KAYRROS_BASEURL (did you mean KAYRROS_BASE_URL?), KAYRROS_COLOUR"
     assert caplog.messages == [f"The environment has unknown variables, which are ignored: {names}"]
 
@@ -190,8 +191,8 @@ def test_an_unknown_variable_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplo
 def test_an_unknown_key_is_a_warning(config: Write, caplog: pytest.LogCaptureFixture) -> None:
     """Its value may be a secret under a misspelt name, and is not shown."""
     config(f'[default]\ntoken = "{TOKEN}"\npasword = "{PASSWORD}"')
-    Settings.load()
-    Settings.load()
+    load_settings()
+    load_settings()
     [message] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert message.endswith("profile default has unknown keys, which are ignored: pasword (did you mean password?)")
 
@@ -218,7 +219,7 @@ def test_a_config_file_with_secrets_that_others_can_read_is_refused(
 def test_a_config_file_without_secrets_may_be_readable_but_not_writable_by_all(config: Write) -> None:
     """It specifies where passwords are sent."""
     config('[default]\nbase_url = "https://data.example"', 0o644)
-    assert Settings.load(token="a-token").base_url.host == "data.example"
+    assert load_settings(token="a-token").base_url.host == "data.example"
     config('[default]\nauth_url = "https://evil.example"', 0o666)
     with pytest.raises(ConfigurationError, match="Everyone.*can write to.*chmod 600"):
         Kayrros(token="a-token")
@@ -283,4 +284,4 @@ def test_a_directory_is_not_a_config_file(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_unusual_email_is_passed_on(email: str, config: Write) -> None:
     """The platform decides what an email is."""
     config(f"[default]\nemail = {json.dumps(email)}\npassword = {json.dumps(PASSWORD)}")
-    assert Settings.load().email == email
+    assert load_settings().email == email

@@ -13,6 +13,7 @@ import pytest
 from kayrros_ext._config.settings import Settings
 from kayrros_ext._secret import HIDDEN, Secret, redact
 from tests.support.leaks import PASSWORD, TOKEN, shows_a_secret
+from tests.support.settings import load_settings
 
 
 @dataclasses.dataclass
@@ -22,7 +23,7 @@ class Holder:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings.load(email="e", password=PASSWORD, token=TOKEN)
+    return load_settings(email="e", password=PASSWORD, token=TOKEN)
 
 
 def shown(settings: Settings) -> Iterator[str]:

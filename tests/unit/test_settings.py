@@ -7,13 +7,14 @@ import httpx
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros
-from kayrros_ext._config.settings import Settings, find_setting, load_sources, use_token_cache
+from kayrros_ext._config.settings import find_setting, load_sources, use_token_cache
 from kayrros_ext._secret import Secret
+from tests.support.settings import load_settings
 
 
 def values(**arguments: Any) -> tuple[str | None, str | None, str | None]:
     """Email, password and token of the settings."""
-    settings = Settings.load(**arguments)
+    settings = load_settings(**arguments)
     password, token = (secret.value if secret else None for secret in (settings.password, settings.token))
     return settings.email, password, token
 
@@ -29,7 +30,7 @@ def test_environment_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None
     names = ["EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL"]
     for name, value in zip(names, ["e", "p", "a-token", "https://b.example", "https://a.example"], strict=True):
         monkeypatch.setenv(f"KAYRROS_{name}", value)
-    settings = Settings.load()
+    settings = load_settings()
     assert values() == ("e", "p", "a-token")
     assert (str(settings.base_url), str(settings.auth_url)) == ("https://b.example", "https://a.example")
 
@@ -48,9 +49,9 @@ def test_an_empty_string_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> Non
     """Both as a variable and as an argument."""
     monkeypatch.setenv("KAYRROS_TOKEN", "")
     monkeypatch.setenv("KAYRROS_BASE_URL", "")
-    assert str(Settings.load(email="e", password="p", auth_url="").base_url) == "https://platform.api.kayrros.com"
+    assert str(load_settings(email="e", password="p", auth_url="").base_url) == "https://platform.api.kayrros.com"
     with pytest.raises(ConfigurationError, match="KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN"):
-        Settings.load(email="", password="", token="")
+        load_settings(email="", password="", token="")
 
 
 def test_each_setting_has_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +92,7 @@ def test_an_unsafe_host_is_refused(name: str, url: str) -> None:
 )
 def test_loopback_may_be_plain_http(url: str) -> None:
     """The mock is one setting away."""
-    settings = Settings.load(token="a-token", base_url=url, auth_url=url)
+    settings = load_settings(token="a-token", base_url=url, auth_url=url)
     assert (settings.base_url, settings.auth_url) == (httpx.URL(url), httpx.URL(url))
 
 
@@ -107,7 +108,7 @@ def test_loopback_may_be_plain_http(url: str) -> None:
 def test_a_refused_url_is_not_repeated(url: str) -> None:
     """It may hold a secret."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
-        Settings.load(token="a-token", base_url=url)
+        load_settings(token="a-token", base_url=url)
     assert "hunter2" not in str(caught.value)
 
 
@@ -115,7 +116,7 @@ def test_a_refused_url_is_not_repeated(url: str) -> None:
 def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
     """Httpx would repeat it in its error."""
     with pytest.raises(ConfigurationError) as caught:
-        Settings.load(token=token)
+        load_settings(token=token)
     assert token.strip() not in str(caught.value).split() or not token.strip()
 
 
@@ -127,7 +128,7 @@ def test_the_line_end_of_a_token_is_removed() -> None:
 def test_a_password_that_is_not_text_is_refused() -> None:
     """An undecodable byte is reported before httpx can show the whole body in its error."""
     with pytest.raises(ConfigurationError, match="not a string of UTF-8") as caught:
-        Settings.load(email="e", password="hunter2\udcff")
+        load_settings(email="e", password="hunter2\udcff")
     assert caught.value.__cause__ is None
     assert "hunter2" not in str(caught.value)
 
@@ -136,7 +137,7 @@ def test_a_password_that_is_not_text_is_refused() -> None:
 def test_a_credential_that_is_not_a_string_is_refused(arguments: dict[str, Any]) -> None:
     """The error names it."""
     with pytest.raises(ConfigurationError, match="password" if "password" in arguments else "token"):
-        Settings.load(**arguments)
+        load_settings(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_locals_of_our_frames_show_no_secret(arguments: dict[str, Any]) -> None:
 def test_an_invalid_time_is_refused(name: str, value: float) -> None:
     """A time is seconds, more than 0."""
     with pytest.raises(ConfigurationError, match=f"^{name} is "):
-        Settings.load(token="a-token", **{name: value})  # type: ignore[arg-type]  # on purpose
+        load_settings(token="a-token", **{name: value})
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "4", None])
@@ -165,14 +166,14 @@ def test_an_invalid_time_is_refused(name: str, value: float) -> None:
 def test_an_invalid_count_is_refused(name: str, value: object) -> None:
     """A count is a whole number, 1 or more."""
     with pytest.raises(ConfigurationError, match=f"^{name} is "):
-        Settings.load(token="a-token", **{name: value})  # type: ignore[arg-type]  # on purpose
+        load_settings(token="a-token", **{name: value})
 
 
 def test_a_timeout_is_always_set() -> None:
     """The generated client would wait for ever by default."""
-    assert Settings.load(token="a-token").timeout.read == 120
-    assert Settings.load(token="a-token", timeout=5).timeout.read == 5
-    assert Settings.load(token="a-token", timeout=httpx.Timeout(7)).timeout.read == 7
+    assert load_settings(token="a-token").timeout.read == 120
+    assert load_settings(token="a-token", timeout=5).timeout.read == 5
+    assert load_settings(token="a-token", timeout=httpx.Timeout(7)).timeout.read == 7
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_the_token_cache_is_on_except_for_loopback(
     """KAYRROS_TOKEN_CACHE overrides that, and the argument overrides the variable."""
     if variable:
         monkeypatch.setenv("KAYRROS_TOKEN_CACHE", variable)
-    settings = Settings.load(email="e", password="p", base_url=host, token_cache=argument)
+    settings = load_settings(email="e", password="p", base_url=host, token_cache=argument)
     assert bool(settings.token_cache) == expected
     if argument is None:
         assert use_token_cache(httpx.URL(host)) == settings.token_cache

@@ -37,7 +37,7 @@ def cache(folder: Path) -> TokenCache:
 
 def cached(cache: TokenCache) -> str | None:
     record = cache.load()
-    return record.token.value if record else None
+    return record.secret.value if record else None
 
 
 def test_a_saved_token_is_loaded(cache: TokenCache, folder: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_saved_token_is_loaded(cache: TokenCache, folder: Path) -> None:
     cache.save(Secret(TOKEN))
     record = cache.load()
     assert record
-    assert (record.token.value, record.obtained_at) == (TOKEN, 1000.0)
+    assert (record.secret.value, record.obtained_at) == (TOKEN, 1000.0)
     assert [path.name for path in folder.iterdir()] == ["key.json"]
 
 
