@@ -88,7 +88,6 @@ class Export:
         try:
             lock = acquire_lock(self.folder / ".kayrros-export.lock", 0, busy)
             try:
-                self.remove_temporary_files()  # of a process that was killed
                 with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
                     self.manifest = msgspec.json.decode((self.folder / MANIFEST).read_bytes(), type=dict[str, _Entry])
                 self.owners = {entry[0]: item for item, entry in self.manifest.items()}
@@ -103,16 +102,13 @@ class Export:
                     raise error
             finally:
                 self.stopped.set()
-                self.remove_temporary_files()  # of threads that wait for the network
+                for path in self.folder.glob(f"{_PREFIX}*.part"):  # of threads that wait, or a process that was killed
+                    with contextlib.suppress(OSError):  # Windows removes no open file
+                        path.unlink()
                 lock.release()
         except OSError as error:
             raise output_error(ExportError, self.folder, error) from error
         return [self.outcomes[key] for key in self.ids]
-
-    def remove_temporary_files(self) -> None:
-        for path in self.folder.glob(f"{_PREFIX}*.part"):
-            with contextlib.suppress(OSError):  # Windows removes no open file
-                path.unlink()
 
     def work(self) -> None:
         """Export one dataset after the other, until there are no more or an error ends everything."""
