@@ -74,25 +74,25 @@ def output_error(kind: type[ExportError | DownloadError], path: Path, error: OSE
 
 
 @contextlib.contextmanager
-def write_output(path: Path) -> Iterator[IO[bytes]]:
+def write_output(path: Path, *, prefix: str = ".") -> Iterator[IO[bytes]]:
     """Write a file that a user named, as `atomic_write` does. A symlink stays, and its target is replaced or created."""
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(target) as file:
+    with atomic_write(target, prefix=prefix) as file:
         yield file
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, *, prefix: str = ".") -> Iterator[IO[bytes]]:
     """Open a temporary file in the same directory. It replaces `path` when the block ends, and is deleted on any error.
 
-    A symlink at `path` is replaced, not followed.
+    A symlink at `path` is replaced, not followed. The name of the temporary file begins with `prefix`.
 
     Raises:
         OSError: the file can't be created, written or moved.
     """
     # The tempfile module makes files that only their owner can read. This one gets the usual permissions.
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    part = path.with_name(f"{prefix}{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
             copy_mode(path, part)  # before there is anything to read

@@ -32,8 +32,6 @@ from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
 
 if TYPE_CHECKING:
-    import threading
-
     import pyarrow as pa
 
     from kayrros_ext._download.transfer import Download
@@ -400,8 +398,9 @@ class Kayrros:
     ) -> "list[ExportedDataset]":
         """Write the results of many datasets, a file for each, several at a time. Return a report, an item per dataset.
 
-        An error of one dataset does not stop the others. It is in the report, and in the log. All of them together send
-        `concurrency` requests at a time. A file is named after its dataset, and keeps its name when that is renamed.
+        An error of one dataset does not stop the others. It is in the report, and in the log. `concurrency` datasets are
+        exported at a time, each with one request at a time, so that a single large one is faster with `export`. A file is
+        named after its dataset, and keeps its name when that is renamed.
 
         Args:
             datasets: such as `kayrros.datasets("Oil storage")`; each as for `metadata`.
@@ -423,17 +422,13 @@ class Kayrros:
 
         Raises:
             KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write
-                to, the login, the network, the disk, or eight datasets in a row without a response. Complete files stay.
+                to, the login, the disk, or a host that does not respond to the first datasets. Complete files stay.
         """
-        from kayrros_ext._export.many import export_many
+        from kayrros_ext._export.many import Export
 
-        options = {"format": format, "start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
-        options |= {"skip_existing": skip_existing, "progress": progress}
-        report = export_many(self, datasets, directory, options)
-        for each in report:
-            if each.error:
-                warn("%s was not exported: %s", each.name or each.dataset_id, each.error)
-        return report
+        query = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
+        options = {"format": format, "skip_existing": skip_existing, "progress": progress, **query}
+        return Export(self, datasets, directory, **options).run()
 
     def _dataset_id(self, dataset: IdOrName) -> UUID:
         if isinstance(dataset, UUID):
@@ -452,7 +447,7 @@ class Kayrros:
         with_dataset: bool = False,
         progress: "ProgressCallback | bool | None" = None,
         bounded_memory: bool = False,
-        slots: "threading.Semaphore | None" = None,
+        concurrency: int | None = None,
     ) -> ResultsFetcher:
         start, stop, assets, metric = query
         dataset_id = self._dataset_id(dataset)
@@ -465,13 +460,12 @@ class Kayrros:
             fetch_metadata=partial(self.metadata, dataset_id),
             metrics=() if metric is None else parse_names("metric", metric),
             known_assets=self._assets,
-            concurrency=self._settings.concurrency,
+            concurrency=concurrency or self._settings.concurrency,
             on_gap=on_gap,
             strict=strict,
             with_dataset=with_dataset,
             bounded_memory=bounded_memory,
             progress=progress,
-            slots=slots,
         )
 
     def download(

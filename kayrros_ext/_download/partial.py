@@ -19,7 +19,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from kayrros_ext._download.headers import STRONG_ETAG
 from kayrros_ext._files import copy_mode, move
-from kayrros_ext.errors import DownloadError
+from kayrros_ext.errors import DownloadError, KayrrosError
 
 _ORIGIN_ATTRIBUTE = "user.kayrros_ext.origin"
 # flock of NFS without a lock server, and of some parallel and FUSE file systems. The last is the kernel's own ENOTSUPP.
@@ -55,18 +55,23 @@ def hexdigests(file: IO[bytes], expected: Iterable[str]) -> dict[str, str]:
     return digests
 
 
-def acquire_lock(path: str, timeout_s: float) -> BaseFileLock:
-    """Wait for the lock that one process at a time may hold; raise Timeout. Without locks of the system, a file is one."""
+def acquire_lock(path: Path, timeout_s: float, busy: KayrrosError) -> BaseFileLock:
+    """Wait for the lock that one process at a time may hold; else raise `busy`. Without system locks, a file is one."""
+    busy.hint = "Wait for it, or choose another directory."
+    path.parent.mkdir(parents=True, exist_ok=True)
     # thread_local, the default, would not let another thread release it.
     lock: BaseFileLock = FileLock(path, timeout=timeout_s, thread_local=False)
     try:
-        lock.acquire()
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise  # a Timeout, too, or the lock of another user, which is not ours to ignore
-        Path(path).unlink(missing_ok=True)
-        lock = SoftFileLock(f"{path}.soft", timeout_s, thread_local=False)
-        lock.acquire()
+        try:
+            lock.acquire()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise  # a Timeout, too, or the lock of another user, which is not ours to ignore
+            path.unlink(missing_ok=True)
+            lock = SoftFileLock(f"{path}.soft", timeout_s, thread_local=False)
+            lock.acquire()
+    except Timeout:
+        raise busy from None
     return lock
 
 
@@ -84,12 +89,9 @@ class PartialFile:
         """Wait for the lock, and read the metadata that an earlier call left behind. A second call does nothing."""
         if self._lock.is_locked:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock = acquire_lock(self._lock.lock_file, self._lock.timeout)
-        except Timeout:
-            message = f"Another download of the same dataset into {self.path.parent} has not ended."
-            raise DownloadError(message, path=self.path, hint="Wait for it, or choose another directory.") from None
+        message = f"Another download of the same dataset into {self.path.parent} has not ended."
+        busy = DownloadError(message, path=self.path)
+        self._lock = acquire_lock(Path(self._lock.lock_file), self._lock.timeout, busy)
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             if stat.S_ISREG(self._sidecar.lstat().st_mode):  # opening a pipe would block
                 metadata = msgspec.json.decode(self._sidecar.read_bytes(), type=PartMetadata)

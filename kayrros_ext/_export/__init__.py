@@ -41,7 +41,14 @@ def parse_target(path: str | Path, *, excel_csv: bool = False) -> Path:
     return target
 
 
-def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = None, excel_csv: bool = False) -> int:
+def write(
+    path: Path,
+    parts: Iterable[Results],
+    *,
+    schema: "pa.Schema | None" = None,
+    excel_csv: bool = False,
+    prefix: str = ".",
+) -> int:
     """Write the tables of results to a file, one after the other, and return the number of rows.
 
     The file replaces an existing one, or the target of a symlink, once it is complete; after an error, that is untouched.
@@ -54,7 +61,7 @@ def write(path: Path, parts: Iterable[Results], *, schema: "pa.Schema | None" = 
     source_errors: list[OSError] = []
     rows, metadata = 0, FileMetadata()
     try:
-        with write_output(path) as file:
+        with write_output(path, prefix=prefix) as file:
             writer = _open_writer(path, file, schema or RESULTS, excel_csv=excel_csv)
             try:
                 for part in _note_errors(parts, source_errors):

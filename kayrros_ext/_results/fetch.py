@@ -6,7 +6,6 @@ alike. Rows that come with both, because the server counts the ends in or rounds
 """
 
 import concurrent.futures.thread  # noqa: F401 - impossible once the main thread has ended; pandas needs it, too
-import contextlib
 import logging
 import math
 import queue
@@ -69,7 +68,6 @@ class ResultsFetcher:
     """The results that match a query, part by part, in order of time; each row in one part. Warnings come once.
 
     With `bounded_memory`, the size of a response is limited, and so is the number of parts that wait for an earlier one.
-    Fetchers that run at the same time share `slots`, one for each request.
 
     Parts get the metadata of an earlier call, until newer ones are fetched for the dates or the name of the dataset.
 
@@ -94,10 +92,8 @@ class ResultsFetcher:
         with_dataset: bool,
         bounded_memory: bool,
         progress: ProgressCallback | bool | None,
-        slots: threading.Semaphore | None = None,
     ) -> None:
         self._client, self._dataset_id, self._query, self._concurrency = client, dataset_id, query, concurrency
-        self._slots = slots or contextlib.nullcontext()
         if on_gap not in get_args(OnGap):
             raise UsageError(f"on_gap is {on_gap!r}.", hint='Pass "raise" or "warn".')
         self._on_gap = on_gap
@@ -280,8 +276,7 @@ class ResultsFetcher:
         """Return the dates of the dataset by its metadata, which say where to split and not what to leave out."""
         first, last = FIRST_MS, (datetime.now(UTC) - EPOCH) // MILLISECOND
         try:
-            with self._slots:
-                metadata = self._metadata = self._fetch_metadata()
+            metadata = self._metadata = self._fetch_metadata()
         except KayrrosError as error:
             warn("The dates of the dataset are unknown, because its metadata is unavailable: %s", error)
             return first, last
@@ -396,8 +391,7 @@ class ResultsFetcher:
         options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=max_body or self._max_body)
         http = self._client.get_httpx_client()
         try:
-            with self._slots:
-                response = http.request(**kwargs, extensions={CALL_OPTIONS: options})
+            response = http.request(**kwargs, extensions={CALL_OPTIONS: options})
         except (APIError, TransportError) as error:
             self._attempts.append(error.attempts)
             raise

@@ -75,7 +75,7 @@ def export(
         raise UsageError("--all can't be combined with collections or --dataset.", hint="Omit --all, or the others.")
     if not (everything or collection or dataset):
         raise UsageError("There is nothing to export.", hint="Give collections, --dataset, or --all.")
-    from kayrros_ext._export.many import MANIFEST, export_many  # without the warnings of Kayrros.export_many
+    from kayrros_ext._export.many import MANIFEST, Export
 
     with context.connect() as kayrros:
         try:
@@ -83,54 +83,41 @@ def export(
             for name in collection or ():
                 datasets += kayrros.datasets(name)
         except NotFoundError as error:
-            error.hint_cli = (
-                f"{error.hint if error.hint_cli is None else error.hint_cli} For one dataset, use --dataset."
-            )
+            error.hint_cli = f"{error.hint_cli or error.hint} For one dataset, use --dataset."
             raise
         datasets += dataset or ()
         try:
             with results_bar(shown=context.shows_progress) as progress:
-                options: dict[str, Any] = {
-                    "format": file_format,
-                    "start": start,
-                    "stop": stop,
-                    "metric": metric or None,
-                }
-                options |= {"on_gap": on_gap.value, "skip_existing": skip_existing, "progress": progress}
-                report = export_many(kayrros, datasets, output, options)
+                query = {"start": start, "stop": stop, "metric": metric or None, "on_gap": on_gap.value}
+                options = {"format": file_format, "skip_existing": skip_existing, "progress": progress, **query}
+                report = Export(kayrros, datasets, output, **options, warns=False).run()  # a list follows below
         except (KayrrosError, KeyboardInterrupt) as error:
             if not isinstance(error, UsageError | NotFoundError) and (Path(output).expanduser() / MANIFEST).is_file():
                 context.info(f"Complete files stay in {output}. With --skip-existing, this command skips them.")
             raise
     _write_report(context, report)
-    failed = [(each.name or "", each.dataset_id, each.error) for each in report if each.error]
-    for name, dataset_id, reason in failed:
-        print(f"kayrros: {printable(name)} ({dataset_id}): {format_error(reason)}", file=sys.stderr)
     statuses = [each.status for each in report]
     counts = [f"{statuses.count(status):,} {status}" for status in dict.fromkeys(statuses)]
     context.info(f"{len(report):,} dataset{'s' * (len(report) != 1)}: {', '.join(counts) or 'nothing to export'}")
-    if failed or "partial" in statuses:
-        raise typer.Exit(FAILED if len(failed) == len(report) else PARTIAL)
+    if {"failed", "partial"} & {*statuses}:
+        raise typer.Exit(FAILED if {*statuses} == {"failed"} else PARTIAL)
 
 
 def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
     if context.json:
         rows = [
-            {
-                "dataset": each.dataset_id,
-                "name": each.name,
-                "rows": each.rows,
-                "file": each.path,
-                "status": each.status,
-                "gaps": [str(gap) for gap in each.gaps],
-                "error": each.error and format_error(each.error),
-            }
+            {"dataset": each.dataset_id, "name": each.name, "rows": each.rows, "file": each.path, "status": each.status}
+            | {"gaps": [*map(str, each.gaps)], "error": each.error and format_error(each.error)}
             for each in report
         ]
         write_json(rows)
-        return
-    table = Table(
-        "dataset", "name", "rows", "file", "status", right=["rows"], keep=["rows", "status"], drop=["dataset"]
-    )
-    cells = [(each, None if each.rows is None else f"{each.rows:,}", each.path and each.path.name) for each in report]
-    table.write([(each.dataset_id, each.name, rows, file, each.status) for each, rows, file in cells])
+    else:
+        table = Table(
+            "dataset", "name", "rows", "file", "status", right=["rows"], keep=["rows", "status"], drop=["dataset"]
+        )
+        files = [(f"{each.rows:,}", each.path.name) if each.path else (None, None) for each in report]
+        table.write([(x.dataset_id, x.name, *file, x.status) for x, file in zip(report, files, strict=True)])
+    for each in report:
+        if each.error:
+            error_text = f"{printable(each.name or '')} ({each.dataset_id}): {format_error(each.error)}"
+            print(f"kayrros: {error_text}", file=sys.stderr)
