@@ -285,8 +285,8 @@ class Kayrros:
             stop: last date or moment, likewise. A day, week, month or year counts to its end, the last millisecond in
                 UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
             assets: ids or names of assets, or objects with their `id`; one, or a list or any array of them. Default: all.
-                Thousands are requested in batches. A name is looked up in the list of all assets, which takes some
-                requests, unless `assets` was called before; case does not matter.
+                Thousands are requested in batches. They are looked up in the list of all assets, which takes one or two
+                small requests, unless `assets` was called before. Case of a name does not matter.
             metric: name of a metric, or several. Default: all. The API sends all, and the others are dropped.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
                 list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
@@ -305,9 +305,8 @@ class Kayrros:
         """
         if _unknown:
             raise unknown_argument(Kayrros.results, _unknown)
-        query, options = (start, stop, assets, metric), {"strict": strict, "with_dataset": with_dataset}
-        dataset_id = self._dataset_id(dataset)
-        fetcher = self._fetcher(dataset_id, query, on_gap=on_gap, progress=progress, **options)
+        dataset_id, query = self._dataset_id(dataset), (start, stop, assets, metric)
+        fetcher = self._fetcher(dataset_id, query, on_gap, progress, strict=strict, with_dataset=with_dataset)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -347,8 +346,12 @@ class Kayrros:
         """
         if _unknown:
             raise unknown_argument(Kayrros.iter_results, _unknown)
-        query, options = (start, stop, assets, metric), {"strict": strict, "with_dataset": with_dataset}
-        return iter(self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True))
+        query = start, stop, assets, metric
+        return iter(
+            self._fetcher(
+                dataset, query, on_gap, progress, strict=strict, with_dataset=with_dataset, bounded_memory=True
+            )
+        )
 
     def export(
         self,
@@ -381,8 +384,9 @@ class Kayrros:
         from kayrros_ext._results.schema import RESULTS, WITH_DATASET
 
         target, query = parse_target(path), (start, stop, assets, metric)
-        options = {"strict": strict, "with_dataset": with_dataset}
-        fetcher = self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True)
+        fetcher = self._fetcher(
+            dataset, query, on_gap, progress, strict=strict, with_dataset=with_dataset, bounded_memory=True
+        )
         write(target, fetcher, schema=WITH_DATASET if with_dataset else RESULTS)
         return target
 
@@ -447,11 +451,11 @@ class Kayrros:
         self,
         dataset: IdOrName,
         query: "tuple[Instant | None, Instant | None, Names | None, Names | None]" = (None, None, None, None),
-        *,
         on_gap: "OnGap" = "raise",
+        progress: "ProgressCallback | bool | None" = None,
+        *,
         strict: bool = False,
         with_dataset: bool = False,
-        progress: "ProgressCallback | bool | None" = None,
         bounded_memory: bool = False,
         slots: "threading.Semaphore | None" = None,
     ) -> ResultsFetcher:
@@ -466,6 +470,9 @@ class Kayrros:
             fetch_metadata=partial(self.metadata, dataset_id),
             metrics=() if metric is None else parse_names("metric", metric),
             known_assets=self._assets,
+            fetch_all=partial(
+                self._fetcher, dataset_id, on_gap=on_gap, strict=strict, progress=progress, bounded_memory=True
+            ),
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
             strict=strict,

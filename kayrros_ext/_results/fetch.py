@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 TOO_LARGE_STATUSES = {502, 503, 504}
 # A 504 is not retried while a request can be split.
 SPLIT_STATUSES = frozenset({504})
-# By which an API may reject the id of an asset that does not exist.
-REJECTED_STATUSES = frozenset({400, 404, 422})
 # Largest response with bounded memory, about a quarter of a million rows.
 STREAM_MAX_BYTES = 16 * 1024**2
 # A time zone (14 hours at most) and a day that a range is rounded to.
@@ -87,7 +85,8 @@ class ResultsFetcher:
         metadata: Metadata | None,
         fetch_metadata: Callable[[], Metadata],
         metrics: Sequence[str] = (),
-        known_assets: "dict[UUID, pa.Table] | None" = None,
+        known_assets: "dict[UUID, pa.Table]",
+        fetch_all: "Callable[[], ResultsFetcher]",
         concurrency: int,
         on_gap: OnGap,
         strict: bool,
@@ -105,13 +104,15 @@ class ResultsFetcher:
         self._callback = None if progress is None or progress is False else make_callback(progress)
         self._shows_windows = progress is None
         self._asset_ids = tuple(query.mo_ids or ()) if query else ()
-        self._known_assets: dict[UUID, pa.Table] = {} if known_assets is None else known_assets
-        self._missing_ids = set(self._asset_ids)
+        self._known_assets, self._fetch_all = known_assets, fetch_all
+        self._missing_ids: set[str] = set()
         self._metrics = list(metrics)
         self._time_range = query.time_range if query and isinstance(query.time_range, DateRange) else None
         self._so_far = _NOT_WRITTEN if bounded_memory else _SO_FAR
-        self._max_waiting = concurrency if bounded_memory else math.inf
-        self._max_body = STREAM_MAX_BYTES if bounded_memory else None
+        self._max_waiting: float = concurrency if bounded_memory else math.inf
+        # Not that of the list of all assets, of which no part is shorter.
+        self._max_part_body = STREAM_MAX_BYTES if bounded_memory else None
+        self._max_body: int | None = None
         self._failures = 0  # since the last success
         self._has_parts = False
         self._attempts: list[int] = []  # of each request; threads append to it
@@ -149,8 +150,11 @@ class ResultsFetcher:
                 warn_non_finite(non_finite)
 
     def _fetch(self) -> Iterator[Results]:
-        if self._asset_ids:
-            self._find_assets()
+        if self._query and self._asset_ids:
+            self._query.mo_ids = self._resolve_assets()
+            self._asset_ids = tuple(self._query.mo_ids)
+            self._missing_ids = set(self._asset_ids)
+        self._max_body = self._max_part_body
         is_one_request = len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST
         if is_one_request:
             try:
@@ -211,57 +215,29 @@ class ResultsFetcher:
                     yield self._finish_part(part)
         raise failure
 
-    def _find_assets(self) -> None:
-        """Replace names of assets in the query by ids. Raise UsageError for a value that is neither, or an ambiguous name.
+    def _resolve_assets(self) -> list[str]:
+        """Return the requested assets as ids. Raise UsageError for a value that is neither an id nor the name of one asset.
 
-        A response without data names all assets (assumed), so that ids take one small request, and names one more, if the
-        metadata confirm the number of assets. Otherwise results are read: of the remaining values, in the end of all assets.
+        They are looked up in the list of all assets, which a response without data has (assumed). Where it does not name all
+        requested ids, nor as many as the metadata count, all results are read.
         """
         from kayrros_ext._results.selection import find_assets, read_assets  # pyarrow is heavy
 
-        ids, names, key = list[str](), list(self._asset_ids), self._dataset_id
-        if key in self._known_assets:
-            ids, names = find_assets(names, self._known_assets[key])
-        if names := self._without_ids(names, _EMPTY_RANGE, ids):
-            response, _ = self._request_empty_range(None), self._fetch_date_range()
-            if isinstance(response, Results) and len(_asset_ids(response)) == self._asset_count:
-                self._known_assets[key] = response.assets
-            elif names := self._without_ids(names, (FIRST_MS, LAST_MS), ids):
-                everything = ResultsFetcher(
-                    *(self._client, key, UNSET),
-                    dataset_name=self._dataset_name,
-                    metadata=self._metadata,
-                    fetch_metadata=self._fetch_metadata,
-                    concurrency=self._concurrency,
-                    on_gap=self._on_gap,
-                    strict=self._strict,
-                    with_dataset=False,
-                    bounded_memory=True,
-                    progress=self._callback,
-                )
-                self._known_assets[key] = read_assets(everything)
-                self._attempts += everything._attempts
-        if names:
-            ids += find_assets(names, self._known_assets[key], is_complete=True)[0]
-        self._asset_ids = tuple(dict.fromkeys(ids))
-        self._missing_ids = set(self._asset_ids)
-        time_range = self._query.time_range if self._query else UNSET
-        self._query = ProcessingResultFilter(time_range=time_range, mo_ids=list(self._asset_ids))
-
-    def _without_ids(self, values: list[str], time_range: Range, ids: list[str]) -> list[str]:
-        """Return the values that are no ids of assets, and add the others to the ids."""
-        existing = set[str]()
-        for batch in _batches(values):
-            query = _filter(time_range, batch)
-            try:
-                existing |= _asset_ids(self._request(query, SPLIT_STATUSES, STREAM_MAX_BYTES))
-            except KayrrosError as error:
-                if _is_too_large(error) and time_range != _EMPTY_RANGE:  # so that there are rows of them
-                    existing.update(batch)
-                elif not _is_local(error) and getattr(error, "status", None) not in REJECTED_STATUSES:
-                    raise
-        ids += [value for value in values if value in existing]
-        return [value for value in values if value not in existing]
+        values, lists, key = self._asset_ids, self._known_assets, self._dataset_id
+        with contextlib.suppress(KeyError, UsageError):  # an asset may be new
+            return find_assets(values, lists[key])
+        response = self._request_empty_range(None)
+        ids = _asset_ids(response) if isinstance(response, Results) else set[str]()
+        if ids.issuperset(values):
+            return list(values)
+        self._fetch_date_range()
+        if isinstance(response, Results) and len(ids) == self._asset_count:
+            lists[key] = response.assets
+        else:
+            everything = self._fetch_all()
+            lists[key] = read_assets(everything)
+            self._attempts += everything._attempts
+        return find_assets(values, lists[key])
 
     def _plan(self, *, is_too_large: bool) -> WindowPlanner:
         """Plan windows over the range of the query, else from 1970 to 2100 or what the metadata have beyond."""
@@ -385,15 +361,12 @@ class ResultsFetcher:
             raise self._gap_error(text, _OUTAGE_HINTS, _gap(window, error)) from error
 
     def _request(
-        self,
-        query: ProcessingResultFilter | Unset,
-        no_retry_statuses: frozenset[int] = frozenset(),
-        max_body: int | None = None,
+        self, query: ProcessingResultFilter | Unset, no_retry_statuses: frozenset[int] = frozenset()
     ) -> Results:
         from kayrros_ext._results.reader import read_results  # pyarrow is heavy
 
         kwargs = get_dataset_results._get_kwargs(dataset_id=self._dataset_id, body=query)
-        options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=max_body or self._max_body)
+        options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=self._max_body)
         http = self._client.get_httpx_client()
         try:
             with self._slots:

@@ -234,7 +234,7 @@ def test_results_with_their_dataset_convert(platform: Platform, dataset: UUID) -
     assert empty.table.schema.equals(results.table.schema)
     assert list(results.to_pandas().columns[:2]) == results.to_polars().columns[:2] == ["dataset_id", "dataset_name"]
     assert list(results.to_geopandas()["dataset_name"].unique()) == ["Tanks"]
-    assert results.to_pandas(wide="fill_level_pct").shape == (6, 4)
+    assert results.to_pandas(wide="fill_level_pct").shape == (6, 2)
     assert len(results.latest()) == 4
     assert "Tanks" in results._repr_html_()
 
