@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import attrs
 
+from kayrros_ext._text import plural
 from kayrros_ext.errors import UsageError
 
 
@@ -50,7 +51,8 @@ def _print(progress: Progress) -> None:
     """Overwrite one line on stderr. Results of one response have none."""
     if progress.windows == 1 and progress.fraction == 1:
         return
-    counts = f"{progress.rows:,} rows in {progress.windows:,} windows, {progress.requests:,} requests"
+    counts = f"{plural(progress.rows, 'row')} in {plural(progress.windows, 'window')}"
+    counts += f", {plural(progress.requests, 'request')}"
     columns = 80
     with contextlib.suppress(Exception):  # whatever stderr is, progress never fails a fetch
         columns = os.get_terminal_size(sys.stderr.fileno()).columns or columns

@@ -33,6 +33,19 @@ def _cut(text: str, width: int) -> str:
     return "".join(char for char, total in zip(text, widths, strict=True) if total <= width)
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a number of things: "1 row", "2,000 rows"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def format_size(count: int) -> str:
+    """Return a number of bytes: "999 bytes", "15.8 MB", "2 GB"."""
+    if count < 1000:
+        return plural(count, "byte")
+    power = next((power for power in (1, 2, 3) if count < 999.95 * 1000**power), 4)
+    return f"{count / 1000**power:,.1f}".removesuffix(".0") + f" {'kMGT'[power - 1]}B"
+
+
 def list_names(names: Iterable[str], near: str = "") -> str:
     """Return names for a message: the first 20, or quoted the 5 that resemble `near` most. The others are counted."""
     import difflib

@@ -74,7 +74,7 @@ class APIError(KayrrosError):
         operation: operationId of the call, as in openapi.yaml.
         code: error code from the server, if any. The format of error bodies is not documented.
         message: error message from the server, if any.
-        excerpt: the beginning of a body that is not JSON.
+        excerpt: the beginning of a body that is not JSON; of an HTML page, only the title.
         retry_after_s: seconds to wait, if the server asks for that.
         attempts: number of attempts.
     """

@@ -24,6 +24,7 @@ from kayrros_ext._download.headers import (
 from kayrros_ext._download.partial import PartialFile, PartMetadata, hexdigests, load_origin
 from kayrros_ext._files import output_error, parse_output
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
+from kayrros_ext._text import format_size
 from kayrros_ext.errors import DownloadError, KayrrosError, UsageError
 from kayrros_openapi.api.datasets import download_static_dataset
 
@@ -76,10 +77,15 @@ def download(
             part.lock()
         extensions = {CALL_OPTIONS: CallOptions(consumer=consumer)}
         http.request(**download_static_dataset._get_kwargs(dataset_id), extensions=extensions)
+        if consumer.callback_error:
+            raise consumer.callback_error  # noqa: TRY301 - it gets the note, too
+    except BaseException as error:
+        if part.size and (kept := part.resumable_size):
+            total = f" of {format_size(part.metadata.size)}" if part.metadata.size else ""
+            error.add_note(f"{format_size(kept)}{total} are kept. Repeat the download to resume it.")
+        raise
     finally:
         part.close()
-    if consumer.callback_error:
-        raise consumer.callback_error
     return consumer.result
 
 
@@ -130,7 +136,11 @@ class FileConsumer:
             self.result = existing
             return True
         part.lock()
+        is_first = part.size == 0
         part.begin(metadata, self._offset if response.status_code == 206 else 0)
+        if is_first and part.size:
+            extra = {"notice": f"resuming at {format_size(part.size)}"}
+            _log.info("%s: resuming at %d bytes", self._path, part.size, extra=extra)
         for chunk in chunks:
             part.write(chunk)
             if self._progress:

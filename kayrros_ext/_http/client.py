@@ -33,6 +33,8 @@ CALL_OPTIONS = "kayrros_ext"
 # A body that brings less than this within the total timeout is as good as silent.
 MIN_PROGRESS_BYTES = 1024 * 1024
 MAX_REDIRECTS = 5
+# Seconds of a call after which the log records of its retries have a `notice` for people, and `wait_s`.
+NOTICE_S = 3
 # Seconds between two looks for a slot of the gate. Threads and tasks of any event loop wait alike.
 SLOT_POLL_S = 0.1
 # Of a typed response: the JSON takes up to 40 times its bytes as Python objects.
@@ -77,12 +79,13 @@ class Gate:
     Attributes:
         in_flight: the calls that hold a slot.
         closings: how often it was closed.
+        has_answered: whether a call has succeeded.
         refusals: closings since the last success.
     """
 
     def __init__(self, retries: Retries) -> None:
         self.in_flight: set[_Call] = set()
-        self.closings = self.refusals = 0
+        self.closings, self.refusals, self.has_answered = 0, 0, False
         self._retries, self._limit, self._opens_at, self._process = retries, math.inf, -math.inf, os.getpid()
 
     def enter(self, call: "_Call") -> float:
@@ -115,6 +118,7 @@ class Gate:
     def leave(self, call: "_Call", *, is_success: bool = False) -> None:
         """Free the slot of a call. A success of a call that was sent after the last refusal opens the gate."""
         self.in_flight.discard(call)
+        self.has_answered = self.has_answered or is_success
         if is_success and call.closings == self.closings:
             self.refusals, self._opens_at = 0, -math.inf
             self._limit += 1 / self._limit
@@ -168,7 +172,8 @@ class _Call:
         self.options: CallOptions = request.extensions.get(CALL_OPTIONS, CallOptions(max_body=MAX_TYPED_BODY))
         self._policy = policy
         self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
-        self._ends = policy.retries.clock() + policy.total_timeout_s
+        self._started = policy.retries.clock()
+        self._ends = self._started + policy.total_timeout_s
         self._furthest = self._failures = 0
         if request.headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in request.headers:
             # A generated request names the type of a body that it leaves out.
@@ -265,7 +270,8 @@ class _Call:
             retryable = status in policy.retry_statuses - self.options.no_retry_statuses
         else:
             mapped = policy.errors.from_exception(self.operation.id, error, self.attempts)
-            status, asked_s, reason, retryable = 0, None, type(error).__name__, is_retryable(error)
+            status, asked_s, reason = 0, None, type(error).__name__
+            retryable = is_retryable(error, self._failures, has_answered=gate.has_answered)
         consumer = self.options.consumer
         if consumer and consumer.size >= self._furthest + MIN_PROGRESS_BYTES:
             # A download that makes progress is not given up: count and total timeout start again.
@@ -286,7 +292,12 @@ class _Call:
         count = (
             f"Attempt {self._failures} of {retries.max_retries + 1}" if is_counted else "The platform limits requests"
         )
-        _log.info("%s: %s. %s, retrying in %.1f s", self.operation.id, reason, count, delay)
+        text, extra = "%s: %s. %s, retrying in %.1f s", {}
+        if retries.clock() + delay - self._started >= NOTICE_S:
+            attempt = f"attempt {self._failures + 1} of {retries.max_retries + 1}"
+            notice = attempt if is_counted else "the platform limits requests"
+            extra = {"notice": notice, "wait_s": delay, "reason": reason}
+        _log.info(text, self.operation.id, reason, count, delay, extra=extra)
         return mapped, delay
 
     def not_sent(self) -> APIError:

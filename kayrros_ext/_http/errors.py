@@ -1,13 +1,18 @@
 """Map HTTP responses and httpx errors to the errors of our tree. No message holds a secret."""
 
+import html
 import json
+import re
+import socket
+import ssl
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from urllib.request import getproxies
 
 import attrs
 import httpx
 
-from kayrros_ext._http.retry import find_certificate_error, retry_after
+from kayrros_ext._http.retry import find_cause, retry_after
 from kayrros_ext._text import printable
 from kayrros_ext.errors import (
     AccessDeniedError,
@@ -28,6 +33,8 @@ TRANSPORT_ERRORS = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
 # `code` and `message` are assumed; the others are common in web frameworks. The body of an error is not documented.
 _CODES = ("code", "errorCode", "error_code", "error")
 _MESSAGES = ("message", "error_description", "detail")
+
+_PAGE = re.compile(r"[\s\ufeff]*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 
 _CLASSES: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
 _NOT_THE_API = "Check KAYRROS_BASE_URL and the proxy. If both are right, the API has changed: please report it."
@@ -123,8 +130,9 @@ class ErrorMapper:
         after = f" after {attempts} attempts" if attempts > 1 else ""
         reason = type(error).__name__
         hint, hint_cli = _hints_of_exception(error)
+        text = f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}."
         mapped = TransportError(
-            f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}.",
+            f"Could not resolve {host}." if find_cause(error, socket.gaierror) else text,
             hint=hint,
             hint_cli=hint_cli,
             operation=operation,
@@ -146,7 +154,10 @@ class ErrorMapper:
         too_large: bool = False,
     ) -> ContractError:
         """Return the error for a response that is not what openapi.yaml says; `body` is quoted."""
-        begins = f" It begins: {parse_error_body(body, self.redact)}." if body is not None else ""
+        begins = ""
+        if body is not None:
+            verb = "is" if _PAGE.match(body[:1000].decode("utf-8", "replace")) else "begins:"
+            begins = f" It {verb} {parse_error_body(body, self.redact)}."
         return ContractError(
             f"{operation}: the response of {self.host} is not what the contract says: {self.redact(problem)}.{begins}",
             hint=_TOO_LARGE if too_large else _NOT_THE_API,
@@ -157,7 +168,12 @@ class ErrorMapper:
 
 
 def _hints_of_exception(error: Exception) -> tuple[str, str | None]:
-    if not (certificate_error := find_certificate_error(error)):
+    if find_cause(error, socket.gaierror):
+        # The name may be that of the proxy.
+        return "Are you online, and is the name of the proxy right?" if getproxies().keys() - {
+            "no"
+        } else "Are you online?", None
+    if not (certificate_error := find_cause(error, ssl.SSLCertVerificationError)):
         return next((hint for kind, hint in _EXCEPTION_HINTS.items() if isinstance(error, kind)), _UNREACHABLE), None
     if certificate_error.verify_code not in _STRICT_CODES:
         return _UNTRUSTED, None
@@ -171,7 +187,8 @@ def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBo
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return ErrorBody(excerpt=_one_line(body.decode("utf-8", "replace"), redact))
+        text = body.decode("utf-8", "replace")
+        return ErrorBody(excerpt=_one_line(_page_title(text) if _PAGE.match(text) else text, redact))
     if not isinstance(value, dict):
         return ErrorBody(message=_one_line(json.dumps(value, ensure_ascii=False), redact))
     # Some servers nest it: {"error": {"code": ..., "message": ...}}.
@@ -184,6 +201,12 @@ def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBo
         return ErrorBody(code, message)
     # Fields that we don't expect are named but not shown, because nobody can tell what they hold.
     return ErrorBody(message=_one_line("an object with " + (", ".join(value) or "no fields"), redact))
+
+
+def _page_title(page: str) -> str:
+    """Return the title of an HTML page, else its first heading."""
+    title = re.search(r"<(title|h1)\b[^>]*>(.{,1000}?)</\1", page, re.IGNORECASE | re.DOTALL)
+    return f"a web page: {html.unescape(re.sub('<[^>]*>', ' ', title[2]))}" if title else "a web page"
 
 
 def _one_line(text: str, redact: Callable[[str], str]) -> str | None:

@@ -1,17 +1,22 @@
 """When a request is sent again. One rule for every operation, because all of them are reads, POST too.
 
 Retried: a connection that fails or breaks, also in the middle of a body; a timeout; the statuses 429, 502, 503 and 504.
-Nothing else, because the platform would reject it again. A refusal with a Retry-After (429, 503) is not counted, and holds
-back all calls of the client (Gate).
+Nothing else, because the platform would reject it again. A host name that does not resolve is retried once at most, unless
+the host has answered before. A refusal with a Retry-After (429, 503) is not counted, and holds back all calls of the client
+(Gate).
 """
 
 import contextlib
 import re
+import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import httpx
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 # The platform is busy, or the gateway in front of it is.
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
@@ -19,17 +24,26 @@ RETRY_STATUSES = frozenset({429, 502, 503, 504})
 LOGIN_RETRY_STATUSES = frozenset({429, *range(500, 600)})
 
 
-def is_retryable(error: Exception) -> bool:
-    """Return whether the same request may succeed after an httpx error."""
+def is_retryable(error: Exception, failures: int, *, has_answered: bool) -> bool:
+    """Return whether the same request may succeed after an httpx error.
+
+    Args:
+        error: as httpx raises it.
+        failures: how often the request has failed before.
+        has_answered: whether the host has answered another request.
+    """
     if isinstance(error, httpx.ProxyError):
         return not str(error).startswith("4")  # the proxy refuses, for example without its password
-    never = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError) or find_certificate_error(error)
+    if not has_answered and (unresolved := find_cause(error, socket.gaierror)):
+        return unresolved.errno == socket.EAI_AGAIN and not failures  # a busy name server, or nobody is online
+    never = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
+    never = never or find_cause(error, ssl.SSLCertVerificationError) is not None
     return isinstance(error, httpx.TransportError | httpx.DecodingError) and not never
 
 
-def find_certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
-    """Return the error of a certificate that failed verification among the causes of an error, or None."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+def find_cause(error: BaseException | None, kind: type[_Error]) -> _Error | None:
+    """Return the error of a kind among an error and its causes, such as that of a certificate; or None."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
 

@@ -78,7 +78,7 @@ def to_wide(results: Results, wide: str | Iterable[str], by: str | None) -> "pd.
         raise UsageError("wide is empty.", hint="Pass the name of a metric, or a list of them.")
     if isinstance(wide, str) and not by:
         return frames[wide]
-    frame: pd.DataFrame = pandas.concat(frames, axis=1, names=["metric", by or "asset"]).sort_index()
+    frame: pd.DataFrame = pandas.concat(frames, axis=1, sort=True, names=["metric", by or "asset"])
     return frame
 
 

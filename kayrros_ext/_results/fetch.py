@@ -24,7 +24,7 @@ from kayrros_ext._results.metadata import Metadata
 from kayrros_ext._results.model import Gap, Results, warn_non_finite
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
-from kayrros_ext._text import list_names
+from kayrros_ext._text import list_names, plural
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_results
 from kayrros_openapi.models import DateRange, ProcessingResultFilter
@@ -425,8 +425,8 @@ class ResultsFetcher:
     def _finish(self, rows: int, windows: int) -> None:
         if self._missing_ids and all(gap.is_outside for gap in self._gaps):
             names = list_names(self._missing_ids)
-            warn("%d of the requested assets are not in the results: %s", len(self._missing_ids), names)
-        _log.info("%s: %d rows in %d windows, %d requests", _OPERATION, rows, windows, sum(self._attempts))
+            warn("%s requested, but not in the results: %s", plural(len(self._missing_ids), "asset"), names)
+        _log.info("%s: rows=%d windows=%d requests=%d", _OPERATION, rows, windows, sum(self._attempts))
 
     def _report_progress(self, rows: int, fraction: float, windows: int) -> None:
         if self._callback:

@@ -8,7 +8,7 @@ from uuid import UUID
 import attrs
 
 from kayrros_ext._progress import warn
-from kayrros_ext._text import list_names
+from kayrros_ext._text import list_names, plural
 from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Gap:
 
     def __str__(self) -> str:
         """Return its range of time and number of assets, as one phrase."""
-        of = f" of {len(self.assets):,} assets" if self.assets else ""
+        of = f" of {plural(len(self.assets), 'asset')}" if self.assets else ""
         of += " (outside of the dates of the metadata)" if self.is_outside else ""
         return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.stop:%Y-%m-%dT%H:%M:%SZ}{of}"
 
@@ -268,4 +268,5 @@ class Results:
 
 def warn_non_finite(count: int) -> None:
     """Log one warning for all values that were read as null."""
-    warn("%d values of the results are NaN or infinite, and read as null. strict=True raises an error instead.", count)
+    text = f"of the results {'is' if count == 1 else 'are'} NaN or infinite, and read as null"
+    warn("%s %s. strict=True raises an error instead.", plural(count, "value"), text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext._text import cell_width, printable, shorten
+from kayrros_ext._text import cell_width, plural, printable, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,12 +92,24 @@ def _metrics(table: "pa.Table") -> Table:
     return ["metric", "unit", "values", "minimum", "maximum", "first date", "last date"], rows
 
 
-def align_numbers(values: Sequence[tuple[str | None, float | None]]) -> list[str]:
-    """Return numbers with the decimal places of their metric, and their decimal points in one column."""
-    places = {name: decimals(value for other, value in values if other == name) for name, _ in values}
+def align_numbers(
+    values: Sequence[tuple[str | None, float | None]], places: dict[str | None, int] | None = None
+) -> list[str]:
+    """Return numbers with the decimal places of their metric, and their decimal points in one column.
+
+    Args:
+        values: metrics and numbers.
+        places: decimal places of metrics, of earlier rows of the same table; those of new metrics are added.
+    """
+    places = {} if places is None else places
+    numbers: dict[str | None, list[float | None]] = {}
+    for name, value in values:
+        numbers.setdefault(name, []).append(value)
+    places |= {name: decimals(numbers[name]) for name in numbers if name not in places}
     texts = [format_number(value, places[name]) for name, value in values]
     tails = [len(text) - text.index(".") if "." in text else 0 for text in texts]
-    return [text + " " * (max(tails) - tail) for text, tail in zip(texts, tails, strict=True)]
+    widest = max([*tails, *(count + 1 for count in places.values() if count)], default=0)
+    return [text + " " * (widest - tail) for text, tail in zip(texts, tails, strict=True)]
 
 
 def decimals(values: Iterable[float | None]) -> int:
@@ -138,11 +150,6 @@ def format_table(heads: list[str], rows: list[list[Any]]) -> list[str]:
             del widths[head], columns[head]
     padded = [[_pad(cell, widths[head], right=head in NUMBERS) for cell in columns[head]] for head in widths]
     return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a number of things: "1 row", "2,000 rows"."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def format_cell(value: object) -> str:

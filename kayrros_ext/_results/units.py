@@ -16,7 +16,7 @@ def split_unit(metric: str) -> tuple[str, str | None]:
     *head, last = metric.split("_")
     if head and last.lower() in RATES:
         return " ".join(head), RATES[last.lower()]
-    if head and last.lower() in UNITS:
+    if head and head[-1].lower() != "per" and last.lower() in UNITS:
         return " ".join(head), UNITS[last.lower()]
     *name, numerator = (head[:-1] if head and head[-1].lower() == "per" else head) or [""]
     if name and last.lower() in PER and numerator.lower() in UNITS:

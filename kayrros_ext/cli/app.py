@@ -3,9 +3,10 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from kayrros_ext import __version__
 from kayrros_ext.cli.commands.api import api
@@ -17,7 +18,7 @@ from kayrros_ext.cli.commands.mock import mock
 from kayrros_ext.cli.commands.plot import plot
 from kayrros_ext.cli.commands.results import results
 from kayrros_ext.cli.commands.spec import spec
-from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, exit_code, format_error
+from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, InterruptedWithNoteError, exit_code, format_error
 from kayrros_ext.cli.output import (
     ClosedPipeError,
     OutputError,
@@ -41,12 +42,21 @@ app = typer.Typer(
     "Data goes to stdout, messages to stderr. No account yet? `kayrros mock` serves a fake platform on this machine.\n\n"
     f"\b\nExit codes:\n{_CODES}",
 )
+
+
+class _Command(TyperCommand):
+    """A command whose usage shows `DATASET`, without the braces of typer."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, find, assets, metadata),
     *(results, export, plot, download, mock, api, spec),
 ):
-    app.command(_command.__name__)(_command)
+    app.command(_command.__name__, cls=_Command)(_command)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature of a typer callback
@@ -86,8 +96,8 @@ def _run(arguments: list[str]) -> int:
         show = getattr(error, "show", None)
         show() if show else print(error, file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return _report_interrupt()
+    except (KeyboardInterrupt, typer.Abort, InterruptedWithNoteError) as error:
+        return _report_interrupt(str(error))
     except Exception as error:
         return _report_error(error, show_traceback="--debug" in arguments)
     if code == INTERRUPTED:  # typer's exit code for Ctrl-C
@@ -108,8 +118,8 @@ def _report_error(error: Exception, *, show_traceback: bool) -> int:
     return exit_code(error)
 
 
-def _report_interrupt() -> int:
-    print("\nkayrros: interrupted", file=sys.stderr)
+def _report_interrupt(note: str = "") -> int:
+    print("\nkayrros: interrupted" + (note and f". {note}"), file=sys.stderr)
     discard_output()  # the same Ctrl-C may have ended the reader
     return INTERRUPTED
 

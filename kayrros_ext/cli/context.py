@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,9 +22,8 @@ class Context:
 
     def __init__(self, *, json: bool, profile: str | None, quiet: bool, verbose: int) -> None:
         self.json, self.profile, self._quiet = json, profile, quiet
-        self.shows_progress = not quiet and sys.stderr.isatty()
-        if verbose or quiet:
-            _log_to_stderr(verbose, quiet=quiet)
+        self.shows_progress = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        _log_to_stderr(verbose, quiet=quiet)
 
     def info(self, message: str) -> None:
         """Print a message to stderr, except with --quiet, after the data that it follows."""
@@ -100,9 +100,31 @@ def command(
 
 
 def _log_to_stderr(verbose: int, *, quiet: bool) -> None:
-    """Show our log, and with -vv the one of httpx. The log of httpcore is never shown, because it holds credentials."""
+    """Show warnings and notices; with -v our log, and with -vv the one of httpx.
+
+    The log of httpcore is never shown, because it holds credentials.
+    """
     import logging
     import re
+    import time
+
+    from kayrros_ext.cli.progress_bars import show_notice
+
+    class Handler(logging.StreamHandler[Any]):
+        """Writes to the stderr of the moment, because a progress bar replaces it to stay below the log."""
+
+        silent_until = -float("inf")
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.stream = sys.stderr
+            if verbose or record.levelno >= logging.WARNING:
+                super().emit(record)
+            elif hasattr(record, "notice") and not quiet and (notice := show_notice(record)):
+                wait_s = getattr(record, "wait_s", 0)
+                # One line for all requests that wait.
+                if not wait_s or time.monotonic() >= self.silent_until:
+                    self.silent_until = time.monotonic() + wait_s
+                    print(escape(f"kayrros: {notice}"), file=sys.stderr)
 
     class QueryFilter(logging.Formatter):
         """Omits the query of each URL, because it may be a signature that allows the download."""
@@ -112,10 +134,13 @@ def _log_to_stderr(verbose: int, *, quiet: bool) -> None:
             pattern = r"(https?://[^\s?\"']+)(\?[^\s\"']*)?"
             return escape(re.sub(pattern, lambda url: url[1] + "?…" * bool(url[2]), super().format(record)))
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(QueryFilter("%(levelname)s %(name)s: %(message)s"))
-    level = logging.ERROR if quiet else {1: logging.INFO}.get(verbose, logging.DEBUG)
+    handler = Handler()
+    handler.name = "kayrros"
+    handler.setFormatter(QueryFilter("%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"))
+    level = logging.ERROR if quiet else logging.DEBUG if verbose > 1 else logging.INFO
     for name in ["kayrros_ext", *["httpx"] * (verbose > 1)]:
         logger = logging.getLogger(name)
         logger.setLevel(level)
+        for old in [old for old in logger.handlers if old.name == handler.name]:  # of an earlier run in this process
+            logger.removeHandler(old)
         logger.addHandler(handler)

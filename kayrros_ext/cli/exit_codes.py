@@ -27,6 +27,10 @@ MEANINGS = {
 _REFUSED_STATUSES = {400, 401, 403, 422, 423}
 
 
+class InterruptedWithNoteError(Exception):
+    """Ctrl-C, with something to say about it. Not a KeyboardInterrupt, because typer handles those itself."""
+
+
 def exit_code(error: BaseException) -> int:
     """Return the exit code of an error."""
     if isinstance(error, KeyboardInterrupt):
@@ -51,4 +55,4 @@ def format_error(error: BaseException) -> str:
             f"{type(error).__name__}: {error}.",
             "This is a bug: please report it with the output of --debug.",
         )
-    return printable(f"{message} {hint}")
+    return printable(" ".join([message, hint, *getattr(error, "__notes__", [])]))

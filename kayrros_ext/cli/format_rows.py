@@ -2,10 +2,12 @@
 
 import itertools
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._export.text import CSV, JSON, NDJSON, Dialect, TextWriter
 from kayrros_ext._results.schema import without_time_zone
+from kayrros_ext._results.text import align_numbers, format_date
 from kayrros_ext.cli.output import Table, write_text
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 _DIALECTS: dict[str, Dialect] = {"csv": CSV, "json": JSON, "ndjson": NDJSON}
 # The columns that differ from row to row. The other formats have those that describe the asset, too.
-_COLUMNS = ("asset_id", "asset_name", "value_date", "metric", "value")
+_FIELDS = ["asset_id", "asset_name", "value_date", "metric", "unit", "value"]
 _BATCH_ROWS = 1000
 
 
@@ -29,10 +31,10 @@ class _Terminal:
         write_text(str(data, "utf-8"))
 
 
-def write_rows(parts: "Iterator[Results]", file_format: str, schema: "pa.Schema") -> None:
-    """Write all columns as CSV, JSON or NDJSON, or a table of those that differ from row to row."""
+def write_rows(parts: "Iterator[Results]", file_format: str, schema: "pa.Schema", limit: int | None = None) -> None:
+    """Write all columns as CSV, JSON or NDJSON, or a table of those that differ from row to row, up to a number of rows."""
     if file_format == "table":
-        _write_table(parts)
+        _write_table(parts, limit)
         return
     sys.stdout.flush()
     # No header before the first row, so that an early failure, such as an unknown metric, writes nothing.
@@ -46,25 +48,56 @@ def write_rows(parts: "Iterator[Results]", file_format: str, schema: "pa.Schema"
     writer.close({})
 
 
-def _write_table(parts: "Iterator[Results]") -> None:
-    """Write a table that is as wide as its first thousand rows need."""
-    table = Table(*_COLUMNS, right=["value"], keep=["value_date", "metric", "value"], drop="asset_name")
-    is_empty = True
+def _write_table(parts: "Iterator[Results]", limit: int | None) -> None:
+    """Write a table that is as wide as its first thousand rows need.
+
+    With a limit, write that many rows and, if there are more, an ellipsis. The parts after those are not requested.
+    """
+    batches = _batches(parts)
+    if limit is not None:
+        batches = iter([_first_rows(batches, limit + 1)])
+    table, places = None, dict[str | None, int]()
+    for rows in batches:
+        table = table or _table(rows)
+        numbers = align_numbers([(row["metric"], row["value"]) for row in rows], places)
+        cells = [_cells(row, number) for row, number in zip(rows, numbers, strict=True)]
+        table.write(cells[:limit])
+        if limit is not None and len(cells) > limit:
+            sys.stdout.write("…\n")
+    if table is None:
+        _table([]).write([])
+
+
+def _cells(row: dict[str, Any], number: str) -> list[str | None]:
+    row = {**row, "value": number}
+    return [format_date(cell) if isinstance(cell, datetime) else cell for cell in row.values()]
+
+
+def _batches(parts: "Iterator[Results]") -> "Iterator[list[dict[str, Any]]]":
     for part in parts:
-        for batch in without_time_zone(part.table.select(list(_COLUMNS))).to_batches(max_chunksize=_BATCH_ROWS):
+        for batch in without_time_zone(part.table.select(_FIELDS)).to_batches(max_chunksize=_BATCH_ROWS):
             if batch.num_rows:
-                table.write([_format_row(row) for row in batch.to_pylist()])
-                is_empty = False
-    if is_empty:
-        table.write([])
+                yield batch.to_pylist()
 
 
-def _format_row(row: dict[str, Any]) -> list[object]:
-    date, value = row["value_date"], row["value"]
-    day = None if date is None else f"{date:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
-    return [row["asset_id"], row["asset_name"], day, row["metric"], None if value is None else _format_number(value)]
+def _first_rows(batches: "Iterator[list[dict[str, Any]]]", count: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for batch in batches:
+        rows += batch
+        if len(rows) >= count:
+            break
+    return rows[:count]
 
 
-def _format_number(value: float) -> str:
-    """Format a number with six digits, without an exponent where that is readable."""
-    return f"{value:,.1f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """Return a table for rows like these. A narrow terminal drops the names of assets, or their ids if these are longer."""
+    names = {str(row["asset_id"]): row["asset_name"] for row in rows}
+    is_named = len({*names.values()} - {None, ""}) == len(names)
+    is_short = is_named and max(map(len, names.values()), default=0) < max(map(len, names), default=0)
+    asset = ["asset_id", "asset_name"] if is_short else ["asset_name", "asset_id"]
+    return Table(
+        *_FIELDS,
+        right=["value"],
+        whole=["value_date", "value"],
+        drop=[asset[0], "unit", asset[1], "metric"],
+    )

@@ -136,6 +136,16 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
+def is_pipe(stream: Any) -> bool:
+    """Return whether another program reads what is written to a stream."""
+    import stat
+
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # it is no file
+        return False
+
+
 def has_colour() -> bool:
     """Return whether stdout is a terminal and its user allows colour (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -146,52 +156,72 @@ class Table:
 
     Args:
         columns: their names.
-        right: names of the right-aligned columns.
+        right: names of the right-aligned columns, which hold numbers.
         keep: names of the columns to truncate last in a narrow terminal.
-        drop: name of a column to omit, before others are truncated, if the terminal is too narrow.
+        whole: names of the columns that are never truncated, such as dates and numbers.
+        drop: names of the columns to omit, in this order, in a narrow terminal: the first one before any is truncated, the
+            others where truncated ones do not fit.
     """
 
     def __init__(
-        self, *columns: str, right: Iterable[str] = (), keep: Iterable[str] = (), drop: str | None = None
+        self,
+        *columns: str,
+        right: Iterable[str] = (),
+        keep: Iterable[str] = (),
+        whole: Iterable[str] = (),
+        drop: Sequence[str] = (),
     ) -> None:
-        self._columns, self._right, self._keep, self._drop = columns, set(right), set(keep), drop
+        self._columns, self._right, self._drop = columns, set(right), drop
+        self._keep, self._whole = {*keep, *whole}, set(whole)
         self._terminal_width = terminal_width()
         self._widths: list[int] = []
 
     def write(self, rows: Sequence[Sequence[object]]) -> None:
         """Write rows, the first time after a header."""
-        cells = [["" if value is None else printable(str(value)) for value in row] for row in rows]
+        cells = [[self._cell(*cell) for cell in zip(self._columns, row, strict=True)] for row in rows]
         if not self._widths:
             self._widths = self._fit(cells)
             header = self._line(self._columns)
             sys.stdout.write(f"\x1b[1m{header}\x1b[0m\n" if has_colour() else f"{header}\n")
         sys.stdout.writelines(f"{self._line(row)}\n" for row in cells)
 
+    def _cell(self, column: str, value: object) -> str:
+        # The blanks at the end of a number align its decimal point.
+        return "" if value is None else str(value) if column in self._right else printable(str(value))
+
     def _fit(self, rows: list[list[str]]) -> list[int]:
-        """Return the width of each column; 0 for the one to omit."""
-        widths = [max(map(cell_width, column)) for column in zip(self._columns, *rows, strict=True)]
-        if self._terminal_width is None:
-            return widths
-        available = self._terminal_width - len(_SEPARATOR) * (len(widths) - 1)
-        if self._drop and sum(widths) > available:
-            widths[self._columns.index(self._drop)] = 0
-            available += len(_SEPARATOR)
-        others = [name for name in self._columns if name not in self._keep]
-        for names, minimum in ((others, _MIN_COLUMN_WIDTH), (self._columns, 1)):
-            indices = [self._columns.index(name) for name in names]
-            while sum(widths) > available and indices:
-                widest = max(indices, key=widths.__getitem__)
-                if widths[widest] <= minimum:
-                    break
-                widths[widest] -= 1
+        """Return the width of each column; 0 for those to omit."""
+        full = [max(map(cell_width, column)) for column in zip(self._columns, *rows, strict=True)]
+        for count in range(len(self._drop) + 1):
+            names = zip(self._columns, full, strict=True)
+            widths = [0 if name in self._drop[:count] else width for name, width in names]
+            if count or not self._drop:
+                self._truncate(widths, self._keep, _MIN_COLUMN_WIDTH)
+            if self._excess(widths) <= 0:
+                return widths
+        self._truncate(widths, self._whole, 1)
         return widths
+
+    def _excess(self, widths: list[int]) -> int:
+        """Return the number of columns by which a line is wider than the terminal."""
+        width = sum(widths) + len(_SEPARATOR) * (sum(map(bool, widths)) - 1)
+        return 0 if self._terminal_width is None else width - self._terminal_width
+
+    def _truncate(self, widths: list[int], keep: set[str], minimum: int) -> None:
+        """Make the widest columns narrower, except those to keep, until a line fits."""
+        indices = [index for index, name in enumerate(self._columns) if name not in keep]
+        while self._excess(widths) > 0 and indices:
+            widest = max(indices, key=widths.__getitem__)
+            if widths[widest] <= minimum:
+                return
+            widths[widest] -= 1
 
     def _line(self, cells: Sequence[str]) -> str:
         padded = [self._pad(*cell) for cell in zip(self._columns, cells, self._widths, strict=True) if cell[-1]]
         return _SEPARATOR.join(padded).rstrip()
 
     def _pad(self, column: str, text: str, width: int) -> str:
-        if self._terminal_width is not None:
+        if self._terminal_width is not None and column not in self._whole:
             text = shorten(text, width)
         padding = " " * (width - cell_width(text))
         return padding + text if column in self._right else text + padding

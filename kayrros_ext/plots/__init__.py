@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Never, TypedDict
 
 from kayrros_ext._arguments import unknown_argument
 from kayrros_ext._files import output_error, parse_output, write_output
-from kayrros_ext._text import printable
+from kayrros_ext._text import plural, printable
 from kayrros_ext.errors import ConfigurationError, ExportError, UsageError
 from kayrros_ext.plots.labels import invalid_choice
 
@@ -115,7 +115,7 @@ def plot(
         if target and is_page:
             from kayrros_ext.plots.pages import PHONE_SIZE, render_page
 
-            name = title or f"{data.metric} of {len(data.series)} assets"
+            name = title or f"{data.metric} of {plural(len(data.series), 'asset')}"
             pictures = [(figure, hover), *([draw(PHONE_SIZE)] if figure.get_figwidth() > PHONE_SIZE[0] else [])]
             _write(target, render_page(pictures, title=name, metric=data.metric, theme=theme))
         elif target:

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kayrros_ext._results.units import unit_of
-from kayrros_ext._text import shorten
+from kayrros_ext._text import plural, shorten
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.figures import (
     LETTER_WIDTH,
@@ -190,7 +190,7 @@ def _notes(data: ChartData) -> str:
         step = "one day" if days == 1 else f"{days:g} days"
         notes.append(f"lines break where values are missing; the median step is {step}")
     if data.undated_rows:
-        notes.append(f"{data.undated_rows:,} rows have no date")
+        notes.append(f"{plural(data.undated_rows, 'row')} without a date")
     if unit_of(data.metric):
         notes.append(f"unit derived from the metric name, {shorten(data.metric, 60)}")
     return join_notes(notes)

@@ -15,7 +15,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from kayrros_ext._results.units import unit_of
-from kayrros_ext._text import shorten
+from kayrros_ext._text import plural, shorten
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.coastline import Points, land_within, polar_land, project_polar
 from kayrros_ext.plots.figures import (
@@ -239,7 +239,7 @@ def _notes(data: ChartData, drawn: int) -> str:
     if data.is_truncated:
         notes.append(f"{len(data.series)} of {data.total_assets:,} assets: the largest by mean absolute value")
     if missing := len(data.series) - drawn:
-        notes.append(f"{missing:,} of {len(data.series):,} assets have no centroid and are not shown")
+        notes.append(f"{missing:,} of {plural(len(data.series), 'asset')} not shown, for lack of a centroid")
     notes.append("colour and size show the value")
     if unit_of(data.metric):
         notes.append(f"unit derived from the metric name, {shorten(data.metric, 60)}")

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -27,7 +28,7 @@ from rich.cells import cell_len
 from kayrros_ext.cli.app import app
 from kayrros_ext.cli.exit_codes import MEANINGS
 from kayrros_ext.cli.name_cache import complete_datasets
-from kayrros_ext.testing import Fault, Platform, Request, StaticFile
+from kayrros_ext.testing import Fault, Platform, Request, Response, StaticFile
 from kayrros_openapi.contract import OPERATIONS
 from scripts.cli_reference import reference
 from tests.support.checkout import ROOT
@@ -37,6 +38,8 @@ from tests.support.leaks import PASSWORD
 TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 OTHER = "7d3c1a52-0000-4c7e-9a46-0b8f5c2e91d4"
 FIRST_MS = 1_704_153_600_000  # 2024-01-02, the first date of a generated dataset
+# A response that lets the progress bar appear.
+SLOW = Fault.late(1.5)
 NO_CREDENTIALS = {"KAYRROS_EMAIL": None, "KAYRROS_PASSWORD": None}
 
 
@@ -90,7 +93,7 @@ def test_every_format_has_the_same_rows(inside: Inside) -> None:
     header = inside("results", TANKS, "--with-dataset").stdout.splitlines()[0]
     assert header.startswith("dataset_id,dataset_name,asset_id,")
     table = inside("results", TANKS, "--format", "table").stdout.splitlines()
-    assert table[0].split() == ["asset_id", "asset_name", "value_date", "metric", "value"]
+    assert table[0].split() == ["asset_id", "asset_name", "value_date", "metric", "unit", "value"]
     assert len(table) == 25
 
 
@@ -438,8 +441,8 @@ def test_narrow_terminal_tells_assets_apart(inside: Inside) -> None:
     rows = {f"storage-terminal-of-the-north-{n}": {"2024-01-01": {"stored_volume_bbl": 1.5}} for n in (1, 2)}
     dataset = inside.command.platform.add(rows)
     head, *lines = inside.in_terminal("results", dataset.id, columns=60, NO_COLOR="1").shown.splitlines()[:3]
-    assert head.split() == ["asset_id", "value_date", "metric", "value"]
-    assert [line.split()[0] for line in lines] == ["storage-termin…north-1", "storage-termin…north-2"]
+    assert head.split() == ["asset_id", "value_date", "metric", "unit", "value"]
+    assert [line.split()[0] for line in lines] == ["storage-te…rth-1", "storage-te…rth-2"]
 
 
 def test_colour_can_be_turned_off(inside: Inside) -> None:
@@ -450,15 +453,131 @@ def test_colour_can_be_turned_off(inside: Inside) -> None:
 
 
 def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
-    """A pipe and --quiet show none, and no progress comes between the rows in a terminal."""
-    kayrros.platform.max_rows = 6
+    """It appears after a second, and leaves nothing behind. A pipe, --quiet and a dumb terminal show none."""
     path = tmp_path / "x.csv"
-    shown = kayrros.in_terminal("results", TANKS, "-o", path, columns=100).shown
-    assert re.search(r"results .*24 rows, \d+ requests", shown)
-    assert "download" in inside.in_terminal("download", TANKS, tmp_path, "--overwrite").shown
-    assert inside.in_terminal("results", TANKS, "-q", "-o", path).shown == f"{path}\n"
-    assert "results" not in inside("results", TANKS, "-o", path).stderr
-    assert "results" not in inside.in_terminal("results", TANKS).shown
+    assert "━" not in inside.in_terminal("results", TANKS, "-o", path).shown
+    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
+    kayrros.platform.fail_when(lambda _: True, SLOW, operation="downloadStaticDataset")
+    shown = kayrros.in_terminal("results", TANKS, "-o", path)
+    assert re.search("results .*━.*waiting for the first response", shown.shown)
+    assert shown.screen == f"24 rows, in 1 request\n{path}"
+    shown = kayrros.in_terminal("results", TANKS)  # rows come after it
+    assert "waiting for the first response" in shown.shown
+    assert "━" not in shown.screen
+    assert shown.screen.splitlines()[0].startswith("asset_id")
+    assert re.search("download .*━", kayrros.in_terminal("download", TANKS, tmp_path).shown)
+    assert kayrros.in_terminal("results", TANKS, "-q", "-o", path).shown == f"{path}\r\n"
+    assert "━" not in kayrros("results", TANKS, "-o", path).stderr
+    assert "\x1b" not in kayrros.in_terminal("results", TANKS, "-o", path, TERM="dumb").shown
+
+
+def test_progress_is_not_shown_to_a_pager(kayrros: Command) -> None:
+    """`less` and `head` draw on the same terminal."""
+    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
+    reading, writing = os.pipe()
+    assert kayrros.in_terminal("results", TANKS, stdout=writing).shown == "24 rows, in 1 request\r\n"
+    os.close(writing)
+    os.close(reading)
+
+
+def test_log_lines_stay_above_the_bar(kayrros: Command, tmp_path: Path) -> None:
+    """With -v, none is overwritten and no bar stays between them."""
+    kayrros.platform.max_rows = 6
+    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
+    shown = kayrros.in_terminal("results", TANKS, "-v", "-o", tmp_path / "x.csv", columns=100)
+    assert "━" in shown.shown
+    [log, rows, path] = shown.screen.splitlines()
+    assert log.startswith("INFO kayrros_ext: getDatasetResults: rows=24 windows=")
+    assert (rows.partition(",")[0], path) == ("24 rows", str(tmp_path / "x.csv"))
+
+
+def test_terminal_shows_40_rows(inside: Inside) -> None:
+    """The message says how to see all; a pipe has all. With windows, those after the rows are not requested."""
+    dataset = inside.command.platform.generate(assets=10, dates=10, metrics=1)
+    shown = inside.in_terminal("results", dataset.id, NO_COLOR="1").shown.splitlines()
+    message = "40 of 100 rows, in 1 request. Add --all, or -o results.csv for a file."
+    assert (len(shown), shown[-2:]) == (43, ["…", message])
+    assert inside.in_terminal("results", dataset.id, "-q").shown.splitlines()[-1] == "…"
+    assert len(inside.in_terminal("results", dataset.id, "--all", "-q").shown.splitlines()) == 101
+    assert len(inside("results", dataset.id, "--format", "table").stdout.splitlines()) == 101
+    assert "…" not in inside.in_terminal("results", TANKS).shown
+    inside.command.platform.max_rows = 20
+    shown = inside.in_terminal("results", dataset.id, NO_COLOR="1").shown.splitlines()
+    assert len(shown) == 43
+    assert re.match(r"40 of (more than )?\d+ rows, in \d+ requests\. Add", shown[-1])
+
+
+def test_numbers_are_aligned_and_have_a_unit(inside: Inside) -> None:
+    """All numbers of a metric have the same decimal places, in each batch of rows."""
+    values = {f"2024-01-{day:02}": {"level_pct": 61.25 + day, "volume_bbl": 1234.5, "count": 3.0} for day in (1, 2)}
+    dataset = inside.command.platform.add({"a": values})
+    table = inside("results", dataset.id, "--format", "table").stdout.splitlines()
+    assert [line.partition("2024-01-01  ")[2] for line in table if "2024-01-01" in line] == [
+        "count                 3",
+        "level_pct   %        62.25",
+        "volume_bbl  bbl   1,234.5",
+    ]
+
+
+@pytest.mark.parametrize("columns", [20, 30, 40, 60])
+def test_narrow_terminal_truncates_no_number_and_no_date(columns: int, inside: Inside) -> None:
+    """It truncates and drops other columns."""
+    day = {"stored_volume_bbl": 1_234_567.25, "fill_level_pct": 9.5}
+    dataset = inside.command.platform.add({"7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4": {"2024-01-01": day}})
+    lines = inside.in_terminal("results", dataset.id, "-q", columns=columns, NO_COLOR="1").shown.splitlines()
+    for line, number in zip(lines[1:], ("9.5", "1,234,567"), strict=True):
+        assert {"2024-01-01", number} <= set(line.split())
+
+
+def test_later_rows_are_whole_too(inside: Inside) -> None:
+    """The columns have the width of the first thousand rows, and a longer number goes beyond it."""
+    values = {f"{2000 + n // 336}-{n // 28 % 12 + 1:02}-{n % 28 + 1:02}": {"level": 1.5} for n in range(1000)}
+    dataset = inside.command.platform.add({"a": {**values, "2024-01-01": {"level": 123_456.5}}})
+    shown = inside.in_terminal("results", dataset.id, "--all", "-q", NO_COLOR="1").shown
+    assert shown.splitlines()[-1].split()[-1] == "123,456.5"
+
+
+def test_range_outside_of_the_dataset_says_where_it_ends(inside: Inside) -> None:
+    """It costs a request for the metadata, only when there are no rows."""
+    done = inside("results", TANKS, "--from", "2031")
+    assert (done.returncode, done.stderr.splitlines()[1]) == (0, "The dataset ends on 2024-01-23.")
+    assert "The dataset begins on 2024-01-02." in inside("results", TANKS, "--to", "2001-05").stderr
+    assert "The dataset ends on 2024-01-23." in inside("plot", TANKS, "--from", "2031").stderr
+    requests = len(inside.command.platform.requests)
+    assert "The dataset" not in inside("results", TANKS, "--from", "2024-01-03").stderr
+    assert len(inside.command.platform.requests) == requests + 2  # login and results
+
+
+def test_interrupted_download_says_how_much_is_kept(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
+    """The same command resumes, and says where."""
+    file = StaticFile(3_000_000, ranges=True)
+    dataset = kayrros.platform.generate(assets=1, dates=1, file=file)
+    is_over = threading.Event()
+
+    def stall(response: Response) -> Response:
+        def body() -> Iterator[bytes]:
+            yield from file.chunks(0, 1_000_000)
+            is_over.wait(60)
+
+        return attrs.evolve(response, body=body())
+
+    kayrros.platform.fail_next(Fault("stalls", stall), operation="downloadStaticDataset")
+    process = kayrros.start("download", dataset.id, tmp_path)
+    part = tmp_path / f".{dataset.id}.part"
+    while not (part.exists() and part.stat().st_size == 1_000_000):
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    is_over.set()
+    message = "\nkayrros: interrupted. 1 MB of 3 MB are kept. Repeat the download to resume it.\n"
+    assert (process.returncode, stderr) == (130, message)
+    assert inside("download", dataset.id, tmp_path).stderr.startswith("kayrros: resuming at 1 MB\n3 MB, sha256 ")
+
+
+def test_usage_names_the_arguments(inside: Inside) -> None:
+    """Without braces."""
+    assert inside("results", "--help").stdout.startswith("Usage: kayrros results [OPTIONS] DATASET\n")
+    assert inside("download").stderr.startswith("Usage: kayrros download [OPTIONS] DATASET [DIRECTORY]\n")
 
 
 @pytest.mark.parametrize("file_format", ["table", "csv"])
@@ -478,7 +597,10 @@ def test_progress_leaves_no_lines_in_a_small_terminal(
 ) -> None:
     """Each update replaces the one before, so there are only as many lines as messages."""
     kayrros.platform.max_rows = 6
+    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
     shown = kayrros.in_terminal("results", TANKS, "-o", tmp_path / "x.csv", columns=columns, rows=rows).shown
+    assert "24 rows" in shown
+    assert shown.count("\x1b[2K") > 2
     assert shown.count("\n") <= 4  # the path, the number of rows, and the end of the bar
     bar = re.sub(r"\x1b\[[?\d;]*[a-z]", "", shown.partition("24 rows, in ")[0])
     assert max(map(cell_len, re.split(r"[\r\n]|\x1b\[\d*[A-K]", bar))) <= columns
@@ -758,7 +880,7 @@ def test_api_refuses_what_cannot_be_sent(arguments: list[str], problem: str, kay
 def test_verbose_logs_and_vv_logs_requests(inside: Inside) -> None:
     """The log has no secrets: the suite searches all output for the password."""
     log = inside("results", TANKS, "-v").stderr
-    assert "getDatasetResults: 24 rows" in log
+    assert "getDatasetResults: rows=24" in log
     assert "HTTP Request" not in log
     assert "HTTP Request: POST" in inside("metadata", TANKS, "-vv").stderr
 
@@ -791,8 +913,7 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
     assert (identity["email"], identity["source"], identity["has_token"]) == ("canary@example.com", "login", True)
     assert kayrros("collections", **saved).returncode == 0
     assert kayrros.platform.logins == 1
-    sources = {row["setting"]: row["source"] for row in inside.json("config", **saved)}
-    assert sources["token"] == "saved by a login"
+    assert inside.json("config", **saved)["token"]["source"] == "saved by a login"
     kayrros.platform.expire_tokens()
     expired = inside("collections", **saved)
     assert expired.returncode == 3
@@ -893,13 +1014,13 @@ def test_config_masks_secrets_and_names_their_sources(inside: Inside) -> None:
     """It has a row for each setting with a value."""
 
     def settings(**variables: str | None) -> dict[str, tuple[str, str]]:
-        return {row["setting"]: (row["value"], row["source"]) for row in inside.json("config", **variables)}
+        return {name: (it["value"], it["source"]) for name, it in inside.json("config", **variables).items()}
 
     assert settings()["password"] == ("**********", "KAYRROS_PASSWORD")
     assert settings()["email"] == ("canary@example.com", "KAYRROS_EMAIL")
     assert settings()["base_url"][1] == "KAYRROS_BASE_URL"
-    assert settings()["token cache"] == ("off", "default")  # hosts on loopback
-    assert settings(KAYRROS_BASE_URL=None, KAYRROS_AUTH_URL=None)["token cache"] == ("on", "default")
+    assert settings()["token_cache"] == ("off", "default")  # hosts on loopback
+    assert settings(KAYRROS_BASE_URL=None, KAYRROS_AUTH_URL=None)["token_cache"] == ("on", "default")
 
 
 def test_password_in_a_url_is_never_shown(inside: Inside) -> None:

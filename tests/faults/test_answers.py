@@ -79,7 +79,13 @@ def test_a_status_that_is_not_200_is_an_error(
 @pytest.mark.parametrize(
     ("body", "details"),
     [
-        (b"<html>\n<h1>504  Gateway\x1b[31m Time-out</h1>", {"excerpt": "<html> <h1>504 Gateway [31m Time-out</h1>"}),
+        (b"<html>\n<h1>504  Gateway\x1b[31m Time-out</h1>", {"excerpt": "a web page: 504 Gateway [31m Time-out"}),
+        (
+            b"\n<!DOCTYPE html><html><style>a{}</style><title>\n502 Bad &amp; Gateway</title><h1>x</h1>",
+            {"excerpt": "a web page: 502 Bad & Gateway"},
+        ),
+        (b"<html><body>secret", {"excerpt": "a web page"}),
+        (b"<html><title>" + b"x" * 5000, {"excerpt": "a web page"}),
         (b"", {}),
         (b"\xff\xfe\x00", {"excerpt": "\ufffd\ufffd"}),
         (b"null", {"message": "null"}),

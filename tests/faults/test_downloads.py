@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -87,7 +88,7 @@ def test_progress_counts_bytes(get: Get, tmp_path: Path) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_error_of_the_progress_callback_is_raised_as_it_is(error: BaseException, get: Get, tmp_path: Path) -> None:
-    """It is not taken for the network's and retried. The next call resumes."""
+    """It is not taken for the network's and retried. The next call resumes, and a note of the error says so."""
     file = File()
     kayrros = get(file)
 
@@ -97,6 +98,8 @@ def test_error_of_the_progress_callback_is_raised_as_it_is(error: BaseException,
     with pytest.raises(type(error)) as caught:
         kayrros.download(DATASET, tmp_path, progress=fail)
     assert caught.value is error
+    [note] = error.__notes__
+    assert re.fullmatch(r"[\d.]+ [kM]B of [\d.]+ MB are kept. Repeat the download to resume it.", note)
     assert len(file.requested_ranges) == 1
     assert kayrros.download(DATASET, tmp_path).sha256 == SHA256
     assert file.requested_ranges[1]
@@ -644,7 +647,7 @@ def test_html_page_is_not_a_file(get: Get, tmp_path: Path) -> None:
     """A proxy's sign-in page is a ContractError. A page with a file name is a file."""
     page = {"Content-Type": "text/html; charset=utf-8"}
     with pytest.raises(ContractError, match="Sign in"):
-        get(lambda _: StubResponse(200, b"<html>Sign in", page)).download(DATASET, tmp_path)
+        get(lambda _: StubResponse(200, b"<html><title>Sign in</title>", page)).download(DATASET, tmp_path)
     assert not list(tmp_path.iterdir())
     assert (
         get(lambda _: StubResponse(200, b"<p>", {**page, **NAME})).download(DATASET, tmp_path).path.read_bytes()

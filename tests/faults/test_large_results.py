@@ -308,7 +308,7 @@ def daily(platform: Platform) -> Dataset:
 
 def test_an_unavailable_window_is_an_error_that_names_it(daily: Dataset, kayrros: Kayrros) -> None:
     """The error has the dates and the asset of the window, and the results so far."""
-    with pytest.raises(GapError, match=r"2024-03-01T11:59:59Z to 2024-03-02T11:59:59Z of 1 assets.*504") as caught:
+    with pytest.raises(GapError, match=r"2024-03-01T11:59:59Z to 2024-03-02T11:59:59Z of 1 asset.*504") as caught:
         kayrros.results(daily.id)
     gap, *others = caught.value.gaps
     assert gap.error.status == 504
@@ -505,7 +505,7 @@ def test_progress_is_reported(
         results = kayrros.results(dataset.id, progress=reports.append)
     assert sorted(one.fraction for one in reports) == [one.fraction for one in reports]
     assert (1.0, 12_000, results.requests) == (reports[-1].fraction, reports[-1].rows, reports[-1].requests)
-    assert f"12000 rows in {reports[-1].windows} windows, {results.requests} requests" in caplog.text
+    assert f"rows=12000 windows={reports[-1].windows} requests={results.requests}" in caplog.text
     assert capsys.readouterr() == ("", "")
     kayrros.results(dataset.id, progress=True)
     assert capsys.readouterr().err.endswith(" requests\n")

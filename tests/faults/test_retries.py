@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -98,6 +99,71 @@ def test_a_temporary_failure_is_retried(
     assert [record.levelname for record in caplog.records if record.name == "kayrros_ext"] == ["INFO"] * 4
     assert lines[0].startswith("getDatasetMetadata: ")
     assert lines[0].endswith("Attempt 1 of 5, retrying in 1.0 s")
+
+
+def test_retries_after_three_seconds_have_a_notice(
+    platform: Platform, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log record of each has it, for people who wait; shorter waits need none."""
+    platform.fail_next(503, times=4, operation="getDatasetMetadata")
+    with (
+        caplog.at_level(logging.INFO, "kayrros_ext"),
+        platform.connect(retries=clock.retries(), total_timeout=1e6) as kayrros,
+    ):
+        kayrros.metadata(DATASET)
+    notices = [[vars(record).get(name) for name in ("notice", "wait_s", "reason")] for record in caplog.records]
+    assert [notice for notice in notices if any(notice)] == [
+        ["attempt 3 of 5", 2, "status 503"],
+        ["attempt 4 of 5", 4, "status 503"],
+        ["attempt 5 of 5", 8, "status 503"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "proxy", "attempts", "hint"),
+    [
+        (socket.EAI_NONAME, None, 1, "Are you online?"),
+        (socket.EAI_AGAIN, None, 2, "Are you online?"),
+        (socket.EAI_AGAIN, "http://proxy.example.com:1", 2, "Are you online, and is the name of the proxy right?"),
+    ],
+)
+def test_a_host_without_an_address_is_not_tried_five_times(
+    code: int, proxy: str | None, attempts: int, hint: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name service may be busy for a moment, but who is offline does not wait."""
+    lookups = []
+
+    def look_up(host: str, *_: object, **__: object) -> None:
+        lookups.append(host)
+        raise socket.gaierror(code, "no address")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with (
+        Kayrros(email="a@b", password="x", token_cache=False, retries=clock.retries()) as kayrros,
+        pytest.raises(TransportError) as caught,
+    ):
+        kayrros.collections()
+    assert str(caught.value) == f"Could not resolve auth.kayrros.com. {hint}"
+    assert len(lookups) == attempts
+
+
+def test_a_host_that_has_answered_is_tried_five_times(clock: Clock) -> None:
+    """Its name exists, and a fetch that runs for hours does not fail for one lookup."""
+    answers = [httpx.Response(200, json=[])]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if answers:
+            return answers.pop()
+        raise httpx.ConnectError("no address", request=request) from socket.gaierror(socket.EAI_AGAIN, "no address")
+
+    with Kayrros(token="a-token", transport=httpx.MockTransport(answer), retries=clock.retries()) as kayrros:
+        assert kayrros.collections() == []
+        with pytest.raises(TransportError, match="Could not resolve") as caught:
+            kayrros.collections()
+    assert caught.value.attempts == 5
 
 
 @pytest.mark.parametrize("name", sorted({*FAULTS} - {"late"}))  # in a task, a late answer is waited for

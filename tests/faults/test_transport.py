@@ -202,8 +202,8 @@ def test_a_truncated_response_is_retried(broken: list[bytes], message: str) -> N
 @pytest.mark.parametrize(
     ("body", "headers", "message"),
     [
-        (b"<html>Sign in</html>", {"Content-Type": "text/html"}, "'text/html', not application/json.*Sign in"),
-        (b"<html>Sign in</html>", {"Content-Type": "application/json"}, "Sign in"),
+        (b"<html><title>Sign in</title>", {"Content-Type": "text/html"}, "'text/html', not application/json.*Sign in"),
+        (b"<html><title>Sign in</title>", {"Content-Type": "application/json"}, "Sign in"),
         (BODY[:-1], {"Content-Type": "application/json"}, "not what the contract says.*It begins"),
         (b"[]", {"Content-Type": "application/json"}, "array"),
     ],

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -28,6 +29,25 @@ class Terminal:
 
     shown: str
     code: int
+
+    @property
+    def screen(self) -> str:
+        """What is left on the screen: the output after carriage returns and the erasures of a progress bar."""
+        lines, row, column = [""], 0, 0
+        for part in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", self.shown):
+            if part == "\r":
+                column = 0
+            elif part == "\n":
+                row, column = row + 1, 0
+                lines += [""] * (row == len(lines))
+            elif part.endswith("A"):
+                row -= int(part[2:-1] or 1)
+            elif part == "\x1b[2K":
+                lines[row] = ""
+            elif not part.startswith("\x1b"):
+                lines[row] = lines[row].ljust(column)[:column] + part + lines[row][column + len(part) :]
+                column += len(part)
+        return "\n".join(lines).rstrip()
 
 
 @attrs.frozen

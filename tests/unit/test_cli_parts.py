@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from kayrros_ext import ConfigurationError, KayrrosError
+from kayrros_ext import ConfigurationError, KayrrosError, Progress
 from kayrros_ext.cli import main
 from kayrros_ext.cli.app import run
 from kayrros_ext.cli.context import _log_to_stderr
 from kayrros_ext.cli.exit_codes import FAILED, exit_code, format_error
 from kayrros_ext.cli.profile_file import clear_profile, write_profile
+from kayrros_ext.cli.progress_bars import _Bar, results_bar
 from kayrros_ext.testing import Platform
 from tests.support.keyrings import Working
 from tests.support.leaks import PASSWORD
@@ -142,6 +143,50 @@ def test_ctrl_c_during_imports_is_130(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.delitem(sys.modules, "kayrros_ext.cli.app")
     monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
     assert (main(), capsys.readouterr().err) == (130, "\nkayrros: interrupted\n")
+
+
+def log_retry(wait_s: float, notice: str = "attempt 2 of 5") -> None:
+    logging.getLogger("kayrros_ext").info("x", extra={"notice": notice, "wait_s": wait_s, "reason": "status 503"})
+
+
+def test_retries_are_shown_without_v(capsys: pytest.CaptureFixture[str]) -> None:
+    """All requests that wait have one line. Warnings are lines of their own, and the rest of the log is not shown."""
+    _log_to_stderr(0, quiet=False)
+    _log_to_stderr(0, quiet=False)  # of the next command in this process
+    log = logging.getLogger("kayrros_ext")
+    log_retry(3.4)
+    log_retry(3.2)
+    log.info("hidden")
+    log.warning("red\x1b")
+    log.info("x", extra={"notice": "resuming at 15.8 MB"})
+    assert capsys.readouterr().err.splitlines() == [
+        "kayrros: status 503, retrying in 3 s, attempt 2 of 5",
+        "red\\u001b",
+        "kayrros: resuming at 15.8 MB",
+    ]
+    _log_to_stderr(0, quiet=True)
+    log_retry(3)
+    assert capsys.readouterr().err == ""
+
+
+def test_retries_are_in_the_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count down there, until something arrives."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # so that rich takes stderr for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    _log_to_stderr(0, quiet=False)
+    with results_bar(shown=True) as progress:
+        bar = _Bar.current
+        assert bar
+        bar.start()
+        log_retry(7)
+        log_retry(0)
+        progress(Progress(fraction=0.5, rows=1, windows=1, requests=1))
+    shown = capsys.readouterr().err
+    assert "kayrros:" not in shown
+    assert "1 row, 1 request" in shown
+    bar.start()  # by a timer that fires late
+    assert capsys.readouterr().err == ""
 
 
 def test_the_log_omits_queries_in_linear_time(capsys: pytest.CaptureFixture[str]) -> None:

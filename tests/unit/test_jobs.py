@@ -101,7 +101,7 @@ def pandas_groupby_observed(frame: pd.DataFrame, _: Path) -> Any:
 
 @pandas(3)
 def pandas_drop_duplicates(frame: pd.DataFrame, _: Path) -> Any:
-    return len(frame.drop(columns=["value_date", "metric", "value"]).drop_duplicates())
+    return len(frame.drop(columns=["value_date", "metric", "unit", "value"]).drop_duplicates())
 
 
 @pandas("North / Tank A1: crude_oil;tank")

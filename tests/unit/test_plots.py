@@ -344,7 +344,7 @@ def test_map_shows_each_asset_at_its_centroid() -> None:
     hollow, full = figure.axes[0].collections
     assert np.asarray(hollow.get_offsets()).round(1).tolist() == [[4.1, 52.0]]
     assert {tuple(at) for at in np.asarray(full.get_offsets()).round(1).tolist()} == {(-96.7, 35.9), (56.4, 25.2)}
-    assert "1 of 4 assets have no centroid" in texts(figure)
+    assert "1 of 4 assets not shown, for lack of a centroid" in texts(figure)
     assert "no value" in texts(figure)
     assert tuple(figure.axes[1].get_ylim()) == (2.0, 9.0)
     assert tuple(results.plot(map=True, statistic="mean").axes[1].get_ylim()) == (2.0, 5.0)

@@ -21,11 +21,13 @@ def test_the_line_is_overwritten_and_stays_at_the_end(capsys: pytest.CaptureFixt
     """It is on stderr."""
     show = make_callback(progress=True)
     assert show
+    show(Progress(fraction=0.1, rows=1, windows=1, requests=1))
     show(Progress(fraction=0.25, rows=1000, windows=2, requests=5))
     show(Progress(fraction=1.0, rows=4000, windows=8, requests=12))
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
+        "\rresults:  10%, 1 row in 1 window, 1 request"
         "\rresults:  25%, 1,000 rows in 2 windows, 5 requests\rresults: 100%, 4,000 rows in 8 windows, 12 requests\n"
     )
 

@@ -5,7 +5,7 @@ import time
 import attrs
 import pytest
 
-from kayrros_ext._text import list_names, printable
+from kayrros_ext._text import format_size, list_names, printable
 from kayrros_ext.testing import Platform
 
 
@@ -25,6 +25,26 @@ from kayrros_ext.testing import Platform
 def test_text_loses_what_controls_or_disguises(text: str, shown: str) -> None:
     """Control, bidirectional, invisible and invalid characters count as spaces. Letters stay."""
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (15_800_000, "15.8 MB"),
+        (999_949, "999.9 kB"),
+        (999_960, "1 MB"),
+        (40_000_000, "40 MB"),
+        (2_500_000_000, "2.5 GB"),
+        (1_234_500_000_000_000, "1,234.5 TB"),
+    ],
+)
+def test_sizes_have_a_decimal_unit(count: int, text: str) -> None:
+    """They have one decimal place, unless that is 0."""
+    assert format_size(count) == text
 
 
 def test_choices_are_the_nearest() -> None:

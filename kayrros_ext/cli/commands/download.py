@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from kayrros_ext._text import format_size
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.exit_codes import InterruptedWithNoteError
 from kayrros_ext.cli.output import write_json
 from kayrros_ext.cli.progress_bars import download_bar
 
@@ -35,16 +37,21 @@ def download(
         typer.Option(metavar="DIGEST", help="Fail unless the file has this SHA-256 digest.", show_default=False),
     ] = None,
 ) -> None:
-    with context.connect() as kayrros, download_bar(shown=context.shows_progress) as progress:
-        file = kayrros.download(
-            dataset,
-            directory,
-            overwrite=overwrite,
-            sha256=sha256,
-            progress=progress,
-        )
+    try:
+        with context.connect() as kayrros, download_bar(shown=context.shows_progress) as progress:
+            file = kayrros.download(
+                dataset,
+                directory,
+                overwrite=overwrite,
+                sha256=sha256,
+                progress=progress,
+            )
+    except KeyboardInterrupt as error:
+        if notes := getattr(error, "__notes__", []):
+            raise InterruptedWithNoteError(" ".join(notes)) from None
+        raise
     if context.json:
         write_json({"path": file.path, "size": file.size, "sha256": file.sha256, "new": file.new})
     else:
         print(file.path)
-        context.info(f"{file.size:,} bytes, sha256 {file.sha256}{'' if file.new else ', existed already'}")
+        context.info(f"{format_size(file.size)}, sha256 {file.sha256}{'' if file.new else ', existed already'}")

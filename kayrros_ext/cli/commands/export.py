@@ -129,6 +129,8 @@ def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
         ]
         write_json(rows)
         return
-    table = Table("dataset", "name", "rows", "file", "status", right=["rows"], keep=["rows", "status"], drop="dataset")
+    table = Table(
+        "dataset", "name", "rows", "file", "status", right=["rows"], keep=["rows", "status"], drop=["dataset"]
+    )
     cells = [(each, None if each.rows is None else f"{each.rows:,}", each.path and each.path.name) for each in report]
     table.write([(each.dataset_id, each.name, rows, file, each.status) for each, rows, file in cells])

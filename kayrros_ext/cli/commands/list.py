@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kayrros_ext._text import cell_width, printable
+from kayrros_ext._text import cell_width, plural, printable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import complete_collections, complete_datasets, load_names, save_names
 from kayrros_ext.cli.output import Table, terminal_width, write_json
@@ -167,11 +167,9 @@ def _write_list(
     if context.json:
         write_json(rows)
         return
-    drop = "categories" if "categories" in columns else None
-    table = Table(*columns, right=["dates"], keep=["id", "centroid", "dates"], drop=drop)
+    table = Table(*columns, right=["dates"], keep=["id", "centroid", "dates"], drop=["categories"])
     table.write([[row.get(column) for column in columns] for row in (rows if cells is None else cells)])
-    plural = "matches" if kind == "match" else f"{kind}s"
-    context.info(f"{len(rows):,} {kind if len(rows) == 1 else plural}")
+    context.info(plural(len(rows), kind).replace("matchs", "matches"))
 
 
 def _format_centroid(latitude: float | None, longitude: float | None) -> str | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kayrros_ext._config.environment import parse_text, variable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.output import Table, write_json
 from kayrros_ext.errors import ConfigurationError, UsageError
@@ -46,6 +45,7 @@ def login(
 ) -> None:
     from kayrros_ext import Kayrros
     from kayrros_ext._auth.token_cache import open_token_cache, user_cache_dir
+    from kayrros_ext._config.environment import parse_text, variable
     from kayrros_ext._config.keyring import save_password
     from kayrros_ext.cli.accounts import Account
 
@@ -153,7 +153,10 @@ def config(context: Context) -> None:
             rows.append((key, _mask_url(str(value)) if key.endswith("_url") else str(value), str(source)))
     rows += [*_saved_credentials(account), *_places(account)]
     if context.json:
-        write_json([{"setting": name, "value": value, "source": source} for name, value, source in rows])
+        settings: dict[str, dict[str, str | None]] = {}
+        for name, value, source in rows:  # of a secret with two sources, the first one counts
+            settings.setdefault(name.replace(" ", "_"), {"value": value, "source": source})
+        write_json(settings)
     else:
         Table("setting", "value", "source", keep=["setting"]).write(rows)
 

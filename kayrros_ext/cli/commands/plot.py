@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kayrros_ext.cli.commands.list import DATASET
-from kayrros_ext.cli.commands.results import Assets, From, Gaps, OnGap, Tally, To
+from kayrros_ext.cli.commands.results import Assets, From, Gaps, OnGap, Tally, To, explain_no_rows
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import complete_metrics
 from kayrros_ext.cli.output import has_colour, terminal_width
@@ -77,6 +77,9 @@ def plot(
         received = kayrros.results(
             dataset_id, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress
         )
+        hint = None if received.table.num_rows else explain_no_rows(kayrros, dataset_id, start, stop)
+    if hint:
+        raise UsageError("There is nothing to draw, because no row lies between --from and --to.", hint=hint)
     tally = Tally()
     tally.add(received)
     tally.save_names(context.account(), dataset_id)

@@ -1,5 +1,7 @@
 """`kayrros results`."""
 
+import collections
+import contextlib
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -7,16 +9,23 @@ from uuid import UUID
 
 import typer
 
+from kayrros_ext._text import plural
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import PARTIAL
 from kayrros_ext.cli.name_cache import MAX_NAMES, complete_assets, complete_metrics, save_names
+from kayrros_ext.cli.output import is_pipe
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
-    from kayrros_ext import Gap, Results
+    from collections.abc import Iterator
+
+    from kayrros_ext import Gap, Kayrros, Progress, Results
     from kayrros_ext.cli.accounts import Account
+
+# Rows of a table in a terminal.
+MAX_ROWS = 40
 
 
 class Format(StrEnum):
@@ -79,10 +88,11 @@ Gaps = Annotated[
 
 
 class Tally:
-    """Counts the rows, requests and gaps of results."""
+    """Counts the rows, requests and gaps of results. `is_complete` says whether all of them have arrived."""
 
     def __init__(self) -> None:
         self.rows = self.requests = 0
+        self.is_complete = False
         self.gaps: list[Gap] = []
         self._names: dict[str, dict[str, str | None]] = {"assets": {}, "metrics": {}}
 
@@ -103,9 +113,15 @@ class Tally:
         save_names(account, f"assets of {dataset_id}", self._names["assets"].items())
         save_names(account, "metrics", self._names["metrics"].items())
 
+    def text(self, limit: int | None = None) -> str:
+        """Return the number of rows and requests, and how to see all rows if only some are shown."""
+        if limit is None or self.rows <= limit:
+            return str(self)
+        more = "" if self.is_complete else "more than "
+        return f"{limit} of {more}{self}. Add --all, or -o results.csv for a file."
+
     def __str__(self) -> str:
-        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
-        return f"{rows}, in {self.requests:,} request{'s' * (self.requests != 1)}"
+        return f"{plural(self.rows, 'row')}, in {plural(self.requests, 'request')}"
 
     def exit_if_partial(self, context: Context) -> None:
         """Exit with PARTIAL if there are gaps within the dates of the metadata, and name them."""
@@ -141,6 +157,9 @@ def results(
             "--output", "-o", metavar="FILE", help="Write a file, in the format of its suffix.", show_default=False
         ),
     ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help=f"Show all rows in a terminal, not only the first {MAX_ROWS}.")
+    ] = False,
     file_format: Annotated[
         Format | None,
         typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
@@ -163,30 +182,72 @@ def results(
     from kayrros_ext._results.schema import RESULTS, WITH_DATASET  # loads pyarrow
     from kayrros_ext.cli.format_rows import write_rows
 
-    tally = Tally()
-    with context.connect() as kayrros:
+    tally, is_table = Tally(), not target and file_format is Format.TABLE
+    limit = MAX_ROWS if is_table and sys.stdout.isatty() and not show_all else None
+    with context.connect() as kayrros, contextlib.ExitStack() as bar:
         dataset_id = kayrros._dataset_id(dataset)
-        # No bar in a terminal that shows the rows.
-        has_bar = context.shows_progress and (target is not None or not sys.stdout.isatty())
-        with results_bar(shown=has_bar) as progress:
-            received = kayrros.iter_results(
-                dataset_id,
-                start=start,
-                stop=stop,
-                assets=asset or None,
-                metric=metric or None,
-                on_gap=on_gap.value,
-                with_dataset=with_dataset,
-                progress=progress,
-            )
-            parts = map(tally.add, received)
-            schema = WITH_DATASET if with_dataset else RESULTS
-            if target:
-                write(target, parts, schema=schema)
-            else:
-                write_rows(parts, file_format.value, schema)
+        # The reader of a pipe, such as head or less, may draw on the same terminal.
+        show = bar.enter_context(
+            results_bar(shown=context.shows_progress and (bool(target) or not is_pipe(sys.stdout)))
+        )
+
+        def report(progress: "Progress") -> None:
+            show(progress)
+            tally.is_complete = progress.fraction == 1
+
+        received = kayrros.iter_results(
+            dataset_id,
+            start=start,
+            stop=stop,
+            assets=asset or None,
+            metric=metric or None,
+            on_gap=on_gap.value,
+            with_dataset=with_dataset,
+            progress=report,
+        )
+        parts: Iterator[Results] = map(tally.add, received)
+        schema = WITH_DATASET if with_dataset else RESULTS
+        if target:
+            write(target, parts, schema=schema)
+        else:
+            parts = _remove_before_rows(bar, parts) if sys.stdout.isatty() else parts
+            write_rows(parts, file_format.value, schema, limit)
+        if limit and tally.is_complete:
+            collections.deque(parts, maxlen=0)  # they have arrived, so count them
+        bar.close()
+        hint = explain_no_rows(kayrros, dataset_id, start, stop) if not tally.rows else None
     tally.save_names(context.account(), dataset_id)
-    context.info(str(tally))
+    context.info(tally.text(limit))
+    if hint:
+        context.info(hint)
     if target:
         print(target)
     tally.exit_if_partial(context)
+
+
+def explain_no_rows(kayrros: "Kayrros", dataset_id: UUID, start: str | None, stop: str | None) -> str | None:
+    """Return where the dataset begins or ends if the range lies outside of it. It requests the metadata."""
+    from kayrros_ext._results.query import parse_filter
+    from kayrros_ext.errors import KayrrosError
+
+    query = parse_filter(start, stop, None) if start or stop else None
+    if not query or not query.time_range:
+        return None
+    try:
+        metadata = kayrros.metadata(dataset_id)
+    except KayrrosError:  # there are no rows, whatever the reason
+        return None
+    first, last = metadata.start_date, metadata.stop_date
+    if metadata.stop and isinstance(last, int) and query.time_range.start_date > last:
+        return f"The dataset ends on {metadata.stop:%Y-%m-%d}."
+    if metadata.start and isinstance(first, int) and query.time_range.stop_date < first:
+        return f"The dataset begins on {metadata.start:%Y-%m-%d}."
+    return None
+
+
+def _remove_before_rows(bar: contextlib.ExitStack, parts: "Iterator[Results]") -> "Iterator[Results]":
+    """Remove the bar when the first row arrives, because both are on the same terminal."""
+    for part in parts:
+        if part.table.num_rows:
+            bar.close()
+        yield part
