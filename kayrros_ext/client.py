@@ -1,6 +1,7 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never, NoReturn, Self
@@ -32,8 +33,6 @@ from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
 
 if TYPE_CHECKING:
-    import threading
-
     import pyarrow as pa
 
     from kayrros_ext._download.transfer import Download
@@ -457,22 +456,19 @@ class Kayrros:
         strict: bool = False,
         with_dataset: bool = False,
         bounded_memory: bool = False,
-        slots: "threading.Semaphore | None" = None,
+        slots: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
     ) -> ResultsFetcher:
         start, stop, assets, metric = query
         dataset_id = self._dataset_id(dataset)
         return ResultsFetcher(
-            self._client,
-            dataset_id,
-            UNSET if start is stop is assets is None else parse_filter(start, stop, assets),
+            client=self._client,
+            dataset_id=dataset_id,
+            query=UNSET if start is stop is assets is None else parse_filter(start, stop, assets),
+            metrics=[] if metric is None else parse_names("metric", metric),
             dataset_name=self._catalog.names.get(dataset_id),
             metadata=self._metadata.get(dataset_id),
             fetch_metadata=partial(self.metadata, dataset_id),
-            metrics=() if metric is None else parse_names("metric", metric),
             known_assets=self._assets,
-            fetch_all=partial(
-                self._fetcher, dataset_id, on_gap=on_gap, strict=strict, progress=progress, bounded_memory=True
-            ),
             concurrency=self._settings.concurrency,
             on_gap=on_gap,
             strict=strict,

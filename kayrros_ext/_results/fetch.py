@@ -8,7 +8,6 @@ alike. Rows that come with both, because the server counts the ends in or rounds
 import concurrent.futures.thread  # noqa: F401 - impossible once the main thread has ended; pandas needs it, too
 import contextlib
 import logging
-import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -61,13 +60,15 @@ _NARROW_HINTS = (
 )
 
 _log = logging.getLogger("kayrros_ext")
+_Outcome = tuple[Window, Results | BaseException]
 
 
+@attrs.define(slots=False, eq=False, kw_only=True)
 class ResultsFetcher:
     """The results that match a query, part by part, in order of time; each row in one part. Warnings come once.
 
     With `bounded_memory`, the size of a response is limited, and so is the number of parts that wait for an earlier one.
-    Fetchers that run at the same time share `slots`, one for each request.
+    Fetchers that run at the same time share `slots`, one for each request. `known_assets` has all assets of some datasets.
 
     Parts get the metadata of an earlier call, until newer ones are fetched for the dates or the name of the dataset.
 
@@ -75,56 +76,42 @@ class ResultsFetcher:
         UsageError: on_gap or progress can't work.
     """
 
-    def __init__(
-        self,
-        client: ApiClient,
-        dataset_id: UUID,
-        query: ProcessingResultFilter | Unset,
-        *,
-        dataset_name: str | None,
-        metadata: Metadata | None,
-        fetch_metadata: Callable[[], Metadata],
-        metrics: Sequence[str] = (),
-        known_assets: "dict[UUID, pa.Table]",
-        fetch_all: "Callable[[], ResultsFetcher]",
-        concurrency: int,
-        on_gap: OnGap,
-        strict: bool,
-        with_dataset: bool,
-        bounded_memory: bool,
-        progress: ProgressCallback | bool | None,
-        slots: threading.Semaphore | None = None,
-    ) -> None:
-        self._client, self._dataset_id, self._query, self._concurrency = client, dataset_id, query, concurrency
-        self._slots = slots or contextlib.nullcontext()
-        if on_gap not in get_args(OnGap):
-            raise UsageError(f"on_gap is {on_gap!r}.", hint='Pass "raise" or "warn".')
-        self._on_gap = on_gap
-        self._strict = strict
-        self._callback = None if progress is None or progress is False else make_callback(progress)
-        self._shows_windows = progress is None
-        self._asset_ids = tuple(query.mo_ids or ()) if query else ()
-        self._known_assets, self._fetch_all = known_assets, fetch_all
+    _client: ApiClient
+    _dataset_id: UUID
+    _query: ProcessingResultFilter | Unset
+    _metrics: list[str]
+    _dataset_name: str | None
+    _metadata: Metadata | None
+    _fetch_metadata: Callable[[], Metadata]
+    _known_assets: "dict[UUID, pa.Table]"
+    _concurrency: int
+    _on_gap: OnGap
+    _strict: bool
+    _with_dataset: bool
+    _bounded_memory: bool
+    _progress: ProgressCallback | bool | None
+    _slots: contextlib.AbstractContextManager[object]
+
+    _max_body: int | None = attrs.field(init=False, default=None)
+    _failures: int = attrs.field(init=False, default=0)  # since the last success
+    _has_parts: bool = attrs.field(init=False, default=False)
+    _attempts: list[int] = attrs.field(init=False, factory=list)  # of each request; threads append to it
+    _reported_requests: int = attrs.field(init=False, default=0)
+    _asset_count: object = attrs.field(init=False, default=None)
+    _planner: WindowPlanner = attrs.field(init=False)
+    _outcomes: "queue.SimpleQueue[_Outcome]" = attrs.field(init=False, factory=queue.SimpleQueue)
+    _waiting: dict[Window, Results] = attrs.field(init=False, factory=dict)  # for an earlier window
+    _gaps: list[Gap] = attrs.field(init=False, factory=list)
+    _ids: dict[str, list[str]] = attrs.field(init=False, factory=lambda: {"processing_id": [], "source_id": []})
+
+    def __attrs_post_init__(self) -> None:
+        if self._on_gap not in get_args(OnGap):
+            raise UsageError(f"on_gap is {self._on_gap!r}.", hint='Pass "raise" or "warn".')
+        # A line by default comes only with windows.
+        self._callback = None if self._progress is None else make_callback(self._progress)
+        self._asset_ids = tuple(self._query.mo_ids or ()) if self._query else ()
         self._missing_ids: set[str] = set()
-        self._metrics = list(metrics)
-        self._time_range = query.time_range if query and isinstance(query.time_range, DateRange) else None
-        self._so_far = _NOT_WRITTEN if bounded_memory else _SO_FAR
-        self._max_waiting: float = concurrency if bounded_memory else math.inf
-        # Not that of the list of all assets, of which no part is shorter.
-        self._max_part_body = STREAM_MAX_BYTES if bounded_memory else None
-        self._max_body: int | None = None
-        self._failures = 0  # since the last success
-        self._has_parts = False
-        self._attempts: list[int] = []  # of each request; threads append to it
-        self._reported_requests = 0
-        self._asset_count: object = None
-        self._dataset_name, self._metadata, self._fetch_metadata = dataset_name, metadata, fetch_metadata
-        self._with_dataset = with_dataset
-        self._planner: WindowPlanner
-        self._outcomes: queue.SimpleQueue[tuple[Window, Results | BaseException]] = queue.SimpleQueue()
-        self._waiting: dict[Window, Results] = {}  # for an earlier window
-        self._gaps: list[Gap] = []
-        self._ids: dict[str, list[str]] = {"processing_id": [], "source_id": []}
+        self._time_range = self._query.time_range if self._query else UNSET
 
     def __iter__(self) -> Iterator[Results]:
         unknown_fields: set[str] = set()
@@ -154,7 +141,8 @@ class ResultsFetcher:
             self._query.mo_ids = self._resolve_assets()
             self._asset_ids = tuple(self._query.mo_ids)
             self._missing_ids = set(self._asset_ids)
-        self._max_body = self._max_part_body
+        # Not for the list of all assets, of which no part is shorter.
+        self._max_body = STREAM_MAX_BYTES if self._bounded_memory else None
         is_one_request = len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST
         if is_one_request:
             try:
@@ -174,7 +162,7 @@ class ResultsFetcher:
     def _fetch_windows(self, *, is_too_large: bool) -> Iterator[Results]:
         from kayrros_ext._results.merge import Deduplicator  # pyarrow is heavy
 
-        if self._shows_windows:
+        if self._progress is None:
             self._callback = make_callback(None)
         planner = self._planner = self._plan(is_too_large=is_too_large)
         deduplicator = Deduplicator()
@@ -234,7 +222,7 @@ class ResultsFetcher:
         if isinstance(response, Results) and len(ids) == self._asset_count:
             lists[key] = response.assets
         else:
-            everything = self._fetch_all()
+            everything = attrs.evolve(self, query=UNSET, metrics=[], with_dataset=False, bounded_memory=True)
             lists[key] = read_assets(everything)
             self._attempts += everything._attempts
         return find_assets(values, lists[key])
@@ -271,7 +259,7 @@ class ResultsFetcher:
         """Start requests in daemon threads, so that the program can exit while a gateway keeps one waiting."""
         planner = self._planner
         while (count := len(planner.running)) < self._concurrency and len(self._attempts) + count < MAX_REQUESTS:
-            if count and count + len(self._waiting) >= self._max_waiting:
+            if count and self._bounded_memory and count + len(self._waiting) >= self._concurrency:
                 return
             window = planner.take()
             if window is None:
@@ -320,7 +308,8 @@ class ResultsFetcher:
         """Return the error that ends everything: the gaps, and all that was not requested."""
         missing = sorted([*self._planner.running, *self._planner.pending], key=lambda window: window.sort_key)
         gaps = (*gaps, *(_gap(other, None) for other in missing))
-        return GapError(text, hint=f"{self._so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
+        so_far = _NOT_WRITTEN if self._bounded_memory else _SO_FAR
+        return GapError(text, hint=f"{so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
 
     def _may_learn_assets(self, window: Window) -> bool:
         has_ids = self._planner.assets is not None or self._asset_ids or window.assets
