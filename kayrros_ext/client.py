@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Never, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 from uuid import UUID
 
 import attrs
@@ -24,7 +24,7 @@ from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
 from kayrros_ext._results.metadata import Metadata
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.query import parse_filter, parse_names
+from kayrros_ext._results.query import ResultsOptions, parse_filter, parse_names
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import GapError, UsageError
@@ -33,6 +33,8 @@ from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import pyarrow as pa
 
     from kayrros_ext._download.transfer import Download
@@ -200,13 +202,10 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`.
         """
-        assets = (
-            Match("asset", str(asset_id), name or "", dataset=str(key))
-            for key, table in self._assets.items()
-            for asset_id, name in zip(
-                *(table[column].to_pylist() for column in ("asset_id", "asset_name")), strict=True
-            )
-        )
+        from kayrros_ext._results.selection import to_assets  # pyarrow is heavy
+
+        seen = ((str(key), asset) for key, table in self._assets.items() for asset in to_assets(table))
+        assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
         return self._catalog.find(text, assets)
 
     def assets(self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None) -> "list[Asset]":
@@ -229,7 +228,7 @@ class Kayrros:
         from kayrros_ext._results.selection import read_assets, to_assets  # pyarrow is heavy
 
         dataset_id = self._dataset_id(dataset)
-        self._assets[dataset_id] = read_assets(self._fetcher(dataset_id, progress=progress, bounded_memory=True))
+        self._assets[dataset_id] = read_assets(self._fetcher(dataset_id, {"progress": progress}, bounded_memory=True))
         return to_assets(self._assets[dataset_id])
 
     def metadata(self, dataset: IdOrName) -> Metadata:
@@ -302,10 +301,10 @@ class Kayrros:
             GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
-        if _unknown:
-            raise unknown_argument(Kayrros.results, _unknown)
-        dataset_id, query = self._dataset_id(dataset), (start, stop, assets, metric)
-        fetcher = self._fetcher(dataset_id, query, on_gap, progress, strict=strict, with_dataset=with_dataset)
+        options: Any = {"start": start, "stop": stop, "assets": assets, "metric": metric, "on_gap": on_gap}
+        options |= {"strict": strict, "with_dataset": with_dataset, "progress": progress, **_unknown}
+        dataset_id = self._dataset_id(dataset)
+        fetcher = self._fetcher(dataset_id, options)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -323,51 +322,17 @@ class Kayrros:
             self._assets[dataset_id] = results.assets
         return results
 
-    def iter_results(
-        self,
-        dataset: IdOrName,
-        *,
-        start: "Instant | None" = None,
-        stop: "Instant | None" = None,
-        assets: "Names | None" = None,
-        metric: "Names | None" = None,
-        on_gap: "OnGap" = "raise",
-        strict: bool = False,
-        with_dataset: bool = False,
-        progress: "ProgressCallback | bool | None" = None,
-        **_unknown: Never,
-    ) -> Iterator[Results]:
-        """Yield the results of a dataset, part by part, in bounded memory. Arguments and errors are those of `results`.
+    def iter_results(self, dataset: IdOrName, **options: "Unpack[ResultsOptions]") -> Iterator[Results]:
+        """Yield the results of a dataset, part by part, in bounded memory. Options and errors are those of `results`.
 
         Each part holds one time window, ordered by asset, date and metric; a part with a gap has no rows. A response larger
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
         """
-        if _unknown:
-            raise unknown_argument(Kayrros.iter_results, _unknown)
-        query = start, stop, assets, metric
-        return iter(
-            self._fetcher(
-                dataset, query, on_gap, progress, strict=strict, with_dataset=with_dataset, bounded_memory=True
-            )
-        )
+        return iter(self._fetcher(dataset, options, bounded_memory=True))
 
-    def export(
-        self,
-        dataset: IdOrName,
-        path: str | Path,
-        *,
-        start: "Instant | None" = None,
-        stop: "Instant | None" = None,
-        assets: "Names | None" = None,
-        metric: "Names | None" = None,
-        on_gap: "OnGap" = "raise",
-        strict: bool = False,
-        with_dataset: bool = False,
-        progress: "ProgressCallback | bool | None" = None,
-        **_unknown: Never,
-    ) -> Path:
-        """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
+    def export(self, dataset: IdOrName, path: str | Path, **options: "Unpack[ResultsOptions]") -> Path:
+        """Write the results of a dataset to a file, in bounded memory, and return its path. Options are those of `results`.
 
         The suffix of the path is the format: .parquet, .geoparquet, .xlsx, .csv, .json, .ndjson or .geojson, the last
         four with .gz too. The directory is created; an existing file, or the target of a symlink, is replaced by the
@@ -377,16 +342,11 @@ class Kayrros:
             ExportError: the file can't be written.
             KayrrosError: as `results`; UsageError also for a path whose suffix is no format.
         """
-        if _unknown:
-            raise unknown_argument(Kayrros.export, _unknown)
         from kayrros_ext._export import parse_target, write
         from kayrros_ext._results.schema import RESULTS, WITH_DATASET
 
-        target, query = parse_target(path), (start, stop, assets, metric)
-        fetcher = self._fetcher(
-            dataset, query, on_gap, progress, strict=strict, with_dataset=with_dataset, bounded_memory=True
-        )
-        write(target, fetcher, schema=WITH_DATASET if with_dataset else RESULTS)
+        target, fetcher = parse_target(path), self._fetcher(dataset, options, bounded_memory=True)
+        write(target, fetcher, schema=WITH_DATASET if options.get("with_dataset") else RESULTS)
         return target
 
     def export_many(
@@ -449,16 +409,15 @@ class Kayrros:
     def _fetcher(
         self,
         dataset: IdOrName,
-        query: "tuple[Instant | None, Instant | None, Names | None, Names | None]" = (None, None, None, None),
-        on_gap: "OnGap" = "raise",
-        progress: "ProgressCallback | bool | None" = None,
+        options: "ResultsOptions",
         *,
-        strict: bool = False,
-        with_dataset: bool = False,
         bounded_memory: bool = False,
         slots: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
     ) -> ResultsFetcher:
-        start, stop, assets, metric = query
+        fields: dict[str, Any] = {**options}
+        start, stop, assets, metric = (fields.pop(name, None) for name in ("start", "stop", "assets", "metric"))
+        if unknown := {name: fields[name] for name in fields if name not in ResultsOptions.__annotations__}:
+            raise unknown_argument(Kayrros.results, unknown)
         dataset_id = self._dataset_id(dataset)
         return ResultsFetcher(
             client=self._client,
@@ -470,12 +429,9 @@ class Kayrros:
             fetch_metadata=partial(self.metadata, dataset_id),
             known_assets=self._assets,
             concurrency=self._settings.concurrency,
-            on_gap=on_gap,
-            strict=strict,
-            with_dataset=with_dataset,
             bounded_memory=bounded_memory,
-            progress=progress,
             slots=slots,
+            **fields,
         )
 
     def download(

@@ -86,9 +86,12 @@ def export_many(
         raise UsageError(f"datasets is {datasets!r:.80}.", hint='Pass a list: kayrros.datasets("Oil storage").')
     start, stop, metric = (options[name] for name in ("start", "stop", "metric"))
     metrics: dict[str, Any] = {} if metric is None else {"metric": [metric] if isinstance(metric, str) else [*metric]}
-    query = start, stop, None, metric
-    fetch: Any = functools.partial(kayrros._fetcher, query=query, on_gap=options["on_gap"], bounded_memory=True)
-    fetch(UUID(int=0), progress=None)  # refuses wrong arguments before anything is sent
+    query: Any = {"start": start, "stop": stop, "metric": metric, "on_gap": options["on_gap"]}
+
+    def fetch(key: UUID, progress: ProgressCallback | None = None, **slots: Any) -> ResultsFetcher:
+        return kayrros._fetcher(key, query | {"progress": progress}, bounded_memory=True, **slots)
+
+    fetch(UUID(int=0))  # refuses wrong arguments before anything is sent
     filters = parse_filter(start, stop, None) or None
     basis = {"base_url": kayrros._base_url, "version": __version__, "filter": filters and filters.to_dict(), **metrics}
     callback = make_callback(options["progress"])

@@ -85,11 +85,11 @@ class ResultsFetcher:
     _fetch_metadata: Callable[[], Metadata]
     _known_assets: "dict[UUID, pa.Table]"
     _concurrency: int
-    _on_gap: OnGap
-    _strict: bool
-    _with_dataset: bool
+    _on_gap: OnGap = "raise"
+    _strict: bool = False
+    _with_dataset: bool = False
     _bounded_memory: bool
-    _progress: ProgressCallback | bool | None
+    _progress: ProgressCallback | bool | None = None
     _slots: contextlib.AbstractContextManager[object]
 
     _max_body: int | None = attrs.field(init=False, default=None)
@@ -102,7 +102,7 @@ class ResultsFetcher:
     _outcomes: "queue.SimpleQueue[_Outcome]" = attrs.field(init=False, factory=queue.SimpleQueue)
     _waiting: dict[Window, Results] = attrs.field(init=False, factory=dict)  # for an earlier window
     _gaps: list[Gap] = attrs.field(init=False, factory=list)
-    _ids: dict[str, list[str]] = attrs.field(init=False, factory=lambda: {"processing_id": [], "source_id": []})
+    _ids: dict[str, dict[str, None]] = attrs.field(init=False, factory=lambda: {"processing_id": {}, "source_id": {}})
 
     def __attrs_post_init__(self) -> None:
         if self._on_gap not in get_args(OnGap):
@@ -401,15 +401,11 @@ class ResultsFetcher:
     def _note_ids(self, part: Results) -> None:
         """Warn if a part comes from another processing or source than those before."""
         for name, ids in self._ids.items():
-            for new in getattr(part, f"{name}s"):
-                if new in ids:
-                    continue
-                if len(ids) == 1:
-                    text = (
-                        "The results have more than one %s (%s), because the dataset changed meanwhile. Fetch it again."
-                    )
-                    warn(text, name, list_names([*ids, new]))
-                ids.append(new)
+            was_one = len(ids) == 1
+            ids.update(dict.fromkeys(getattr(part, f"{name}s")))
+            if was_one and len(ids) > 1:
+                text = "The results have more than one %s (%s), because the dataset changed meanwhile. Fetch it again."
+                warn(text, name, list_names(ids))
 
     def _finish(self, rows: int, windows: int) -> None:
         if self._missing_ids and all(gap.is_outside for gap in self._gaps):

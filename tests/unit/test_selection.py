@@ -246,11 +246,12 @@ def test_a_metric_that_is_no_name_is_refused(
 def test_an_unknown_argument_names_the_nearest(
     call: str, argument: str, near: str, kayrros: Kayrros, dataset: Dataset, platform: Platform
 ) -> None:
-    """The error comes at once, and nothing is sent."""
+    """The error comes at once, and nothing is sent. The options of a fetch are those of `results`."""
     arguments = [dataset, "x.csv"] if call == "export" else [dataset]
     with pytest.raises(UsageError) as caught:
         getattr(kayrros, call)(*arguments, **{argument: "x"})
-    assert str(caught.value) == f"Kayrros.{call} has no argument {argument!r}. Did you mean {near}?"
+    owner = "download" if call == "download" else "results"
+    assert str(caught.value) == f"Kayrros.{owner} has no argument {argument!r}. Did you mean {near}?"
     assert not platform.requests
 
 
