@@ -4,18 +4,16 @@
 _SYMBOLS = "bbl kbbl Mbbl ppb ppm ha mcm bcm km kg t kt W kW MW GW kWh MWh GWh K USD EUR days"
 UNITS = {symbol.lower(): symbol for symbol in _SYMBOLS.split()}
 UNITS |= {"pct": "%", "percent": "%", "m2": "m²", "km2": "km²", "m3": "m³", "tonnes": "t", "hours": "h"}
+UNITS |= {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
 # Values of several assets in these units, or per area, don't add up (assumed). Money may be a price.
 _NOT_ADDITIVE = {"%", "ppb", "ppm", "K", "km", "days", "h", "USD", "EUR"}
 _STATISTICS = {"average", "density", "error", "intensity", "max", "mean", "median", "min", "std", "uncertainty"}
-RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 
 
 def split_unit(metric: str) -> tuple[str, str | None]:
     """Split a metric into a readable name and its unit: stored_volume_bbl gives "stored volume" and "bbl"."""
     *head, last = metric.split("_")
-    if head and last.lower() in RATES:
-        return " ".join(head), RATES[last.lower()]
     if head and head[-1].lower() != "per" and last.lower() in UNITS:
         return " ".join(head), UNITS[last.lower()]
     *name, numerator = (head[:-1] if head and head[-1].lower() == "per" else head) or [""]
