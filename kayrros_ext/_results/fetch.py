@@ -63,7 +63,7 @@ _log = logging.getLogger("kayrros_ext")
 _Outcome = tuple[Window, Results | BaseException]
 
 
-@attrs.define(slots=False, eq=False, kw_only=True)
+@attrs.define(slots=False, eq=False, repr=False, kw_only=True)
 class ResultsFetcher:
     """The results that match a query, part by part, in order of time; each row in one part. Warnings come once.
 
