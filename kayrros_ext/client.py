@@ -400,11 +400,8 @@ class Kayrros:
         return report
 
     def _dataset_id(self, dataset: IdOrName) -> UUID:
-        if isinstance(dataset, UUID):
-            return dataset
-        if isinstance(dataset, str) and UUID_PATTERN.fullmatch(dataset.strip()):
-            return UUID(dataset.strip())
-        return self._catalog.dataset_id(dataset)
+        text = str(dataset).strip() if isinstance(dataset, UUID | str) else ""
+        return UUID(text) if UUID_PATTERN.fullmatch(text) else self._catalog.dataset_id(dataset)
 
     def _fetcher(
         self,
