@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Never, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 from uuid import UUID
 
 import attrs
@@ -23,7 +23,7 @@ from kayrros_ext._progress import warn
 from kayrros_ext._results.fetch import ResultsFetcher
 from kayrros_ext._results.metadata import Metadata
 from kayrros_ext._results.model import Results
-from kayrros_ext._results.query import parse_filter, parse_names
+from kayrros_ext._results.query import ResultsOptions, parse_filter, parse_names
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import GapError, UsageError
@@ -32,6 +32,8 @@ from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import pyarrow as pa
 
     from kayrros_ext._download.transfer import Download
@@ -195,13 +197,10 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`.
         """
-        assets = (
-            Match("asset", str(asset_id), name or "", dataset=str(key))
-            for key, table in self._assets.items()
-            for asset_id, name in zip(
-                *(table[column].to_pylist() for column in ("asset_id", "asset_name")), strict=True
-            )
-        )
+        from kayrros_ext._results.selection import to_assets  # pyarrow is heavy
+
+        seen = ((str(key), asset) for key, table in self._assets.items() for asset in to_assets(table))
+        assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
         return self._catalog.find(text, assets)
 
     def assets(self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None) -> "list[Asset]":
@@ -224,7 +223,7 @@ class Kayrros:
         from kayrros_ext._results.selection import read_assets, to_assets  # pyarrow is heavy
 
         dataset_id = self._dataset_id(dataset)
-        self._assets[dataset_id] = read_assets(self._fetcher(dataset_id, progress=progress, bounded_memory=True))
+        self._assets[dataset_id] = read_assets(self._fetcher(dataset_id, {"progress": progress}, bounded_memory=True))
         return to_assets(self._assets[dataset_id])
 
     def metadata(self, dataset: IdOrName) -> Metadata:
@@ -279,8 +278,8 @@ class Kayrros:
             stop: last date or moment, likewise. A day, week, month or year counts to its end, the last millisecond in
                 UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
             assets: ids or names of assets, or objects with their `id`; one, or a list or any array of them. Default: all.
-                Thousands are requested in batches. A name is looked up in the list of all assets, which takes some
-                requests, unless `assets` was called before; case does not matter.
+                Thousands are requested in batches. They are looked up in the list of all assets, which takes one or two
+                small requests, unless `assets` was called before. Case of a name does not matter.
             metric: name of a metric, or several. Default: all. The API sends all, and the others are dropped.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
                 list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
@@ -297,11 +296,10 @@ class Kayrros:
             GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
-        if _unknown:
-            raise unknown_argument(Kayrros.results, _unknown)
-        query, options = (start, stop, assets, metric), {"strict": strict, "with_dataset": with_dataset}
+        options: Any = {"start": start, "stop": stop, "assets": assets, "metric": metric, "on_gap": on_gap}
+        options |= {"strict": strict, "with_dataset": with_dataset, "progress": progress, **_unknown}
         dataset_id = self._dataset_id(dataset)
-        fetcher = self._fetcher(dataset_id, query, on_gap=on_gap, progress=progress, **options)
+        fetcher = self._fetcher(dataset_id, options)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -319,48 +317,24 @@ class Kayrros:
             self._assets[dataset_id] = results.assets
         return results
 
-    def iter_results(
-        self,
-        dataset: IdOrName,
-        *,
-        start: "Instant | None" = None,
-        stop: "Instant | None" = None,
-        assets: "Names | None" = None,
-        metric: "Names | None" = None,
-        on_gap: "OnGap" = "raise",
-        strict: bool = False,
-        with_dataset: bool = False,
-        progress: "ProgressCallback | bool | None" = None,
-        **_unknown: Never,
-    ) -> Iterator[Results]:
-        """Yield the results of a dataset, part by part, in bounded memory. Arguments and errors are those of `results`.
+    def iter_results(self, dataset: IdOrName, **options: "Unpack[ResultsOptions]") -> Iterator[Results]:
+        """Yield the results of a dataset, part by part, in bounded memory. Options and errors are those of `results`.
 
         Each part holds one time window, ordered by asset, date and metric; a part with a gap has no rows. A response larger
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
         """
-        if _unknown:
-            raise unknown_argument(Kayrros.iter_results, _unknown)
-        query, options = (start, stop, assets, metric), {"strict": strict, "with_dataset": with_dataset}
-        return iter(self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True))
+        return iter(self._fetcher(dataset, options, bounded_memory=True))
 
     def export(
         self,
         dataset: IdOrName,
         path: str | Path,
         *,
-        start: "Instant | None" = None,
-        stop: "Instant | None" = None,
-        assets: "Names | None" = None,
-        metric: "Names | None" = None,
-        on_gap: "OnGap" = "raise",
-        strict: bool = False,
         excel_csv: bool = False,
-        with_dataset: bool = False,
-        progress: "ProgressCallback | bool | None" = None,
-        **_unknown: Never,
+        **options: "Unpack[ResultsOptions]",
     ) -> Path:
-        """Write the results of a dataset to a file, in bounded memory, and return its path. Arguments as for `results`.
+        """Write the results of a dataset to a file, in bounded memory, and return its path. Options are those of `results`.
 
         The suffix of the path is the format: .parquet, .geoparquet, .xlsx, .csv, .json, .ndjson or .geojson, the last
         four with .gz too. With excel_csv=True a .csv is one that Excel opens correctly by a double click. The directory is
@@ -372,15 +346,12 @@ class Kayrros:
             MissingExtraError: the path ends in .xlsx, and the extra `excel` is not installed. Nothing was sent.
             KayrrosError: as `results`; UsageError also for a path whose suffix is no format, or not .csv with excel_csv.
         """
-        if _unknown:
-            raise unknown_argument(Kayrros.export, _unknown)
         from kayrros_ext._export import parse_target, write
         from kayrros_ext._results.schema import RESULTS, WITH_DATASET
 
-        target, query = parse_target(path, excel_csv=excel_csv), (start, stop, assets, metric)
-        options = {"strict": strict, "with_dataset": with_dataset}
-        fetcher = self._fetcher(dataset, query, on_gap=on_gap, progress=progress, **options, bounded_memory=True)
-        write(target, fetcher, schema=WITH_DATASET if with_dataset else RESULTS, excel_csv=excel_csv)
+        target = parse_target(path, excel_csv=excel_csv)
+        fetcher = self._fetcher(dataset, options, bounded_memory=True)
+        write(target, fetcher, schema=WITH_DATASET if options.get("with_dataset") else RESULTS, excel_csv=excel_csv)
         return target
 
     def export_many(
@@ -431,41 +402,34 @@ class Kayrros:
         return Export(self, datasets, directory, **options).run()
 
     def _dataset_id(self, dataset: IdOrName) -> UUID:
-        if isinstance(dataset, UUID):
-            return dataset
-        if isinstance(dataset, str) and UUID_PATTERN.fullmatch(dataset.strip()):
-            return UUID(dataset.strip())
-        return self._catalog.dataset_id(dataset)
+        text = str(dataset).strip() if isinstance(dataset, UUID | str) else ""
+        return UUID(text) if UUID_PATTERN.fullmatch(text) else self._catalog.dataset_id(dataset)
 
     def _fetcher(
         self,
         dataset: IdOrName,
-        query: "tuple[Instant | None, Instant | None, Names | None, Names | None]" = (None, None, None, None),
+        options: "ResultsOptions",
         *,
-        on_gap: "OnGap" = "raise",
-        strict: bool = False,
-        with_dataset: bool = False,
-        progress: "ProgressCallback | bool | None" = None,
         bounded_memory: bool = False,
         concurrency: int | None = None,
     ) -> ResultsFetcher:
-        start, stop, assets, metric = query
+        fields: dict[str, Any] = {**options}
+        start, stop, assets, metric = (fields.pop(name, None) for name in ("start", "stop", "assets", "metric"))
+        if unknown := {name: fields[name] for name in fields if name not in ResultsOptions.__annotations__}:
+            raise unknown_argument(Kayrros.results, unknown)
         dataset_id = self._dataset_id(dataset)
         return ResultsFetcher(
-            self._client,
-            dataset_id,
-            UNSET if start is stop is assets is None else parse_filter(start, stop, assets),
+            client=self._client,
+            dataset_id=dataset_id,
+            query=UNSET if start is stop is assets is None else parse_filter(start, stop, assets),
+            metrics=[] if metric is None else parse_names("metric", metric),
             dataset_name=self._catalog.names.get(dataset_id),
             metadata=self._metadata.get(dataset_id),
             fetch_metadata=partial(self.metadata, dataset_id),
-            metrics=() if metric is None else parse_names("metric", metric),
             known_assets=self._assets,
             concurrency=concurrency or self._settings.concurrency,
-            on_gap=on_gap,
-            strict=strict,
-            with_dataset=with_dataset,
             bounded_memory=bounded_memory,
-            progress=progress,
+            **fields,
         )
 
     def download(

@@ -24,6 +24,9 @@ from kayrros_ext._results.query import parse_filter, parse_names
 from kayrros_ext.errors import ExportError, KayrrosError, LoginError, TransportError, UnauthorizedError, UsageError
 
 if TYPE_CHECKING:
+    from kayrros_ext._progress import ProgressCallback
+    from kayrros_ext._results.fetch import ResultsFetcher
+    from kayrros_ext._results.query import ResultsOptions
     from kayrros_ext.client import Kayrros
 
 MANIFEST, _PREFIX = "kayrros-export.json", ".kayrros-export-"
@@ -68,9 +71,9 @@ class Export:
             raise UsageError(f"datasets is {datasets!r:.80}.", hint='Pass a list: kayrros.datasets("Oil storage").')
         start, stop, metric, on_gap = (options[name] for name in ("start", "stop", "metric", "on_gap"))
         metric = None if metric is None else parse_names("metric", metric)
-        self.kayrros, query = kayrros, (start, stop, None, metric)
-        self.fetcher = partial(kayrros._fetcher, query=query, on_gap=on_gap, bounded_memory=True, concurrency=1)
-        self.fetcher(UUID(int=0))  # refuses wrong arguments before anything is sent
+        self.kayrros = kayrros
+        self.options: ResultsOptions = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
+        self.fetcher(UUID(int=0), None)  # refuses wrong arguments before anything is sent
         dates = filters.to_dict() if (filters := parse_filter(start, stop, None)) else None
         self.basis = {"base_url": kayrros._base_url, "version": __version__, "dates": dates, "metric": metric}
         self.callback, self.skips = make_callback(options["progress"]), options["skip_existing"]
@@ -81,6 +84,11 @@ class Export:
         self.progress = dict.fromkeys(self.ids, Progress(fraction=0, rows=0, windows=0, requests=0))
         self.outcomes, self.manifest = dict[UUID, ExportedDataset](), dict[str, _Entry]()
         self.has_response, self.errors = False, list[Exception]()
+
+    def fetcher(self, key: UUID, progress: "ProgressCallback | None") -> "ResultsFetcher":
+        """Return the fetcher of a dataset."""
+        options: ResultsOptions = {**self.options, "progress": progress}
+        return self.kayrros._fetcher(key, options, bounded_memory=True, concurrency=1)
 
     def run(self) -> list[ExportedDataset]:
         """Export all, or raise the error that ends everything."""
@@ -148,7 +156,7 @@ class Export:
         """Write the file of a dataset, and record it in the manifest."""
 
         def parts() -> Iterator[Results]:
-            for part in self.fetcher(key, progress=partial(self.report, key)):
+            for part in self.fetcher(key, partial(self.report, key)):
                 gaps.extend(gap for gap in part.gaps if not gap.is_outside)
                 yield part
                 del part  # else it would stay in memory while the next one is made

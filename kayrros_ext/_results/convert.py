@@ -153,15 +153,14 @@ def centroids(table: pa.Table) -> pa.Array:
 def latest_rows(table: pa.Table) -> pa.Table:
     """Select as Results.latest does."""
     rows = table.filter(pc.and_(table["value"].is_valid(), table["value_date"].is_valid()))
+    rows = sort_table(rows, by=("asset_id", "metric", "value_date"))
     if not rows.num_rows:
         return rows
-    keys = rows.select(["asset_id", "metric", "value_date"])
-    keys = sort_table(keys.append_column("row", pc.indices_nonzero(rows["value"].is_valid())), keys.column_names)
-    (asset, _), (metric, count) = (rank_values(keys[name]) for name in ("asset_id", "metric"))
+    (asset, _), (metric, count) = (rank_values(rows[name]) for name in ("asset_id", "metric"))
     # A rank is at most `count`. Without a Python number (see schema.py).
     groups = pc.add(pc.add(pc.multiply(asset, count), asset), metric)
     ends = pc.cumulative_sum(groups.value_counts().field("counts"))
-    return rows.take(keys["row"].take(pc.subtract(ends, int64s([1])[0])))
+    return rows.take(pc.subtract(ends, int64s([1])[0]))
 
 
 def import_optional(name: str, *, extra: str) -> Any:

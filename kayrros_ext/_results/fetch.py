@@ -6,8 +6,8 @@ alike. Rows that come with both, because the server counts the ends in or rounds
 """
 
 import concurrent.futures.thread  # noqa: F401 - impossible once the main thread has ended; pandas needs it, too
+import contextlib
 import logging
-import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 TOO_LARGE_STATUSES = {502, 503, 504}
 # A 504 is not retried while a request can be split.
 SPLIT_STATUSES = frozenset({504})
-# By which an API may reject the id of an asset that does not exist.
-REJECTED_STATUSES = frozenset({400, 404, 422})
 # Largest response with bounded memory, about a quarter of a million rows.
 STREAM_MAX_BYTES = 16 * 1024**2
 # A time zone (14 hours at most) and a day that a range is rounded to.
@@ -62,12 +60,15 @@ _NARROW_HINTS = (
 )
 
 _log = logging.getLogger("kayrros_ext")
+_Outcome = tuple[Window, Results | BaseException]
 
 
+@attrs.define(slots=False, eq=False, repr=False, kw_only=True)
 class ResultsFetcher:
     """The results that match a query, part by part, in order of time; each row in one part. Warnings come once.
 
     With `bounded_memory`, the size of a response is limited, and so is the number of parts that wait for an earlier one.
+    `known_assets` has all assets of some datasets.
 
     Parts get the metadata of an earlier call, until newer ones are fetched for the dates or the name of the dataset.
 
@@ -75,51 +76,41 @@ class ResultsFetcher:
         UsageError: on_gap or progress can't work.
     """
 
-    def __init__(
-        self,
-        client: ApiClient,
-        dataset_id: UUID,
-        query: ProcessingResultFilter | Unset,
-        *,
-        dataset_name: str | None,
-        metadata: Metadata | None,
-        fetch_metadata: Callable[[], Metadata],
-        metrics: Sequence[str] = (),
-        known_assets: "dict[UUID, pa.Table] | None" = None,
-        concurrency: int,
-        on_gap: OnGap,
-        strict: bool,
-        with_dataset: bool,
-        bounded_memory: bool,
-        progress: ProgressCallback | bool | None,
-    ) -> None:
-        self._client, self._dataset_id, self._query, self._concurrency = client, dataset_id, query, concurrency
-        if on_gap not in get_args(OnGap):
-            raise UsageError(f"on_gap is {on_gap!r}.", hint='Pass "raise" or "warn".')
-        self._on_gap = on_gap
-        self._strict = strict
-        self._callback = None if progress is None or progress is False else make_callback(progress)
-        self._shows_windows = progress is None
-        self._asset_ids = tuple(query.mo_ids or ()) if query else ()
-        self._known_assets: dict[UUID, pa.Table] = {} if known_assets is None else known_assets
-        self._missing_ids = set(self._asset_ids)
-        self._metrics = list(metrics)
-        self._time_range = query.time_range if query and isinstance(query.time_range, DateRange) else None
-        self._so_far = _NOT_WRITTEN if bounded_memory else _SO_FAR
-        self._max_waiting = concurrency if bounded_memory else math.inf
-        self._max_body = STREAM_MAX_BYTES if bounded_memory else None
-        self._failures = 0  # since the last success
-        self._has_parts = False
-        self._attempts: list[int] = []  # of each request; threads append to it
-        self._reported_requests = 0
-        self._asset_count: object = None
-        self._dataset_name, self._metadata, self._fetch_metadata = dataset_name, metadata, fetch_metadata
-        self._with_dataset = with_dataset
-        self._planner: WindowPlanner
-        self._outcomes: queue.SimpleQueue[tuple[Window, Results | BaseException]] = queue.SimpleQueue()
-        self._waiting: dict[Window, Results] = {}  # for an earlier window
-        self._gaps: list[Gap] = []
-        self._ids: dict[str, list[str]] = {"processing_id": [], "source_id": []}
+    _client: ApiClient
+    _dataset_id: UUID
+    _query: ProcessingResultFilter | Unset
+    _metrics: list[str]
+    _dataset_name: str | None
+    _metadata: Metadata | None
+    _fetch_metadata: Callable[[], Metadata]
+    _known_assets: "dict[UUID, pa.Table]"
+    _concurrency: int
+    _on_gap: OnGap = "raise"
+    _strict: bool = False
+    _with_dataset: bool = False
+    _bounded_memory: bool
+    _progress: ProgressCallback | bool | None = None
+
+    _max_body: int | None = attrs.field(init=False, default=None)
+    _failures: int = attrs.field(init=False, default=0)  # since the last success
+    _has_parts: bool = attrs.field(init=False, default=False)
+    _attempts: list[int] = attrs.field(init=False, factory=list)  # of each request; threads append to it
+    _reported_requests: int = attrs.field(init=False, default=0)
+    _asset_count: object = attrs.field(init=False, default=None)
+    _planner: WindowPlanner = attrs.field(init=False)
+    _outcomes: "queue.SimpleQueue[_Outcome]" = attrs.field(init=False, factory=queue.SimpleQueue)
+    _waiting: dict[Window, Results] = attrs.field(init=False, factory=dict)  # for an earlier window
+    _gaps: list[Gap] = attrs.field(init=False, factory=list)
+    _ids: dict[str, dict[str, None]] = attrs.field(init=False, factory=lambda: {"processing_id": {}, "source_id": {}})
+
+    def __attrs_post_init__(self) -> None:
+        if self._on_gap not in get_args(OnGap):
+            raise UsageError(f"on_gap is {self._on_gap!r}.", hint='Pass "raise" or "warn".')
+        # A line by default comes only with windows.
+        self._callback = None if self._progress is None else make_callback(self._progress)
+        self._asset_ids = tuple(self._query.mo_ids or ()) if self._query else ()
+        self._missing_ids: set[str] = set()
+        self._time_range = self._query.time_range if self._query else UNSET
 
     def __iter__(self) -> Iterator[Results]:
         unknown_fields: set[str] = set()
@@ -145,8 +136,12 @@ class ResultsFetcher:
                 warn_non_finite(non_finite)
 
     def _fetch(self) -> Iterator[Results]:
-        if self._asset_ids:
-            self._find_assets()
+        if self._query and self._asset_ids:
+            self._query.mo_ids = self._resolve_assets()
+            self._asset_ids = tuple(self._query.mo_ids)
+            self._missing_ids = set(self._asset_ids)
+        # Not for the list of all assets, of which no part is shorter.
+        self._max_body = STREAM_MAX_BYTES if self._bounded_memory else None
         is_one_request = len(self._asset_ids) <= MAX_ASSETS_PER_REQUEST
         if is_one_request:
             try:
@@ -166,7 +161,7 @@ class ResultsFetcher:
     def _fetch_windows(self, *, is_too_large: bool) -> Iterator[Results]:
         from kayrros_ext._results.merge import Deduplicator  # pyarrow is heavy
 
-        if self._shows_windows:
+        if self._progress is None:
             self._callback = make_callback(None)
         planner = self._planner = self._plan(is_too_large=is_too_large)
         deduplicator = Deduplicator()
@@ -207,57 +202,29 @@ class ResultsFetcher:
                     yield self._finish_part(part)
         raise failure
 
-    def _find_assets(self) -> None:
-        """Replace names of assets in the query by ids. Raise UsageError for a value that is neither, or an ambiguous name.
+    def _resolve_assets(self) -> list[str]:
+        """Return the requested assets as ids. Raise UsageError for a value that is neither an id nor the name of one asset.
 
-        A response without data names all assets (assumed), so that ids take one small request, and names one more, if the
-        metadata confirm the number of assets. Otherwise results are read: of the remaining values, in the end of all assets.
+        They are looked up in the list of all assets, which a response without data has (assumed). Where it does not name all
+        requested ids, nor as many as the metadata count, all results are read.
         """
         from kayrros_ext._results.selection import find_assets, read_assets  # pyarrow is heavy
 
-        ids, names, key = list[str](), list(self._asset_ids), self._dataset_id
-        if key in self._known_assets:
-            ids, names = find_assets(names, self._known_assets[key])
-        if names := self._without_ids(names, _EMPTY_RANGE, ids):
-            response, _ = self._request_empty_range(None), self._fetch_date_range()
-            if isinstance(response, Results) and len(_asset_ids(response)) == self._asset_count:
-                self._known_assets[key] = response.assets
-            elif names := self._without_ids(names, (FIRST_MS, LAST_MS), ids):
-                everything = ResultsFetcher(
-                    *(self._client, key, UNSET),
-                    dataset_name=self._dataset_name,
-                    metadata=self._metadata,
-                    fetch_metadata=self._fetch_metadata,
-                    concurrency=self._concurrency,
-                    on_gap=self._on_gap,
-                    strict=self._strict,
-                    with_dataset=False,
-                    bounded_memory=True,
-                    progress=self._callback,
-                )
-                self._known_assets[key] = read_assets(everything)
-                self._attempts += everything._attempts
-        if names:
-            ids += find_assets(names, self._known_assets[key], is_complete=True)[0]
-        self._asset_ids = tuple(dict.fromkeys(ids))
-        self._missing_ids = set(self._asset_ids)
-        time_range = self._query.time_range if self._query else UNSET
-        self._query = ProcessingResultFilter(time_range=time_range, mo_ids=list(self._asset_ids))
-
-    def _without_ids(self, values: list[str], time_range: Range, ids: list[str]) -> list[str]:
-        """Return the values that are no ids of assets, and add the others to the ids."""
-        existing = set[str]()
-        for batch in _batches(values):
-            query = _filter(time_range, batch)
-            try:
-                existing |= _asset_ids(self._request(query, SPLIT_STATUSES, STREAM_MAX_BYTES))
-            except KayrrosError as error:
-                if _is_too_large(error) and time_range != _EMPTY_RANGE:  # so that there are rows of them
-                    existing.update(batch)
-                elif not _is_local(error) and getattr(error, "status", None) not in REJECTED_STATUSES:
-                    raise
-        ids += [value for value in values if value in existing]
-        return [value for value in values if value not in existing]
+        values, lists, key = self._asset_ids, self._known_assets, self._dataset_id
+        with contextlib.suppress(KeyError, UsageError):  # an asset may be new
+            return find_assets(values, lists[key])
+        response = self._request_empty_range(None)
+        ids = _asset_ids(response) if isinstance(response, Results) else set[str]()
+        if ids.issuperset(values):
+            return list(values)
+        self._fetch_date_range()
+        if isinstance(response, Results) and len(ids) == self._asset_count:
+            lists[key] = response.assets
+        else:
+            everything = attrs.evolve(self, query=UNSET, metrics=[], with_dataset=False, bounded_memory=True)
+            lists[key] = read_assets(everything)
+            self._attempts += everything._attempts
+        return find_assets(values, lists[key])
 
     def _plan(self, *, is_too_large: bool) -> WindowPlanner:
         """Plan windows over the range of the query, else from 1970 to 2100 or what the metadata have beyond."""
@@ -290,7 +257,7 @@ class ResultsFetcher:
         """Start requests in daemon threads, so that the program can exit while a gateway keeps one waiting."""
         planner = self._planner
         while (count := len(planner.running)) < self._concurrency and len(self._attempts) + count < MAX_REQUESTS:
-            if count and count + len(self._waiting) >= self._max_waiting:
+            if count and self._bounded_memory and count + len(self._waiting) >= self._concurrency:
                 return
             window = planner.take()
             if window is None:
@@ -339,7 +306,8 @@ class ResultsFetcher:
         """Return the error that ends everything: the gaps, and all that was not requested."""
         missing = sorted([*self._planner.running, *self._planner.pending], key=lambda window: window.sort_key)
         gaps = (*gaps, *(_gap(other, None) for other in missing))
-        return GapError(text, hint=f"{self._so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
+        so_far = _NOT_WRITTEN if self._bounded_memory else _SO_FAR
+        return GapError(text, hint=f"{so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
 
     def _may_learn_assets(self, window: Window) -> bool:
         has_ids = self._planner.assets is not None or self._asset_ids or window.assets
@@ -380,15 +348,12 @@ class ResultsFetcher:
             raise self._gap_error(text, _OUTAGE_HINTS, _gap(window, error)) from error
 
     def _request(
-        self,
-        query: ProcessingResultFilter | Unset,
-        no_retry_statuses: frozenset[int] = frozenset(),
-        max_body: int | None = None,
+        self, query: ProcessingResultFilter | Unset, no_retry_statuses: frozenset[int] = frozenset()
     ) -> Results:
         from kayrros_ext._results.reader import read_results  # pyarrow is heavy
 
         kwargs = get_dataset_results._get_kwargs(dataset_id=self._dataset_id, body=query)
-        options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=max_body or self._max_body)
+        options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=self._max_body)
         http = self._client.get_httpx_client()
         try:
             response = http.request(**kwargs, extensions={CALL_OPTIONS: options})
@@ -433,15 +398,11 @@ class ResultsFetcher:
     def _note_ids(self, part: Results) -> None:
         """Warn if a part comes from another processing or source than those before."""
         for name, ids in self._ids.items():
-            for new in getattr(part, f"{name}s"):
-                if new in ids:
-                    continue
-                if len(ids) == 1:
-                    text = (
-                        "The results have more than one %s (%s), because the dataset changed meanwhile. Fetch it again."
-                    )
-                    warn(text, name, list_names([*ids, new]))
-                ids.append(new)
+            was_one = len(ids) == 1
+            ids.update(dict.fromkeys(getattr(part, f"{name}s")))
+            if was_one and len(ids) > 1:
+                text = "The results have more than one %s (%s), because the dataset changed meanwhile. Fetch it again."
+                warn(text, name, list_names(ids))
 
     def _finish(self, rows: int, windows: int) -> None:
         if self._missing_ids and all(gap.is_outside for gap in self._gaps):

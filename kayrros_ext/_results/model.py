@@ -226,9 +226,8 @@ class Results:
         """
         from kayrros_ext._results import convert
 
-        frame: pl.DataFrame = convert.import_optional("polars", extra="polars").from_arrow(
-            convert.plain_table(self.table)
-        )
+        polars = convert.import_optional("polars", extra="polars")
+        frame: pl.DataFrame = polars.from_arrow(convert.plain_table(self.table))
         return frame
 
     def to_geopandas(self) -> "gpd.GeoDataFrame":

@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, TypedDict, cast
 from uuid import UUID
 
 from kayrros_ext._arguments import HasId, describe
@@ -20,10 +20,26 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from kayrros_ext._progress import ProgressCallback
+
 Instant: TypeAlias = "date | str | SupportsIndex | np.datetime64 | pd.Period | pa.Scalar[Any]"
 # Ids or names, or objects with an id: one or several.
 Names = str | UUID | HasId | Iterable[str | UUID | HasId]
 OnGap = Literal["raise", "warn"]
+
+
+class ResultsOptions(TypedDict, total=False):
+    """The options of `Kayrros.results`, for methods that pass them on."""
+
+    start: "Instant | None"
+    stop: "Instant | None"
+    assets: Names | None
+    metric: Names | None
+    on_gap: OnGap
+    strict: bool
+    with_dataset: bool
+    progress: "ProgressCallback | bool | None"
+
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)

@@ -31,9 +31,6 @@ from kayrros_ext.errors import ContractError
 # compared with the tables; and its steps in Python take a millisecond, so it should not be too small.
 MIN_BATCH_BYTES, MAX_BATCH_BYTES = 500_000, 4_000_000
 BATCHES_PER_THREAD = 16
-# Undeclared fields become columns, too, which cost memory on every row and a stack as deep as they are nested. So a hostile
-# response must not add many: these are the objects, and the bytes of their undeclared fields, that columns are learned from.
-SAMPLE_OBJECTS, MAX_SAMPLE_BYTES = 10, 1000
 # Rows whose lists certainly fit one array.
 ROWS_PER_TAKE = 2**20
 
@@ -109,7 +106,6 @@ _Asset = msgspec.defstruct("_Asset", [*_members, ("results", list[_Result] | Non
 _STRUCTS: dict[str, Any] = {ANSWER: _Answer, ASSET: _Asset, RESULT: _Result, METRIC: _Metric}
 
 # The same for pyarrow.
-_NESTED = {ASSET: b"%b", RESULT: b'{"results":[%b]}', METRIC: b'{"results":[{"metrics":[%b]}]}'}
 _METRICS = pa.list_(pa.struct({"name": pa.string(), "value": schema.DOUBLE}))
 _RESULTS = pa.list_(pa.struct({"value_date": pa.string(), "metrics": _METRICS}))
 _columns = [(field.name, pa.string() if field.type == schema.LABEL else field.type) for field in schema.ASSET_FIELDS]
@@ -267,27 +263,15 @@ def _read_batch(
     """Return the tables of numbered assets, and note the names of the fields where some are undeclared."""
     assets = [asset for _, asset in batch]
     is_finite = is_finite or not any(_NON_FINITE in bytes(memoryview(asset)) for asset in assets)
-    if is_finite:
-        with contextlib.suppress(*_IRREGULAR):
-            return _read_columns(assets, _COLUMNS, "error")
-        with contextlib.suppress(*_IRREGULAR):
-            return _read_columns(assets, _learn_columns(names, assets[0]), "error")
+    with contextlib.suppress(*_IRREGULAR):
+        if is_finite:
+            return _read_columns(assets, "error")
     with contextlib.suppress(*_IRREGULAR):
         for kind, members in _objects(assets):
             names[kind].update(members)
         if is_finite:
-            return _read_columns(assets, _COLUMNS, "ignore")
-    return _read_columns([decode(number, asset) for number, asset in batch], _COLUMNS, "error")
-
-
-def _learn_columns(names: dict[str, set[str]], asset: msgspec.Raw) -> pa.Schema:
-    """Return the columns with the undeclared ones of an asset, which are likely to be those of all assets."""
-    sample = []
-    for kind, members in itertools.islice(_objects([asset]), SAMPLE_OBJECTS):
-        names[kind].update(members)
-        undeclared = {name: members[name] for name in members.keys() - _STRUCTS[kind].__struct_fields__}
-        sample.append(_NESTED[kind] % msgspec.json.encode(undeclared))
-    return _parse(sample, _COLUMNS, "infer").schema if sum(map(len, sample)) <= MAX_SAMPLE_BYTES else _COLUMNS
+            return _read_columns(assets, "ignore")
+    return _read_columns([decode(number, asset) for number, asset in batch], "error")
 
 
 def _decode(
@@ -300,19 +284,15 @@ def _decode(
         raise _contract_error(error, f"assets[{number}]") from None
 
 
-def _parse(assets: list[Any], columns: pa.Schema, undeclared: str) -> pa.Table:
-    text = b"\n".join([*assets, b""])
-    # The whole text is one block, so that an asset may hold line breaks.
-    read_options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
-    parse_options = pyarrow.json.ParseOptions(explicit_schema=columns, unexpected_field_behavior=undeclared)
-    return pyarrow.json.read_json(pa.BufferReader(text), read_options, parse_options, memory_pool=_POOL)
-
-
-def _read_columns(assets: list[Any], columns: pa.Schema, undeclared: str) -> _Tables:
+def _read_columns(assets: list[Any], undeclared: str) -> _Tables:
     """Return the tables of assets in JSON, or raise one of _IRREGULAR where they may not match the contract."""
     if any(memoryview(asset)[0] != ord("{") for asset in assets):
         raise pa.ArrowInvalid("not an object")  # pyarrow ends the process when a line is null
-    parsed = _parse(assets, columns, undeclared)
+    text = b"\n".join([*assets, b""])
+    # The whole text is one block, so that an asset may hold line breaks.
+    read_options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1)
+    parse_options = pyarrow.json.ParseOptions(explicit_schema=_COLUMNS, unexpected_field_behavior=undeclared)
+    parsed = pyarrow.json.read_json(pa.BufferReader(text), read_options, parse_options, memory_pool=_POOL)
     result_lists = parsed["results"].combine_chunks()
     results = result_lists.flatten()
     metric_lists = results.field("metrics")

@@ -74,11 +74,8 @@ def unit_labels(metrics: tuple[str, ...]) -> pa.DictionaryArray:
 def metric_units(table: pa.Table) -> dict[str, str | None]:
     """Return the unit of each metric of a results table, in the order of its rows."""
     if not table.num_rows:
-        return {}  # because combine_chunks would import pandas
-    metric = table["metric"].unify_dictionaries().combine_chunks()
-    first_rows = int64s(pc.index(metric.indices, code).as_py() for code in metric.indices.unique().drop_null())
-    rows = table.select(["metric", "unit"]).take(first_rows)
-    return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+        return {}  # because unify_dictionaries would import pandas
+    return {metric: unit_of(metric) for metric in table["metric"].unify_dictionaries().unique().drop_null().to_pylist()}
 
 
 def value_years(table: pa.Table) -> list[int]:

@@ -43,29 +43,29 @@ def read_assets(parts: Iterable[Results]) -> pa.Table:
     return table
 
 
-def find_assets(values: list[str], assets: pa.Table, *, is_complete: bool = False) -> tuple[list[str], list[str]]:
-    """Return the ids of assets by their ids or names, and the values that are neither.
+def find_assets(values: Iterable[str], assets: pa.Table) -> list[str]:
+    """Return the ids of assets by their ids or names, each once.
 
     Raises:
-        UsageError: several assets have a name, or, if the assets are complete, none has it.
+        UsageError: no asset has a name or id, or several have a name.
     """
+    matches: dict[str, dict[str, None]] = {}  # ids by the folded name
     ids, names = (assets[column].cast(pa.string()).to_pylist() for column in ("asset_id", "asset_name"))
-    matches: dict[str, list[str]] = {}
-    for asset_id, name in dict.fromkeys(zip(ids, names, strict=True)):
+    for asset_id, name in zip(ids, names, strict=True):
         if asset_id and name:
-            matches.setdefault(name.casefold(), []).append(asset_id)
-    by_value = {value: [value] if value in set(ids) else matches.get(value.casefold(), []) for value in values}
+            matches.setdefault(name.casefold(), {})[asset_id] = None
+    existing = set(ids)
+    by_value = {value: [value] if value in existing else [*matches.get(value.casefold(), ())] for value in values}
     for value, several in by_value.items():
         if len(several) > 1:
             text = f"{len(several):,} assets have the name {value!r}: {list_names(several)}."
             raise UsageError(text, hint="Pass the id of one of them.")
-    unknown = [value for value in values if not by_value[value]]
-    if unknown and is_complete:
+    if unknown := [value for value, several in by_value.items() if not several]:
         near = list_names(filter(None, [*names, *ids]), near=unknown[0])
         more = f", nor {len(unknown) - 1:,} more of those requested" if len(unknown) > 1 else ""
         text = f"The dataset has no asset {unknown[0]!r:.80}{more}."
         raise UsageError(text, hint=f"Available ids and names: {near}.")
-    return [several[0] for several in by_value.values() if several], unknown
+    return list(dict.fromkeys(asset_id for [asset_id] in by_value.values()))
 
 
 def filter_metrics(parts: Iterable[Results], metrics: list[str]) -> Iterator[Results]:

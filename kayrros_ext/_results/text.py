@@ -1,4 +1,4 @@
-"""Results as text of 80 columns: their dataset, each metric with its range, and the first and last rows."""
+"""A view of results: their dataset, each metric with its range, and the first and last rows; as text of 80 columns."""
 
 import math
 import textwrap
@@ -21,29 +21,47 @@ MAX_METRICS, EDGE_ROWS, MAX_ROWS = 12, 5, 10
 MIN_WIDTH = 8
 # Significant digits of the largest number of a column.
 DIGITS = 6
-COLUMNS = ["value_date", "asset_name", "metric", "value"]
-SUMMARY = ["metric", "unit", "values", "minimum", "maximum", "first date", "last date"]
 # Columns that may be truncated: a date or a number never is.
 _TEXT = ["metric", "unit", "asset_name"]
 # Columns that are left out, in this order, where numbers take their room.
 _OPTIONAL = ["last date", "first date", "values"]
+NUMBERS = {"values", "minimum", "maximum", "value"}
+Table = tuple[list[str], list[list[Any]]]  # heads, and rows of integers, datetimes, text and None
 
 
 def results_text(results: "Results") -> str:
     """Return several lines, without a line end."""
+    title, *facts = describe_results(results)
+    lines = [shorten(title, WIDTH)]
+    for fact in facts:
+        lines += textwrap.wrap(fact, WIDTH, subsequent_indent="  ")
+    for table in results_tables(results):
+        lines += ["", *format_table(*table)]
+    return "\n".join(lines)
+
+
+def describe_results(results: "Results") -> list[str]:
+    """Return lines: the dataset; the period of the values, and the number of rows and others; each gap."""
     name = printable(results.dataset_name or "") or results.dataset_id
-    lines = [shorten(f"Results of {name}" if name else "Results", WIDTH)]
-    lines += textwrap.wrap(", ".join(facts(results)), WIDTH)
-    for gap in results.gaps[:EDGE_ROWS]:
-        lines += textwrap.wrap(f"Unavailable: {gap}", WIDTH, subsequent_indent="  ")
+    ends = pc.min_max(without_time_zone(results.table)["value_date"]).as_py().values()
+    period = " to ".join(dict.fromkeys(f"{date:%Y-%m-%d}" for date in ends if date))
+    facts = [period, plural(len(results), "row"), plural(results.assets.num_rows, "asset")]
+    if count := results.without_metrics.num_rows:
+        facts.append(plural(count, "date") + " without metrics")
+    if count := results.non_finite:
+        facts.append(f"{count:,} NaN or infinite, read as null")
+    gaps = [f"Unavailable: {gap}" for gap in results.gaps[:EDGE_ROWS]]
     if len(results.gaps) > EDGE_ROWS:
-        lines.append(f"… and {plural(len(results.gaps) - EDGE_ROWS, 'more gap')}")
-    table = without_time_zone(results.table.select([*COLUMNS, "asset_id", "unit"]))
+        gaps.append(f"… and {plural(len(results.gaps) - EDGE_ROWS, 'more gap')}")
+    return [f"Results of {name}" if name else "Results", ", ".join(filter(None, facts)), *gaps]
+
+
+def results_tables(results: "Results") -> list[Table]:
+    """Return a table with a row of each metric, and one of the first and last rows; none without rows."""
+    columns = ["value_date", "asset_name", "metric", "value"]
+    table = without_time_zone(results.table.select([*columns, "asset_id", "unit"]))
     if not (count := table.num_rows):
-        return "\n".join(lines)
-    summaries, more = metric_summaries(table, MAX_METRICS)
-    lines += ["", *format_table(SUMMARY, summaries, right=SUMMARY[2:5])]
-    lines += [f"… and {plural(more, 'more metric')}"] if more else []
+        return []
     edges = [table] if count <= MAX_ROWS else [table.slice(0, EDGE_ROWS), table.slice(count - EDGE_ROWS)]
     rows = [row for edge in edges for row in edge.to_pylist()]
     numbers = align_numbers([(row["metric"], row["value"]) for row in rows])
@@ -51,41 +69,27 @@ def results_text(results: "Results") -> str:
         [row["value_date"], row["asset_name"] or row["asset_id"], row["metric"], number]
         for row, number in zip(rows, numbers, strict=True)
     ]
-    body = format_table(COLUMNS, cells, right=["value"])
-    return "\n".join([*lines, "", *body[: 1 + EDGE_ROWS], *["…"] * (len(edges) > 1), *body[1 + EDGE_ROWS :]])
+    if len(edges) > 1:
+        cells.insert(EDGE_ROWS, ["…", None, None, None])
+    return [_metrics(table), (columns, cells)]
 
 
-def facts(results: "Results") -> list[str]:
-    """Return the period of the values, and the number of rows, assets, dates without metrics and numbers that are none."""
-    ends = pc.min_max(without_time_zone(results.table)["value_date"]).as_py().values()
-    days = [f"{date:%Y-%m-%d}" for date in ends if date]
-    counts = [plural(len(results), "row"), plural(results.assets.num_rows, "asset")]
-    if count := results.without_metrics.num_rows:
-        counts.append(plural(count, "date") + " without metrics")
-    if count := results.non_finite:
-        counts.append(f"{count:,} NaN or infinite, read as null")
-    return [*([" to ".join(dict.fromkeys(days))] if days else []), *counts]
-
-
-def metric_summaries(table: "pa.Table", limit: int) -> tuple[list[list[Any]], int]:
-    """Return a row of each metric, ordered by name, and the number of those beyond the limit.
-
-    A row has name, unit, number of values, minimum, maximum, and the first and last day. The table has rows, and its dates
-    have no time zone.
-    """
+def _metrics(table: "pa.Table") -> Table:
+    """Return a row of each metric, ordered by name: unit, number of values, their range, and the first and last day."""
     metric = table["metric"].unify_dictionaries().combine_chunks()
-    labels, codes = metric.dictionary.to_pylist(), metric.indices.unique()
+    codes, labels = metric.indices.unique(), metric.dictionary.to_pylist()
     names = [None if code is None else labels[code] for code in codes.to_pylist()]
     order = sorted(range(len(names)), key=lambda place: (names[place] is None, names[place]))
     rows = []
-    for place in order[:limit]:
+    for place in order[:MAX_METRICS]:
         one = table.filter(pc.is_in(metric.indices, value_set=codes.slice(place, 1)))
-        values, dates = pc.min_max(one["value"]).as_py(), pc.min_max(one["value_date"]).as_py()
-        places = decimals(values.values())
-        low, high = (format_number(values[edge], places) for edge in ("min", "max"))
-        days = [date and f"{date:%Y-%m-%d}" for date in dates.values()]
-        rows.append([names[place], one["unit"][0].as_py(), len(one) - one["value"].null_count, low, high, *days])
-    return rows, max(len(names) - limit, 0)
+        values, dates = (pc.min_max(one[name]).as_py().values() for name in ("value", "value_date"))
+        ends = [format_number(value, decimals(values)) for value in values]
+        days = [date and f"{date:%Y-%m-%d}" for date in dates]
+        rows.append([names[place], one["unit"][0].as_py(), len(one) - one["value"].null_count, *ends, *days])
+    if more := len(names[MAX_METRICS:]):
+        rows.append([f"… and {plural(more, 'more metric')}", *[None] * 6])
+    return ["metric", "unit", "values", "minimum", "maximum", "first date", "last date"], rows
 
 
 def align_numbers(
@@ -121,9 +125,8 @@ def format_number(value: float | None, places: int) -> str:
     """Return a number with a fixed number of decimal places; one that is very large, or would be zero, with an exponent."""
     if value is None:
         return ""
-    return (
-        f"{value:,.{places}f}" if not value or (round(value, places) and abs(value) < 1e15) else f"{value:.{DIGITS}g}"
-    )
+    is_plain = not value or (round(value, places) and abs(value) < 1e15)
+    return f"{value:,.{places}f}" if is_plain else f"{value:.{DIGITS}g}"
 
 
 def format_date(value: datetime) -> str:
@@ -131,7 +134,7 @@ def format_date(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
 
 
-def format_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str]) -> list[str]:
+def format_table(heads: list[str], rows: list[list[Any]]) -> list[str]:
     """Return the lines of a table of at most WIDTH columns: names are truncated, then columns that may be left out are."""
     columns = {head: [head, *map(format_cell, column)] for head, *column in zip(heads, *rows, strict=True)}
     widths = {head: max(map(cell_width, column)) for head, column in columns.items()}
@@ -145,7 +148,7 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, righ
     for head in _OPTIONAL:
         if excess() > 0 and head in widths:
             del widths[head], columns[head]
-    padded = [[_pad(cell, widths[head], right=head in right) for cell in columns[head]] for head in widths]
+    padded = [[_pad(cell, widths[head], right=head in NUMBERS) for cell in columns[head]] for head in widths]
     return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
 
 

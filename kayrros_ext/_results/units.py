@@ -1,50 +1,19 @@
 """Units of metrics. The API gives none, so they are derived from the end of a metric's name (assumed)."""
 
 # Ambiguous endings are left out (`_m` is metres, minutes or months; `_mt` megatonnes or tonnes).
-UNITS = {
-    "bbl": "bbl",
-    "kbbl": "kbbl",
-    "mbbl": "Mbbl",
-    "pct": "%",
-    "percent": "%",
-    "ppb": "ppb",
-    "ppm": "ppm",
-    "m2": "m²",
-    "km2": "km²",
-    "ha": "ha",
-    "m3": "m³",
-    "mcm": "mcm",
-    "bcm": "bcm",
-    "km": "km",
-    "kg": "kg",
-    "t": "t",
-    "tonnes": "t",
-    "kt": "kt",
-    "w": "W",
-    "kw": "kW",
-    "mw": "MW",
-    "gw": "GW",
-    "kwh": "kWh",
-    "mwh": "MWh",
-    "gwh": "GWh",
-    "k": "K",
-    "usd": "USD",
-    "eur": "EUR",
-    "days": "days",
-    "hours": "h",
-}
+_SYMBOLS = "bbl kbbl Mbbl ppb ppm ha mcm bcm km kg t kt W kW MW GW kWh MWh GWh K USD EUR days"
+UNITS = {symbol.lower(): symbol for symbol in _SYMBOLS.split()}
+UNITS |= {"pct": "%", "percent": "%", "m2": "m²", "km2": "km²", "m3": "m³", "tonnes": "t", "hours": "h"}
+UNITS |= {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
 # Values of several assets in these units, or per area, don't add up (assumed). Money may be a price.
 _NOT_ADDITIVE = {"%", "ppb", "ppm", "K", "km", "days", "h", "USD", "EUR"}
 _STATISTICS = {"average", "density", "error", "intensity", "max", "mean", "median", "min", "std", "uncertainty"}
-RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 
 
 def split_unit(metric: str) -> tuple[str, str | None]:
     """Split a metric into a readable name and its unit: stored_volume_bbl gives "stored volume" and "bbl"."""
     *head, last = metric.split("_")
-    if head and last.lower() in RATES:
-        return " ".join(head), RATES[last.lower()]
     if head and head[-1].lower() != "per" and last.lower() in UNITS:
         return " ".join(head), UNITS[last.lower()]
     *name, numerator = (head[:-1] if head and head[-1].lower() == "per" else head) or [""]

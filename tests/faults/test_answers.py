@@ -301,7 +301,7 @@ def test_a_filter_is_sent_in_the_form_of_the_reference(kayrros: Kayrros, platfor
         client.results(DATASET, start="2024-01-01", stop="2024-06-30", assets=["a", "b"])
         client.results(DATASET)
     check, filtered, plain = server.requests
-    assert check.json == {"mo_ids": ["a", "b"], "time_range": {"start_date": 0, "stop_date": 3_600_000}}
+    assert check.json == {"time_range": {"start_date": 0, "stop_date": 3_600_000}}
     assert filtered.json == {
         "mo_ids": ["a", "b"],
         "time_range": {"start_date": 1704067200000, "stop_date": 1719791999999},

@@ -102,8 +102,8 @@ def test_thousands_of_assets_are_requested_in_batches(platform: Platform, kayrro
     results = kayrros.results(dataset.id, assets=names)
     assert names == results.assets["asset_id"].to_pylist()
     assert results.table.num_rows == 1800 * 4
-    sizes = [len(request.json["mo_ids"]) for request in results_requests(platform)]
-    assert sorted(sizes) == sorted([300, 500, 500, 500] * 2)  # without data, to check the ids, and with
+    sizes = [len(request.json.get("mo_ids", ())) for request in results_requests(platform)]
+    assert sorted(sizes) == [0, 300, 500, 500, 500]  # the first one checks the ids
 
 
 def test_an_asset_that_is_named_twice_comes_once(platform: Platform, dataset: Dataset, kayrros: Kayrros) -> None:
@@ -194,13 +194,12 @@ def test_assets_that_share_an_id_stay_apart(platform: Platform, kayrros: Kayrros
 def test_a_missing_asset_is_an_error(
     max_rows: int | None, platform: Platform, dataset: Dataset, kayrros: Kayrros
 ) -> None:
-    """Before any row comes, in one response and in windows, with the nearest names. Small requests find that out."""
+    """Before any row comes, in one response and in windows, with the nearest names. A small request finds that out."""
     platform.max_rows = max_rows
     with pytest.raises(UsageError, match=r"no asset 'tnak-000002'\. Available .*'tank-000002'"):
         next(kayrros.iter_results(dataset.id, assets=["tank-000001", "tnak-000002"]))
-    requests = [request for request in platform.requests if request.operation == "getDatasetResults"]
-    assert len(requests) == 2
-    assert all(request.json["time_range"]["stop_date"] <= 3_600_000 for request in requests)
+    [request] = [request for request in platform.requests if request.operation == "getDatasetResults"]
+    assert request.json["time_range"]["stop_date"] <= 3_600_000
 
 
 def test_rows_come_in_order_of_asset_date_and_metric(platform: Platform, kayrros: Kayrros) -> None:

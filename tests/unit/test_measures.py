@@ -95,8 +95,8 @@ def test_a_call_crosses_few_files(call: Callable[[Kayrros, str], object], limit:
 
 
 def test_the_core_is_small() -> None:
-    """The package without its add-ons has at most 6,400 lines."""
-    assert lines(PACKAGE, without=ADDONS) <= 6_400
+    """The package without its add-ons has at most 7,300 lines."""
+    assert lines(PACKAGE, without=ADDONS) <= 7_300
 
 
 def test_the_fake_is_small() -> None:
