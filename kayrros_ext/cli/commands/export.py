@@ -1,17 +1,16 @@
 """`kayrros export`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kayrros_ext._text import printable
+from kayrros_ext._text import plural, printable
 from kayrros_ext.cli.commands.results import From, Gaps, Metrics, OnGap, To
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import FAILED, PARTIAL, format_error
 from kayrros_ext.cli.name_cache import complete_collections, complete_datasets
-from kayrros_ext.cli.output import Table, write_json
+from kayrros_ext.cli.output import Table, write_json, write_message
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import KayrrosError, NotFoundError, UsageError
 
@@ -20,18 +19,19 @@ if TYPE_CHECKING:
 
 
 @command(
-    """Export the datasets of collections to a directory, a file for each, several at a time.
+    """Export datasets to a directory, a file for each.
 
-    An error of one dataset does not stop the others: the exit code is 5, or 1 if all have failed. A file is named after its
-    dataset, and keeps its name when that is renamed. kayrros-export.json in the directory records the files.
+    Several are exported at a time. An error of one dataset does not stop the others: the exit code is 5, or 1 if all have
+    failed. A file is named after its dataset, and keeps its name when that is renamed. kayrros-export.json in the directory
+    records the files.
 
     With --skip-existing, a dataset is skipped if its file is complete, and arguments, host, version, and the processing,
     source, dates and number of assets in its metadata are as before. A revision that changes none of these is not noticed.
     """,
     'kayrros export "Oil storage" -o lake/',
     "kayrros export 5f2d8c34 --skip-existing --from 2024-01 -o lake/",
-    "kayrros export --dataset 7d3c --dataset 9f21 --format csv -o lake/",
-    "kayrros export --all -o lake/ --json | jq -r '.[] | select(.error) | .dataset'",
+    "kayrros export --dataset 7d3c --dataset c0a8 --format csv -o lake/",
+    "kayrros export --all -o lake/ --json | jq '.[] | select(.error)'",
 )
 def export(
     context: Context,
@@ -61,7 +61,7 @@ def export(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Export all datasets that the account can see.")] = False,
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="Ending of the files: parquet, csv, csv.gz, xlsx, ...")
+        str, typer.Option("--format", metavar="FORMAT", help="Suffix of the files: parquet, csv, csv.gz, xlsx, ...")
     ] = "parquet",
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Skip datasets whose file is complete and unchanged.")
@@ -105,10 +105,11 @@ def export(
     _write_report(context, report)
     failed = [(each.name or "", each.dataset_id, each.error) for each in report if each.error]
     for name, dataset_id, reason in failed:
-        print(f"kayrros: {printable(name)} ({dataset_id}): {format_error(reason)}", file=sys.stderr)
+        write_message(f"kayrros: {printable(name)} ({dataset_id}): {format_error(reason)}")
     statuses = [each.status for each in report]
     counts = [f"{statuses.count(status):,} {status}" for status in dict.fromkeys(statuses)]
-    context.info(f"{len(report):,} dataset{'s' * (len(report) != 1)}: {', '.join(counts) or 'nothing to export'}")
+    where = f" to {output}" * ("written" in statuses)
+    context.info(f"{plural(len(report), 'dataset')}: {', '.join(counts) or 'nothing to export'}{where}")
     if failed or "partial" in statuses:
         raise typer.Exit(FAILED if len(failed) == len(report) else PARTIAL)
 
@@ -129,8 +130,18 @@ def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
         ]
         write_json(rows)
         return
-    table = Table(
-        "dataset", "name", "rows", "file", "status", right=["rows"], keep=["rows", "status"], drop=["dataset"]
-    )
-    cells = [(each, None if each.rows is None else f"{each.rows:,}", each.path and each.path.name) for each in report]
-    table.write([(each.dataset_id, each.name, rows, file, each.status) for each, rows, file in cells])
+    # A file is named after its dataset.
+    is_named = all(each.path and each.path.name.startswith(each.name or "") for each in report)
+    columns = ["dataset", *["name"] * (not is_named), "rows", "file", "status"]
+    table = Table(*columns, right=["rows"], whole=["rows", "status"], narrow=["dataset", ("name",), ("file",)])
+    cells = [
+        {
+            "dataset": each.dataset_id,
+            "name": each.name,
+            "rows": None if each.rows is None else f"{each.rows:,}",
+            "file": each.path and each.path.name,
+            "status": each.status,
+        }
+        for each in report
+    ]
+    table.write([[row[column] for column in columns] for row in cells])
