@@ -107,9 +107,9 @@ def export(
     for name, dataset_id, reason in failed:
         write_message(f"kayrros: {printable(name)} ({dataset_id}): {format_error(reason)}")
     statuses = [each.status for each in report]
-    counts = [f"{statuses.count(status):,} {status}" for status in dict.fromkeys(statuses)]
-    where = f" to {output}" * ("written" in statuses)
-    context.info(f"{plural(len(report), 'dataset')}: {', '.join(counts) or 'nothing to export'}{where}")
+    where = {"written": f" to {output}"}
+    counts = [f"{statuses.count(status):,} {status}{where.get(status, '')}" for status in dict.fromkeys(statuses)]
+    context.info(f"{plural(len(report), 'dataset')}: {', '.join(counts) or 'nothing to export'}")
     if failed or "partial" in statuses:
         raise typer.Exit(FAILED if len(failed) == len(report) else PARTIAL)
 
@@ -130,18 +130,13 @@ def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
         ]
         write_json(rows)
         return
-    # A file is named after its dataset.
+    # A narrow terminal omits the names of datasets that those of their files repeat.
     is_named = all(each.path and each.path.name.startswith(each.name or "") for each in report)
-    columns = ["dataset", *["name"] * (not is_named), "rows", "file", "status"]
-    table = Table(*columns, right=["rows"], whole=["rows", "status"], narrow=["dataset", ("name",), ("file",)])
-    cells = [
-        {
-            "dataset": each.dataset_id,
-            "name": each.name,
-            "rows": None if each.rows is None else f"{each.rows:,}",
-            "file": each.path and each.path.name,
-            "status": each.status,
-        }
-        for each in report
-    ]
-    table.write([[row[column] for column in columns] for row in cells])
+    table = Table(
+        *("dataset", "name", "rows", "file", "status"),
+        right=["rows"],
+        whole=["rows", "status"],
+        narrow=["dataset", *["name"] * is_named, ("name",), ("file",)],
+    )
+    cells = [(each, None if each.rows is None else f"{each.rows:,}", each.path and each.path.name) for each in report]
+    table.write([(each.dataset_id, each.name, rows, file, each.status) for each, rows, file in cells])
