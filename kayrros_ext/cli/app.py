@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from kayrros_ext import __version__
+from kayrros_ext._text import printable
 from kayrros_ext.cli.commands.api import api
 from kayrros_ext.cli.commands.download import download
 from kayrros_ext.cli.commands.export import export
@@ -26,6 +27,7 @@ from kayrros_ext.cli.output import (
     discard_output,
     escape,
     finish_output,
+    write_message,
 )
 
 _CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
@@ -92,9 +94,13 @@ def _run(arguments: list[str]) -> int:
     except SystemExit:  # SIGTERM, or shell completion, which has written everything
         discard_output()
         raise
-    except typer.TyperException as error:  # invalid arguments: typer shows the usage and one line
-        show = getattr(error, "show", None)
-        show() if show else print(error, file=sys.stderr)
+    except typer.TyperException as error:  # invalid arguments: not ours
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        command = context.command_path if (context := getattr(error, "ctx", None)) else "kayrros"
+        is_help = message.startswith("Usage: ")  # of `kayrros` alone
+        end = "" if message.endswith((".", "?")) else "."
+        text = f"kayrros: {printable(message)}{end} See `{command} --help`."
+        print(message, file=sys.stderr) if is_help else write_message(text)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort, InterruptedWithNoteError) as error:
         return _report_interrupt(str(error))
@@ -114,12 +120,13 @@ def _report_error(error: Exception, *, show_traceback: bool) -> int:
         import traceback
 
         sys.stderr.write(escape("".join(traceback.format_exception(error))))
-    print(f"kayrros: {format_error(error)}", file=sys.stderr)
+    write_message(f"kayrros: {format_error(error)}")
     return exit_code(error)
 
 
 def _report_interrupt(note: str = "") -> int:
-    print("\nkayrros: interrupted" + (note and f". {note}"), file=sys.stderr)
+    print(file=sys.stderr)  # below the ^C
+    write_message("kayrros: interrupted" + (note and f". {printable(note)}"))
     discard_output()  # the same Ctrl-C may have ended the reader
     return INTERRUPTED
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kayrros_ext._text import printable
-from kayrros_ext.cli.output import escape
+from kayrros_ext.cli.output import escape, write_message
 
 if TYPE_CHECKING:
     from kayrros_ext import Kayrros
@@ -29,7 +29,7 @@ class Context:
         """Print a message to stderr, except with --quiet, after the data that it follows."""
         if not self._quiet:
             sys.stdout.flush()
-            print(printable(message), file=sys.stderr)
+            write_message(printable(message))
 
     def connect(self) -> "Kayrros":
         """Return a client of the profile."""

@@ -1,5 +1,8 @@
 """Exit codes, and the line that a failed command prints. Errors become either only here."""
 
+import contextlib
+from collections.abc import Iterator
+
 from kayrros_ext._text import printable
 from kayrros_ext.cli.output import OutputError
 from kayrros_ext.errors import (
@@ -19,7 +22,7 @@ MEANINGS = {
     USAGE: "invalid argument or setting",
     LOGIN: "no login: credentials are missing or were refused",
     NOT_FOUND: "no such dataset or collection, or several match",
-    PARTIAL: "part of the results (--on-gap warn) or datasets failed, the rest was written",
+    PARTIAL: "part failed, the rest was written",
     INTERRUPTED: "interrupted",
 }
 
@@ -29,6 +32,17 @@ _REFUSED_STATUSES = {400, 401, 403, 422, 423}
 
 class InterruptedWithNoteError(Exception):
     """Ctrl-C, with something to say about it. Not a KeyboardInterrupt, because typer handles those itself."""
+
+
+@contextlib.contextmanager
+def note_interrupt(note: str = "") -> Iterator[None]:
+    """Add a note to the message of Ctrl-C, else those that the error has."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if notes := note or " ".join(getattr(error, "__notes__", [])):
+            raise InterruptedWithNoteError(notes) from None
+        raise
 
 
 def exit_code(error: BaseException) -> int:

@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._export.text import CSV, EXCEL_CSV, JSON, NDJSON, Dialect, TextWriter
@@ -60,7 +59,7 @@ def _write_table(parts: "Iterator[Results]", limit: int | None) -> None:
     for rows in batches:
         table = table or _table(rows)
         numbers = align_numbers([(row["metric"], row["value"]) for row in rows], places)
-        cells = [_cells(row, number) for row, number in zip(rows, numbers, strict=True)]
+        cells = [_cells(*row) for row in zip(rows, _format_dates(rows), numbers, strict=True)]
         table.write(cells[:limit])
         if limit is not None and len(cells) > limit:
             sys.stdout.write("…\n")
@@ -68,9 +67,15 @@ def _write_table(parts: "Iterator[Results]", limit: int | None) -> None:
         _table([]).write([])
 
 
-def _cells(row: dict[str, Any], number: str) -> list[str | None]:
-    row = {**row, "value": number}
-    return [format_date(cell) if isinstance(cell, datetime) else cell for cell in row.values()]
+def _cells(row: dict[str, Any], date: str, number: str) -> list[str | None]:
+    return list({**row, "value_date": date, "value": number}.values())
+
+
+def _format_dates(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the dates of rows, without seconds where all are zero."""
+    dates = [row["value_date"] for row in rows]
+    zeros = "" if any(date and (date.second or date.microsecond) for date in dates) else ":00"
+    return [format_date(date).removesuffix(zeros) if date else "" for date in dates]
 
 
 def _batches(parts: "Iterator[Results]") -> "Iterator[list[dict[str, Any]]]":
@@ -90,7 +95,7 @@ def _first_rows(batches: "Iterator[list[dict[str, Any]]]", count: int) -> list[d
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    """Return a table for rows like these. A narrow terminal drops the names of assets, or their ids if these are longer."""
+    """Return a table for rows like these. A narrow terminal shows either the names of assets or their ids."""
     names = {str(row["asset_id"]): row["asset_name"] for row in rows}
     is_named = len({*names.values()} - {None, ""}) == len(names)
     is_short = is_named and max(map(len, names.values()), default=0) < max(map(len, names), default=0)
@@ -99,5 +104,5 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         *_FIELDS,
         right=["value"],
         whole=["value_date", "value"],
-        drop=[asset[0], "unit", asset[1], "metric"],
+        narrow=["unit", asset[0], (asset[1],), ("metric",), asset[1], "metric"],
     )

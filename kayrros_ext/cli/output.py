@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _MIN_COLUMN_WIDTH = 6
+# A step to a narrower table: a column to omit, or columns to truncate.
+Step = str | tuple[str, ...]
 _SEPARATOR = "  "
 
 
@@ -127,6 +129,25 @@ def escape(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
+def write_message(text: str) -> None:
+    """Print a message to stderr, in a terminal wrapped at blanks."""
+    if sys.stderr.isatty():
+        import shutil
+        import textwrap
+
+        with contextlib.suppress(OSError, ValueError):
+            # shutil asks stdout, which may be a pipe.
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns if "COLUMNS" not in os.environ else 0
+            text = textwrap.fill(
+                text,
+                columns or shutil.get_terminal_size().columns,
+                replace_whitespace=False,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    print(text, file=sys.stderr)
+
+
 def terminal_width() -> int | None:
     """Return the width of the terminal that stdout is, None where stdout is not a terminal."""
     if not sys.stdout.isatty():
@@ -151,28 +172,35 @@ def has_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def _narrowest(cells: Iterable[str]) -> int:
+    """Return the smallest width at which different cells look different."""
+    import bisect
+
+    cells = set(cells)
+    widths = range(_MIN_COLUMN_WIDTH, max(map(cell_width, cells), default=0))
+    is_clear = lambda width: len({shorten(cell, width) for cell in cells}) == len(cells)  # noqa: E731
+    return _MIN_COLUMN_WIDTH + bisect.bisect_left(widths, True, key=is_clear)  # noqa: FBT003
+
+
 class Table:
     """Rows in columns whose widths follow from the first rows written.
 
     Args:
         columns: their names.
         right: names of the right-aligned columns, which hold numbers.
-        keep: names of the columns to truncate last in a narrow terminal.
         whole: names of the columns that are never truncated, such as dates and numbers.
-        drop: names of the columns to omit, in this order, in a narrow terminal: the first one before any is truncated, the
-            others where truncated ones do not fit.
+        narrow: steps to take in a narrow terminal, in this order, until a line fits: a column to omit, or columns to
+            truncate, but not so far that different cells look the same.
     """
 
     def __init__(
         self,
         *columns: str,
         right: Iterable[str] = (),
-        keep: Iterable[str] = (),
         whole: Iterable[str] = (),
-        drop: Sequence[str] = (),
+        narrow: Sequence[Step] = (),
     ) -> None:
-        self._columns, self._right, self._drop = columns, set(right), drop
-        self._keep, self._whole = {*keep, *whole}, set(whole)
+        self._columns, self._right, self._whole, self._narrow = columns, set(right), set(whole), narrow
         self._terminal_width = terminal_width()
         self._widths: list[int] = []
 
@@ -191,30 +219,40 @@ class Table:
 
     def _fit(self, rows: list[list[str]]) -> list[int]:
         """Return the width of each column; 0 for those to omit."""
-        full = [max(map(cell_width, column)) for column in zip(self._columns, *rows, strict=True)]
-        for count in range(len(self._drop) + 1):
-            names = zip(self._columns, full, strict=True)
-            widths = [0 if name in self._drop[:count] else width for name, width in names]
-            if count or not self._drop:
-                self._truncate(widths, self._keep, _MIN_COLUMN_WIDTH)
+        columns = dict(zip(self._columns, zip(*rows, strict=True) if rows else [()] * len(self._columns), strict=True))
+        full = {name: max(map(cell_width, (name, *cells))) for name, cells in columns.items()}
+        widths, omitted, groups = full, set[str](), list[dict[str, int]]()
+        for step in (None, *self._narrow):
+            if isinstance(step, str):
+                omitted.add(step)
+            elif step:
+                groups.append({name: _narrowest(columns[name]) for name in step if name in columns})
+            widths = {name: 0 if name in omitted else width for name, width in full.items()}
+            for group in groups:
+                self._truncate(widths, group)
             if self._excess(widths) <= 0:
-                return widths
-        self._truncate(widths, self._whole, 1)
-        return widths
+                return list(widths.values())
+        self._truncate(widths, {name: 1 for name in self._columns if name not in self._whole})
+        return list(widths.values())
 
-    def _excess(self, widths: list[int]) -> int:
+    def fits(self, rows: Sequence[Sequence[object]]) -> bool:
+        """Return whether the terminal is wide enough for whole rows."""
+        columns = zip(self._columns, *rows, strict=True)
+        widths = {name: max(cell_width(self._cell("", cell)) for cell in (name, *cells)) for name, *cells in columns}
+        return self._excess(widths) <= 0
+
+    def _excess(self, widths: dict[str, int]) -> int:
         """Return the number of columns by which a line is wider than the terminal."""
-        width = sum(widths) + len(_SEPARATOR) * (sum(map(bool, widths)) - 1)
+        width = sum(widths.values()) + len(_SEPARATOR) * (sum(map(bool, widths.values())) - 1)
         return 0 if self._terminal_width is None else width - self._terminal_width
 
-    def _truncate(self, widths: list[int], keep: set[str], minimum: int) -> None:
-        """Make the widest columns narrower, except those to keep, until a line fits."""
-        indices = [index for index, name in enumerate(self._columns) if name not in keep]
-        while self._excess(widths) > 0 and indices:
-            widest = max(indices, key=widths.__getitem__)
-            if widths[widest] <= minimum:
+    def _truncate(self, widths: dict[str, int], narrowest: dict[str, int]) -> None:
+        """Make the widest of some columns narrower until a line fits, or none can be."""
+        while self._excess(widths) > 0:
+            wider = [name for name, width in narrowest.items() if widths[name] > width]
+            if not wider:
                 return
-            widths[widest] -= 1
+            widths[max(wider, key=widths.__getitem__)] -= 1
 
     def _line(self, cells: Sequence[str]) -> str:
         padded = [self._pad(*cell) for cell in zip(self._columns, cells, self._widths, strict=True) if cell[-1]]

@@ -86,8 +86,11 @@ class _Bar:
         with self._lock:
             if "notice" not in fields:
                 fields["notice"] = ""
+            has_begun = "completed" in self._fields
             self._fields |= fields
-            if self._bars:
+            if self._bars and "completed" in fields and not has_begun:
+                self._bars.reset(self._task, **self._fields)  # else the speed would count bytes of an earlier download
+            elif self._bars:
                 self._bars.update(self._task, **fields)
             return not self._has_ended
 

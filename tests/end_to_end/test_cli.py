@@ -67,6 +67,16 @@ def inside(kayrros: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return Inside(kayrros, monkeypatch, capsys)
 
 
+@pytest.fixture
+def mock(kayrros: Command, inside: Inside) -> Iterator[Inside]:
+    """The command in this process, for an account that sees what `kayrros mock` serves."""
+    platform = Platform()
+    platform.add_examples()
+    with platform.serve() as url:
+        environment = {**kayrros.environment, **platform.environment(url)}
+        yield attrs.evolve(inside, command=Command(platform, environment))
+
+
 def test_data_goes_to_stdout_and_messages_to_stderr(kayrros: Command, inside: Inside) -> None:
     """A pipe carries only data, and --quiet omits the messages."""
     done = kayrros("collections")
@@ -141,7 +151,7 @@ def test_results_are_written_to_a_file(inside: Inside, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     metric = inside.json("results", TANKS)[0]["metric"]
     done = inside("results", TANKS, "-o", path, "--metric", metric, "--from", "2000-01-01")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}\n", "12 rows, in 1 request\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}\n", "12 rows\n")
     assert set(pq.read_table(path)["metric"].to_pylist()) == {metric}
     metadata = pq.read_metadata(path).metadata
     request = [metadata[name].decode() for name in (b"dataset_id", b"metrics", b"start", b"requests")]
@@ -181,7 +191,8 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
     ("code", "message", "arguments", "variables"),
     [
         (2, "No such option", ["results", TANKS, "--nope"], {}),
-        (2, "Missing argument", ["results"], {}),
+        (2, "Missing argument 'DATASET'. See `kayrros results --help`.", ["results"], {}),
+        (2, "No such command 'result'. Did you mean 'results'? See `kayrros --help`.", ["result"], {}),
         (2, "'yesterday'", ["results", TANKS, "--from", "yesterday"], {}),
         (2, "2024-01-01", ["results", TANKS, "--from", "2024-02-01", "--to", "2024-01-01"], {}),
         (2, "x.doc", ["results", TANKS, "-o", "x.doc"], {}),
@@ -233,9 +244,9 @@ def test_each_failure_has_its_exit_code_and_one_line(
     port = kayrros.environment["KAYRROS_BASE_URL"].rpartition(":")[2]
     done = inside(*[argument.replace("PORT", port) for argument in arguments], **variables)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    *usage, last = done.stderr.splitlines()
-    assert message.replace("PORT", port) in last
-    assert usage[0].startswith("Usage: ") if usage else last.startswith("kayrros: ")
+    [line] = done.stderr.splitlines()
+    assert message.replace("PORT", port) in line
+    assert line.startswith("kayrros: ")
     assert code != 2 or not kayrros.platform.requests
 
 
@@ -316,7 +327,7 @@ def test_slow_reader_of_a_non_blocking_pipe_gets_every_byte(
         reader.result()
     os.close(reading)
     assert len(expected) > 20_000
-    assert (received.decode(), done.returncode) == (f"{expected}800 rows, in 1 request\n", 0)
+    assert (received.decode(), done.returncode) == (f"{expected}800 rows\n", 0)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -390,7 +401,7 @@ def test_closed_pipe_ends_quietly(file_format: str, kayrros: Command) -> None:
     assert process.stderr
     assert process.stdout.readline()
     process.stdout.close()
-    assert process.stderr.read().replace("8,000 rows, in 1 request\n", "") == ""
+    assert process.stderr.read().replace("8,000 rows\n", "") == ""
     process.stderr.close()
     assert process.wait(60) == 0
 
@@ -410,7 +421,7 @@ def test_pipe_without_a_reader_ends_quietly(arguments: list[str], kayrros: Comma
 
 @pytest.mark.parametrize(
     ("number", "code", "message"),
-    [(signal.SIGINT, 130, "kayrros: interrupted"), (signal.SIGTERM, 143, "")],
+    [(signal.SIGINT, 130, "kayrros: interrupted. {path} was not written."), (signal.SIGTERM, 143, "")],
     ids=["Ctrl-C", "SIGTERM"],
 )
 def test_ctrl_c_is_130(number: int, code: int, message: str, kayrros: Command, tmp_path: Path) -> None:
@@ -426,7 +437,7 @@ def test_ctrl_c_is_130(number: int, code: int, message: str, kayrros: Command, t
     assert requested.wait(60)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stdout, stderr.strip()) == (code, "", message)
+    assert (process.returncode, stdout, stderr.strip()) == (code, "", message.format(path=tmp_path / "x.csv"))
     assert not list(tmp_path.iterdir())
 
 
@@ -453,12 +464,31 @@ def test_table_fits_the_terminal(columns: int, inside: Inside) -> None:
 
 
 def test_narrow_terminal_tells_assets_apart(inside: Inside) -> None:
-    """It omits their names first, and truncated ids keep their ends."""
+    """It omits units and their names first, and truncated ids keep their ends."""
     rows = {f"storage-terminal-of-the-north-{n}": {"2024-01-01": {"stored_volume_bbl": 1.5}} for n in (1, 2)}
     dataset = inside.command.platform.add(rows)
     head, *lines = inside.in_terminal("results", dataset.id, columns=60, NO_COLOR="1").shown.splitlines()[:3]
-    assert head.split() == ["asset_id", "value_date", "metric", "unit", "value"]
-    assert [line.split()[0] for line in lines] == ["storage-te…rth-1", "storage-te…rth-2"]
+    assert head.split() == ["asset_id", "value_date", "metric", "value"]
+    assert [line.split()[0] for line in lines] == ["storage-termin…north-1", "storage-termin…north-2"]
+
+
+def test_narrow_terminal_tells_metrics_apart(inside: Inside) -> None:
+    """Two metrics that differ in the middle never look the same. Times show seconds only where some are not zero."""
+    metrics = {"emission_rate_kg_per_h": 14_477.4, "emission_rate_uncertainty_kg_per_h": 2366.03}
+    rows = {f"hotspot-of-the-basin-{n}": {"2024-02-03T13:06:00Z": metrics} for n in (1, 2)}
+    dataset = inside.command.platform.add(rows)
+    for columns in (60, 80):
+        head, *lines = inside.in_terminal("results", dataset.id, "-q", columns=columns, NO_COLOR="1").shown.splitlines()
+        assert head.split()[1:] == ["value_date", "metric", "value"]
+        assert len({line.split()[0] for line in lines}) == 2
+        assert len({line.split()[3] for line in lines}) == 2
+        assert {line.split()[2] for line in lines} == {"13:06"}
+    narrow = inside.in_terminal("results", dataset.id, "-q", columns=45, NO_COLOR="1").shown
+    assert "metric" not in narrow
+    dataset = inside.command.platform.add({"a": {"2024-02-03T13:06:00Z": metrics, "2024-02-03T13:07:08Z": metrics}})
+    table = inside("results", dataset.id, "--format", "table").stdout
+    assert "13:06:00" in table
+    assert "13:07:08" in table
 
 
 def test_colour_can_be_turned_off(inside: Inside) -> None:
@@ -476,7 +506,7 @@ def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, 
     kayrros.platform.fail_when(lambda _: True, SLOW, operation="downloadStaticDataset")
     shown = kayrros.in_terminal("results", TANKS, "-o", path)
     assert re.search("results .*━.*waiting for the first response", shown.shown)
-    assert shown.screen == f"24 rows, in 1 request\n{path}"
+    assert shown.screen == f"24 rows\n{path}"
     shown = kayrros.in_terminal("results", TANKS)  # rows come after it
     assert "waiting for the first response" in shown.shown
     assert "━" not in shown.screen
@@ -491,7 +521,7 @@ def test_progress_is_not_shown_to_a_pager(kayrros: Command) -> None:
     """`less` and `head` draw on the same terminal."""
     kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
     reading, writing = os.pipe()
-    assert kayrros.in_terminal("results", TANKS, stdout=writing).shown == "24 rows, in 1 request\r\n"
+    assert kayrros.in_terminal("results", TANKS, stdout=writing).shown == "24 rows\r\n"
     os.close(writing)
     os.close(reading)
 
@@ -511,7 +541,7 @@ def test_terminal_shows_40_rows(inside: Inside) -> None:
     """The message says how to see all; a pipe has all. With windows, those after the rows are not requested."""
     dataset = inside.command.platform.generate(assets=10, dates=10, metrics=1)
     shown = inside.in_terminal("results", dataset.id, NO_COLOR="1").shown.splitlines()
-    message = "40 of 100 rows, in 1 request. Add --all, or -o results.csv for a file."
+    message = "40 of 100 rows. Add --all, or -o results.csv for a file."
     assert (len(shown), shown[-2:]) == (43, ["…", message])
     assert inside.in_terminal("results", dataset.id, "-q").shown.splitlines()[-1] == "…"
     assert len(inside.in_terminal("results", dataset.id, "--all", "-q").shown.splitlines()) == 101
@@ -520,7 +550,7 @@ def test_terminal_shows_40_rows(inside: Inside) -> None:
     inside.command.platform.max_rows = 20
     shown = inside.in_terminal("results", dataset.id, NO_COLOR="1").shown.splitlines()
     assert len(shown) == 43
-    assert re.match(r"40 of (more than )?\d+ rows, in \d+ requests\. Add", shown[-1])
+    assert re.match(r"40 of (more than )?\d+ rows\. Add", shown[-1])
 
 
 def test_numbers_are_aligned_and_have_a_unit(inside: Inside) -> None:
@@ -553,12 +583,13 @@ def test_later_rows_are_whole_too(inside: Inside) -> None:
     assert shown.splitlines()[-1].split()[-1] == "123,456.5"
 
 
-def test_range_outside_of_the_dataset_says_where_it_ends(inside: Inside) -> None:
-    """It costs a request for the metadata, only when there are no rows."""
-    done = inside("results", TANKS, "--from", "2031")
-    assert (done.returncode, done.stderr.splitlines()[1]) == (0, "The dataset ends on 2024-01-23.")
-    assert "The dataset begins on 2024-01-02." in inside("results", TANKS, "--to", "2001-05").stderr
-    assert "The dataset ends on 2024-01-23." in inside("plot", TANKS, "--from", "2031").stderr
+def test_no_rows_show_the_dates_of_the_dataset(inside: Inside) -> None:
+    """Outside of the dates and between two of them. It costs a request for the metadata, only when there are no rows."""
+    dates = "The dataset has values from 2024-01-02 to 2024-01-23."
+    for options in (["--from", "2031"], ["--to", "2001-05"], ["--from", "2024-01-03", "--to", "2024-01-04"]):
+        done = inside("results", TANKS, *options)
+        assert (done.returncode, done.stderr) == (0, f"0 rows\n{dates}\n")
+    assert dates in inside("plot", TANKS, "--from", "2031").stderr
     requests = len(inside.command.platform.requests)
     assert "The dataset" not in inside("results", TANKS, "--from", "2024-01-03").stderr
     assert len(inside.command.platform.requests) == requests + 2  # login and results
@@ -593,7 +624,9 @@ def test_interrupted_download_says_how_much_is_kept(kayrros: Command, inside: In
 def test_usage_names_the_arguments(inside: Inside) -> None:
     """Without braces."""
     assert inside("results", "--help").stdout.startswith("Usage: kayrros results [OPTIONS] DATASET\n")
-    assert inside("download").stderr.startswith("Usage: kayrros download [OPTIONS] DATASET [DIRECTORY]\n")
+    assert inside("download", "--help").stdout.startswith("Usage: kayrros download [OPTIONS] DATASET [DIRECTORY]\n")
+    bare = inside()
+    assert (bare.returncode, bare.stderr) == (2, inside("--help").stdout)
 
 
 @pytest.mark.parametrize("file_format", ["table", "csv"])
@@ -603,7 +636,7 @@ def test_rows_do_not_go_where_the_progress_goes(file_format: str, kayrros: Comma
     with (tmp_path / "x").open("wb") as file:
         terminal = kayrros.in_terminal(*arguments, stdout=file.fileno())
     assert (tmp_path / "x").read_text() == kayrros(*arguments).stdout
-    assert "24 rows, in 1 request" in terminal.shown
+    assert "24 rows" in terminal.shown
     assert "tank-000001" not in terminal.shown
 
 
@@ -618,7 +651,7 @@ def test_progress_leaves_no_lines_in_a_small_terminal(
     assert "24 rows" in shown
     assert shown.count("\x1b[2K") > 2
     assert shown.count("\n") <= 4  # the path, the number of rows, and the end of the bar
-    bar = re.sub(r"\x1b\[[?\d;]*[a-z]", "", shown.partition("24 rows, in ")[0])
+    bar = re.sub(r"\x1b\[[?\d;]*[a-z]", "", shown.partition("24 rows\r\n")[0])
     assert max(map(cell_len, re.split(r"[\r\n]|\x1b\[\d*[A-K]", bar))) <= columns
 
 
@@ -628,7 +661,7 @@ def test_chart_fits_a_small_terminal(columns: int, rows: int, inside: Inside) ->
     shown = inside.in_terminal("plot", TANKS, "-q", columns=columns, LINES=str(rows))
     if columns < 40:
         assert shown.code == 2
-        assert "too small" in shown.shown
+        assert "too small" in " ".join(shown.shown.split())
         assert "--output" in shown.shown
         assert not inside.command.platform.requests
     else:
@@ -651,7 +684,7 @@ def test_plot_draws_in_the_terminal_or_to_a_file(inside: Inside, tmp_path: Path)
     assert "2024-01-02" in piped.stdout
     path = tmp_path / "x.svg"
     done = inside("plot", TANKS, "--all", "-o", path)
-    assert (done.stdout, done.stderr) == (f"{path}\n", "24 rows, in 1 request\n")
+    assert (done.stdout, done.stderr) == (f"{path}\n", "24 rows\n")
     assert "<svg" in path.read_text()
 
 
@@ -707,8 +740,9 @@ def test_find_searches_collections_datasets_and_assets_that_were_shown(inside: I
     assert [row["name"] for row in inside.json("find", "cushing tanks")] == ["Tanks of Cushing"]
     assert [row["kind"] for row in inside.json("find", "oil")] == ["collection"]
     done = inside("find", "tank-0000")
-    assert (done.returncode, done.stderr) == (0, "0 matches\n")
-    inside("results", "tanks of c")
+    hint = "Assets are found after `kayrros assets DATASET` or `kayrros results DATASET`."
+    assert (done.returncode, done.stderr) == (0, f"0 matches\n{hint}\n")
+    inside("results", "tanks of c")  # which caches no names of datasets
     done = inside("find", "tank-000001")
     assert done.stderr == "1 match\n"
     assert re.split("  +", done.stdout.splitlines()[1]) == [
@@ -920,6 +954,7 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
     login = inside("login", "--email", "canary@example.com", "--password-stdin", stdin=f"{PASSWORD}\n", **saved)
     assert login.returncode == 0, login.stderr
     assert "The token is saved, but not the password" in login.stderr
+    assert "Log in again when it expires." in login.stderr
     url = kayrros.environment["KAYRROS_BASE_URL"]
     profile = {"email": "canary@example.com", "base_url": url, "auth_url": url}
     assert tomllib.loads((home / "config.toml").read_text()) == {"default": profile}
@@ -929,7 +964,11 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
     assert (identity["email"], identity["source"], identity["has_token"]) == ("canary@example.com", "login", True)
     assert kayrros("collections", **saved).returncode == 0
     assert kayrros.platform.logins == 1
-    assert inside.json("config", **saved)["token"]["source"] == "saved by a login"
+    config = inside.json("config", **saved)
+    assert (config["token"]["source"], config["token_cache"]["value"]) == ("saved by a login", "on")
+    assert re.search("^token +saved$", inside("whoami", **saved).stdout, re.MULTILINE)
+    assert "The token is saved. KAYRROS_PASSWORD is used when it expires." in inside("login").stderr
+    kayrros.platform.logins = 1
     kayrros.platform.expire_tokens()
     expired = inside("collections", **saved)
     assert expired.returncode == 3
@@ -1095,9 +1134,9 @@ def test_large_dataset_of_the_mock_comes_in_parts(kayrros: Command, inside: Insi
     with mock_of(kayrros, "--large") as (process, variables):
         assert process.stderr
         messages = list(itertools.islice(process.stderr, 4))
-        _, _, dataset, *target = shlex.split(messages[2])
-        assert target == ["-o", "large.parquet"]
-        assert messages[3] == f"kayrros download {dataset}\n"
+        assert messages[2:] == ["kayrros results large -o large.parquet\n", "kayrros download large\n"]
+        dataset = "b16da7a5-0000-4000-8000-000000000001"
+        assert inside.json("metadata", "large", **variables)["id"] == dataset
         assert len(inside.json("results", dataset, "--from", "2020-01-07", "--to", "2020-01-07", **variables)) == 400
         failed = inside("api", "POST", f"/v1/processingresult/dataset/{dataset}", "--data", "{}", **variables)
         assert (failed.returncode, "answered 504" in failed.stderr) == (1, True)
@@ -1112,19 +1151,71 @@ def test_spec_prints_the_openapi_document(kayrros: Command, inside: Inside) -> N
     assert not kayrros.platform.requests
 
 
+def examples_of(help_text: str) -> list[str]:
+    """Return the command lines after `kayrros` of the examples in a help."""
+    return re.findall(r"^ +\$ kayrros (.*)$", help_text.replace("\\\n", ""), re.MULTILINE)
+
+
 def test_every_command_has_examples_with_valid_options() -> None:
     """The help and the reference show them."""
     page = reference()
     assert len(re.findall(r"^## kayrros (\w+)$", page, re.MULTILINE)) == len(app.registered_commands)
     for section in page.split("\n## ")[1:]:
         name = section.split()[1]
-        options = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section.partition("Options:")[2]))
-        examples = re.findall(r"^ +\$ kayrros (.*)$", section, re.MULTILINE)
+        options = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", section.partition("Options:")[2]))
+        examples = examples_of(section)
         assert examples, name
         for example in examples:
             command, *arguments = shlex.split(example.partition("|")[0].partition("<")[0])
             assert command == name
             assert {argument for argument in arguments if argument.startswith("-")} <= options
+
+
+def test_examples_of_the_help_work_on_the_mock(mock: Inside, tmp_path: Path) -> None:
+    """They succeed, and searches find something. Those of `login` and `mock` are for other hosts and take a terminal."""
+    mock.monkeypatch.chdir(tmp_path)
+    for example in examples_of(reference()):
+        command, *arguments = shlex.split(re.split("[|>]", example)[0])
+        if command not in {"login", "logout", "mock"} and "DATASET" not in arguments:
+            done = mock(command, *arguments)
+            assert done.returncode == 0, (example, done.stderr)
+            assert not done.stderr.startswith("0 "), example
+
+
+def test_help_fits_80_columns(inside: Inside) -> None:
+    """No example breaks within a word, and no summary is cut."""
+    names = [command.name or "" for command in app.registered_commands]
+    for arguments in ([], *([name] for name in names)):
+        shown = inside(*arguments, "--help", COLUMNS="80").stdout
+        assert max(map(len, shown.splitlines())) <= 80, arguments
+        assert not re.search(r"\.\.\.$", shown.partition("Commands:")[2], re.MULTILINE)
+
+
+def test_messages_wrap_at_blanks_in_a_terminal(inside: Inside) -> None:
+    """A pipe gets one line."""
+    for arguments in (["results", TANKS, "--metric", "nope"], ["find", "nope"], ["results", "--nope"]):
+        lines = inside.in_terminal(*arguments, columns=40, NO_COLOR="1").shown.splitlines()
+        assert max(map(len, lines)) <= 40
+        assert " ".join(lines).endswith(" ".join(inside(*arguments).stderr.splitlines()))
+
+
+def test_narrow_terminal_shows_short_ids_and_whole_names(mock: Inside) -> None:
+    """The first digits of a UUID, if they are unique. Names are truncated last."""
+    name = "Crude oil storage, selected terminals"
+    for columns in (60, 80):
+        assert mock.in_terminal("datasets", columns=columns).shown.splitlines()[1].startswith(f"7d3c1a52  {name}  Oil")
+        assert f"dataset     7d3c1a52  {name}" in mock.in_terminal("find", "oil", columns=columns).shown
+        assert "tank-cushing-tk-101  Cushing TK-101  " in mock.in_terminal("assets", "crude", columns=columns).shown
+    assert "7d3c1a52  Crude oil st" in mock.in_terminal("datasets", columns=40).shown
+    assert f"{TANKS}  {name}  Oil storage" in mock.in_terminal("datasets", columns=120).shown
+    mock.command.platform.add_collection("Twins", [mock.command.platform.add(id=OTHER, name="Other tanks").id])
+    assert TANKS in mock.in_terminal("datasets", columns=100).shown
+
+
+def test_find_names_the_dataset_of_an_asset(mock: Inside) -> None:
+    """`results` caches assets, but not the name of their dataset, which `find` lists."""
+    assert mock("results", TANKS).returncode == 0
+    assert mock("find", "cushing").stdout.splitlines()[1].endswith("Crude oil storage, selected terminals")
 
 
 def test_exit_codes_are_documented(inside: Inside) -> None:

@@ -68,7 +68,7 @@ def test_a_collection_under_faults_is_exported_but_for_what_is_refused(inside: I
     assert rows[0].split() == [ids[0], "Tanks", "0", "24", "Tanks", f"0-{ids[0][:8]}.parquet", "written"]
     *_, failed, summary = done.stderr.splitlines()
     assert failed.startswith(f"kayrros: Tanks 3 ({ids[3]}): getDatasetMetadata: 127.0.0.1 answered 403")
-    assert summary == "20 datasets: 19 written, 1 failed"
+    assert summary == f"20 datasets: 19 written to {lake}, 1 failed"
     assert [pq.read_table(path).num_rows for path in files(lake)] == [24] * 19
     platform.requests.clear()
     again = inside("export", "oil", "-o", lake, "--skip-existing", "--json")
@@ -119,16 +119,21 @@ def test_nothing_but_failures_is_1(inside: Inside, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "20 datasets: 20 failed"
 
 
-def test_the_table_fits_a_terminal_and_the_bar_leaves_nothing(inside: Inside, tmp_path: Path) -> None:
-    """The id is omitted, because the file has it."""
-    done = inside.in_terminal("export", "oil", "-o", tmp_path, columns=60, NO_COLOR="1")
+def test_the_table_fits_a_terminal_and_the_bar_leaves_nothing(
+    inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Id and name are omitted, because the file has both. The last line has the directory."""
+    monkeypatch.chdir(tmp_path)
+    done = inside.in_terminal("export", "oil", "-o", "lake/", columns=45, NO_COLOR="1")
     assert done.code == 0
     lines = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", done.shown).splitlines()
-    head = next(line for line in lines if line.startswith("name"))
-    assert head.split() == ["name", "rows", "file", "status"]
+    head = next(line for line in lines if line.startswith("rows"))
+    assert head.split() == ["rows", "file", "status"]
     rows = [line for line in lines if line.endswith("written")]
-    assert len(rows) == 21  # with the summary
-    assert max(map(len, rows)) <= 60
+    assert len(rows) == 20
+    assert "…" not in rows[0]
+    assert lines[-1] == "20 datasets: 20 written to lake/"
+    assert max(map(len, rows)) <= 45
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])

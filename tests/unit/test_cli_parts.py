@@ -17,7 +17,7 @@ from kayrros_ext.cli.app import run
 from kayrros_ext.cli.context import _log_to_stderr
 from kayrros_ext.cli.exit_codes import FAILED, exit_code, format_error
 from kayrros_ext.cli.profile_file import clear_profile, write_profile
-from kayrros_ext.cli.progress_bars import _Bar, results_bar
+from kayrros_ext.cli.progress_bars import _Bar, download_bar, results_bar
 from kayrros_ext.testing import Platform
 from tests.support.keyrings import Working
 from tests.support.leaks import PASSWORD
@@ -198,3 +198,23 @@ def test_the_log_omits_queries_in_linear_time(capsys: pytest.CaptureFixture[str]
     )
     assert time.process_time() - started < 0.5
     assert capsys.readouterr().err.endswith(" then https://a.example/x?… https://b.example\n")
+
+
+def test_a_resumed_download_has_the_speed_of_what_arrives(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes of an earlier download are where the bar begins."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # so that rich takes stderr for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with download_bar(shown=True) as progress:
+        bar = _Bar.current
+        assert bar
+        bar.start()
+        progress(500_000_000, 600_000_000)
+        assert bar._bars
+        [task] = bar._bars.tasks
+        assert (task.completed, task.total, len(task._progress)) == (500_000_000, 600_000_000, 0)
+        progress(500_001_000, 600_000_000)
+        assert task.completed == 500_001_000
+    assert "600.0 MB" in capsys.readouterr().err

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 @command(
-    """Send any request to the data host, logged in, and print the body of the response.
+    """Send any request to the data host, logged in.
 
-    This is for support, and for what has no command. The request is sent once, without retries, and nothing is compared
-    with the contract. JSON is indented; any other body is written as it is. An error status prints its body, too.
+    The body of the response is printed. This is for support, and for requests that no command sends. The request is sent
+    once, without retries, and nothing is compared with the contract. JSON is indented; any other body is written as it is.
+    An error status prints its body, too.
     """,
     "kayrros api GET /v1/processing/collection/list",
-    "kayrros api POST /v1/processing/collection/datasets --form collection_id=5f2d8c34",
-    'kayrros api POST /v1/processingresult/dataset/7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --data \'{"mo_ids": ["tank-1"]}\'',
+    "kayrros api POST /v1/processing/collection/datasets \\\n      -F collection_id=5f2d8c34-1a7e-4b90-8d56-e3c47a9b0f12",
     prints_data=False,
 )
 def api(
@@ -115,6 +115,6 @@ def _parse_form(fields: list[str]) -> dict[str, list[str]]:
     for field in fields:
         name, separator, value = field.partition("=")
         if not (name and separator):
-            raise UsageError(f"--form {field!r} is not NAME=VALUE.", hint="For example: --form collection_id=5f2d8c34")
+            raise UsageError(f"--form {field!r} is not NAME=VALUE.", hint="For example: --form collection_id=ID")
         form.setdefault(name, []).append(value)
     return form

@@ -7,7 +7,7 @@ import typer
 from kayrros_ext._text import format_size
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.exit_codes import InterruptedWithNoteError
+from kayrros_ext.cli.exit_codes import note_interrupt
 from kayrros_ext.cli.output import write_json
 from kayrros_ext.cli.progress_bars import download_bar
 
@@ -16,7 +16,7 @@ from kayrros_ext.cli.progress_bars import download_bar
     """Download the file of a static dataset.
 
     The API names the file, and its path is printed. The file appears only when complete and verified. Interrupted downloads
-    resume. A file that is there already is not replaced, unless you pass --overwrite and it is another one.
+    resume. --overwrite replaces a different file.
 
     Use a directory for each dataset, because their files may have the same name.
     """,
@@ -29,27 +29,15 @@ def download(
     dataset: Annotated[str, DATASET],
     directory: Annotated[str, typer.Argument(metavar="DIRECTORY", help="Created if it does not exist.")] = ".",
     *,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another file of that name, such as an older version.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a different file of that name.")] = False,
     sha256: Annotated[
         str | None,
         typer.Option(metavar="DIGEST", help="Fail unless the file has this SHA-256 digest.", show_default=False),
     ] = None,
 ) -> None:
-    try:
-        with context.connect() as kayrros, download_bar(shown=context.shows_progress) as progress:
-            file = kayrros.download(
-                dataset,
-                directory,
-                overwrite=overwrite,
-                sha256=sha256,
-                progress=progress,
-            )
-    except KeyboardInterrupt as error:
-        if notes := getattr(error, "__notes__", []):
-            raise InterruptedWithNoteError(" ".join(notes)) from None
-        raise
+    shown = context.shows_progress
+    with note_interrupt(), context.connect() as kayrros, download_bar(shown=shown) as progress:
+        file = kayrros.download(dataset, directory, overwrite=overwrite, sha256=sha256, progress=progress)
     if context.json:
         write_json({"path": file.path, "size": file.size, "sha256": file.sha256, "new": file.new})
     else:

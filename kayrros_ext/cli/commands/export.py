@@ -1,17 +1,16 @@
 """`kayrros export`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kayrros_ext._text import printable
+from kayrros_ext._text import plural, printable
 from kayrros_ext.cli.commands.results import From, Gaps, Metrics, OnGap, To
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import FAILED, PARTIAL, format_error
 from kayrros_ext.cli.name_cache import complete_collections, complete_datasets
-from kayrros_ext.cli.output import Table, write_json
+from kayrros_ext.cli.output import Table, write_json, write_message
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import KayrrosError, NotFoundError, UsageError
 
@@ -20,18 +19,19 @@ if TYPE_CHECKING:
 
 
 @command(
-    """Export the datasets of collections to a directory, a file for each, several at a time.
+    """Export datasets to a directory, a file for each.
 
-    An error of one dataset does not stop the others: the exit code is 5, or 1 if all have failed. A file is named after its
-    dataset, and keeps its name when that is renamed. kayrros-export.json in the directory records the files.
+    Several are exported at a time. An error of one dataset does not stop the others: the exit code is 5, or 1 if all have
+    failed. A file is named after its dataset, and keeps its name when that is renamed. kayrros-export.json in the directory
+    records the files.
 
     With --skip-existing, a dataset is skipped if its file is complete, and arguments, host, version, and the processing,
     source, dates and number of assets in its metadata are as before. A revision that changes none of these is not noticed.
     """,
     'kayrros export "Oil storage" -o lake/',
     "kayrros export 5f2d8c34 --skip-existing --from 2024-01 -o lake/",
-    "kayrros export --dataset 7d3c --dataset 9f21 --format csv -o lake/",
-    "kayrros export --all -o lake/ --json | jq -r '.[] | select(.error) | .dataset'",
+    "kayrros export --dataset 7d3c --dataset c0a8 --format csv -o lake/",
+    "kayrros export --all -o lake/ --json | jq '.[] | select(.error)'",
 )
 def export(
     context: Context,
@@ -61,7 +61,7 @@ def export(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Export all datasets that the account can see.")] = False,
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="Ending of the files: parquet, csv, csv.gz, xlsx, ...")
+        str, typer.Option("--format", metavar="FORMAT", help="Suffix of the files: parquet, csv, csv.gz, xlsx, ...")
     ] = "parquet",
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Skip datasets whose file is complete and unchanged.")
@@ -96,11 +96,16 @@ def export(
                 context.info(f"Complete files stay in {output}. With --skip-existing, this command skips them.")
             raise
     _write_report(context, report)
+    failed = [each for each in report if each.error]
+    for each in failed:
+        label = f"{printable(each.name)} ({each.dataset_id})" if each.name else each.dataset_id
+        write_message(f"kayrros: {label}: {format_error(each.error)}")
     statuses = [each.status for each in report]
-    counts = [f"{statuses.count(status):,} {status}" for status in dict.fromkeys(statuses)]
-    context.info(f"{len(report):,} dataset{'s' * (len(report) != 1)}: {', '.join(counts) or 'nothing to export'}")
-    if {"failed", "partial"} & {*statuses}:
-        raise typer.Exit(FAILED if {*statuses} == {"failed"} else PARTIAL)
+    where = {"written": f" to {output}"}
+    counts = [f"{statuses.count(status):,} {status}{where.get(status, '')}" for status in dict.fromkeys(statuses)]
+    context.info(f"{plural(len(report), 'dataset')}: {', '.join(counts) or 'nothing to export'}")
+    if failed or "partial" in statuses:
+        raise typer.Exit(FAILED if len(failed) == len(report) else PARTIAL)
 
 
 def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
@@ -111,13 +116,14 @@ def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
             for each in report
         ]
         write_json(rows)
-    else:
-        table = Table(
-            "dataset", "name", "rows", "file", "status", right=["rows"], keep=["rows", "status"], drop=["dataset"]
-        )
-        files = [(f"{each.rows:,}", each.path.name) if each.path else (None, None) for each in report]
-        table.write([(x.dataset_id, x.name, *file, x.status) for x, file in zip(report, files, strict=True)])
-    for each in report:
-        if each.error:
-            error_text = f"{printable(each.name or '')} ({each.dataset_id}): {format_error(each.error)}"
-            print(f"kayrros: {error_text}", file=sys.stderr)
+        return
+    # A narrow terminal omits the names of datasets that those of their files repeat.
+    is_named = all(each.path and each.path.name.startswith(each.name or "") for each in report)
+    table = Table(
+        *("dataset", "name", "rows", "file", "status"),
+        right=["rows"],
+        whole=["rows", "status"],
+        narrow=["dataset", *["name"] * is_named, ("name",), ("file",)],
+    )
+    files = [(f"{each.rows:,}", each.path.name) if each.path else (None, None) for each in report]
+    table.write([(x.dataset_id, x.name, *file, x.status) for x, file in zip(report, files, strict=True)])

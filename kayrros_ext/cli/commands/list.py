@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kayrros_ext._arguments import parse_uuid
 from kayrros_ext._text import cell_width, plural, printable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import complete_collections, complete_datasets, load_names, save_names
@@ -38,7 +39,7 @@ def collections(context: Context) -> None:
 
 
 @command(
-    """List the datasets of a collection, or all that the account can access.""",
+    """List the datasets of a collection, or all datasets.""",
     "kayrros datasets",
     'kayrros datasets "Oil storage"',
     "kayrros datasets 5f2d8c34 --json | jq -r '.[].name'",
@@ -66,12 +67,13 @@ def datasets(
 
 
 @command(
-    """Find collections, datasets and assets by words of their name, or the beginning of their id.
+    """Find collections, datasets and assets by name or id.
 
-    Assets are those that other commands have shown before.
+    They have all words of the text in their name, or its letters at the beginning of their id. Assets are those that other
+    commands have shown before.
     """,
-    "kayrros find cushing",
-    "kayrros find 'crude tanks' --json | jq -r '.[].id'",
+    "kayrros find crude",
+    "kayrros find 'oil storage' --json | jq -r '.[].id'",
 )
 def find(context: Context, text: Annotated[str, typer.Argument(metavar="TEXT", help="Words in any order.")]) -> None:
     import attrs
@@ -91,14 +93,16 @@ def find(context: Context, text: Annotated[str, typer.Argument(metavar="TEXT", h
     rows = [attrs.asdict(match) for match in matches]
     for kind in ("collection", "dataset"):
         _save(account, f"{kind}s", [row for row in rows if row["kind"] == kind])
-    datasets = {**cached.get("datasets", {}), **{row["id"]: row["name"] for row in rows}}
-    cells = [{**row, "in": row["collection"] or datasets.get(row["dataset"] or "", row["dataset"])} for row in rows]
+    names = {**cached.get("datasets", {}), **{str(key): name for key, name in kayrros._catalog.names.items()}}
+    cells = [{**row, "in": row["collection"] or names.get(row["dataset"] or "", row["dataset"])} for row in rows]
     _write_list(context, "match", rows, "kind", "id", "name", "in", cells=cells)
+    if not rows and not context.json:
+        context.info("Assets are found after `kayrros assets DATASET` or `kayrros results DATASET`.")
 
 
 @command(
     """List the assets of a dataset. All of its results are read, because the API does not list assets.""",
-    "kayrros assets 'Tanks of Cushing'",
+    "kayrros assets 'crude oil'",
     "kayrros assets 7d3c --json | jq -r '.[].id'",
 )
 def assets(context: Context, dataset: Annotated[str, DATASET]) -> None:
@@ -139,7 +143,9 @@ def metadata(context: Context, dataset: Annotated[str, DATASET]) -> None:
     from kayrros_ext._results.metadata import readable_fields
 
     rows = readable_fields(fetched).items()
-    Table("field", "value", keep=["value"]).write([line for row in rows for line in _wrap(*row, width)])
+    Table("field", "value", narrow=[("field",), ("value",)]).write(
+        [line for row in rows for line in _wrap(*row, width)]
+    )
 
 
 def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
@@ -167,9 +173,30 @@ def _write_list(
     if context.json:
         write_json(rows)
         return
-    table = Table(*columns, right=["dates"], keep=["id", "centroid", "dates"], drop=["categories"])
-    table.write([[row.get(column) for column in columns] for row in (rows if cells is None else cells)])
+    cells = rows if cells is None else cells
+    is_wide = Table(*columns).fits([[row.get(column) for column in columns] for row in cells])
+    shown = cells if is_wide else _with_short_ids(kind, cells)
+    table = Table(
+        *columns,
+        right=["dates"],
+        whole=["kind", "centroid", "dates"],
+        narrow=[
+            *("categories", "parent", ("in", "collection"), "centroid", "in", "collection"),
+            *[("id",)] * (shown is cells),
+            ("name",),
+        ],
+    )
+    table.write([[row.get(column) for column in columns] for row in shown])
     context.info(plural(len(rows), kind).replace("matchs", "matches"))
+
+
+def _with_short_ids(kind: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with the first digits of each UUID, which commands accept if it is not that of an asset."""
+    ids = [row.get("id") for row in rows]
+    is_asset = ["asset" in {kind, row.get("kind")} for row in rows]
+    short = [key if asset or not parse_uuid(key) else str(key)[:8] for key, asset in zip(ids, is_asset, strict=True)]
+    is_unique = len(set(short)) == len(set(ids))
+    return [{**row, "id": key} for row, key in zip(rows, short, strict=True)] if is_unique else rows
 
 
 def _format_centroid(latitude: float | None, longitude: float | None) -> str | None:

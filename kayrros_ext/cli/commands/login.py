@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     """,
     "kayrros login",
     "kayrros login --email analyst@example.com --password-stdin < password.txt",
-    "kayrros login --profile staging --base-url https://data.example.com --auth-url https://auth.example.com",
+    "kayrros login --profile staging --base-url https://staging.example.com",
     prints_data=False,
 )
 def login(
@@ -76,6 +76,8 @@ def login(
         problem = "KAYRROS_TOKEN_CACHE is off, and there is no keyring."
     elif cache.load():
         saved = "The token is saved, but not the password, because there is no keyring. Log in again when it expires."
+        if password is account.source("environment").password:
+            saved = "The token is saved. KAYRROS_PASSWORD is used when it expires."
     else:
         problem = f"{user_cache_dir()} is not a folder of yours that you may write to."
     context.info(f"Logged in at {identity.auth_url} as {email}. {saved or f'Nothing was saved: {problem}'}")
@@ -133,8 +135,10 @@ def whoami(context: Context) -> None:
     if context.json:
         write_json(fields)
         return
-    fields["has_token"] = "yes" if identity.has_token else "no"
-    Table("field", "value", keep=["field"]).write([row for row in fields.items() if row[1] is not None])
+    fields["token"] = "saved" if fields.pop("has_token") else "none"
+    Table("field", "value", narrow=[("value",), ("field",)]).write(
+        [row for row in fields.items() if row[1] is not None]
+    )
 
 
 @command(
@@ -143,7 +147,7 @@ def whoami(context: Context) -> None:
     Secrets are masked. Sends no request.
     """,
     "kayrros config",
-    "kayrros config --profile staging --json",
+    "kayrros config --json | jq -r .base_url.value",
 )
 def config(context: Context) -> None:
     account = context.account()
@@ -158,7 +162,7 @@ def config(context: Context) -> None:
             settings.setdefault(name.replace(" ", "_"), {"value": value, "source": source})
         write_json(settings)
     else:
-        Table("setting", "value", "source", keep=["setting"]).write(rows)
+        Table("setting", "value", "source", narrow=[("value", "source"), ("setting",)]).write(rows)
 
 
 def _saved_credentials(account: "Account") -> list[tuple[str, str, str]]:
@@ -184,11 +188,12 @@ def _places(account: "Account") -> list[tuple[str, str, str]]:
     from kayrros_ext._config.profiles import config_path
     from kayrros_ext._config.settings import use_token_cache
 
-    token_cache = "on" if use_token_cache(httpx.URL(account.base_url), httpx.URL(account.auth_url)) else "off"
+    is_on = use_token_cache(httpx.URL(account.base_url), httpx.URL(account.auth_url))
+    is_on = account.cached_token() is not None if is_on is None else is_on  # localhost, as in Kayrros
     return [
         ("config file", str(config_path() or ""), _variable_or_default("KAYRROS_CONFIG")),
         ("cache", str(user_cache_dir() or ""), _variable_or_default("KAYRROS_CACHE_DIR")),
-        ("token cache", token_cache, _variable_or_default("KAYRROS_TOKEN_CACHE")),
+        ("token cache", "on" if is_on else "off", _variable_or_default("KAYRROS_TOKEN_CACHE")),
     ]
 
 

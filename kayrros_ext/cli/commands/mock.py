@@ -25,7 +25,7 @@ _LARGE = "b16da7a5-0000-4000-8000-000000000001"
     """Serve a fake Kayrros platform on this machine until Ctrl-C.
 
     It has the datasets of the documentation. The command prints the variables to export in another terminal; with -v, it
-    logs each request. A fault spares logins, unless it names them.
+    logs each request. Faults do not apply to logins, except with `login=`.
     """,
     "kayrros mock",
     "kayrros mock --large",
@@ -62,7 +62,7 @@ def mock(
         list[str] | None,
         typer.Option(
             metavar="[OPERATION=]NAME[:SHARE]",
-            help=f"Inject a fault into all responses, or a share of them: a status, or {_FAULTS}. Of logins with login=.",
+            help=f"Inject a fault into all responses, or a share of them: a status, or {_FAULTS}.",
             show_default=False,
         ),
     ] = None,
@@ -90,9 +90,9 @@ def mock(
         sys.stdout.flush()
         context.info("Export these variables in another terminal. Ctrl-C stops the mock.")
         if large:
-            context.info("Try there, and interrupt with Ctrl-C:")
-            context.info(f"kayrros results {_LARGE} -o large.parquet")
-            context.info(f"kayrros download {_LARGE}")
+            context.info("In that terminal, try these and press Ctrl-C:")
+            context.info("kayrros results large -o large.parquet")
+            context.info("kayrros download large")
         stopped.wait()
 
 

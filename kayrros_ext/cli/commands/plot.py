@@ -9,6 +9,7 @@ import typer
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.commands.results import Assets, From, Gaps, OnGap, Tally, To, explain_no_rows
 from kayrros_ext.cli.context import Context, command
+from kayrros_ext.cli.exit_codes import note_interrupt
 from kayrros_ext.cli.name_cache import complete_metrics
 from kayrros_ext.cli.output import has_colour, terminal_width
 from kayrros_ext.cli.progress_bars import results_bar
@@ -72,7 +73,8 @@ def plot(
     if not target:
         require_size(*_chart_size())
     require(*(["matplotlib"] if target else ["matplotlib", "plotext"]))  # before anything is sent
-    with context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
+    note = f"{target} was not written." if target else ""
+    with note_interrupt(note), context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
         dataset_id = kayrros._dataset_id(dataset)
         received = kayrros.results(
             dataset_id, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress

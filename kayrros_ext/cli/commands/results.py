@@ -12,7 +12,7 @@ import typer
 from kayrros_ext._text import plural
 from kayrros_ext.cli.commands.list import DATASET
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.exit_codes import PARTIAL
+from kayrros_ext.cli.exit_codes import PARTIAL, note_interrupt
 from kayrros_ext.cli.name_cache import MAX_NAMES, complete_assets, complete_metrics, save_names
 from kayrros_ext.cli.output import is_pipe
 from kayrros_ext.cli.progress_bars import results_bar
@@ -88,10 +88,10 @@ Gaps = Annotated[
 
 
 class Tally:
-    """Counts the rows, requests and gaps of results. `is_complete` says whether all of them have arrived."""
+    """Counts the rows and gaps of results. `is_complete` says whether all of them have arrived."""
 
     def __init__(self) -> None:
-        self.rows = self.requests = 0
+        self.rows = 0
         self.is_complete = False
         self.gaps: list[Gap] = []
         self._names: dict[str, dict[str, str | None]] = {"assets": {}, "metrics": {}}
@@ -99,7 +99,6 @@ class Tally:
     def add(self, part: "Results") -> "Results":
         """Count a part and return it."""
         self.rows += part.table.num_rows
-        self.requests += part.requests
         self.gaps += part.gaps
         assets = part.assets.slice(0, MAX_NAMES)
         self._names["assets"].update(
@@ -114,14 +113,14 @@ class Tally:
         save_names(account, "metrics", self._names["metrics"].items())
 
     def text(self, limit: int | None = None) -> str:
-        """Return the number of rows and requests, and how to see all rows if only some are shown."""
+        """Return the number of rows, and how to see all of them if only some are shown."""
         if limit is None or self.rows <= limit:
             return str(self)
         more = "" if self.is_complete else "more than "
         return f"{limit} of {more}{self}. Add --all, or -o results.csv for a file."
 
     def __str__(self) -> str:
-        return f"{plural(self.rows, 'row')}, in {plural(self.requests, 'request')}"
+        return plural(self.rows, "row")
 
     def exit_if_partial(self, context: Context) -> None:
         """Exit with PARTIAL if there are gaps within the dates of the metadata, and name them."""
@@ -136,12 +135,12 @@ class Tally:
     Rows are written to stdout or a file as they arrive, so memory use stays small. A table shows only the columns that
     differ from row to row; the other formats and files have all columns.
 
-    File suffixes: .parquet, .geoparquet, .xlsx (Excel), .csv, .json, .ndjson, .geojson; the text formats also with .gz. An
-    existing file is replaced once the new one is complete.
+    File suffixes: .parquet, .geoparquet, .xlsx (extra `excel`), .csv, .json, .ndjson, .geojson; the text formats also with
+    .gz. An existing file is replaced once the new one is complete.
     """,
-    "kayrros results 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4 --from 2024-01-01 --to 2024-06-30",
+    "kayrros results 7d3c --from 2024-01-01 --to 2024-06-30",
     "kayrros results 7d3c --metric fill_level_pct -o levels.parquet",
-    "kayrros results 7d3c --asset tank-1 --asset tank-2 | head",
+    "kayrros results 7d3c --asset tank-cushing-tk-101 --asset 'Fujairah T-11'",
 )
 def results(
     context: Context,
@@ -190,7 +189,8 @@ def results(
 
     tally, is_table = Tally(), not target and file_format is Format.TABLE
     limit = MAX_ROWS if is_table and sys.stdout.isatty() and not show_all else None
-    with context.connect() as kayrros, contextlib.ExitStack() as bar:
+    note = f"{target} was not written." if target else ""
+    with note_interrupt(note), context.connect() as kayrros, contextlib.ExitStack() as bar:
         dataset_id = kayrros._dataset_id(dataset)
         # The reader of a pipe, such as head or less, may draw on the same terminal.
         show = bar.enter_context(
@@ -232,23 +232,18 @@ def results(
 
 
 def explain_no_rows(kayrros: "Kayrros", dataset_id: UUID, start: str | None, stop: str | None) -> str | None:
-    """Return where the dataset begins or ends if the range lies outside of it. It requests the metadata."""
-    from kayrros_ext._results.query import parse_filter
+    """Return the dates of the dataset if the rows were limited to other ones. It requests the metadata."""
     from kayrros_ext.errors import KayrrosError
 
-    query = parse_filter(start, stop, None) if start or stop else None
-    if not query or not query.time_range:
+    if not (start or stop):
         return None
     try:
         metadata = kayrros.metadata(dataset_id)
     except KayrrosError:  # there are no rows, whatever the reason
         return None
-    first, last = metadata.start_date, metadata.stop_date
-    if metadata.stop and isinstance(last, int) and query.time_range.start_date > last:
-        return f"The dataset ends on {metadata.stop:%Y-%m-%d}."
-    if metadata.start and isinstance(first, int) and query.time_range.stop_date < first:
-        return f"The dataset begins on {metadata.start:%Y-%m-%d}."
-    return None
+    if not (metadata.start and metadata.stop):
+        return None
+    return f"The dataset has values from {metadata.start:%Y-%m-%d} to {metadata.stop:%Y-%m-%d}."
 
 
 def _remove_before_rows(bar: contextlib.ExitStack, parts: "Iterator[Results]") -> "Iterator[Results]":

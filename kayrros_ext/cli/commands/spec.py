@@ -5,9 +5,10 @@ from kayrros_ext.cli.output import write_json, write_text
 
 
 @command(
-    """Print the OpenAPI 3.1 document that the client is generated from: YAML with comments, or JSON.
+    """Print the OpenAPI 3.1 document of the API.
 
-    It marks what the reference says, what was observed, and what is assumed.
+    The client is generated from it. It is YAML with comments, or JSON. It marks what the reference says, what was
+    observed, and what is assumed.
     """,
     "kayrros spec > openapi.yaml",
     "kayrros spec --json | jq '.paths | keys'",
