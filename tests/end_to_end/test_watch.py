@@ -189,7 +189,7 @@ def test_client_is_restored_if_the_mock_does_not_start(watch: Watch) -> None:
             (modules / entry.name).symlink_to(entry)
     watch.save(FIELD)
     watch.until("generated/: [1-9]")
-    watch.until("Prism is not installed")
+    watch.until("Prism, which serves the mock, is not installed")
     watch.until("no mock; the next save tries again")
     watch.until("done in")
     assert generated(watch.checkout) == before

@@ -96,10 +96,10 @@ def export(
                 context.info(f"Complete files stay in {output}. With --skip-existing, this command skips them.")
             raise
     _write_report(context, report)
-    failed = [each for each in report if each.error]
-    for each in failed:
+    failed = [(each, each.error) for each in report if each.error]
+    for each, reason in failed:
         label = f"{printable(each.name)} ({each.dataset_id})" if each.name else each.dataset_id
-        write_message(f"kayrros: {label}: {format_error(each.error)}")
+        write_message(f"kayrros: {label}: {format_error(reason)}")
     statuses = [each.status for each in report]
     where = {"written": f" to {output}"}
     counts = [f"{statuses.count(status):,} {status}{where.get(status, '')}" for status in dict.fromkeys(statuses)]
