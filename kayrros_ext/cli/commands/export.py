@@ -1,6 +1,7 @@
 """`kayrros export`."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,19 +79,23 @@ def export(
     from kayrros_ext._export.many import MANIFEST, Export
 
     with context.connect() as kayrros:
-        try:
-            datasets: list[Any] = kayrros.datasets() if everything else []
-            for name in collection or ():
-                datasets += kayrros.datasets(name)
-        except NotFoundError as error:
-            error.hint_cli = f"{error.hint_cli or error.hint} For one dataset, use --dataset."
-            raise
-        datasets += dataset or ()
+
+        def list_datasets() -> Iterator[Any]:
+            """Yield datasets, once Export has checked its other arguments."""
+            try:
+                yield from kayrros.datasets() if everything else ()
+                for name in collection or ():
+                    yield from kayrros.datasets(name)
+            except NotFoundError as error:
+                error.hint_cli = f"{error.hint_cli or error.hint} For one dataset, use --dataset."
+                raise
+            yield from dataset or ()
+
         try:
             with results_bar(shown=context.shows_progress) as progress:
                 query = {"start": start, "stop": stop, "metric": metric or None, "on_gap": on_gap.value}
                 options = {"format": file_format, "skip_existing": skip_existing, "progress": progress, **query}
-                report = Export(kayrros, datasets, output, **options, warns=False).run()  # a list follows below
+                report = Export(kayrros, list_datasets(), output, **options, warns=False).run()  # a list follows below
         except (KayrrosError, KeyboardInterrupt) as error:
             if not isinstance(error, UsageError | NotFoundError) and (Path(output).expanduser() / MANIFEST).is_file():
                 context.info(f"Complete files stay in {output}. With --skip-existing, this command skips them.")
@@ -119,5 +124,5 @@ def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
         table.write([(x.dataset_id, x.name, *file, x.status) for x, file in zip(report, files, strict=True)])
     for each in report:
         if each.error:
-            error_text = f"{printable(each.name or '')} ({each.dataset_id}): {format_error(each.error)}"
-            print(f"kayrros: {error_text}", file=sys.stderr)
+            label = f"{printable(each.name)} ({each.dataset_id})" if each.name else each.dataset_id
+            print(f"kayrros: {label}: {format_error(each.error)}", file=sys.stderr)
