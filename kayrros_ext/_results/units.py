@@ -34,9 +34,10 @@ UNITS = {
     "hours": "h",
 }
 PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
-# Values of several assets in these units, or per area, don't add up (assumed). Money may be a price.
+# Values of several assets in these units, per time or not, or per area, don't add up (assumed). Money may be a price.
 _NOT_ADDITIVE = {"%", "ppb", "ppm", "K", "km", "days", "h", "USD", "EUR"}
-_STATISTICS = {"average", "density", "error", "intensity", "max", "mean", "median", "min", "std", "uncertainty"}
+_STATISTICS = {"average", "avg", "density", "error", "intensity", "max", "mean", "median", "min", "std", "uncertainty"}
+_STATISTICS |= {"percentile", "quantile", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99"}
 RATES = {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 
 
@@ -61,5 +62,5 @@ def unit_of(metric: str) -> str | None:
 def is_additive(metric: str) -> bool:
     """Return whether the values of several assets add up, judging by the name: those of a volume, not of a percentage."""
     name, unit = split_unit(metric)
-    is_amount = unit is not None and unit not in _NOT_ADDITIVE and not unit.endswith(("/m²", "/km²"))
+    is_amount = unit is not None and unit.split("/")[0] not in _NOT_ADDITIVE and not unit.endswith(("/m²", "/km²"))
     return is_amount and _STATISTICS.isdisjoint(name.lower().split())
