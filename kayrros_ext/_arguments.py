@@ -1,7 +1,7 @@
 """Arguments of a call: ids, objects that have one, and keywords that the call does not have."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -45,16 +45,23 @@ def describe(value: object) -> str:
     return repr(value) if is_short else f"a {type(value).__name__}"
 
 
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of the names that a wrong one is an alias of, or resembles; case does not matter."""
+    import difflib
+
+    by_lower = {key.lower(): key for key in names}
+    near = [key for key in by_lower if name.lower() in _ALIASES.get(key, "").split()]
+    near = near or difflib.get_close_matches(name.lower(), by_lower, 1)
+    return by_lower[near[0]] if near else None
+
+
 def unknown_argument(function: Callable[..., Any], unknown: dict[str, Any]) -> UsageError:
     """Return the error for keywords that a function does not have. Empties them: a traceback may show a password."""
-    import difflib
     import inspect
 
     name = next(iter(unknown))
     unknown.clear()
     names = [key for key, it in inspect.signature(function).parameters.items() if it.kind is not it.VAR_KEYWORD]
-    near = [key for key in names if name.lower() in _ALIASES.get(key, "").split()] or difflib.get_close_matches(
-        name, names, 1
-    )
-    hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(key for key in names if key != 'self')}."
+    near = nearest(name, names)
+    hint = f"Did you mean {near}?" if near else f"It has {', '.join(key for key in names if key != 'self')}."
     return UsageError(f"{function.__qualname__} has no argument {name!r}.", hint=hint)

@@ -26,12 +26,14 @@ _HINTS = {
 }
 
 
-def parse_output(path: object, *, is_directory: bool = False) -> Path:
+def parse_output(
+    path: object, *, is_directory: bool = False, error_type: type[ExportError | DownloadError] = ExportError
+) -> Path:
     """Return the path of a file for results, or of a directory for downloads or exports. `~` becomes the home directory.
 
     Raises:
         UsageError: it is no path, a URL, or a directory, a pipe or a device where a file belongs.
-        ExportError, or DownloadError for a directory: the operating system can't reach it.
+        ExportError or DownloadError, as `error_type`: the operating system can't reach it.
     """
     argument, kind, example = (
         ("directory", "directory", "data/") if is_directory else ("path", "file", "results.parquet")
@@ -43,7 +45,7 @@ def parse_output(path: object, *, is_directory: bool = False) -> Path:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise output_error(DownloadError if is_directory else ExportError, Path(text), error) from error
+        raise output_error(error_type, Path(text), error) from error
     except (TypeError, ValueError) as error:
         problem = f"not a path ({error})"
     has_slash = text.endswith(("/", os.sep))

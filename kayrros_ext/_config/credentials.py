@@ -15,6 +15,7 @@ import attrs
 from kayrros_ext._config.environment import parse_text, user_path
 from kayrros_ext._config.keyring import load_password
 from kayrros_ext._secret import Secret
+from kayrros_ext._text import DOCS_URL
 from kayrros_ext.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -129,7 +130,8 @@ def resolve_credentials(sources: Sequence[Source], host: str) -> dict[str, Any]:
     if not (email or token):
         raise _missing_credentials(picked, command)
     first = picked.get("token") or picked.get("password")
-    replace = f"Replace the token ({picked['token'].label('token')}), or remove it and run" if token else "Run"
+    renew = f"Replace the token ({picked['token'].label('token')}), or remove it and run" if token else "Run"
+    expired = "" if first else "The saved login has expired or was revoked. "
     return {
         "email": email,
         "password": password if email else None,
@@ -137,7 +139,7 @@ def resolve_credentials(sources: Sequence[Source], host: str) -> dict[str, Any]:
         "source": first.origin if first else "login",
         "profile": next((source.profile for key, source in picked.items() if key != "other" and source.profile), None),
         "no_login": None if first else _missing_credentials(picked, command),
-        "hint_401": f"{replace} {command}.",
+        "hint_401": f"{expired}{renew} {command}.",
     }
 
 
@@ -161,6 +163,7 @@ def _missing_credentials(picked: dict[str, Source], command: str) -> Configurati
         problem, way = f"There is a password {labels['password']}, but no email", "set KAYRROS_EMAIL"
     else:
         problem, way = "There are no credentials", "set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN"
+        way += f" (other places: {DOCS_URL}credentials/)"
     hint, hint_cli = f"Pass email and password to Kayrros, run {command}, or {way}.", f"Run {command}, or {way}."
     return ConfigurationError(f"{problem}.", hint=hint, hint_cli=hint_cli, needs_login=True)
 

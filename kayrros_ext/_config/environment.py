@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from kayrros_ext._arguments import nearest
+
 _log = logging.getLogger(__name__)
 
 _NAMES = ("EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL", "PROFILE", "CONFIG", "CACHE_DIR", "TOKEN_CACHE")
@@ -59,10 +61,6 @@ def warn_about_variables() -> None:
 def warn_about_unknown(problem: str, names: tuple[str, ...], valid: tuple[str, ...], prefix: str = "") -> None:
     """Log a warning about names that are not valid ones, once in a process, with the valid one that each resembles."""
     if unknown := [name for name in names if name not in valid]:
-        import difflib
-
-        near = {name: difflib.get_close_matches(name, valid, 1) for name in unknown}
-        text = ", ".join(
-            prefix + name + "".join(f" (did you mean {prefix}{it}?)" for it in near[name]) for name in unknown
-        )
+        near = ((name, nearest(name, valid)) for name in unknown)
+        text = ", ".join(prefix + name + (f" (did you mean {prefix}{it}?)" if it else "") for name, it in near)
         _log.warning("%s, which are ignored: %s", problem, text)

@@ -75,6 +75,13 @@ def acquire_lock(path: Path, timeout_s: float, busy: KayrrosError) -> BaseFileLo
     return lock
 
 
+def release_lock(lock: BaseFileLock) -> None:
+    """Release a lock, and delete its file before: filelock holds no lock on a file that is gone, but tries again."""
+    with contextlib.suppress(OSError):  # Windows deletes the file of a lock on its release, and not before
+        Path(lock.lock_file).unlink()
+    lock.release()
+
+
 class PartialFile:
     """A part. `size` counts the bytes written; these are on disk unless another program changes the part."""
 
@@ -155,6 +162,4 @@ class PartialFile:
             if not (keep and self.resumable_size):
                 self._sidecar.unlink(missing_ok=True)
                 self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # Windows deletes the file of a lock on its release, and not before
-            Path(self._lock.lock_file).unlink()
-        self._lock.release()
+        release_lock(self._lock)

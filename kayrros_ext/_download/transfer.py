@@ -69,7 +69,8 @@ def download(
         raise UsageError(f"sha256 is {sha256!r:.80}.", hint="Pass 64 hexadecimal digits, as sha256sum prints them.")
     if progress and not callable(progress):
         raise UsageError(f"progress is {progress!r:.80}.", hint="Pass a function that takes two numbers, or None.")
-    http, folder = client.get_httpx_client(), parse_output(directory, is_directory=True)
+    http = client.get_httpx_client()
+    folder = parse_output(directory, is_directory=True, error_type=DownloadError)
     part = PartialFile(folder, PartMetadata(str(http.base_url), str(dataset_id)), http.policy.total_timeout_s)
     consumer = FileConsumer(part, digest, progress, overwrite=overwrite)
     try:

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from errno import EFBIG
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,9 @@ import attrs
 import msgspec
 
 from kayrros_ext import __version__
+from kayrros_ext._arguments import describe
 from kayrros_ext._download.headers import safe_filename
-from kayrros_ext._download.partial import acquire_lock
+from kayrros_ext._download.partial import acquire_lock, release_lock
 from kayrros_ext._export import parse_target, write
 from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._http.client import SLOT_POLL_S
@@ -67,8 +68,9 @@ class Export:
         self.folder = parse_output(directory, is_directory=True)
         self.ending = f".{str(options['format']).lower().lstrip('.')}"
         parse_target(self.folder / f"dataset{self.ending}")
-        if isinstance(datasets, str) or not isinstance(datasets, Iterable):
-            raise UsageError(f"datasets is {datasets!r:.80}.", hint='Pass a list: kayrros.datasets("Oil storage").')
+        is_table = isinstance(datasets, str | bytes | Mapping) or hasattr(datasets, "columns")
+        if is_table or not isinstance(datasets, Iterable):
+            raise UsageError(f"datasets is {describe(datasets)}.", hint='Pass a list: kayrros.datasets("Oil storage").')
         start, stop, metric, on_gap = (options[name] for name in ("start", "stop", "metric", "on_gap"))
         metric = None if metric is None else parse_names("metric", metric)
         self.kayrros = kayrros
@@ -113,7 +115,7 @@ class Export:
                 for path in self.folder.glob(f"{_PREFIX}*.part"):  # of threads that wait, or a process that was killed
                     with contextlib.suppress(OSError):  # Windows removes no open file
                         path.unlink()
-                lock.release()
+                release_lock(lock)
         except OSError as error:
             raise output_error(ExportError, self.folder, error) from error
         return [self.outcomes[key] for key in self.ids]

@@ -34,7 +34,7 @@ TRANSPORT_ERRORS = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
 _CODES = ("code", "errorCode", "error_code", "error")
 _MESSAGES = ("message", "error_description", "detail")
 
-_PAGE = re.compile(r"[\s\ufeff]*<(!doctype html|html|head|body)\b", re.IGNORECASE)
+PAGE = re.compile(r"[\s\ufeff]*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 
 _CLASSES: dict[int, type[APIError]] = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError}
 _NOT_THE_API = "Check KAYRROS_BASE_URL and the proxy. If both are right, the API has changed: please report it."
@@ -156,7 +156,7 @@ class ErrorMapper:
         """Return the error for a response that is not what openapi.yaml says; `body` is quoted."""
         begins = ""
         if body is not None:
-            verb = "is" if _PAGE.match(body[:1000].decode("utf-8", "replace")) else "begins:"
+            verb = "is" if PAGE.match(body[:1000].decode("utf-8", "replace")) else "begins:"
             begins = f" It {verb} {parse_error_body(body, self.redact)}."
         return ContractError(
             f"{operation}: the response of {self.host} is not what the contract says: {self.redact(problem)}.{begins}",
@@ -188,7 +188,7 @@ def parse_error_body(body: bytes, redact: Callable[[str], str] = str) -> ErrorBo
         value = json.loads(body)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace")
-        return ErrorBody(excerpt=_one_line(_page_title(text) if _PAGE.match(text) else text, redact))
+        return ErrorBody(excerpt=_one_line(_page_title(text) if PAGE.match(text) else text, redact))
     if not isinstance(value, dict):
         return ErrorBody(message=_one_line(json.dumps(value, ensure_ascii=False), redact))
     # Some servers nest it: {"error": {"code": ..., "message": ...}}.

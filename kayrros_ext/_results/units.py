@@ -6,9 +6,10 @@ UNITS = {symbol.lower(): symbol for symbol in _SYMBOLS.split()}
 UNITS |= {"pct": "%", "percent": "%", "m2": "m²", "km2": "km²", "m3": "m³", "tonnes": "t", "hours": "h"}
 UNITS |= {"bpd": "bbl/d", "kbpd": "kbbl/d", "tph": "t/h"}
 PER = {"h": "h", "hour": "h", "d": "d", "day": "d", "s": "s", "year": "year", "yr": "year", "m2": "m²", "km2": "km²"}
-# Values of several assets in these units, or per area, don't add up (assumed). Money may be a price.
+# Values of several assets in these units, per time or not, or per area, don't add up (assumed). Money may be a price.
 _NOT_ADDITIVE = {"%", "ppb", "ppm", "K", "km", "days", "h", "USD", "EUR"}
-_STATISTICS = {"average", "density", "error", "intensity", "max", "mean", "median", "min", "std", "uncertainty"}
+_STATISTICS = {"average", "avg", "density", "error", "intensity", "max", "mean", "median", "min", "std", "uncertainty"}
+_STATISTICS |= {"percentile", "quantile", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99"}
 
 
 def split_unit(metric: str) -> tuple[str, str | None]:
@@ -30,5 +31,5 @@ def unit_of(metric: str) -> str | None:
 def is_additive(metric: str) -> bool:
     """Return whether the values of several assets add up, judging by the name: those of a volume, not of a percentage."""
     name, unit = split_unit(metric)
-    is_amount = unit is not None and unit not in _NOT_ADDITIVE and not unit.endswith(("/m²", "/km²"))
+    is_amount = unit is not None and unit.split("/")[0] not in _NOT_ADDITIVE and not unit.endswith(("/m²", "/km²"))
     return is_amount and _STATISTICS.isdisjoint(name.lower().split())

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -132,7 +131,11 @@ def _report_interrupt(note: str = "") -> int:
 
 
 def _open_closed_streams() -> None:
-    """Replace streams that a shell closed (`2>&-`), because print(file=None) would write messages to stdout."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """Replace streams that a shell closed (`2>&-`), because print(file=None) would write messages to stdout.
+
+    Data that nobody gets are an error, so a write to such a stdout fails. Messages to such a stderr are dropped.
+    """
+    for name, mode, flags in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+            descriptor = os.open(os.devnull, flags)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - a descriptor

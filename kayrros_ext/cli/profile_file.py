@@ -6,46 +6,54 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kayrros_ext._config.credentials import same_email
 from kayrros_ext._config.environment import decode_text
 from kayrros_ext.errors import ConfigurationError
 
-# Marks what `kayrros login` has written, for `kayrros logout` to delete.
+# Marks what `kayrros login` has written, for `kayrros logout` to delete; and a line of the user, to restore.
 _MARK = "  # written by kayrros login"
+_REPLACED = "  # replaced by kayrros login"
 
 
 def write_profile(path: Path, name: str, values: dict[str, str]) -> None:
     """Set and mark keys of a profile. Afterwards only the owner can read the file. Never pass a password.
 
-    A key that has its value already is left as it is.
+    A key that has its value already, but for the case of an email or a final slash, is left as it is. A line of the user
+    that is replaced stays as a comment.
 
     Raises:
         ConfigurationError: the file can't be written, or its syntax can't be edited line by line.
     """
 
     def edit(lines: list[str], table: dict[str, Any]) -> dict[str, Any]:
+        new_values = {key: value for key, value in values.items() if not _is_same(key, table.get(key), value)}
         header, end = _section(lines, name)
-        if header is None:
+        if header is None and new_values:
             lines += [*[""] * bool(lines), f"[{_key(name)}]{_MARK}"]
             header, end = len(lines) - 1, len(lines)
-        new = header + 1
-        for key, assignment in _assignments(values).items():
-            old = next((index for index in range(header + 1, end) if re.match(rf"\s*{key}\s*=", lines[index])), None)
-            if old is None:
-                lines.insert(new, assignment + _MARK)
-                new, end = new + 1, end + 1
-            elif table.get(key) != values[key]:
+        new = (header or 0) + 1
+        for key, assignment in _assignments(new_values).items():
+            old = next((index for index in range(new, end) if re.match(rf"\s*{key}\s*=", lines[index])), None)
+            if old is not None and lines[old].endswith(_MARK):
                 lines[old] = assignment + _MARK
-        return {**table, **values}
+                continue
+            if old is not None:
+                lines[old] = f"# {lines[old]}{_REPLACED}"
+            lines.insert(new if old is None else old, assignment + _MARK)
+            new, end = new + (old is None), end + 1
+        return {**table, **new_values}
 
     _edit(path, name, edit, f"Add to its profile {name}: {'; '.join(_assignments(values).values())}")
 
 
 def clear_profile(path: Path, name: str) -> list[str]:
-    """Delete what `write_profile` has written into a profile, and the profile if nothing else is in it. Return the keys.
+    """Undo `write_profile`: delete what it has written, and the profile if nothing else is in it. Return the keys.
 
     Raises:
         ConfigurationError: as `write_profile`.
     """
+    import tomllib
+
     deleted: list[str] = []
 
     def edit(lines: list[str], table: dict[str, Any]) -> dict[str, Any] | None:
@@ -53,13 +61,16 @@ def clear_profile(path: Path, name: str) -> list[str]:
         if header is None:
             return table or None
         section = lines[header + 1 : end]
-        kept = [line for line in section if not line.endswith(_MARK)]
-        deleted.extend(line.split("=")[0].strip() for line in section if line.endswith(_MARK))
+        deleted.extend(_key_of(line) for line in section if line.endswith(_MARK))
+        replaced = [line for line in section if line.endswith(_REPLACED) and _key_of(line) in deleted]
+        restored = {line: line.removeprefix("# ").removesuffix(_REPLACED) for line in replaced}
+        kept = [restored.get(line, line) for line in section if not line.endswith(_MARK)]
         is_empty = lines[header].endswith(_MARK) and not any(line.strip() for line in kept)
         if is_empty and header and not lines[header - 1]:
             header -= 1  # the blank line that came with it
         lines[header:end] = [] if is_empty else [lines[header], *kept]
-        return None if is_empty else {key: value for key, value in table.items() if key not in deleted}
+        others = {key: value for key, value in table.items() if key not in deleted}
+        return None if is_empty else others | tomllib.loads("\n".join(restored.values()))
 
     _edit(path, name, edit, f"Delete the lines of its profile {name} that `kayrros login` has written.")
     return deleted
@@ -98,6 +109,17 @@ def _section(lines: list[str], name: str) -> tuple[int | None, int]:
     pattern = re.compile(rf"\s*\[\s*({spellings})\s*\]\s*(#.*)?")
     header = next((index for index in headers if pattern.fullmatch(lines[index])), None)
     return header, next((index for index in headers if header is not None and index > header), len(lines))
+
+
+def _is_same(key: str, old: object, new: str) -> bool:
+    """Return whether a value leads to the same account or host as before."""
+    if key == "email":
+        return bool(old) and same_email(str(old), new)
+    return isinstance(old, str) and old.rstrip("/") == new.rstrip("/")
+
+
+def _key_of(line: str) -> str:
+    return line.removeprefix("#").split("=")[0].strip()
 
 
 def _key(name: str) -> str:

@@ -6,7 +6,7 @@ The extra `plots` installs what they need: matplotlib and plotext. Importing thi
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Never, TypedDict
 
-from kayrros_ext._arguments import unknown_argument
+from kayrros_ext._arguments import describe, unknown_argument
 from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._text import plural, printable
 from kayrros_ext.errors import ConfigurationError, ExportError, UsageError
@@ -87,8 +87,12 @@ def plot(
     target = None if path is None else parse_target(path)
     if theme not in THEMES:
         raise invalid_choice("theme", theme, THEMES)
-    if size is not None and not (len(size) == 2 and all(2 <= side <= 100 for side in size)):
-        raise UsageError(f"size is {size!r}.", hint="Pass width and height in inches, from 2 to 100, such as (10, 5).")
+    if not isinstance(map, bool):
+        raise invalid_choice("map", map, [True, False])
+    if title is not None and not isinstance(title, str):
+        raise UsageError(f"title is {describe(title)}.", hint="Pass a string.")
+    if not _is_size(size):
+        raise UsageError(f"size is {size!r:.80}.", hint="Pass width and height in inches, 2 to 100, such as (10, 5).")
     title = title and printable(title)
     require("matplotlib")
     import matplotlib as mpl
@@ -203,6 +207,13 @@ def require(*packages: str) -> None:
         except OSError as error:
             hint = "Set MPLCONFIGDIR to a directory that you may write to."
             raise ConfigurationError(f"{package} can't be imported ({error}).", hint=hint) from error
+
+
+def _is_size(size: object) -> bool:
+    """Return whether a size is None, or width and height from 2 to 100."""
+    if not (isinstance(size, tuple | list) and len(size) == 2):
+        return size is None
+    return all(isinstance(side, int | float) and 2 <= side <= 100 for side in size)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,5 +1,8 @@
 """Text on pictures: metric names with their units, and names made safe to show."""
 
+from typing import Any
+
+from kayrros_ext._arguments import describe
 from kayrros_ext._results.units import split_unit
 from kayrros_ext._text import printable, shorten
 from kayrros_ext.errors import UsageError
@@ -14,6 +17,6 @@ def axis_label(metric: str, max_length: int | None = None) -> str:
     return f"{name if max_length is None else shorten(name, max(max_length - len(suffix), 8))}{suffix}"
 
 
-def invalid_choice(argument: str, value: object, choices: list[str]) -> UsageError:
+def invalid_choice(argument: str, value: object, choices: list[Any]) -> UsageError:
     """Return the error for a value that is not one of the choices."""
-    return UsageError(f"{argument} is {value!r}.", hint=f"Use one of {', '.join(map(repr, choices))}.")
+    return UsageError(f"{argument} is {describe(value)}.", hint=f"Use one of {', '.join(map(repr, choices))}.")

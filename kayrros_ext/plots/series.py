@@ -47,9 +47,9 @@ class Series:
     values: Floats
     centroid: tuple[float, float] | None
 
-    def matches(self, name: str) -> bool:
-        """Return whether `name` is the id or the name of the asset."""
-        return name == self.asset_id or name.casefold() == (self.asset_name or "").casefold()
+    def has_name(self, name: str) -> bool:
+        """Return whether `name` is the name of the asset; case does not matter."""
+        return name.casefold() == (self.asset_name or "").casefold()
 
     @property
     def mean_magnitude(self) -> float:
@@ -100,27 +100,30 @@ class ChartData:
 
 
 def chart_data(
-    results: "Results", metric: str | None, assets: "Names | int | None", max_assets: int | None
+    results: "Results", metric: "Names | None", assets: "Names | int | None", max_assets: int | None
 ) -> ChartData:
     """Select the data of a chart from results.
 
     Args:
         results: the source.
-        metric: its name; None for the first of the table.
+        metric: its name, or a list of it; None for the first of the table.
         assets: ids or names; a number for that many of the largest; "all".
         max_assets: the number to use if `assets` is None; None for all.
 
     Raises:
         UsageError: there are no rows, no row has the metric, or an asset has no row.
     """
+    metrics = [] if metric is None else parse_names("metric", metric)
+    if len(metrics) > 1:
+        raise UsageError(f"metric has {len(metrics)} names.", hint="Draw one metric at a time.")
     names = results.table["metric"].cast(pa.string())
-    metric = metric if metric is not None else next(iter(pc.unique(names.drop_null()).to_pylist()), None)
+    metric = next(iter(metrics or pc.unique(names.drop_null()).to_pylist()), None)
     if metric is None:
         raise UsageError("There is nothing to draw, because the results have no row with a metric.")
     rows = results.table.filter(pc.equal(names, metric))
     if not rows.num_rows:
-        metrics = list_names(pc.unique(names.drop_null()).to_pylist(), near=metric)
-        raise UsageError(f"No row has the metric {metric!r}.", hint=f"Available metrics: {metrics}.")
+        available = list_names(pc.unique(names.drop_null()).to_pylist(), near=metric)
+        raise UsageError(f"No row has the metric {metric!r:.80}.", hint=f"Available metrics: {available}.")
     dated = rows.filter(rows["value_date"].is_valid())
     if not dated.num_rows:
         raise UsageError(f"There is nothing to draw, because no row of {metric!r} has a date.")
@@ -168,12 +171,20 @@ def _select(series: list[Series], assets: "Names | int | None", metric: str) -> 
     if isinstance(assets, int) and not isinstance(assets, bool) and assets > 0:
         return sorted(series, key=lambda one: -one.mean_magnitude)[:assets]
     names = parse_names("assets", assets)  # type: ignore[arg-type]  # it refuses 0 and True
-    if missing := [name for name in names if not any(one.matches(name) for one in series)]:
+    matches = {name: [one for one in series if one.asset_id == name] for name in names}
+    matches = {name: by_id or [one for one in series if one.has_name(name)] for name, by_id in matches.items()}
+    for name, several in matches.items():
+        if len(several) > 1:
+            ids = list_names(one.asset_id or "no id" for one in several)
+            raise UsageError(
+                f"{len(several):,} assets have the name {name!r:.80}: {ids}.", hint="Pass the id of one of them."
+            )
+    if missing := [name for name in names if not matches[name]]:
         available = list_names((one.asset_name or one.asset_id or "" for one in series), near=missing[0])
         raise UsageError(
-            f"No row of {metric!r} belongs to the asset {missing[0]!r}.", hint=f"Available assets: {available}."
+            f"No row of {metric!r} belongs to the asset {missing[0]!r:.80}.", hint=f"Available assets: {available}."
         )
-    return [one for one in series if any(one.matches(name) for name in names)]
+    return [one for one in series if [one] in matches.values()]
 
 
 def _median_step(series: list[Series]) -> timedelta | None:

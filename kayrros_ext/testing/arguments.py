@@ -135,7 +135,8 @@ def read_metadata(metadata: Mapping[str, Any]) -> Any:
 def _refusal(name: str, advice: str) -> Iterator[None]:
     try:
         yield
-    except (TypeError, ValueError, AttributeError, RecursionError, ContractError) as error:  # of any object
+    # Of any object.
+    except (TypeError, ValueError, AttributeError, RecursionError, msgspec.MsgspecError, ContractError) as error:
         problem = str(error.args[0]).rstrip(".")
         raise UsageError(f"{name} can't be what the API sends: {problem}.", hint=f"Pass {advice}.") from None
 

@@ -209,7 +209,7 @@ def _read_body(request: Request, kind: type[_T], content_type: str = "applicatio
         if content_type == _FORM:
             return msgspec.convert(parse_qs(request.body.decode(), keep_blank_values=True, errors="strict"), kind)
         return msgspec.json.decode(request.body, type=kind)
-    except (ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _invalid(f"the body is not what the operation takes ({error})") from None
 
 

@@ -356,7 +356,7 @@ def test_error_at_close_is_reported(inside: Inside, tmp_path: Path) -> None:
 
 
 def test_closed_streams_are_no_failure(inside: Inside) -> None:
-    """`2>&-` writes no messages to stdout, `>&-` succeeds, and with `<&-` there is no prompt."""
+    """`2>&-` writes no messages to stdout, and with `<&-` there is no prompt. Data that `>&-` drops are an error."""
     with inside.monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", None)
         assert {line.split()[0] for line in inside("collections").stdout.splitlines()} == {"id", "oil"}
@@ -364,7 +364,9 @@ def test_closed_streams_are_no_failure(inside: Inside) -> None:
     with inside.monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", None)
         done = inside("collections", "--json")
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "could not be written (Bad file descriptor)" in done.stderr
+        assert inside("logout").returncode == 0  # which prints no data
         sys.stdout.close()
     with inside.monkeypatch.context() as patch:
         patch.setattr(sys, "stdin", None)
@@ -899,7 +901,12 @@ def test_api_writes_other_bodies_as_they_are(kayrros: Command, inside: Inside) -
     failed = inside("api", "GET", path)
     assert failed.returncode == 1
     assert "<h1>502 Bad Gateway</h1>" in failed.stdout
+    assert failed.stdout.endswith(">\n")
     assert len([request for request in kayrros.platform.requests if request.status == 502]) == 1
+    kayrros.platform.fail_next(Fault.html(502), operation="downloadStaticDataset")
+    shown = inside.in_terminal("api", "GET", path).shown
+    assert "a web page: 502 Bad Gateway" in shown
+    assert "<" not in shown
 
 
 @pytest.mark.parametrize(
@@ -972,7 +979,10 @@ def test_login_without_a_keyring_saves_its_token(kayrros: Command, inside: Insid
     kayrros.platform.expire_tokens()
     expired = inside("collections", **saved)
     assert expired.returncode == 3
-    assert "kayrros login" in expired.stderr
+    assert "The saved login has expired or was revoked. Run `kayrros login`." in expired.stderr
+    logout = inside("logout", **{**saved, "KAYRROS_EMAIL": "other@example.com"}).stderr
+    stays = "The login of canary@example.com (profile default) stays, because KAYRROS_EMAIL is other@example.com."
+    assert logout == f"There was nothing to delete.\n{stays}\n"
     logout = inside("logout", **saved).stderr
     deleted = "the token; email, base_url, auth_url of profile default"
     assert logout == f"Logged out canary@example.com. Deleted: {deleted}.\n"
@@ -1260,7 +1270,8 @@ def test_bash_completes_commands_and_listed_ids(kayrros: Command, inside: Inside
     inside("datasets")
     lines = [["m"], ["metadata", "7d3c"], ["datasets", ""]]
     lines += [["results", OTHER, "--asset", "t"], ["plot", "'Tanks of Cushing'", "--asset", "tank-"]]
-    lines += [["results", TANKS, "--metric", metrics[0][:-1]]]
+    lines += [["results", TANKS, "--metric", metrics[0][:-1]], ["results", OTHER[:10], "--asset", "t"]]
+    lines += [["results", "'Tanks of R'", "--asset", "tank-"], ["results", "'Tanks of'", "--asset", "tank-"]]
     script = 'eval "$(_KAYRROS_COMPLETE=source_bash kayrros)"\n' + "".join(
         f"COMP_WORDS=({shlex.join(['kayrros', *line])}); COMP_CWORD={len(line)}; _kayrros_completion kayrros; "
         'echo "${COMPREPLY[@]}"\n'
@@ -1271,9 +1282,8 @@ def test_bash_completes_commands_and_listed_ids(kayrros: Command, inside: Inside
     done = subprocess.run(bash, env=kayrros.variables(PATH=path), capture_output=True, text=True, check=False)
     completions = [sorted(line.split()) for line in done.stdout.splitlines()]
     tanks = [f"tank-00000{number}" for number in range(3)]
-    assert completions == [["metadata", "mock"], sorted([TANKS, OTHER]), ["oil"], tanks[:1], tanks, metrics], (
-        done.stderr
-    )
+    of_datasets = [tanks[:1], tanks, metrics, tanks[:1], tanks[:1], tanks]
+    assert completions == [["metadata", "mock"], sorted([TANKS, OTHER]), ["oil"], *of_datasets], done.stderr
 
 
 def test_command_runs_as_a_module(kayrros: Command) -> None:

@@ -41,8 +41,8 @@ def inside(kayrros: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the files of datasets; hidden ones are the lock, and nothing else."""
-    assert {path.name for path in folder.glob(".*")} <= {".kayrros-export.lock"}
+    """Return the files of datasets. There are no hidden ones, such as the lock."""
+    assert not list(folder.glob(".*"))
     return sorted(folder.glob("Tanks*"))
 
 
@@ -104,6 +104,17 @@ def test_datasets_are_those_of_collections_and_single_ones(inside: Inside, tmp_p
         refused = inside("export", *arguments, "-o", tmp_path)
         assert (refused.returncode, platform.requests) == (2, [])
         assert problem in refused.stderr
+    lake = tmp_path / "lake"
+    for options, output, problem in (
+        (["--format", "nope"], lake, "names no format"),
+        ([], tmp_path / "x.parquet", "the name of a file"),
+        (["--from", "2024-13"], lake, "is not an ISO 8601 date"),
+        (["--metric", ""], lake, "metric contains ''"),
+    ):
+        refused = inside("export", "Oil", *options, "-o", output)
+        assert (refused.returncode, platform.requests) == (2, []), refused.stderr
+        assert problem in refused.stderr
+    assert not lake.exists()
     missing = inside("export", "Oil storge", "-o", tmp_path / "x")
     assert missing.returncode == 4
     assert "'Oil storage'" in missing.stderr
@@ -113,10 +124,13 @@ def test_datasets_are_those_of_collections_and_single_ones(inside: Inside, tmp_p
 
 def test_nothing_but_failures_is_1(inside: Inside, tmp_path: Path) -> None:
     """A cron job that checks for 5 does not take it for a success in part."""
-    inside.command.platform.fail_next(403, times=None, operation="getDatasetMetadata")
+    platform = inside.command.platform
+    platform.fail_next(403, times=None, operation="getDatasetMetadata")
     done = inside("export", "oil", "-o", tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "20 datasets: 20 failed"
+    [first, *_] = platform.datasets
+    assert f"kayrros: {first}: getDatasetMetadata" in inside("export", "--dataset", first, "-o", tmp_path).stderr
 
 
 def test_the_table_fits_a_terminal_and_the_bar_leaves_nothing(

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kayrros_ext import ConfigurationError, Kayrros, UnauthorizedError
+from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import Platform, PrismMock
 from kayrros_openapi.models import DatasetMetadata, SharedOption
 from tests.support.command import Command, Inside
@@ -135,7 +136,8 @@ ADVICE: dict[str, tuple[dict[str, str], str, str, list[dict[str, str | None]]]] 
     "nothing": (
         {},
         "",
-        "There are no credentials. Run `kayrros login`, or set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN.",
+        "There are no credentials. Run `kayrros login`, or set KAYRROS_EMAIL and KAYRROS_PASSWORD, or KAYRROS_TOKEN "
+        f"(other places: {DOCS_URL}credentials/).",
         [{}, {"KAYRROS_EMAIL": EMAIL, "KAYRROS_PASSWORD": PASSWORD}, {"KAYRROS_TOKEN": "valid-token"}],
     ),
     "password": (

@@ -463,6 +463,12 @@ def test_labels_are_the_same_for_all_metrics() -> None:
         ("emission_rate_uncertainty_kg_per_h", False),
         ("mean_volume_bbl", False),
         ("ship_count", False),
+        ("speed_km_per_h", False),
+        ("utilisation_hours_per_day", False),
+        ("rate_usd_per_day", False),
+        ("avg_volume_bbl", False),
+        ("p90_volume_bbl", False),
+        ("volume_quantile_bbl", False),
     ],
 )
 def test_name_of_a_metric_says_whether_it_adds_up(metric: str, expected: bool) -> None:

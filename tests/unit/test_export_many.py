@@ -20,11 +20,13 @@ from kayrros_ext import (
     MissingExtraError,
     NotFoundError,
     Progress,
+    Results,
     TransportError,
     UsageError,
 )
 from kayrros_ext._export.many import MANIFEST, ExportedDataset
 from kayrros_ext.testing import Dataset, Fault, Platform, Request
+from kayrros_openapi.models import CollectionDataset
 
 RESULTS = "getDatasetResults"
 
@@ -383,13 +385,13 @@ def test_a_file_that_cannot_be_written_stops_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No results are requested for files that can't be written."""
+    """Nothing is requested for files that can't be written, and no directory is made."""
     platform = Platform()
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
     with platform.connect() as kayrros, pytest.raises(MissingExtraError, match="xlsxwriter"):
-        kayrros.export_many([dataset.id for dataset in add_datasets(platform, 20)], tmp_path, format="xlsx")
-    assert RESULTS not in sent(platform)
-    assert names(tmp_path) == []
+        kayrros.export_many(["Tanks 0"], tmp_path / "lake", format="xlsx")
+    assert not sent(platform)
+    assert not list(tmp_path.iterdir())
 
 
 def test_requests_at_a_time_are_bounded_for_all_datasets_together(tmp_path: Path) -> None:
@@ -449,6 +451,9 @@ def test_an_error_of_the_callback_is_raised(tmp_path: Path) -> None:
 
     with platform.connect() as kayrros, pytest.raises(ZeroDivisionError):
         kayrros.export_many(ids, tmp_path, progress=fail)
+    for thread in threading.enumerate():  # one may have begun a file in the moment of the error, and deletes it
+        if thread.name == "kayrros-export":
+            thread.join(60)
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
 
 
@@ -476,6 +481,12 @@ def test_two_calls_at_once_do_not_share_a_directory(tmp_path: Path) -> None:
         ({"datasets": "Oil storage"}, "kayrros.datasets"),
         ({"datasets": None}, "kayrros.datasets"),
         ({"datasets": [1.5]}, "is not a dataset"),
+        ({"datasets": Results.from_json(b"{}")}, r"datasets is a Results\."),
+        ({"datasets": Results.from_json(b"{}").table}, r"datasets is a Table\."),
+        ({"datasets": Results.from_json(b"{}").to_pandas()}, r"datasets is a DataFrame\."),
+        ({"datasets": {"Oil storage": 1}}, r"datasets is a dict\."),
+        ({"datasets": CollectionDataset(id="7d3c")}, r"datasets is a CollectionDataset\."),
+        ({"metric": ""}, "metric contains ''"),
         ({"directory": "s3://bucket/lake"}, "a URL"),
         ({"directory": "lake.csv"}, "the name of a file"),
         ({"format": "docx"}, "parquet"),
@@ -495,6 +506,25 @@ def test_wrong_arguments_are_refused(
     with platform.connect() as kayrros, pytest.raises(UsageError, match=message):
         kayrros.export_many(**{"datasets": [dataset.id], "directory": "lake", **arguments})
     assert not platform.requests
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_place_of_the_directory_is_an_export_error(tmp_path: Path) -> None:
+    """As for any output that can't be written."""
+    platform = Platform()
+    (tmp_path / "lake").touch()
+    with platform.connect() as kayrros, pytest.raises(ExportError, match="could not be written"):
+        kayrros.export_many(["Tanks"], tmp_path / "lake")
+    assert not platform.requests
+
+
+def test_failures_leave_nothing_in_the_directory(tmp_path: Path) -> None:
+    """Neither a lock nor a manifest, so that it stays empty."""
+    platform = Platform()
+    [dataset] = add_datasets(platform, 1)
+    platform.fail_next(403, times=None, operation="getDatasetMetadata")
+    with platform.connect() as kayrros:
+        assert statuses(kayrros.export_many([dataset.id], tmp_path)) == ["failed"]
     assert not list(tmp_path.iterdir())
 
 

@@ -151,7 +151,7 @@ def parse_file(path: Any) -> Path:
 
 
 def parse_directory(path: Any) -> Path:
-    return parse_output(path, is_directory=True)
+    return parse_output(path, is_directory=True, error_type=DownloadError)
 
 
 class Named:

@@ -165,6 +165,9 @@ def test_assets_are_selected_by_id_or_name() -> None:
         "T (a)",
         "T (b)",
     ]
+    with pytest.raises(UsageError, match="2 assets have the name 'T': a, b. Pass the id of one of them."):
+        Results.from_json(json.dumps(body).encode()).plot(assets="T")
+    assert [one.label for one in chart_data(results, ["emission_rate_t_h"], "id0", None).series] == ["North"]
 
 
 @pytest.mark.parametrize(
@@ -175,6 +178,15 @@ def test_assets_are_selected_by_id_or_name() -> None:
         ({"assets": []}, "assets is empty"),
         ({"assets": 0}, "assets is 0"),
         ({"assets": True}, "assets is True"),
+        ({"assets": {"North": 1}}, "assets is a dict"),
+        ({"assets": "x" * 500}, "belongs to the asset 'x{1,80}"),
+        ({"metric": ["a", "b"]}, "metric has 2 names. Draw one metric at a time"),
+        ({"metric": 5}, "metric is 5"),
+        ({"metric": []}, "metric is empty"),
+        ({"title": 5}, "title is 5"),
+        ({"map": "yes"}, "map is 'yes'. Use one of True, False"),
+        ({"size": 5}, "size is 5. Pass width and height"),
+        ({"size": ("a", "b")}, "size is .'a', 'b'.. Pass width and height"),
         ({"theme": "blue"}, "theme is 'blue'. Use one of 'auto', 'light', 'dark'"),
         ({"statistic": "median", "map": True}, "statistic is 'median'. Use one of 'latest', 'mean'"),
         ({"size": (0, 5)}, "size is .0, 5.. Pass width and height in inches"),

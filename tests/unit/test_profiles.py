@@ -197,6 +197,16 @@ def test_an_unknown_key_is_a_warning(config: Write, caplog: pytest.LogCaptureFix
     assert message.endswith("profile default has unknown keys, which are ignored: pasword (did you mean password?)")
 
 
+@pytest.mark.parametrize(("key", "valid"), [("BASE_URL", "base_url"), ("url", "base_url"), ("Username", "email")])
+def test_an_unknown_key_may_be_another_word_for_a_valid_one(
+    key: str, valid: str, config: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Case does not matter, and other libraries have other names."""
+    config(f'[default]\ntoken = "{TOKEN}"\n{key} = "https://data.example.com"')
+    load_settings()
+    assert f"{key} (did you mean {valid}?)" in caplog.text
+
+
 @posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o620])
 @pytest.mark.parametrize("linked", [False, True])

@@ -84,12 +84,16 @@ def _print_body(response: "httpx.Response", redact: Callable[[str], str]) -> byt
             for chunk in response.iter_bytes():
                 sys.stdout.buffer.write(chunk)
         return b""
+    from kayrros_ext._http.errors import PAGE
+
     content = response.read()
     text = redact(response.text)
     try:
         write_json(json.loads(text))
     except (ValueError, RecursionError):
-        write_text(text)
+        is_error = not response.is_success
+        if not (is_error and sys.stdout.isatty() and PAGE.match(text)):  # the message has the title of a page
+            write_text(text.removesuffix("\n") + "\n" if is_error else text)
     return content
 
 

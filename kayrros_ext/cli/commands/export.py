@@ -1,5 +1,6 @@
 """`kayrros export`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,19 +79,23 @@ def export(
     from kayrros_ext._export.many import MANIFEST, Export
 
     with context.connect() as kayrros:
-        try:
-            datasets: list[Any] = kayrros.datasets() if everything else []
-            for name in collection or ():
-                datasets += kayrros.datasets(name)
-        except NotFoundError as error:
-            error.hint_cli = f"{error.hint_cli or error.hint} For one dataset, use --dataset."
-            raise
-        datasets += dataset or ()
+
+        def list_datasets() -> Iterator[Any]:
+            """Yield datasets, once Export has checked its other arguments."""
+            try:
+                yield from kayrros.datasets() if everything else ()
+                for name in collection or ():
+                    yield from kayrros.datasets(name)
+            except NotFoundError as error:
+                error.hint_cli = f"{error.hint_cli or error.hint} For one dataset, use --dataset."
+                raise
+            yield from dataset or ()
+
         try:
             with results_bar(shown=context.shows_progress) as progress:
                 query = {"start": start, "stop": stop, "metric": metric or None, "on_gap": on_gap.value}
                 options = {"format": file_format, "skip_existing": skip_existing, "progress": progress, **query}
-                report = Export(kayrros, datasets, output, **options, warns=False).run()  # a list follows below
+                report = Export(kayrros, list_datasets(), output, **options, warns=False).run()  # a list follows below
         except (KayrrosError, KeyboardInterrupt) as error:
             if not isinstance(error, UsageError | NotFoundError) and (Path(output).expanduser() / MANIFEST).is_file():
                 context.info(f"Complete files stay in {output}. With --skip-existing, this command skips them.")

@@ -117,6 +117,9 @@ def logout(context: Context) -> None:
         deleted += [f"{', '.join(keys)} of profile {account.profile}"] * bool(keys)
     done = f"Logged out {account.email}. Deleted: {'; '.join(deleted)}."
     context.info(done if deleted else "There was nothing to delete.")
+    if not same_email(own := account.source("profile").email, account.email):
+        source = account.settings["email"].source
+        context.info(f"The login of {own} (profile {account.profile}) stays, because {source} is {account.email}.")
     if left := [setting.source for key in ("password", "token") if (setting := account.settings[key]).value]:
         context.info(f"Still set: {', '.join(map(str, left))}.")
 
