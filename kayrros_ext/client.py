@@ -388,8 +388,8 @@ class Kayrros:
 
         Example:
             >>> report = kayrros.export_many(kayrros.datasets("Oil storage"), "lake/", skip_existing=True)
-            >>> [(each.name, each.status) for each in report]
-            [('Tanks of Cushing', 'written')]
+            >>> {each.status for each in report}
+            {'written'}
 
         Raises:
             KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write
