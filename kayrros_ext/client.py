@@ -1,7 +1,7 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 from uuid import UUID
@@ -26,7 +26,7 @@ from kayrros_ext._results.model import Results
 from kayrros_ext._results.query import ResultsOptions, parse_filter, parse_names
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
-from kayrros_ext.errors import GapError, UsageError
+from kayrros_ext.errors import APIError, ContractError, GapError, TransportError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
@@ -203,7 +203,9 @@ class Kayrros:
         assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
         return self._catalog.find(text, assets)
 
-    def assets(self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None) -> "list[Asset]":
+    def assets(
+        self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None, **_unknown: Never
+    ) -> "list[Asset]":
         """Return the assets of a dataset: those of `Results.assets`, as a list of named tuples.
 
         The API has no request for this, so all results are read, part by part, in bounded memory.
@@ -220,13 +222,15 @@ class Kayrros:
         Raises:
             KayrrosError: as `iter_results`.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.assets, _unknown)
         from kayrros_ext._results.selection import read_assets, to_assets  # pyarrow is heavy
 
-        dataset_id = self._dataset_id(dataset)
-        self._assets[dataset_id] = read_assets(self._fetcher(dataset_id, {"progress": progress}, bounded_memory=True))
-        return to_assets(self._assets[dataset_id])
+        fetcher = self._fetcher(dataset, {"progress": progress}, bounded_memory=True)
+        table = self._assets[fetcher.dataset_id] = read_assets(fetcher)
+        return to_assets(table)
 
-    def metadata(self, dataset: IdOrName) -> Metadata:
+    def metadata(self, dataset: IdOrName, **_unknown: Never) -> Metadata:
         """Return the metadata of a dataset, with its dates as datetimes in `start` and `stop`; a field may be UNSET or None.
 
         Args:
@@ -242,11 +246,13 @@ class Kayrros:
             ContractError: the response is not what openapi.yaml says.
             TransportError: no complete response arrived.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.metadata, _unknown)
         dataset_id = self._dataset_id(dataset)
         metadata: DatasetMetadata = parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
         missing = [field.name for field in attrs.fields(DatasetMetadata) if getattr(metadata, field.name) is UNSET]
         if missing and metadata.additional_keys:
-            text = "The metadata lack %s, and have undeclared fields, which may be the new names: %s."
+            text = "The metadata lacks %s, and has undeclared fields, which may be the new names: %s."
             warn(text, list_names(missing), list_names(metadata.additional_keys))
         self._metadata[dataset_id] = Metadata.from_dict(metadata.to_dict())
         return self._metadata[dataset_id]
@@ -298,8 +304,7 @@ class Kayrros:
         """
         options: Any = {"start": start, "stop": stop, "assets": assets, "metric": metric, "on_gap": on_gap}
         options |= {"strict": strict, "with_dataset": with_dataset, "progress": progress, **_unknown}
-        dataset_id = self._dataset_id(dataset)
-        fetcher = self._fetcher(dataset_id, options)
+        fetcher = self._fetcher(dataset, options)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -314,7 +319,7 @@ class Kayrros:
 
             results = merge(parts)
         if start is stop is assets is None and not results.gaps:
-            self._assets[dataset_id] = results.assets
+            self._assets[fetcher.dataset_id] = results.assets
         return results
 
     def iter_results(self, dataset: IdOrName, **options: "Unpack[ResultsOptions]") -> Iterator[Results]:
@@ -351,6 +356,12 @@ class Kayrros:
 
         target = parse_target(path, excel_csv=excel_csv)
         fetcher = self._fetcher(dataset, options, bounded_memory=True)
+        if fetcher.metadata is None:
+            try:
+                fetcher.metadata = fetcher.fetch_metadata()
+            except (APIError, ContractError, TransportError) as error:
+                if "Connect" in getattr(error, "reason", ""):  # else the results may be available nevertheless
+                    raise
         write(target, fetcher, schema=WITH_DATASET if options.get("with_dataset") else RESULTS, excel_csv=excel_csv)
         return target
 
@@ -366,6 +377,7 @@ class Kayrros:
         on_gap: "OnGap" = "raise",
         skip_existing: bool = False,
         progress: "ProgressCallback | bool | None" = None,
+        **_unknown: Never,
     ) -> "list[ExportedDataset]":
         """Write the results of many datasets, a file for each, several at a time. Return a report, an item per dataset.
 
@@ -395,6 +407,8 @@ class Kayrros:
             KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write
                 to, the login, the disk, or a host that does not respond to the first datasets. Complete files stay.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.export_many, _unknown)
         from kayrros_ext._export.many import Export
 
         query = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
@@ -417,20 +431,19 @@ class Kayrros:
         start, stop, assets, metric = (fields.pop(name, None) for name in ("start", "stop", "assets", "metric"))
         if unknown := {name: fields[name] for name in fields if name not in ResultsOptions.__annotations__}:
             raise unknown_argument(Kayrros.results, unknown)
-        dataset_id = self._dataset_id(dataset)
-        return ResultsFetcher(
+        fetcher = ResultsFetcher(
             client=self._client,
-            dataset_id=dataset_id,
             query=UNSET if start is stop is assets is None else parse_filter(start, stop, assets),
             metrics=[] if metric is None else parse_names("metric", metric),
-            dataset_name=self._catalog.names.get(dataset_id),
-            metadata=self._metadata.get(dataset_id),
-            fetch_metadata=partial(self.metadata, dataset_id),
             known_assets=self._assets,
             concurrency=concurrency or self._settings.concurrency,
             bounded_memory=bounded_memory,
             **fields,
         )
+        dataset_id = fetcher.dataset_id = self._dataset_id(dataset)
+        fetcher.dataset_name, fetcher.metadata = self._catalog.names.get(dataset_id), self._metadata.get(dataset_id)
+        fetcher.fetch_metadata = cache(partial(self.metadata, dataset_id))
+        return fetcher
 
     def download(
         self,
@@ -469,7 +482,7 @@ class Kayrros:
             raise unknown_argument(Kayrros.download, _unknown)
         from kayrros_ext._download.transfer import download  # filelock takes 20 ms
 
-        key = self._dataset_id(dataset)
+        key = partial(self._dataset_id, dataset)
         return download(self._client, key, directory, overwrite=overwrite, sha256=sha256, progress=progress)
 
     def close(self) -> None:
