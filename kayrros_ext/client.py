@@ -171,9 +171,13 @@ class Kayrros:
         return self._catalog.collections()
 
     def datasets(self, collection: IdOrName | None = None) -> list[Dataset]:
-        """Return the datasets of a collection, else all that the account can see; any field may be UNSET or None.
+        """Return the datasets of a collection, else all that the account can see, each once; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
+
+        Example:
+            >>> [(dataset.name, dataset.collection.name) for dataset in kayrros.datasets("Oil storage")]
+            [('Crude oil storage, selected terminals', 'Oil storage')]
 
         Args:
             collection: one of `collections()`, its id or name, or the beginning of either.
@@ -191,8 +195,8 @@ class Kayrros:
         returned before.
 
         Example:
-            >>> kayrros.find("cushing")
-            [Match(kind='dataset', id='7d3c1a52-...', name='Tanks of Cushing', collection='Oil storage')]
+            >>> kayrros.find("crude")
+            [Match(kind='dataset', id='7d3c1a52-...', name='Crude oil storage, selected terminals', ...)]
 
         Raises:
             KayrrosError: as `metadata`.
@@ -206,13 +210,13 @@ class Kayrros:
     def assets(
         self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None, **_unknown: Never
     ) -> "list[Asset]":
-        """Return the assets of a dataset: those of `Results.assets`, as a list of named tuples.
+        """Return the assets of a dataset, ordered by id: the rows of `Results.assets`, as a list of named tuples.
 
         The API has no request for this, so all results are read, part by part, in bounded memory.
 
         Example:
-            >>> tanks = [asset for asset in kayrros.assets("tanks of cushing") if asset.parent_name == "Cushing North"]
-            >>> results = kayrros.results("tanks of cushing", assets=tanks)
+            >>> tanks = [tank for tank in kayrros.assets("Crude oil storage") if "Cushing" in tank.parent_name]
+            >>> results = kayrros.results("Crude oil storage", assets=tanks)
             >>> frame = pandas.DataFrame(tanks)
 
         Args:
@@ -233,13 +237,17 @@ class Kayrros:
     def metadata(self, dataset: IdOrName, **_unknown: Never) -> Metadata:
         """Return the metadata of a dataset, with its dates as datetimes in `start` and `stop`; a field may be UNSET or None.
 
+        Example:
+            >>> kayrros.metadata("Crude oil storage").stop
+            datetime.datetime(2024, 2, 6, 0, 0, tzinfo=datetime.timezone.utc)
+
         Args:
             dataset: its id, an object with its `id` such as one of `datasets()`, or a name or beginning of an id or name
                 that no other dataset of the account has. Names are looked up in the list of all datasets, which takes a
-                request for each collection.
+                request and one per collection: once for a whole name, each time for its beginning.
 
         Raises:
-            UsageError: the argument is no dataset, and nothing was sent; or the client is closed.
+            UsageError: the argument is not a dataset, and nothing was sent; or the client is closed.
             LoginError: the login failed.
             NotFoundError: no dataset or several match; the message has the nearest names.
             NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API answered with an error status.
@@ -273,8 +281,12 @@ class Kayrros:
     ) -> Results:
         """Return the results of a dataset, or those of some dates and assets, however large.
 
-        When the gateway does not let them through at once (504 is observed), they are fetched in time windows, down to a
-        day, and below that by assets. All of it is held in memory; `iter_results` and `export` hold a part.
+        When the gateway answers 504 (observed), they are fetched in time windows, down to a day, and below that by assets.
+        All of it is held in memory; `iter_results` and `export` hold a part.
+
+        Example:
+            >>> results = kayrros.results("Crude oil storage", start="2024-01", metric="fill_level_pct")
+            >>> results.to_pandas(wide="fill_level_pct")
 
         Args:
             dataset: as for `metadata`.
@@ -285,11 +297,12 @@ class Kayrros:
                 UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
             assets: ids or names of assets, or objects with their `id`; one, or a list or any array of them. Default: all.
                 Thousands are requested in batches. They are looked up in the list of all assets, which takes one or two
-                small requests, unless `assets` was called before. Case of a name does not matter.
-            metric: name of a metric, or several. Default: all. The API sends all, and the others are dropped.
+                small requests, unless `assets` was called before. Case and blanks of a name do not matter.
+            metric: name of a metric, or several, likewise. Default: all. The API sends all, and the others are dropped. If
+                there are no rows, an unknown metric is a warning.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
-                list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
-                limit the days of a range, so that it can't be requested.
+                list it in `gaps` of the results. Gaps outside the dates of the metadata never raise: a gateway may limit
+                the days of a range, so that those before and after the data can't be requested.
             strict: whether NaN or an infinity in place of a number is a ContractError, rather than null and a warning.
             with_dataset: whether the table has the columns dataset_id and dataset_name in front, so that tables of several
                 datasets can be joined. It takes a request for the metadata, unless the client has seen the name.
@@ -299,7 +312,7 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`, an
                 asset that the dataset does not have, or, once all rows have come, a metric that none of them has.
-            GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
+            GapError: a part stays unavailable, the platform stops answering, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
         options: Any = {"start": start, "stop": stop, "assets": assets, "metric": metric, "on_gap": on_gap}
@@ -345,6 +358,9 @@ class Kayrros:
         four with .gz too. With excel_csv=True a .csv is one that Excel opens correctly by a double click. The directory is
         created; an existing file, or the target of a symlink, is replaced by the complete new one. If a gap raises, there is
         no file; with on_gap="warn", gaps are in the log and in the file.
+
+        The metadata is fetched first, unless this client has it. If that fails, the file lacks the name of the dataset and
+        its own attribution.
 
         Raises:
             ExportError: the file can't be written, or Excel can't hold the results.
@@ -401,7 +417,7 @@ class Kayrros:
         Example:
             >>> report = kayrros.export_many(kayrros.datasets("Oil storage"), "lake/", skip_existing=True)
             >>> [(each.name, each.status) for each in report]
-            [('Tanks of Cushing', 'written')]
+            [('Crude oil storage, selected terminals', 'written')]
 
         Raises:
             KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write

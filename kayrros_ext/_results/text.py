@@ -69,21 +69,21 @@ def results_tables(results: "Results") -> list[Table]:
     edges = [table] if count <= MAX_ROWS else [table.slice(0, EDGE_ROWS), table.slice(count - EDGE_ROWS)]
     rows = [row for edge in edges for row in edge.to_pylist()]
     numbers = align_numbers([(row["metric"], row["value"]) for row in rows])
-    names: dict[str | None, str | None] = {None: None, **distinct(sorted(metric_units(table)))}
+    labels = distinct(sorted(metric_units(table)))
     cells = [
-        [row["value_date"], row["asset_name"] or row["asset_id"], names[row["metric"]], number]
+        [row["value_date"], row["asset_name"] or row["asset_id"], labels.get(row["metric"] or ""), number]
         for row, number in zip(rows, numbers, strict=True)
     ]
     if len(edges) > 1:
         cells.insert(EDGE_ROWS, ["…", None, None, None])
-    return [_metrics(table, names), (columns, cells)]
+    return [_metrics(table, labels), (columns, cells)]
 
 
 def _count_ids(table: "pa.Table") -> int:
     return len(table["asset_id"].unify_dictionaries().unique()) if table.num_rows else 0
 
 
-def _metrics(table: "pa.Table", shown: dict[str | None, str | None]) -> Table:
+def _metrics(table: "pa.Table", shown: dict[str, str]) -> Table:
     """Return a row of each metric, ordered by name: unit, number of values, their range, and the first and last day."""
     metric = table["metric"].unify_dictionaries().combine_chunks()
     codes, labels = metric.indices.unique(), metric.dictionary.to_pylist()
@@ -97,7 +97,7 @@ def _metrics(table: "pa.Table", shown: dict[str | None, str | None]) -> Table:
         days = [date and f"{date:%Y-%m-%d}" for date in dates]
         rows.append(
             [
-                shown[names[place]],
+                shown.get(names[place] or ""),
                 one["unit"][0].as_py(),
                 len(one) - one["value"].null_count,
                 *ends,
