@@ -187,6 +187,16 @@ def test_anything_else_is_refused_in_one_line(value: Any, kayrros: Kayrros, plat
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [(EMPTY, "A Results"), ([], "A list"), (SimpleNamespace, "A type"), ((), "A tuple"), (Ellipsis, "An ellipsis")],
+)
+def test_a_wrong_object_is_named_in_english(value: Any, text: str, kayrros: Kayrros) -> None:
+    """By its type, with an article."""
+    with pytest.raises(UsageError, match=f"^{text} is not a dataset"):
+        kayrros.metadata(value)
+
+
+@pytest.mark.parametrize(
     "call",
     [
         *({name: 5} for name in ("assets", "metric", "on_gap", "progress", "strict", "with_dataset")),

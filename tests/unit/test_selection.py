@@ -12,7 +12,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext import Kayrros, UsageError
+from kayrros_ext import Kayrros, Results, UsageError
+from kayrros_ext._results.selection import read_assets, to_assets
 from kayrros_ext.testing import Dataset, Platform, Request
 
 DAY = {"2024-01-02": {"level": 1.5, "volume": 3.0}}
@@ -155,12 +156,10 @@ def test_a_metric_of_no_rows_is_a_warning(kayrros: Kayrros, dataset: Dataset, ca
     assert caplog.messages == ["No row has the metric 'nope'; there are no rows."]
 
 
-def test_assets_of_windows_are_ordered_by_id(platform: Platform, kayrros: Kayrros) -> None:
+def test_assets_of_windows_are_ordered_by_id(platform: Platform) -> None:
     """An asset that begins earlier does not come first."""
-    late = {f"2024-02-{day:02d}": {"m": 1.0} for day in range(1, 20)}
-    dataset = platform.add({"a": late, "b": {f"2023-02-{day:02d}": {"m": 1.0} for day in range(1, 20)}})
-    platform.max_rows = 10
-    assert [asset.id for asset in kayrros.assets(dataset)] == ["a", "b"]
+    parts = [Results.from_json(json.dumps(platform.add({key: DAY}).payload()).encode()) for key in ("b", "c", "a", "b")]
+    assert [(asset.id, asset.date_count) for asset in to_assets(read_assets(parts))] == [("a", 1), ("b", 2), ("c", 1)]
 
 
 def test_a_name_of_several_assets_is_an_error(kayrros: Kayrros, dataset: Dataset) -> None:
