@@ -86,7 +86,7 @@ class Catalog:
 
     def find(self, text: str, assets: Iterable[Match] = ()) -> list[Match]:
         """Return the collections, datasets and given assets that match a text."""
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not fold(text):
             raise UsageError(f"{describe(text, 'A')} is nothing to search for.", hint="Pass a part of a name.")
         datasets = [Match("dataset", *_labels(each), _labels(each.collection)[1]) for each in self.datasets()]
         collections = [Match("collection", *_labels(each)) for each in self._collections]
@@ -121,7 +121,7 @@ def _id_or_name(kind: Kind, value: IdOrName) -> str:
     other = getattr(value, "kind", type(value).__name__.lower())
     key = value if isinstance(value, UUID | str) else getattr(value, "id", None)
     is_other = isinstance(other, str) and other in set(get_args(Kind)) - {kind}
-    if is_other or not isinstance(key, UUID | str) or not str(key).strip():
+    if is_other or not isinstance(key, UUID | str) or not fold(str(key)):
         raise UsageError(
             f"{f'This {other}' if is_other else describe(value, 'A')} is not a {kind}.",
             hint=f"Pass its id or name, or one of kayrros.{kind}s().",

@@ -172,7 +172,7 @@ def test_find_includes_assets_that_were_seen(kayrros: Kayrros, platform: Platfor
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", 5, None, b"tanks", [TANKS], {"a": "b" * 1000}, pd.DataFrame({"id": [1]}), EMPTY]
+    "value", ["", " ", "\x00\x1b", 5, None, b"tanks", [TANKS], {"a": "b" * 1000}, pd.DataFrame({"id": [1]}), EMPTY]
 )
 def test_anything_else_is_refused_in_one_line(value: Any, kayrros: Kayrros, platform: Platform) -> None:
     """Nothing is sent, and the error does not repeat a long object."""
@@ -230,5 +230,6 @@ def test_find_searches_names(kayrros: Kayrros) -> None:
     assert [(match.kind, match.id) for match in kayrros.find("oil")] == [("collection", "oil")]
     assert [match.id for match in kayrros.find("b1a0")] == [METHANE]
     assert kayrros.find("zzz") == []
-    with pytest.raises(UsageError, match="nothing to search for"):
-        kayrros.find(" ")
+    for text in (" ", "\x1b"):
+        with pytest.raises(UsageError, match="nothing to search for"):
+            kayrros.find(text)
