@@ -9,7 +9,7 @@ from uuid import UUID
 import attrs
 import httpx
 
-from kayrros_ext._arguments import unknown_argument
+from kayrros_ext._arguments import UUID_PATTERN, unknown_argument
 from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._auth.token_cache import open_token_cache
 from kayrros_ext._catalog import Catalog, Dataset, IdOrName, Match
@@ -432,7 +432,8 @@ class Kayrros:
         return Export(self, datasets, directory, **options).run()
 
     def _dataset_id(self, dataset: IdOrName) -> UUID:
-        return self._catalog.dataset_id(dataset)
+        text = str(dataset).strip() if isinstance(dataset, UUID | str) else ""
+        return UUID(text) if UUID_PATTERN.fullmatch(text) else self._catalog.dataset_id(dataset)
 
     def _fetcher(
         self,
