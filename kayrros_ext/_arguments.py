@@ -11,6 +11,7 @@ from kayrros_ext.errors import UsageError
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # What others call an argument of ours.
 _ALIASES = {
+    "dataset": "id dataset_id name",
     "start": "begin from_ since start_date",
     "stop": "end to until stop_date end_date",
     "assets": "asset_ids mo_ids ids",
@@ -39,10 +40,11 @@ def parse_uuid(value: object) -> UUID | None:
     return value if isinstance(value, UUID) else None
 
 
-def describe(value: object) -> str:
+def describe(value: object, article: str = "a") -> str:
     """Return a short text or the type of a wrong argument, because the repr of a table fills pages."""
     is_short = isinstance(value, str | int | float | UUID | None) and len(repr(value)) < 80
-    return repr(value) if is_short else f"a {type(value).__name__}"
+    kind = type(value).__name__
+    return repr(value) if is_short else f"{article}{'n' * (kind[0] in 'AEIOUaeiou')} {kind}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -63,5 +65,5 @@ def unknown_argument(function: Callable[..., Any], unknown: dict[str, Any]) -> U
     unknown.clear()
     names = [key for key, it in inspect.signature(function).parameters.items() if it.kind is not it.VAR_KEYWORD]
     near = nearest(name, names)
-    hint = f"Did you mean {near}?" if near else f"It has {', '.join(key for key in names if key != 'self')}."
-    return UsageError(f"{function.__qualname__} has no argument {name!r}.", hint=hint)
+    hint = f"Did you mean {near}?" if near else f"Arguments: {', '.join(key for key in names if key != 'self')}."
+    return UsageError(f"There is no argument {name!r}.", hint=hint)

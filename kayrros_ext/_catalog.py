@@ -8,7 +8,7 @@ import attrs
 
 from kayrros_ext._arguments import HasId, describe, parse_uuid
 from kayrros_ext._http.client import ApiClient, parsed
-from kayrros_ext._text import list_names
+from kayrros_ext._text import fold, list_names
 from kayrros_ext.errors import NotFoundError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
 from kayrros_openapi.models import Collection, CollectionDataset, CollectionDatasetsRequest
@@ -19,10 +19,15 @@ Kind = Literal["collection", "dataset", "asset"]
 Item = TypeVar("Item", bound=Collection | CollectionDataset)
 
 
+@attrs.define(repr=False)
 class Dataset(CollectionDataset):
     """A dataset of a collection; any field may be UNSET or None. `collection` is the Collection that lists it."""
 
-    collection: Collection
+    collection: Collection = attrs.field(factory=Collection, kw_only=True)
+
+    def __repr__(self) -> str:
+        key, name = _labels(self)
+        return f"Dataset(id={key!r}, name={name!r}, collection={_labels(self.collection)[1]!r})"
 
 
 @attrs.frozen
@@ -45,13 +50,17 @@ class Match:
 
     def matches(self, text: str) -> bool:
         """Return whether its name has all words of a text, or its id begins with it."""
-        name = self.name.casefold()
-        is_named = all(word in name for word in text.casefold().split())
+        name = fold(self.name)
+        is_named = all(word in name for word in fold(text).split())
         return is_named or self.id.casefold().startswith(text.strip().casefold())
 
 
 class Catalog:
-    """Lists what the account can see, once, and again when a name is not in the list."""
+    """Lists what the account can see, once, and again when a text is not an id or a whole name in the list.
+
+    The beginning of a name may be the whole name of a new dataset by now. For a whole name, the list of this client counts,
+    because a new one would take a request per collection in each call.
+    """
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
@@ -65,16 +74,20 @@ class Catalog:
         return self._collections
 
     def datasets(self, collection: IdOrName | None = None) -> list[Dataset]:
-        """Return the datasets of a collection, else of all collections, from the API."""
+        """Return the datasets of a collection, else of all, each with the first collection that lists it, from the API."""
         if collection is None:
-            self._datasets = [dataset for each in self.collections() for dataset in self._datasets_of(each)]
+            unique: dict[object, Dataset] = {}
+            for each in self.collections():
+                for dataset in self._datasets_of(each):
+                    unique.setdefault(dataset.id or id(dataset), dataset)
+            self._datasets = [*unique.values()]
             return self._datasets
         return self._datasets_of(self._find_collection(collection))
 
     def find(self, text: str, assets: Iterable[Match] = ()) -> list[Match]:
         """Return the collections, datasets and given assets that match a text."""
-        if not isinstance(text, str) or not text.strip():
-            raise UsageError(f"{describe(text)} is nothing to search for.", hint="Pass a part of a name.")
+        if not isinstance(text, str) or not fold(text):
+            raise UsageError(f"{describe(text, 'A')} is nothing to search for.", hint="Pass a part of a name.")
         datasets = [Match("dataset", *_labels(each), _labels(each.collection)[1]) for each in self.datasets()]
         collections = [Match("collection", *_labels(each)) for each in self._collections]
         return [match for match in (*collections, *datasets, *assets) if match.matches(text)]
@@ -108,9 +121,9 @@ def _id_or_name(kind: Kind, value: IdOrName) -> str:
     other = getattr(value, "kind", type(value).__name__.lower())
     key = value if isinstance(value, UUID | str) else getattr(value, "id", None)
     is_other = isinstance(other, str) and other in set(get_args(Kind)) - {kind}
-    if is_other or not isinstance(key, UUID | str) or not str(key).strip():
+    if is_other or not isinstance(key, UUID | str) or not fold(str(key)):
         raise UsageError(
-            f"{f'This {other}' if is_other else describe(value)} is not a {kind}.",
+            f"{f'This {other}' if is_other else describe(value, 'A')} is not a {kind}.",
             hint=f"Pass its id or name, or one of kayrros.{kind}s().",
             hint_cli=f"`kayrros {kind}s` lists their ids and names.",
         )
@@ -123,14 +136,16 @@ def _labels(item: Collection | CollectionDataset) -> tuple[str, str]:
 
 
 def _pick(kind: Kind, text: str, seen: list[Item], fetch: Callable[[], list[Item]]) -> Item:
-    """Return the one item whose id or name is a text, or begins with it; of those that were seen, else of those that come.
+    """Return the one item whose id or name is a text, of those that were seen or come; else the one that begins with it.
 
     Raises:
         NotFoundError: no item or several match.
     """
-    matches = _matching(text, seen)
-    items = seen if matches else fetch()
-    matches = matches or _matching(text, items)
+    matches, items = _matching(text, seen), seen
+    if not matches:
+        items, start = fetch(), fold(text)
+        begin = [item for item in items if item.id and any(fold(it).startswith(start) for it in _labels(item))]
+        matches = _matching(text, items) or begin
     if len(matches) == 1:
         return matches[0]
     shown = [f"{key} {name}" if matches else name for key, name in map(_labels, matches or items)]
@@ -144,8 +159,7 @@ def _pick(kind: Kind, text: str, seen: list[Item], fetch: Callable[[], list[Item
 
 
 def _matching(text: str, items: list[Item]) -> list[Item]:
-    """Return the items whose id or name is a text, else those that begin with it; a dataset of two collections once."""
-    start = text.casefold()
-    labels = {key: (item, (key.casefold(), name.casefold())) for item in items for key, name in [_labels(item)] if key}
-    exact = [item for item, both in labels.values() if start in both]
-    return exact or [item for item, both in labels.values() if any(label.startswith(start) for label in both)]
+    """Return the items with an id whose id or name is a text, as it is or else as `fold` makes it."""
+    labels = [(item, _labels(item)) for item in items if item.id]
+    exact = [item for item, both in labels if text in both]
+    return exact or [item for item, both in labels if fold(text) in map(fold, both)]

@@ -43,7 +43,9 @@ def make_callback(progress: ProgressCallback | bool | None) -> ProgressCallback 
         with contextlib.suppress(Exception):  # stderr may be None, closed, or an object without this method
             progress = bool(sys.stderr.isatty())
     if not isinstance(progress, bool):
-        raise UsageError(f"progress is {progress!r}.", hint="Pass True, False, or a callable that takes a Progress.")
+        raise UsageError(
+            f"progress is {progress!r:.80}.", hint="Pass True, False, or a callable that takes a Progress."
+        )
     return _print if progress else None
 
 

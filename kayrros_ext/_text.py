@@ -1,6 +1,7 @@
 """Text of a server for people: it can't control a terminal, disguise itself or fill a screen."""
 
 import itertools
+import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -12,12 +13,27 @@ def printable(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
+def fold(name: str) -> str:
+    """Return a name to compare with what a user types: without case, and as `printable` shows it."""
+    return printable(name).casefold()
+
+
 def shorten(name: str, max_width: int) -> str:
     """Truncate a name in its middle, because names often differ at the end."""
     if cell_width(name) <= max_width:
         return name
     head = (max_width - 1) * 2 // 3
     return f"{_cut(name, head).rstrip()}…{_cut(name[::-1], max_width - 1 - head)[::-1].lstrip()}"
+
+
+def distinct(names: Iterable[str], max_width: int = sys.maxsize) -> dict[str, str]:
+    """Return each name as it is shown, in one line and truncated; with a number where it would look like an earlier one."""
+    labels: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        ends = itertools.chain([""], (f" ({number})" for number in itertools.count(2)))
+        shown = (shorten(printable(name), max_width - len(end)) + end for end in ends)
+        labels[name] = next(label for label in shown if label not in labels.values())
+    return labels
 
 
 def cell_width(text: str) -> int:
@@ -52,7 +68,8 @@ def list_names(names: Iterable[str], near: str = "") -> str:
 
     names, limit = sorted({printable(name)[:60] for name in names}), 5 if near else 20
     shown = names[:limit]
-    if near and len(names) > limit:  # comparing more than 10,000 takes seconds
-        shown = difflib.get_close_matches(printable(near)[:60], names[:10_000], limit, cutoff=0)
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    if near:  # comparing more than 10,000 takes seconds
+        folded = {name.casefold(): name for name in names[:10_000]}
+        shown = [folded[key] for key in difflib.get_close_matches(fold(near)[:60], folded, limit, cutoff=0)]
+    more = f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
     return (", ".join(map(repr if near else str, shown)) or "none") + more

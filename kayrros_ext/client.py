@@ -1,7 +1,7 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 from uuid import UUID
@@ -26,7 +26,7 @@ from kayrros_ext._results.model import Results
 from kayrros_ext._results.query import ResultsOptions, parse_filter, parse_names
 from kayrros_ext._secret import Secret
 from kayrros_ext._text import list_names
-from kayrros_ext.errors import GapError, UsageError
+from kayrros_ext.errors import APIError, ContractError, GapError, TransportError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import Collection, DatasetMetadata
 from kayrros_openapi.types import UNSET
@@ -171,9 +171,13 @@ class Kayrros:
         return self._catalog.collections()
 
     def datasets(self, collection: IdOrName | None = None) -> list[Dataset]:
-        """Return the datasets of a collection, else all that the account can see; any field may be UNSET or None.
+        """Return the datasets of a collection, else all that the account can see, each once; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
+
+        Example:
+            >>> [(dataset.name, dataset.collection.name) for dataset in kayrros.datasets("Oil storage")]
+            [('Crude oil storage, selected terminals', 'Oil storage')]
 
         Args:
             collection: one of `collections()`, its id or name, or the beginning of either.
@@ -191,8 +195,8 @@ class Kayrros:
         returned before.
 
         Example:
-            >>> kayrros.find("cushing")
-            [Match(kind='dataset', id='7d3c1a52-...', name='Tanks of Cushing', collection='Oil storage')]
+            >>> kayrros.find("crude")
+            [Match(kind='dataset', id='7d3c1a52-...', name='Crude oil storage, selected terminals', ...)]
 
         Raises:
             KayrrosError: as `metadata`.
@@ -203,14 +207,16 @@ class Kayrros:
         assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
         return self._catalog.find(text, assets)
 
-    def assets(self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None) -> "list[Asset]":
-        """Return the assets of a dataset: those of `Results.assets`, as a list of named tuples.
+    def assets(
+        self, dataset: IdOrName, *, progress: "ProgressCallback | bool | None" = None, **_unknown: Never
+    ) -> "list[Asset]":
+        """Return the assets of a dataset, ordered by id: the rows of `Results.assets`, as a list of named tuples.
 
         The API has no request for this, so all results are read, part by part, in bounded memory.
 
         Example:
-            >>> tanks = [asset for asset in kayrros.assets("tanks of cushing") if asset.parent_name == "Cushing North"]
-            >>> results = kayrros.results("tanks of cushing", assets=tanks)
+            >>> tanks = [tank for tank in kayrros.assets("Crude oil storage") if "Cushing" in tank.parent_name]
+            >>> results = kayrros.results("Crude oil storage", assets=tanks)
             >>> frame = pandas.DataFrame(tanks)
 
         Args:
@@ -220,33 +226,41 @@ class Kayrros:
         Raises:
             KayrrosError: as `iter_results`.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.assets, _unknown)
         from kayrros_ext._results.selection import read_assets, to_assets  # pyarrow is heavy
 
-        dataset_id = self._dataset_id(dataset)
-        self._assets[dataset_id] = read_assets(self._fetcher(dataset_id, {"progress": progress}, bounded_memory=True))
-        return to_assets(self._assets[dataset_id])
+        fetcher = self._fetcher(dataset, {"progress": progress}, bounded_memory=True)
+        table = self._assets[fetcher.dataset_id] = read_assets(fetcher)
+        return to_assets(table)
 
-    def metadata(self, dataset: IdOrName) -> Metadata:
+    def metadata(self, dataset: IdOrName, **_unknown: Never) -> Metadata:
         """Return the metadata of a dataset, with its dates as datetimes in `start` and `stop`; a field may be UNSET or None.
+
+        Example:
+            >>> kayrros.metadata("Crude oil storage").stop
+            datetime.datetime(2024, 2, 6, 0, 0, tzinfo=datetime.timezone.utc)
 
         Args:
             dataset: its id, an object with its `id` such as one of `datasets()`, or a name or beginning of an id or name
                 that no other dataset of the account has. Names are looked up in the list of all datasets, which takes a
-                request for each collection.
+                request and one per collection: once for a whole name, each time for its beginning.
 
         Raises:
-            UsageError: the argument is no dataset, and nothing was sent; or the client is closed.
+            UsageError: the argument is not a dataset, and nothing was sent; or the client is closed.
             LoginError: the login failed.
             NotFoundError: no dataset or several match; the message has the nearest names.
             NotFoundError, AccessDeniedError, UnauthorizedError, APIError: the API answered with an error status.
             ContractError: the response is not what openapi.yaml says.
             TransportError: no complete response arrived.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.metadata, _unknown)
         dataset_id = self._dataset_id(dataset)
         metadata: DatasetMetadata = parsed(get_dataset_metadata.sync_detailed(dataset_id, client=self.client))
         missing = [field.name for field in attrs.fields(DatasetMetadata) if getattr(metadata, field.name) is UNSET]
         if missing and metadata.additional_keys:
-            text = "The metadata lack %s, and have undeclared fields, which may be the new names: %s."
+            text = "The metadata lacks %s, and has undeclared fields, which may be the new names: %s."
             warn(text, list_names(missing), list_names(metadata.additional_keys))
         self._metadata[dataset_id] = Metadata.from_dict(metadata.to_dict())
         return self._metadata[dataset_id]
@@ -267,8 +281,12 @@ class Kayrros:
     ) -> Results:
         """Return the results of a dataset, or those of some dates and assets, however large.
 
-        When the gateway does not let them through at once (504 is observed), they are fetched in time windows, down to a
-        day, and below that by assets. All of it is held in memory; `iter_results` and `export` hold a part.
+        When the gateway answers 504 (observed), they are fetched in time windows, down to a day, and below that by assets.
+        All of it is held in memory; `iter_results` and `export` hold a part.
+
+        Example:
+            >>> results = kayrros.results("Crude oil storage", start="2024-01", metric="fill_level_pct")
+            >>> results.to_pandas(wide="fill_level_pct")
 
         Args:
             dataset: as for `metadata`.
@@ -279,11 +297,12 @@ class Kayrros:
                 UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
             assets: ids or names of assets, or objects with their `id`; one, or a list or any array of them. Default: all.
                 Thousands are requested in batches. They are looked up in the list of all assets, which takes one or two
-                small requests, unless `assets` was called before. Case of a name does not matter.
-            metric: name of a metric, or several. Default: all. The API sends all, and the others are dropped.
+                small requests, unless `assets` was called before. Case and blanks of a name do not matter.
+            metric: name of a metric, or several, likewise. Default: all. The API sends all, and the others are dropped. If
+                there are no rows, an unknown metric is a warning.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
-                list it in `gaps` of the results. What lies outside of the dates of the metadata never raises: a gateway may
-                limit the days of a range, so that it can't be requested.
+                list it in `gaps` of the results. Gaps outside the dates of the metadata never raise: a gateway may limit
+                the days of a range, so that those before and after the data can't be requested.
             strict: whether NaN or an infinity in place of a number is a ContractError, rather than null and a warning.
             with_dataset: whether the table has the columns dataset_id and dataset_name in front, so that tables of several
                 datasets can be joined. It takes a request for the metadata, unless the client has seen the name.
@@ -293,13 +312,12 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`; UsageError also for an argument that can't work, such as `stop` before `start`, an
                 asset that the dataset does not have, or, once all rows have come, a metric that none of them has.
-            GapError: a part stays unavailable, the platform stops to answer, or 20,000 requests were not enough; the other
+            GapError: a part stays unavailable, the platform stops answering, or 20,000 requests were not enough; the other
                 parts are in `error.results`.
         """
         options: Any = {"start": start, "stop": stop, "assets": assets, "metric": metric, "on_gap": on_gap}
         options |= {"strict": strict, "with_dataset": with_dataset, "progress": progress, **_unknown}
-        dataset_id = self._dataset_id(dataset)
-        fetcher = self._fetcher(dataset_id, options)
+        fetcher = self._fetcher(dataset, options)
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
@@ -314,7 +332,7 @@ class Kayrros:
 
             results = merge(parts)
         if start is stop is assets is None and not results.gaps:
-            self._assets[dataset_id] = results.assets
+            self._assets[fetcher.dataset_id] = results.assets
         return results
 
     def iter_results(self, dataset: IdOrName, **options: "Unpack[ResultsOptions]") -> Iterator[Results]:
@@ -341,6 +359,9 @@ class Kayrros:
         created; an existing file, or the target of a symlink, is replaced by the complete new one. If a gap raises, there is
         no file; with on_gap="warn", gaps are in the log and in the file.
 
+        The metadata is fetched first, unless this client has it. If that fails, the file lacks the name of the dataset and
+        its own attribution.
+
         Raises:
             ExportError: the file can't be written, or Excel can't hold the results.
             MissingExtraError: the path ends in .xlsx, and the extra `excel` is not installed. Nothing was sent.
@@ -350,7 +371,7 @@ class Kayrros:
         from kayrros_ext._results.schema import RESULTS, WITH_DATASET
 
         target = parse_target(path, excel_csv=excel_csv)
-        fetcher = self._fetcher(dataset, options, bounded_memory=True)
+        fetcher = self._fetcher(dataset, options, bounded_memory=True, needs_metadata=True)
         write(target, fetcher, schema=WITH_DATASET if options.get("with_dataset") else RESULTS, excel_csv=excel_csv)
         return target
 
@@ -366,6 +387,7 @@ class Kayrros:
         on_gap: "OnGap" = "raise",
         skip_existing: bool = False,
         progress: "ProgressCallback | bool | None" = None,
+        **_unknown: Never,
     ) -> "list[ExportedDataset]":
         """Write the results of many datasets, a file for each, several at a time. Return a report, an item per dataset.
 
@@ -395,6 +417,8 @@ class Kayrros:
             KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write
                 to, the login, the disk, or a host that does not respond to the first datasets. Complete files stay.
         """
+        if _unknown:
+            raise unknown_argument(Kayrros.export_many, _unknown)
         from kayrros_ext._export.many import Export
 
         query = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
@@ -412,25 +436,31 @@ class Kayrros:
         *,
         bounded_memory: bool = False,
         concurrency: int | None = None,
+        needs_metadata: bool = False,
     ) -> ResultsFetcher:
         fields: dict[str, Any] = {**options}
         start, stop, assets, metric = (fields.pop(name, None) for name in ("start", "stop", "assets", "metric"))
         if unknown := {name: fields[name] for name in fields if name not in ResultsOptions.__annotations__}:
             raise unknown_argument(Kayrros.results, unknown)
-        dataset_id = self._dataset_id(dataset)
-        return ResultsFetcher(
+        fetcher = ResultsFetcher(
             client=self._client,
-            dataset_id=dataset_id,
             query=UNSET if start is stop is assets is None else parse_filter(start, stop, assets),
             metrics=[] if metric is None else parse_names("metric", metric),
-            dataset_name=self._catalog.names.get(dataset_id),
-            metadata=self._metadata.get(dataset_id),
-            fetch_metadata=partial(self.metadata, dataset_id),
             known_assets=self._assets,
             concurrency=concurrency or self._settings.concurrency,
             bounded_memory=bounded_memory,
             **fields,
         )
+        dataset_id = fetcher.dataset_id = self._dataset_id(dataset)
+        fetcher.dataset_name, fetcher.metadata = self._catalog.names.get(dataset_id), self._metadata.get(dataset_id)
+        fetcher.fetch_metadata = cache(partial(self.metadata, dataset_id))
+        if needs_metadata and fetcher.metadata is None:
+            try:
+                fetcher.metadata = fetcher.fetch_metadata()
+            except (APIError, ContractError, TransportError) as error:
+                if "Connect" in getattr(error, "reason", ""):  # else the results may be available nevertheless
+                    raise
+        return fetcher
 
     def download(
         self,
@@ -469,7 +499,7 @@ class Kayrros:
             raise unknown_argument(Kayrros.download, _unknown)
         from kayrros_ext._download.transfer import download  # filelock takes 20 ms
 
-        key = self._dataset_id(dataset)
+        key = partial(self._dataset_id, dataset)
         return download(self._client, key, directory, overwrite=overwrite, sha256=sha256, progress=progress)
 
     def close(self) -> None:

@@ -262,7 +262,7 @@ class LoginAuth(httpx.Auth):
             return _token_of(login.sync(client=client, body=LoginRequest(settings.email, settings.password.value)))
         except APIError as error:
             if error.status >= 300:
-                raise _login_error(error) from None
+                raise _login_error(error, self._settings) from None
             status = error.status
         except (ContractError, ConfigurationError):
             pass  # its text may quote the token
@@ -290,11 +290,13 @@ def _token_of(reply: object) -> Secret:
     return clean_token(Secret(getattr(reply, "token", "")))
 
 
-def _login_error(error: APIError) -> LoginError:
+def _login_error(error: APIError, settings: Settings) -> LoginError:
     hint, hint_cli = "Try again later.", None
     if _is_refusal(error):
-        hint = "Check your email and password. To avoid locking the account, only kayrros.login() tries these again at once."
-        hint_cli = "Check your email and password, then run `kayrros login`."
+        is_variable = settings.source == "environment" and not settings.token
+        advice = "Correct or unset KAYRROS_PASSWORD" if is_variable else "Check your email and password"
+        hint = f"{advice}. To avoid locking the account, only kayrros.login() tries these again at once."
+        hint_cli = f"{advice}, then run `kayrros login`."
     elif 300 <= error.status < 500 and error.status not in {408, 425, 429}:
         hint = "Check KAYRROS_AUTH_URL, and whether a proxy or a firewall answered."
     details = {name: getattr(error, name) for name in ("status", "code", "message", "retry_after_s")}

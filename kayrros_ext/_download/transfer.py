@@ -56,14 +56,14 @@ class Download:
 
 def download(
     client: ApiClient,
-    dataset_id: UUID,
+    find_dataset: Callable[[], UUID],
     directory: str | Path,
     *,
     overwrite: bool = False,
     sha256: str | None = None,
     progress: ProgressCallback | None = None,
 ) -> Download:
-    """Download the file of a static dataset. The arguments are those of a user."""
+    """Download the file of a static dataset, which is looked up after all arguments are checked: they are a user's."""
     digest = None if sha256 is None else f"sha256:{str(sha256).strip().lower()}"
     if digest and not re.fullmatch("sha256:[0-9a-f]{64}", digest):
         raise UsageError(f"sha256 is {sha256!r:.80}.", hint="Pass 64 hexadecimal digits, as sha256sum prints them.")
@@ -71,6 +71,7 @@ def download(
         raise UsageError(f"progress is {progress!r:.80}.", hint="Pass a function that takes two numbers, or None.")
     http = client.get_httpx_client()
     folder = parse_output(directory, is_directory=True, error_type=DownloadError)
+    dataset_id = find_dataset()
     part = PartialFile(folder, PartMetadata(str(http.base_url), str(dataset_id)), http.policy.total_timeout_s)
     consumer = FileConsumer(part, digest, progress, overwrite=overwrite)
     try:

@@ -30,8 +30,8 @@ def parse_target(path: str | Path, *, excel_csv: bool = False) -> Path:
     """Return the path of a file that results can be written to, or raise UsageError, ExportError or MissingExtraError."""
     target = parse_output(path)
     if not (ending := _ending(target)):
-        hint = f"Use one of these: {', '.join(ENDINGS)}."
-        raise UsageError(f"path is {str(target)!r}, and its ending names no format.", hint=hint)
+        hint = "Use .parquet, .xlsx, .csv, .json, .ndjson or .geojson."
+        raise UsageError(f"{target.name!r:.80} has no known suffix.", hint=hint)
     if excel_csv and ENDINGS[ending] != "CSV":
         raise UsageError(f"CSV for Excel can't be written to {str(target)!r}.", hint="Pass a path that ends in .csv.")
     if ending == ".xlsx":

@@ -1,5 +1,6 @@
 """Write tables to a Parquet or GeoParquet file, part by part."""
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import IO, Any
@@ -60,9 +61,10 @@ class ParquetWriter:
             self._buffer = rest.take(int64s(range(rest.num_rows)))
 
     def close(self, metadata: Mapping[str, str]) -> None:
-        """Write the buffered rows and the metadata."""
+        """Write the buffered rows and the metadata, which pyarrow reads from the schema as well."""
         self._writer.write_table(self._buffer.unify_dictionaries(), ROW_GROUP)
-        self._writer.add_key_value_metadata(dict(metadata))
+        schema = self._buffer.schema.with_metadata(dict(metadata)).serialize().to_pybytes()
+        self._writer.add_key_value_metadata({**metadata, "ARROW:schema": base64.b64encode(schema)})
         self._writer.close()
 
     def abandon(self) -> None:

@@ -12,7 +12,7 @@ from urllib.request import getproxies
 import attrs
 import httpx
 
-from kayrros_ext._http.retry import find_cause, retry_after
+from kayrros_ext._http.retry import find_cause, is_refused_locally, retry_after
 from kayrros_ext._text import printable
 from kayrros_ext.errors import (
     AccessDeniedError,
@@ -46,7 +46,7 @@ _HINTS = {
     **dict.fromkeys((407, 511), _PROXY),
     401: "The platform rejected a new token: ask Kayrros about the account.",
     403: "Ask Kayrros whether the dataset is shared with your account.",
-    404: "Check the id: Kayrros Studio shows it in the Collection Dashboard.",
+    404: "Check the id: kayrros.datasets() lists those of your account.",
     413: "The request is too large. Ask for fewer assets at a time.",
     429: "Wait, and send fewer requests at a time.",
     504: "The platform is slow, or the response is too large for the gateway. Try again later.",
@@ -56,6 +56,7 @@ _HINTS = {
     4: "Check the arguments of the call.",
     5: "The platform failed. Try again later.",
 }
+_HINT_404_CLI = "Check the id: `kayrros datasets` lists those of your account."
 # Of an operation without an id.
 _HINTS_WITHOUT_ID = {403: "Ask Kayrros about the rights of your account.", 404: _NOT_THE_API, 4: _NOT_THE_API}
 _HINT_504 = "The response is too large for the gateway. Ask for less, with {} or with {}."  # of results
@@ -63,9 +64,7 @@ _UNTRUSTED = "Certificate verification failed. If a private CA signed it, name t
 # Of OpenSSL's checks of RFC 5280, which Python makes since 3.13: their codes, and the advice.
 _STRICT_CODES = range(80, 94)
 _NOT_STRICT = "The certificate, or that of its CA, breaks RFC 5280: {}. Ask the owner of the CA to issue it again"
-_UNREACHABLE = (
-    "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL. If the host is slow, raise timeout."
-)
+_UNREACHABLE = "Check the network, the proxy, KAYRROS_BASE_URL and KAYRROS_AUTH_URL."
 _EXCEPTION_HINTS: dict[type[Exception], str] = {
     httpx.DecodingError: "The response was damaged on its way. Try again later, or check the proxy.",
     httpx.ProxyError: _PROXY,
@@ -118,10 +117,13 @@ class ErrorMapper:
             return "Check email and password.", None
         if operation == "getDatasetResults" and status == 504:
             return _HINT_504.format("start and stop", "assets"), _HINT_504.format("--from and --to", "--asset")
+        if operation == "downloadStaticDataset" and status == 404:
+            hint = "Check the id. If the dataset has no file, use {}."
+            return hint.format("kayrros.results"), hint.format("`kayrros results`")
         has_id = any(it.id == operation and ("{" in it.path or it.method == "POST") for it in OPERATIONS)
         hints = {**_HINTS, **({} if has_id else _HINTS_WITHOUT_ID), **self.hints}
         hint = hints.get(status) or hints.get(status // 100, "Try again later.")
-        return hint, None
+        return hint, _HINT_404_CLI if hint == _HINTS[404] else None
 
     def from_exception(self, operation: str, error: Exception, attempts: int) -> TransportError:
         """Return the error for a response that did not arrive, or not completely."""
@@ -131,8 +133,13 @@ class ErrorMapper:
         reason = type(error).__name__
         hint, hint_cli = _hints_of_exception(error)
         text = f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}."
+        if find_cause(error, socket.gaierror):
+            text = f"Could not resolve {host}."
+        elif request and is_refused_locally(error):
+            text = f"Nothing listens at {request.url.scheme}://{request.url.netloc.decode()}{after}."
+            hint, hint_cli = "Is `kayrros mock` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL.", None
         mapped = TransportError(
-            f"Could not resolve {host}." if find_cause(error, socket.gaierror) else text,
+            text,
             hint=hint,
             hint_cli=hint_cli,
             operation=operation,
@@ -174,7 +181,8 @@ def _hints_of_exception(error: Exception) -> tuple[str, str | None]:
             "no"
         } else "Are you online?", None
     if not (certificate_error := find_cause(error, ssl.SSLCertVerificationError)):
-        return next((hint for kind, hint in _EXCEPTION_HINTS.items() if isinstance(error, kind)), _UNREACHABLE), None
+        slow = f"{_UNREACHABLE} If the host is slow, raise timeout.", _UNREACHABLE
+        return next(((hint, None) for kind, hint in _EXCEPTION_HINTS.items() if isinstance(error, kind)), slow)
     if certificate_error.verify_code not in _STRICT_CODES:
         return _UNTRUSTED, None
     problem = _NOT_STRICT.format(certificate_error.verify_message)

@@ -1,9 +1,9 @@
 """When a request is sent again. One rule for every operation, because all of them are reads, POST too.
 
 Retried: a connection that fails or breaks, also in the middle of a body; a timeout; the statuses 429, 502, 503 and 504.
-Nothing else, because the platform would reject it again. A host name that does not resolve is retried once at most, unless
-the host has answered before. A refusal with a Retry-After (429, 503) is not counted, and holds back all calls of the client
-(Gate).
+Nothing else, because the platform would reject it again. Unless the host has answered before, a name that does not resolve
+is retried once at most, and a connection that this machine itself refuses is not. A refusal with a Retry-After (429, 503) is
+not counted, and holds back all calls of the client (Gate).
 """
 
 import contextlib
@@ -15,6 +15,8 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
+
+from kayrros_ext._config.settings import is_loopback
 
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -36,9 +38,17 @@ def is_retryable(error: Exception, failures: int, *, has_answered: bool) -> bool
         return not str(error).startswith("4")  # the proxy refuses, for example without its password
     if not has_answered and (unresolved := find_cause(error, socket.gaierror)):
         return unresolved.errno == socket.EAI_AGAIN and not failures  # a busy name server, or nobody is online
+    if not has_answered and is_refused_locally(error):
+        return False
     never = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
     never = never or find_cause(error, ssl.SSLCertVerificationError) is not None
     return isinstance(error, httpx.TransportError | httpx.DecodingError) and not never
+
+
+def is_refused_locally(error: Exception) -> bool:
+    """Return whether nothing listens at a port of this machine."""
+    request = getattr(error, "_request", None)
+    return bool(request and is_loopback(request.url) and find_cause(error, ConnectionRefusedError))
 
 
 def find_cause(error: BaseException | None, kind: type[_Error]) -> _Error | None:

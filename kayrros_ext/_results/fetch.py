@@ -73,16 +73,12 @@ class ResultsFetcher:
     Parts get the metadata of an earlier call, until newer ones are fetched for the dates or the name of the dataset.
 
     Raises:
-        UsageError: on_gap or progress can't work.
+        UsageError: on_gap, progress, strict or with_dataset can't work.
     """
 
     _client: ApiClient
-    _dataset_id: UUID
     _query: ProcessingResultFilter | Unset
     _metrics: list[str]
-    _dataset_name: str | None
-    _metadata: Metadata | None
-    _fetch_metadata: Callable[[], Metadata]
     _known_assets: "dict[UUID, pa.Table]"
     _concurrency: int
     _on_gap: OnGap = "raise"
@@ -90,6 +86,11 @@ class ResultsFetcher:
     _with_dataset: bool = False
     _bounded_memory: bool
     _progress: ProgressCallback | bool | None = None
+    # Set once the arguments are right, because it may take requests to look up the dataset.
+    dataset_id: UUID = attrs.field(default=UUID(int=0))
+    dataset_name: str | None = None
+    metadata: Metadata | None = None
+    fetch_metadata: Callable[[], Metadata] = attrs.field(default=Metadata)
 
     _max_body: int | None = attrs.field(init=False, default=None)
     _failures: int = attrs.field(init=False, default=0)  # since the last success
@@ -105,7 +106,10 @@ class ResultsFetcher:
 
     def __attrs_post_init__(self) -> None:
         if self._on_gap not in get_args(OnGap):
-            raise UsageError(f"on_gap is {self._on_gap!r}.", hint='Pass "raise" or "warn".')
+            raise UsageError(f"on_gap is {self._on_gap!r:.80}.", hint='Pass "raise" or "warn".')
+        for name, value in (("strict", self._strict), ("with_dataset", self._with_dataset)):
+            if not isinstance(value, bool):
+                raise UsageError(f"{name} is {value!r:.80}.", hint="Pass True or False.")
         # A line by default comes only with windows.
         self._callback = None if self._progress is None else make_callback(self._progress)
         self._asset_ids = tuple(self._query.mo_ids or ()) if self._query else ()
@@ -115,8 +119,8 @@ class ResultsFetcher:
     def __iter__(self) -> Iterator[Results]:
         unknown_fields: set[str] = set()
         non_finite = 0
-        if self._with_dataset and not (self._dataset_name or self._metadata):
-            self._metadata = self._fetch_metadata()
+        if self._with_dataset and not (self.dataset_name or self.metadata):
+            self.metadata = self.fetch_metadata()
         try:
             parts = self._fetch()
             if self._metrics:
@@ -210,7 +214,7 @@ class ResultsFetcher:
         """
         from kayrros_ext._results.selection import find_assets, read_assets  # pyarrow is heavy
 
-        values, lists, key = self._asset_ids, self._known_assets, self._dataset_id
+        values, lists, key = self._asset_ids, self._known_assets, self.dataset_id
         with contextlib.suppress(KeyError, UsageError):  # an asset may be new
             return find_assets(values, lists[key])
         response = self._request_empty_range(None)
@@ -243,7 +247,7 @@ class ResultsFetcher:
         """Return the dates of the dataset by its metadata, which say where to split and not what to leave out."""
         first, last = FIRST_MS, (datetime.now(UTC) - EPOCH) // MILLISECOND
         try:
-            metadata = self._metadata = self._fetch_metadata()
+            metadata = self.metadata = self.fetch_metadata()
         except KayrrosError as error:
             warn("The dates of the dataset are unknown, because its metadata is unavailable: %s", error)
             return first, last
@@ -352,7 +356,7 @@ class ResultsFetcher:
     ) -> Results:
         from kayrros_ext._results.reader import read_results  # pyarrow is heavy
 
-        kwargs = get_dataset_results._get_kwargs(dataset_id=self._dataset_id, body=query)
+        kwargs = get_dataset_results._get_kwargs(dataset_id=self.dataset_id, body=query)
         options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=self._max_body)
         http = self._client.get_httpx_client()
         try:
@@ -378,14 +382,14 @@ class ResultsFetcher:
 
     def describe(self, part: Results) -> Results:
         """Return a part that knows its dataset and its query."""
-        name = self._metadata.name if self._metadata else None
+        name = self.metadata.name if self.metadata else None
         ends = {"start": self._time_range.start_date, "stop": self._time_range.stop_date} if self._time_range else {}
         query = {end: _datetime(ms).isoformat() for end, ms in ends.items() if ms not in {FIRST_MS, LAST_MS}}
         part = attrs.evolve(
             part,
-            dataset_id=self._dataset_id,
-            dataset_name=name if isinstance(name, str) else self._dataset_name,
-            metadata=self._metadata,
+            dataset_id=self.dataset_id,
+            dataset_name=name if isinstance(name, str) else self.dataset_name,
+            metadata=self.metadata,
             retrieved_at=datetime.now(UTC),
             query=query,
         )

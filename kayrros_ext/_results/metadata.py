@@ -26,6 +26,11 @@ class Metadata(DatasetMetadata):
         """`stop_date`, likewise."""
         return _from_epoch_ms(self.stop_date)
 
+    def __repr__(self) -> str:
+        fields = readable_fields(self).items()
+        shown = (f"{name}={value if isinstance(value, datetime) else repr(value)}" for name, value in fields)
+        return f"Metadata({', '.join(shown)})"
+
     def _repr_html_(self) -> str:
         from kayrros_ext._results.html import metadata_html
 

@@ -35,7 +35,7 @@ class Gap:
         stop: its last moment.
         assets: ids of its assets; None for all.
         error: the reason; None where the part was never requested.
-        is_outside: whether it lies outside of the dates of the metadata, by which there is no data. Such a gap never raises.
+        is_outside: whether it lies outside the dates of the metadata, which has no data there. Such a gap never raises.
     """
 
     start: datetime
@@ -62,9 +62,9 @@ class Results:
     Attributes:
         table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the response from
             `from_json`. Columns: the ten of `assets` that describe the asset, then value_date (timestamp, microseconds,
-            UTC), metric (name), unit (derived from the end of the metric's name, because the API gives none; null where
-            that says nothing), value (float64). with_dataset=True adds dataset_id and dataset_name in front. The metadata
-            of a field holds its `unit`.
+            UTC), metric (name), unit (derived from the end of the metric's name, because the API gives none; null if the
+            name has no known unit), value (float64). with_dataset=True adds dataset_id and dataset_name in front. The
+            metadata of a field holds its `unit`.
         assets: a row per asset, also of one without results: asset_id, asset_name, asset_version, asset_categories
             (list), asset_centroid_latitude and asset_centroid_longitude (degrees), asset_surface_area_m2,
             parent_asset_id, parent_asset_name, parent_asset_version, and date_count, its number of dates.
@@ -73,13 +73,13 @@ class Results:
             processed again while it is fetched in windows. Empty if no response has one.
         source_ids: id of each platform source, likewise.
         unknown_fields: fields of the response that no table holds, such as `assets[].results[].extra_props`, sorted.
-        gaps: the parts that are unavailable, with on_gap="warn"; and the ranges outside the dates of the metadata that are.
+        gaps: the parts that are unavailable, with on_gap="warn"; and unavailable ranges outside the dates of the metadata.
         requests: the number of requests made, retries included.
         non_finite: the number of NaN and infinities that the response has in place of numbers, and the tables null.
         dataset_id: id of the dataset; None from `from_json`.
         dataset_name: its name, where the client has seen it: in the metadata, or in a list of datasets. Else None.
-        metadata: the metadata of the dataset, as the client fetched them last. None where it has not: results that come in
-            one response take no second request.
+        metadata: the metadata of the dataset, as the client fetched it last; else None, because results that come in one
+            response take no second request.
         retrieved_at: when the first part of the results arrived, in UTC; None from `from_json`.
         query: what was asked for, as text: `start` and `stop` (ISO 8601, UTC) and `metrics`, each only where it was.
     """
@@ -108,10 +108,11 @@ class Results:
 
     @property
     def attribution(self) -> str:
-        """The notice to show with the data: that of the metadata, else the one of Copernicus with the years of the values.
+        """The notice to show with the data.
 
-        The licence of Copernicus Sentinel data asks for "Contains modified Copernicus Sentinel data [year]" where data made
-        from them are shown. That it applies to a dataset without a notice of its own is assumed.
+        It is the text of the metadata, if this client has fetched the metadata; else the notice that the Copernicus licence
+        asks for, "Contains modified Copernicus Sentinel data", with the years of the values. That the licence applies to a
+        dataset without a text of its own is assumed.
         """
         from kayrros_ext._results.metadata import attribution_of
         from kayrros_ext._results.schema import value_years
@@ -166,7 +167,7 @@ class Results:
         )
 
     def head(self, n: int = 5) -> Self:
-        """Return the first rows of `table` as results; everything else stays, also `assets`."""
+        """Return the first rows of `table` as results; everything else stays, also `assets`. UsageError if n is below 0."""
         if not isinstance(n, int) or n < 0:
             raise UsageError(f"n is {n!r:.80}.", hint="Pass a number of rows.")
         return attrs.evolve(self, table=self.table.slice(0, n))
@@ -213,7 +214,8 @@ class Results:
 
         if by not in {None, "parent"} or (by and wide is None):
             raise UsageError(
-                f"by={by!r} has no meaning here.", hint='Pass by="parent" together with wide=, or omit by.'
+                "by='parent' needs wide=." if by == "parent" else f"by is {by!r:.80}.",
+                hint='Pass by="parent" together with wide=, or omit by.',
             )
         if wide is None:
             return convert.to_pandas(self.table, categories=categories)

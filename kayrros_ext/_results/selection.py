@@ -7,10 +7,12 @@ import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kayrros_ext._progress import warn
 from kayrros_ext._results.merge import merge_assets
 from kayrros_ext._results.model import Results
+from kayrros_ext._results.reader import sort_table
 from kayrros_ext._results.schema import strings
-from kayrros_ext._text import list_names
+from kayrros_ext._text import fold, list_names
 from kayrros_ext.errors import UsageError
 
 
@@ -36,11 +38,11 @@ def to_assets(table: pa.Table) -> list[Asset]:
 
 
 def read_assets(parts: Iterable[Results]) -> pa.Table:
-    """Return the assets of all parts, each once. Only one part at a time is in memory."""
+    """Return the assets of all parts, each once, ordered by id. Only one part at a time is in memory."""
     table = None
     for part in parts:
         table = part.assets if table is None else merge_assets(pa.concat_tables([table, part.assets]))
-    return table
+    return table if table is None else sort_table(table, by=["asset_id"])
 
 
 def find_assets(values: Iterable[str], assets: pa.Table) -> list[str]:
@@ -49,38 +51,44 @@ def find_assets(values: Iterable[str], assets: pa.Table) -> list[str]:
     Raises:
         UsageError: no asset has a name or id, or several have a name.
     """
-    matches: dict[str, dict[str, None]] = {}  # ids by the folded name
+    exact: dict[str, dict[str, None]] = {}  # ids by name
+    folded: dict[str, dict[str, None]] = {}
     ids, names = (assets[column].cast(pa.string()).to_pylist() for column in ("asset_id", "asset_name"))
     for asset_id, name in zip(ids, names, strict=True):
         if asset_id and name:
-            matches.setdefault(name.casefold(), {})[asset_id] = None
-    existing = set(ids)
-    by_value = {value: [value] if value in existing else [*matches.get(value.casefold(), ())] for value in values}
+            exact.setdefault(name, {})[asset_id] = folded.setdefault(fold(name), {})[asset_id] = None
+    exact |= {key: {key: None} for key in ids if key}
+    by_value = {value: [*(exact.get(value) or folded.get(fold(value)) or ())] for value in values}
     for value, several in by_value.items():
         if len(several) > 1:
             text = f"{len(several):,} assets have the name {value!r}: {list_names(several)}."
             raise UsageError(text, hint="Pass the id of one of them.")
     if unknown := [value for value, several in by_value.items() if not several]:
-        near = list_names(filter(None, [*names, *ids]), near=unknown[0])
-        more = f", nor {len(unknown) - 1:,} more of those requested" if len(unknown) > 1 else ""
-        text = f"The dataset has no asset {unknown[0]!r:.80}{more}."
-        raise UsageError(text, hint=f"Available ids and names: {near}.")
+        near = list_names(filter(None, (name or key for key, name in zip(ids, names, strict=True))), near=unknown[0])
+        text = f"The dataset has no asset {', '.join(f'{value!r:.80}' for value in unknown[:20])}"
+        text += f", and {len(unknown) - 20:,} more are unknown" if len(unknown) > 20 else ""
+        hint = f"Available names: {near}."
+        raise UsageError(f"{text}.", hint=hint, hint_cli=f"{hint} `kayrros assets DATASET` lists them.")
     return list(dict.fromkeys(asset_id for [asset_id] in by_value.values()))
 
 
 def filter_metrics(parts: Iterable[Results], metrics: list[str]) -> Iterator[Results]:
-    """Yield the rows of some metrics, because the API can't filter them.
+    """Yield the rows of some metrics, because the API can't filter them. Warn of a metric if there are no rows at all.
 
     Raises:
         UsageError: no row has one of the metrics; after the last part.
     """
-    available: set[str] = set()
+    available: dict[str, str] = {}  # each name as `fold` makes it
     for part in parts:
         names = part.table["metric"].cast(pa.string())
-        available.update(name for name in names.unique().to_pylist() if name is not None)
-        rows = part.table.filter(pc.is_in(names, strings(metrics)))
+        available |= {name: fold(name) for name in names.unique().to_pylist() if name is not None}
+        alike = {fold(name) for name in metrics if name not in available}
+        choice = [name for name, folded in available.items() if name in metrics or folded in alike]
+        rows = part.table.filter(pc.is_in(names, strings(choice)))
         yield attrs.evolve(part, table=rows, query={**part.query, "metrics": ", ".join(metrics)})
-    missing = [name for name in metrics if name not in available]
-    if missing and available:
+    missing = [name for name in metrics if not {name, fold(name)} & {*available, *available.values()}]
+    if missing and not available:
+        warn("No row has the metric %r; there are no rows.", missing[0])
+    elif missing:
         choices = list_names(available, near=missing[0])
         raise UsageError(f"No row has the metric {missing[0]!r:.80}.", hint=f"Available metrics: {choices}.")

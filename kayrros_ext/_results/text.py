@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext._text import cell_width, plural, printable, shorten
+from kayrros_ext._results.schema import metric_units, without_time_zone
+from kayrros_ext._text import cell_width, distinct, plural, printable, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from kayrros_ext._results.model import Results
 
 WIDTH = 80
-MAX_METRICS, EDGE_ROWS, MAX_ROWS = 12, 5, 10
+MAX_METRICS, EDGE_ROWS, MAX_ROWS = 12, 5, 20
 MIN_WIDTH = 8
 # Significant digits of the largest number of a column.
 DIGITS = 6
-# Columns that may be truncated: a date or a number never is.
-_TEXT = ["metric", "unit", "asset_name"]
-# Columns that are left out, in this order, where numbers take their room.
-_OPTIONAL = ["last date", "first date", "values"]
+# Columns that are left out, in this order, before names are truncated, assets first. A date or a number never is.
+_OPTIONAL = ["values", "last date", "first date", "unit"]
+_NAMES = ["asset_name", "metric"]
 NUMBERS = {"values", "minimum", "maximum", "value"}
 Table = tuple[list[str], list[list[Any]]]  # heads, and rows of integers, datetimes, text and None
 
@@ -45,7 +44,9 @@ def describe_results(results: "Results") -> list[str]:
     name = printable(results.dataset_name or "") or results.dataset_id
     ends = pc.min_max(without_time_zone(results.table)["value_date"]).as_py().values()
     period = " to ".join(dict.fromkeys(f"{date:%Y-%m-%d}" for date in ends if date))
-    facts = [period, plural(len(results), "row"), plural(results.assets.num_rows, "asset")]
+    shown, total = map(_count_ids, (results.table, results.assets))
+    of = f"{shown:,} of " if 0 < shown < total else ""
+    facts = [period, plural(len(results), "row"), of + plural(results.assets.num_rows, "asset")]
     if count := results.without_metrics.num_rows:
         facts.append(plural(count, "date") + " without metrics")
     if count := results.non_finite:
@@ -57,7 +58,10 @@ def describe_results(results: "Results") -> list[str]:
 
 
 def results_tables(results: "Results") -> list[Table]:
-    """Return a table with a row of each metric, and one of the first and last rows; none without rows."""
+    """Return a table with a row of each metric, and one of the first and last rows; none without rows.
+
+    Two metrics have two names, also where they differ in characters that are not shown.
+    """
     columns = ["value_date", "asset_name", "metric", "value"]
     table = without_time_zone(results.table.select([*columns, "asset_id", "unit"]))
     if not (count := table.num_rows):
@@ -65,16 +69,21 @@ def results_tables(results: "Results") -> list[Table]:
     edges = [table] if count <= MAX_ROWS else [table.slice(0, EDGE_ROWS), table.slice(count - EDGE_ROWS)]
     rows = [row for edge in edges for row in edge.to_pylist()]
     numbers = align_numbers([(row["metric"], row["value"]) for row in rows])
+    labels = distinct(sorted(metric_units(table)))
     cells = [
-        [row["value_date"], row["asset_name"] or row["asset_id"], row["metric"], number]
+        [row["value_date"], row["asset_name"] or row["asset_id"], labels.get(row["metric"] or ""), number]
         for row, number in zip(rows, numbers, strict=True)
     ]
     if len(edges) > 1:
         cells.insert(EDGE_ROWS, ["…", None, None, None])
-    return [_metrics(table), (columns, cells)]
+    return [_metrics(table, labels), (columns, cells)]
 
 
-def _metrics(table: "pa.Table") -> Table:
+def _count_ids(table: "pa.Table") -> int:
+    return len(table["asset_id"].unify_dictionaries().unique()) if table.num_rows else 0
+
+
+def _metrics(table: "pa.Table", shown: dict[str, str]) -> Table:
     """Return a row of each metric, ordered by name: unit, number of values, their range, and the first and last day."""
     metric = table["metric"].unify_dictionaries().combine_chunks()
     codes, labels = metric.indices.unique(), metric.dictionary.to_pylist()
@@ -86,7 +95,15 @@ def _metrics(table: "pa.Table") -> Table:
         values, dates = (pc.min_max(one[name]).as_py().values() for name in ("value", "value_date"))
         ends = [format_number(value, decimals(values)) for value in values]
         days = [date and f"{date:%Y-%m-%d}" for date in dates]
-        rows.append([names[place], one["unit"][0].as_py(), len(one) - one["value"].null_count, *ends, *days])
+        rows.append(
+            [
+                shown.get(names[place] or ""),
+                one["unit"][0].as_py(),
+                len(one) - one["value"].null_count,
+                *ends,
+                *days,
+            ]
+        )
     if more := len(names[MAX_METRICS:]):
         rows.append([f"… and {plural(more, 'more metric')}", *[None] * 6])
     return ["metric", "unit", "values", "minimum", "maximum", "first date", "last date"], rows
@@ -135,19 +152,21 @@ def format_date(value: datetime) -> str:
 
 
 def format_table(heads: list[str], rows: list[list[Any]]) -> list[str]:
-    """Return the lines of a table of at most WIDTH columns: names are truncated, then columns that may be left out are."""
+    """Return the lines of a table of at most WIDTH columns: some are left out, then names truncated, and kept distinct."""
     columns = {head: [head, *map(format_cell, column)] for head, *column in zip(heads, *rows, strict=True)}
     widths = {head: max(map(cell_width, column)) for head, column in columns.items()}
 
     def excess() -> int:
         return sum(widths.values()) + 2 * (len(widths) - 1) - WIDTH
 
-    names = [head for head in _TEXT if head in widths]
-    while excess() > 0 and (widest := max(names, key=lambda head: widths[head])) and widths[widest] > MIN_WIDTH:
-        widths[widest] -= 1
     for head in _OPTIONAL:
         if excess() > 0 and head in widths:
             del widths[head], columns[head]
+    for head in [head for head in _NAMES if head in widths]:
+        if (more := excess()) > 0:
+            widths[head] = min(widths[head], max(widths[head] - more, MIN_WIDTH))
+            labels = distinct(columns[head], widths[head])
+            columns[head] = [labels[cell] for cell in columns[head]]
     padded = [[_pad(cell, widths[head], right=head in NUMBERS) for cell in columns[head]] for head in widths]
     return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
 

@@ -776,7 +776,7 @@ def test_assets_are_selected_by_id_or_name(inside: Inside, tmp_path: Path) -> No
         done = inside(*command, TANKS, "--asset", "tnak-000001")
         assert (done.returncode, done.stdout) == (2, "")
         assert "no asset 'tnak-000001'" in done.stderr
-        assert "'tank-000001'" in done.stderr
+        assert "'Tank 000001, " in done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from kayrros_ext import APIError, ContractError, Kayrros, TransportError
+from kayrros_ext import APIError, ContractError, Kayrros, NotFoundError, TransportError
 from kayrros_openapi import contract
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from tests.support.server import DATASET, DOWNLOAD, METADATA, RESULTS, Server, StubResponse, StubServer, as_json
@@ -56,6 +56,23 @@ def test_a_hint_fits_the_status_and_the_operation(status: int, kayrros: Kayrros,
     with pytest.raises(APIError) as caught:
         kayrros.collections()
     assert not [word for word in ("id:", "arguments", "dataset ") if word in caught.value.hint]
+
+
+def test_hints_of_a_404_say_where_ids_and_results_are(kayrros: Kayrros, platform: StubServer, tmp_path: Path) -> None:
+    """A dataset without a file has results. The command line names commands."""
+    platform.answers[METADATA] = platform.answers[DOWNLOAD] = StubResponse(404)
+    for call, hint, hint_cli in (
+        (kayrros.metadata, "kayrros.datasets() lists", "`kayrros datasets` lists"),
+        (
+            lambda dataset: kayrros.download(dataset, tmp_path),
+            "has no file, use kayrros.results.",
+            "has no file, use `kayrros results`.",
+        ),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            call(DATASET)
+        assert hint in caught.value.hint
+        assert hint_cli in str(caught.value.hint_cli)
 
 
 @pytest.mark.parametrize("status", [202, 207])

@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from kayrros_ext import APIError, Kayrros, KayrrosError, LoginError, TransportError, UnauthorizedError
+from kayrros_ext.testing import Platform
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import DatasetMetadata, LoginReply, LoginRequest
@@ -463,7 +464,7 @@ def test_an_unreachable_login_host_shows_no_password_to_an_error_tracker() -> No
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with (
             Kayrros(email="e", password=PASSWORD, base_url=url, auth_url=url, retries=0) as kayrros,
-            pytest.raises(TransportError, match="login: ") as caught,
+            pytest.raises(TransportError, match="Nothing listens") as caught,
         ):
             kayrros.metadata(DATASET)
     assert isinstance(caught.value.__cause__, httpx.ConnectError)
@@ -522,3 +523,16 @@ def test_the_client_sends_its_own_name(platform: StubServer, start: Start, conne
     server = start(platform)
     connect(server).metadata(DATASET)
     assert all(request.headers["user-agent"].startswith("kayrros-ext/") for request in server.requests)
+
+
+@pytest.mark.parametrize("source", ["environment", "arguments"])
+def test_a_wrong_password_of_the_environment_names_its_variable(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login in the shell would not help as long as the variable counts first."""
+    platform, arguments = Platform(), {"email": "analyst@example.com", "password": "a wrong one"}
+    if source == "environment":
+        for name in tuple(arguments):
+            monkeypatch.setenv(f"KAYRROS_{name.upper()}", arguments.pop(name))
+    with Kayrros(transport=platform.transport(), **arguments) as kayrros, pytest.raises(LoginError) as caught:  # type: ignore[arg-type]
+        kayrros.collections()
+    for hint in (caught.value.hint, str(caught.value.hint_cli)):
+        assert hint.startswith("Correct or unset KAYRROS_PASSWORD" if source == "environment" else "Check your email")

@@ -1,6 +1,9 @@
 """A dataset or collection is named by its id, its name, the beginning of either, or an object that has its id."""
 
+import copy
+import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -9,6 +12,7 @@ import pandas as pd
 import pytest
 
 from kayrros_ext import Kayrros, NotFoundError, Results, UsageError
+from kayrros_ext._catalog import Dataset
 from kayrros_ext.testing import Platform
 
 TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
@@ -59,19 +63,50 @@ def test_objects_stand_for_their_id(kayrros: Kayrros) -> None:
 
 def test_lists_are_requested_once(kayrros: Kayrros, platform: Platform) -> None:
     """A second name is looked up in the same list; an unknown one is looked up again, because it may be new."""
-    kayrros.metadata("tanks of")
-    kayrros.metadata("tanks and")
+    kayrros.metadata("tanks of cushing")
+    kayrros.metadata("tanks and methane")
     assert len(requests(platform)) == 5
     flares = platform.generate(name="Flares", assets=1, dates=1)
     platform.add_collection("Flaring", [flares.id])
     assert kayrros.metadata("flares").name == "Flares"
 
 
+def test_the_beginning_of_a_name_is_not_that_of_an_earlier_dataset(kayrros: Kayrros, platform: Platform) -> None:
+    """A dataset that is added meanwhile, and has just this name, counts."""
+    assert kayrros.metadata("Tanks of").name == "Tanks of Cushing"
+    new = platform.generate(name="Tanks of", assets=1, dates=1)
+    platform.add_collection("New", [new.id])
+    assert kayrros.metadata("Tanks of").id == UUID(new.id)
+    assert kayrros.results("tanks of").dataset_id == UUID(new.id)
+
+
+def test_names_are_compared_as_errors_show_them(kayrros: Kayrros, platform: Platform) -> None:
+    """A name with a line end or two blanks is found by its printed form; one that is the same letter by letter wins."""
+    odd = [platform.generate(name=name, assets=1, dates=1).id for name in ("Flares\n of  \x1bTexas", "flares of Texas")]
+    platform.add_collection("Flaring\t now", odd)
+    assert kayrros.metadata("flares of Texas").id == UUID(odd[1])
+    with pytest.raises(NotFoundError, match="'FLARES OF TEXAS' matches 2 datasets"):
+        kayrros.metadata("FLARES OF TEXAS")
+    del platform.datasets[odd[1]]
+    kayrros.datasets()
+    assert kayrros.metadata("FLARES OF  texas").id == UUID(odd[0])
+    assert len(kayrros.datasets("Flaring now")) == 1
+
+
+def test_dataset_of_a_list_can_be_copied(kayrros: Kayrros) -> None:
+    """A copy, one from a pickle, and one that is made by hand have a collection. The repr has no field that is unset."""
+    [dataset, _] = kayrros.datasets()
+    for same in (copy.copy(dataset), pickle.loads(pickle.dumps(dataset))):  # noqa: S301 - our own
+        assert (same.name, same.collection.name) == ("Tanks of Cushing", "Oil storage")
+        assert same == dataset
+    assert repr(dataset) == f"Dataset(id='{TANKS}', name='Tanks of Cushing', collection='Oil storage')"
+    assert repr(Dataset(id="a")) == "Dataset(id='a', name='', collection='')"
+
+
 def test_datasets_without_a_collection_are_all(kayrros: Kayrros) -> None:
-    """Each dataset has its collection."""
+    """Each dataset is listed once, with the first collection that has it."""
     assert [(dataset.name, dataset.collection.name) for dataset in kayrros.datasets()] == [
         ("Tanks of Cushing", "Oil storage"),
-        ("Tanks of Cushing", "Everything"),
         ("Tanks and methane", "Everything"),
     ]
 
@@ -137,7 +172,7 @@ def test_find_includes_assets_that_were_seen(kayrros: Kayrros, platform: Platfor
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", 5, None, b"tanks", [TANKS], {"a": "b" * 1000}, pd.DataFrame({"id": [1]}), EMPTY]
+    "value", ["", " ", "\x00\x1b", 5, None, b"tanks", [TANKS], {"a": "b" * 1000}, pd.DataFrame({"id": [1]}), EMPTY]
 )
 def test_anything_else_is_refused_in_one_line(value: Any, kayrros: Kayrros, platform: Platform) -> None:
     """Nothing is sent, and the error does not repeat a long object."""
@@ -151,14 +186,50 @@ def test_anything_else_is_refused_in_one_line(value: Any, kayrros: Kayrros, plat
     assert not platform.requests
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(EMPTY, "A Results"), ([], "A list"), (SimpleNamespace, "A type"), ((), "A tuple"), (Ellipsis, "An ellipsis")],
+)
+def test_a_wrong_object_is_named_in_english(value: Any, text: str, kayrros: Kayrros) -> None:
+    """By its type, with an article."""
+    with pytest.raises(UsageError, match=f"^{text} is not a dataset"):
+        kayrros.metadata(value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *({name: 5} for name in ("assets", "metric", "on_gap", "progress", "strict", "with_dataset")),
+        *({"start": "soon"}, {"stop": []}, {"start": "2025", "stop": "2024"}, {"end": "2024"}),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_a_name_is_looked_up(
+    call: dict[str, Any], kayrros: Kayrros, platform: Platform, tmp_path: Path
+) -> None:
+    """Nothing is sent and nothing is written."""
+    for method, *arguments in (("results",), ("iter_results",), ("export", tmp_path / "x.csv")):
+        with pytest.raises(UsageError):
+            getattr(kayrros, method)("tanks of", *arguments, **call)
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        *(("assets", {"progress": 5}), ("assets", {"end": 1}), ("metadata", {"username": "x"})),
+        *(("download", {"sha256": "abc"}), ("download", {"directory": "x.csv"}), ("download", {"progress": 5})),
+        *(("export", {"path": "x.xls"}), ("export", {"path": 5})),
+    ]
+    for method, options in wrong:
+        with pytest.raises(UsageError):
+            getattr(kayrros, method)("tanks of", **options)
+    assert not platform.requests
+    assert not list(tmp_path.iterdir())
+
+
 def test_find_searches_names(kayrros: Kayrros) -> None:
     """All words of the text are in a name, in any order; an id begins with the text."""
     assert [(match.kind, match.name, match.collection) for match in kayrros.find("cushing tanks")] == [
         ("dataset", "Tanks of Cushing", "Oil storage"),
-        ("dataset", "Tanks of Cushing", "Everything"),
     ]
     assert [(match.kind, match.id) for match in kayrros.find("oil")] == [("collection", "oil")]
     assert [match.id for match in kayrros.find("b1a0")] == [METHANE]
     assert kayrros.find("zzz") == []
-    with pytest.raises(UsageError, match="nothing to search for"):
-        kayrros.find(" ")
+    for text in (" ", "\x1b"):
+        with pytest.raises(UsageError, match="nothing to search for"):
+            kayrros.find(text)

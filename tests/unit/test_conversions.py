@@ -399,10 +399,10 @@ def test_only_additive_metrics_have_totals(metric: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"by": "parent"}, "by='parent' has no meaning here.*together with wide="),
-        ({"by": "country", "wide": "vol_bbl"}, "by='country' has no meaning here"),
+        ({"by": "parent"}, "^by='parent' needs wide=\\. Pass"),
+        ({"by": "country", "wide": "vol_bbl"}, "by is 'country'"),
         ({"wide": []}, "wide is empty"),
-        ({"wide": "vol_bl"}, "No row has the metric 'vol_bl'. Available metrics: 'level_pct', 'rate', 'vol_bbl'"),
+        ({"wide": "vol_bl"}, "No row has the metric 'vol_bl'. Available metrics: 'vol_bbl', "),
         ({"wide": ["vol_bbl", "no"]}, "No row has the metric 'no'"),
         ({"wide": True}, "No row has the metric True"),
     ],
@@ -416,7 +416,7 @@ def test_impossible_wide_frame_is_an_error(options: dict[str, Any], message: str
 @pytest.mark.parametrize("metric", ["volumes", True, 5])
 def test_unknown_metric_is_an_error(metric: Any) -> None:
     """The error names the metrics of the table."""
-    with pytest.raises(UsageError, match=f"{metric!r}. Available metrics: 'level', 'volume'"):
+    with pytest.raises(UsageError, match=f"{metric!r}. Available metrics: 'volume', 'level'"):
         BOTH.to_pandas(wide=metric)
     with pytest.raises(UsageError, match="Available metrics: none"):
         results().to_pandas(wide="volume")

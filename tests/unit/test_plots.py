@@ -174,7 +174,7 @@ def test_assets_are_selected_by_id_or_name() -> None:
     ("options", "message"),
     [
         ({"metric": "volume"}, r"No row has the metric 'volume'. Available metrics: 'emission_rate_t_h'\."),
-        ({"assets": ["West"]}, r"belongs to the asset 'West'. Available assets: 'North', 'South'\."),
+        ({"assets": ["West"]}, r"belongs to the asset 'West'. Available assets: 'South', 'North'\."),
         ({"assets": []}, "assets is empty"),
         ({"assets": 0}, "assets is 0"),
         ({"assets": True}, "assets is True"),

@@ -10,15 +10,16 @@ from uuid import UUID
 import attrs
 import openpyxl
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext import Gap, GapError, Kayrros, Metadata, Results, UsageError
+from kayrros_ext import Gap, GapError, Kayrros, Metadata, Results, TransportError, UsageError
 from kayrros_ext._export import ENDINGS
 from kayrros_ext._results.merge import merge
 from kayrros_ext._results.text import WIDTH, align_numbers
 from kayrros_ext._text import cell_width
-from kayrros_ext.testing import Platform
+from kayrros_ext.testing import Fault, Platform
 from kayrros_openapi.models import DatasetMetadata
 from kayrros_openapi.types import UNSET
 
@@ -127,6 +128,9 @@ def test_metadata_have_dates() -> None:
     metadata = Metadata(start_date=1_704_067_200_000, stop_date=None)
     assert (metadata.start, metadata.stop, metadata.start_date) == (MOMENT, None, 1_704_067_200_000)
     assert (Metadata().start, Metadata(stop_date=10**18).stop) == (None, None)
+    metadata = Metadata.from_dict({"name": "Tanks\x1b", "start_date": 1_704_067_200_000, "stop_date": None, "new": 1})
+    text = "Metadata(name='Tanks\\x1b', start=2024-01-01 00:00:00+00:00, stop_date=None, new=1)"
+    assert repr(metadata) == text
 
 
 def test_selections_are_results(platform: Platform, dataset: UUID) -> None:
@@ -169,7 +173,7 @@ def test_files_record_the_facts(platform: Platform, dataset: UUID, tmp_path: Pat
     """Each format with metadata has the same, from one request or several, and from results in memory."""
     with platform.connect() as kayrros:
         one = exported(kayrros, dataset, tmp_path / "a.parquet")
-        assert "dataset_name" not in one
+        assert operations(platform) == ["getDatasetMetadata", "getDatasetResults"]
         platform.max_rows = 8
         facts = exported(kayrros, dataset, tmp_path / "b.parquet")
         results = kayrros.results(dataset, start="2024-01-05", stop="2024-02")
@@ -179,7 +183,8 @@ def test_files_record_the_facts(platform: Platform, dataset: UUID, tmp_path: Pat
     assert json.loads(facts["units"]) == {"fill_level_pct": "%", "stored_volume_bbl": "bbl"}
     assert json.loads(facts["column_units"])["asset_surface_area_m2"] == "m2"
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", facts["retrieved_at"])
-    assert (one["attribution"], facts["attribution"]) == (f"{NOTICE} 2024, processed by Kayrros", f"{NOTICE} 2024")
+    for name in ("attribution", "dataset_name"):
+        assert one[name] == facts[name] == {"attribution": f"{NOTICE} 2024", "dataset_name": "Tanks"}[name]
     assert int(facts["requests"]) > int(one["requests"]) == 1
     assert facts["processing_id"] == results.processing_id
     results.export(tmp_path / "c.parquet")
@@ -194,7 +199,30 @@ def test_files_record_the_facts(platform: Platform, dataset: UUID, tmp_path: Pat
     assert facts.items() - parquet.items() <= {
         (name, facts[name]) for name in ("requests", "retrieved_at", "ARROW:schema")
     }
-    assert pq.read_table(tmp_path / "c.parquet").equals(results.table)
+    table = pq.read_table(tmp_path / "c.parquet")
+    assert table.equals(results.table)
+    assert {name.decode(): text.decode() for name, text in table.schema.metadata.items()} == parquet
+    assert len(pa.concat_tables([table, pq.read_table(tmp_path / "b.parquet")])) == 2 * len(table)
+    assert pl.read_parquet(tmp_path / "c.parquet").height == len(table)
+
+
+def test_export_fetches_the_metadata_first(platform: Platform, dataset: UUID, tmp_path: Path) -> None:
+    """Once per client. Where it fails, the file has the notice of Copernicus, but an unreachable host fails at once."""
+    with platform.connect() as kayrros:
+        for name in ("a.csv", "b.csv"):
+            kayrros.export(dataset, tmp_path / name)
+        assert operations(platform) == ["getDatasetMetadata", *["getDatasetResults"] * 2]
+    for fault in (Fault.status(500), Fault.status(403), Fault.dropped()):
+        platform.fail_next(fault, operation="getDatasetMetadata")
+        with platform.connect(retries=0) as kayrros:
+            facts = exported(kayrros, dataset, tmp_path / "c.parquet")
+        assert facts["attribution"] == f"{NOTICE} 2024, processed by Kayrros"
+        assert "dataset_name" not in facts
+    nobody = Kayrros(base_url="http://127.0.0.1:1", token="a-token")
+    with nobody as kayrros, pytest.raises(TransportError, match="Nothing listens") as caught:
+        kayrros.export(dataset, tmp_path / "d.parquet")
+    assert (caught.value.operation, caught.value.attempts) == ("getDatasetMetadata", 1)
+    assert not (tmp_path / "d.parquet").exists()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -278,34 +306,58 @@ def test_text_fits_80_columns(name: str) -> None:
     assert all(line.isprintable() for line in lines)
 
 
+def test_two_metrics_never_look_the_same() -> None:
+    """Columns are dropped before a name is truncated. Names that would be alike have a number, in every table and view."""
+    long = [
+        f"{'concentration_of_the_plume' * 2}_{side}_of_the_river_{'x' * 40}_kg_per_h" for side in ("north", "south")
+    ]
+    alike = ["level\n pct", "level pct"]
+    for names, shown in ((long, 2), (alike, 4)):
+        results = read(asset("t1", "Tank with a long name", d2024_01_02=dict.fromkeys(names, 123456.5)))
+        heads, first, second = repr(results).splitlines()[3:6]
+        assert first.partition("123")[0] != second.partition("123")[0]
+        rows = [line[20:] for line in repr(results).splitlines()[-2:]]
+        assert len(set(rows)) == 2
+        assert len(re.findall(r"\(2\)", repr(results))) == 2
+        assert results._repr_html_().count("(2)") == shown - 2
+        assert heads.split()[0] == "metric"
+    medium = "stored_volume_in_floating_roof_tanks_in_use_bbl"
+    results = read(asset("t1", "Tank with a long name", d2024_01_02={medium: 123456.5}))
+    assert repr(results).splitlines()[3].split() == ["metric", "unit", "minimum", "maximum"]
+    assert repr(results).count(medium) == 2
+
+
 def test_text_shows_what_results_are() -> None:
     """It has the dataset, the period, each metric with unit and range, and the rows."""
     rows: dict[str, Any] = {
-        f"d2024_01_{day:02}": {"level_pct": day / 8, "volume_bbl": day * 1e5} for day in range(1, 8)
+        f"d2024_01_{day:02}": {"level_pct": day / 8, "volume_bbl": day * 1e5} for day in range(1, 12)
     }
     results = read(asset("t1", "Tank 1", **rows), asset("t2", None, d2023_12_31={"level_pct": None}))
     assert repr(attrs.evolve(results, dataset_name="Tanks", non_finite=1)) == (
         """\
 Results of Tanks
-2023-12-31 to 2024-01-07, 15 rows, 2 assets, 1 NaN or infinite, read as null
+2023-12-31 to 2024-01-11, 23 rows, 2 assets, 1 NaN or infinite, read as null
 
-metric      unit  values  minimum  maximum  first date  last date
-level_pct   %          7    0.125    0.875  2023-12-31  2024-01-07
-volume_bbl  bbl        7  100,000  700,000  2024-01-01  2024-01-07
+metric      unit  values  minimum    maximum  first date  last date
+level_pct   %         11    0.125      1.375  2023-12-31  2024-01-11
+volume_bbl  bbl       11  100,000  1,100,000  2024-01-01  2024-01-11
 
-value_date  asset_name  metric            value
-2024-01-01  Tank 1      level_pct         0.125
-2024-01-01  Tank 1      volume_bbl  100,000
-2024-01-02  Tank 1      level_pct         0.250
-2024-01-02  Tank 1      volume_bbl  200,000
-2024-01-03  Tank 1      level_pct         0.375
+value_date  asset_name  metric              value
+2024-01-01  Tank 1      level_pct           0.125
+2024-01-01  Tank 1      volume_bbl    100,000
+2024-01-02  Tank 1      level_pct           0.250
+2024-01-02  Tank 1      volume_bbl    200,000
+2024-01-03  Tank 1      level_pct           0.375
 …
-2024-01-06  Tank 1      level_pct         0.750
-2024-01-06  Tank 1      volume_bbl  600,000
-2024-01-07  Tank 1      level_pct         0.875
-2024-01-07  Tank 1      volume_bbl  700,000
+2024-01-10  Tank 1      level_pct           1.250
+2024-01-10  Tank 1      volume_bbl  1,000,000
+2024-01-11  Tank 1      level_pct           1.375
+2024-01-11  Tank 1      volume_bbl  1,100,000
 2023-12-31  t2          level_pct"""
     )
+    assert "2024-01-01 to 2024-01-02, 3 rows, 1 of 2 assets" in repr(results.head(3))
+    assert "…" not in repr(results.head(20))
+    assert "2 rows, 1 of 2 assets" in repr(results.latest())
     assert repr(attrs.evolve(read(), dataset_id=UUID(int=1))) == f"Results of {UUID(int=1)}\n0 rows, 0 assets"
     assert "1 row, 1 asset" in repr(VIEWS["gaps"])
     assert "… and 2 more gaps" in repr(VIEWS["gaps"])

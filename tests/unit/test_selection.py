@@ -12,7 +12,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext import Kayrros, UsageError
+from kayrros_ext import Kayrros, Results, UsageError
+from kayrros_ext._results.selection import read_assets, to_assets
 from kayrros_ext.testing import Dataset, Platform, Request
 
 DAY = {"2024-01-02": {"level": 1.5, "volume": 3.0}}
@@ -105,7 +106,7 @@ def test_thousands_of_assets_are_checked_at_once(platform: Platform, kayrros: Ka
     assert kayrros.results(dataset, assets=every).assets.num_rows == 1200
     requests = results_requests(platform)
     assert sorted(len(request.json.get("mo_ids", ())) for request in requests) == [0, 200, 500, 500]
-    with pytest.raises(UsageError, match=r"no asset 'tank-x', nor 1 more.*'tank-00"):
+    with pytest.raises(UsageError, match=r"no asset 'tank-x', 'tank-y'\. Available names: .*'Tank"):
         kayrros.results(dataset, assets=["tank-x", *every, "tank-y"])
 
 
@@ -122,6 +123,43 @@ def test_an_unknown_asset_is_an_error_with_near_names(kayrros: Kayrros, dataset:
             call("x" * 1000)
         assert len(str(caught.value)) < 300
     assert not list(tmp_path.iterdir())
+
+
+def test_unknown_assets_are_all_named(kayrros: Kayrros, dataset: Dataset) -> None:
+    """The hint has names, the nearest first, and the command line a command as well."""
+    with pytest.raises(UsageError) as caught:
+        kayrros.results(dataset, assets=["t1", "suth", *map(str, range(30))])
+    assert caught.value.args[0].startswith("The dataset has no asset 'suth', '0', '1'")
+    assert caught.value.args[0].endswith("'18', and 11 more are unknown.")
+    assert caught.value.hint == "Available names: 'South', 'Ost', 'North'."
+    assert str(caught.value.hint_cli).endswith("'North'. `kayrros assets DATASET` lists them.")
+
+
+def test_names_are_compared_as_they_are_shown(platform: Platform, kayrros: Kayrros) -> None:
+    """Blanks, line ends and case do not matter for assets and metrics; a name that is the same letter by letter wins."""
+    days = {"2024-01-02": {"Fill\n level": 1.0, "volume": 2.0, "Volume": 3.0}}
+    payload = platform.add({"t1": days, "t2": days, "t3": days}).payload()
+    for asset, name in zip(payload["assets"], ("Tank \t 1", "TANK 1", "Tank\x1b 2"), strict=True):
+        asset["asset_name"] = name
+    dataset = platform.add(payload)
+    assert ids(kayrros.results(dataset, assets=["TANK 1", "tank 2"])) == ["t2", "t3"]
+    with pytest.raises(UsageError, match="2 assets have the name 'tank 1'"):
+        kayrros.results(dataset, assets="tank 1")
+    for metric, names in (("fill  level", ["Fill\n level"]), ("volume", ["volume"]), ("VOLUME", ["Volume", "volume"])):
+        metrics = kayrros.results(dataset, metric=metric).table["metric"].to_pylist()
+        assert sorted(set(metrics)) == names
+
+
+def test_a_metric_of_no_rows_is_a_warning(kayrros: Kayrros, dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    """It may exist, because nothing tells which metrics a dataset has."""
+    assert len(kayrros.results(dataset, metric="nope", stop="2000")) == 0
+    assert caplog.messages == ["No row has the metric 'nope'; there are no rows."]
+
+
+def test_assets_of_windows_are_ordered_by_id(platform: Platform) -> None:
+    """An asset that begins earlier does not come first."""
+    parts = [Results.from_json(json.dumps(platform.add({key: DAY}).payload()).encode()) for key in ("b", "c", "a", "b")]
+    assert [(asset.id, asset.date_count) for asset in to_assets(read_assets(parts))] == [("a", 1), ("b", 2), ("c", 1)]
 
 
 def test_a_name_of_several_assets_is_an_error(kayrros: Kayrros, dataset: Dataset) -> None:
@@ -241,24 +279,27 @@ def test_a_metric_that_is_no_name_is_refused(
         ("export", "until", "stop"),
         ("download", "folder", "directory"),
         ("download", "overwrit", "overwrite"),
+        ("metadata", "id", "dataset"),
+        ("assets", "progres", "progress"),
+        ("export_many", "end", "stop"),
+        ("export_many", "folder", "directory"),
     ],
 )
 def test_an_unknown_argument_names_the_nearest(
     call: str, argument: str, near: str, kayrros: Kayrros, dataset: Dataset, platform: Platform
 ) -> None:
     """The error comes at once, and nothing is sent. The options of a fetch are those of `results`."""
-    arguments = [dataset, "x.csv"] if call == "export" else [dataset]
+    arguments = [dataset, "x.csv"] if "export" in call else [dataset]
     with pytest.raises(UsageError) as caught:
         getattr(kayrros, call)(*arguments, **{argument: "x"})
-    owner = "download" if call == "download" else "results"
-    assert str(caught.value) == f"Kayrros.{owner} has no argument {argument!r}. Did you mean {near}?"
+    assert str(caught.value) == f"There is no argument {argument!r}. Did you mean {near}?"
     assert not platform.requests
 
 
 def test_an_unknown_argument_of_a_plot(kayrros: Kayrros, dataset: Dataset) -> None:
     """The options of a picture are those of kayrros_ext.plots.plot."""
     results: Any = kayrros.results(dataset)
-    with pytest.raises(UsageError, match=r"plot has no argument 'metrics'\. Did you mean metric\?"):
+    with pytest.raises(UsageError, match=r"There is no argument 'metrics'\. Did you mean metric\?"):
         results.plot(metrics="level")
     with pytest.raises(UsageError, match=r"Did you mean size\?"):
         results.plot(figsize=(4, 3))
@@ -272,7 +313,7 @@ def test_an_unknown_argument_of_a_client_shows_no_password(argument: str) -> Non
     make: Callable[..., Kayrros] = Kayrros
     with pytest.raises(UsageError) as caught:
         make(**values)
-    assert str(caught.value) == f"Kayrros has no argument {argument!r}. Did you mean {near}?"
+    assert str(caught.value) == f"There is no argument {argument!r}. Did you mean {near}?"
     frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
     ours = [frame.locals or {} for frame in frames if "/kayrros_ext/" in frame.filename]
     assert ours
@@ -282,7 +323,7 @@ def test_an_unknown_argument_of_a_client_shows_no_password(argument: str) -> Non
 def test_an_argument_like_no_other_lists_them() -> None:
     """The hint has all names."""
     make: Callable[..., Kayrros] = Kayrros
-    with pytest.raises(UsageError, match="It has email, password, token,"):
+    with pytest.raises(UsageError, match="Arguments: email, password, token,"):
         make(xyzzy=1)
 
 

@@ -56,7 +56,7 @@ def test_choices_are_the_nearest() -> None:
     assert shown.startswith("'metric_number_77', ")
     assert shown.endswith(" and 9,995 more")
     assert len(list_names([f"{number}\x1b" * 10_000 for number in range(50)], near="x")) < 400
-    assert list_names(["b", "a"], near="b") == "'a', 'b'"
+    assert list_names(["b", "a"], near="b") == "'b', 'a'"
     assert list_names([], near="b") == "none"
     assert list_names(["b", "a"]) == "a, b"
 

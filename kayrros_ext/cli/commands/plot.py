@@ -75,16 +75,15 @@ def plot(
     require(*(["matplotlib"] if target else ["matplotlib", "plotext"]))  # before anything is sent
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
-        dataset_id = kayrros._dataset_id(dataset)
         received = kayrros.results(
-            dataset_id, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress
+            dataset, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress
         )
-        hint = None if received.table.num_rows else explain_no_rows(kayrros, dataset_id, start, stop)
+        hint = None if received.table.num_rows else explain_no_rows(kayrros, dataset, start, stop)
     if hint:
         raise UsageError("There is nothing to draw, because no row lies between --from and --to.", hint=hint)
     tally = Tally()
     tally.add(received)
-    tally.save_names(context.account(), dataset_id)
+    tally.save_names(context.account(), received.dataset_id)
     _draw(received, target, metric, "all" if all_assets else asset, as_map=as_map)
     if target:
         context.info(str(tally))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kayrros_ext import Gap, Kayrros, Progress, Results
+    from kayrros_ext._results.query import ResultsOptions
     from kayrros_ext.cli.accounts import Account
 
 # Rows of a table in a terminal.
@@ -107,7 +108,7 @@ class Tally:
         self._names["metrics"].update(dict.fromkeys(part.table["metric"].unique().to_pylist()))
         return part
 
-    def save_names(self, account: "Account", dataset_id: UUID) -> None:
+    def save_names(self, account: "Account", dataset_id: UUID | None) -> None:
         """Cache the names of assets and metrics for the completion."""
         save_names(account, f"assets of {dataset_id}", self._names["assets"].items())
         save_names(account, "metrics", self._names["metrics"].items())
@@ -191,7 +192,6 @@ def results(
     limit = MAX_ROWS if is_table and sys.stdout.isatty() and not show_all else None
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, contextlib.ExitStack() as bar:
-        dataset_id = kayrros._dataset_id(dataset)
         # The reader of a pipe, such as head or less, may draw on the same terminal.
         show = bar.enter_context(
             results_bar(shown=context.shows_progress and (bool(target) or not is_pipe(sys.stdout)))
@@ -201,17 +201,17 @@ def results(
             show(progress)
             tally.is_complete = progress.fraction == 1
 
-        received = kayrros.iter_results(
-            dataset_id,
-            start=start,
-            stop=stop,
-            assets=asset or None,
-            metric=metric or None,
-            on_gap=on_gap.value,
-            with_dataset=with_dataset,
-            progress=report,
-        )
-        parts: Iterator[Results] = map(tally.add, received)
+        options: ResultsOptions = {
+            "start": start,
+            "stop": stop,
+            "assets": asset or None,
+            "metric": metric or None,
+            "on_gap": on_gap.value,
+            "with_dataset": with_dataset,
+            "progress": report,
+        }
+        fetcher = kayrros._fetcher(dataset, options, bounded_memory=True, needs_metadata=target is not None)
+        parts: Iterator[Results] = map(tally.add, fetcher)
         schema = WITH_DATASET if with_dataset else RESULTS
         if target:
             write(target, parts, schema=schema, excel_csv=excel_csv)
@@ -221,8 +221,8 @@ def results(
         if limit and tally.is_complete:
             collections.deque(parts, maxlen=0)  # they have arrived, so count them
         bar.close()
-        hint = explain_no_rows(kayrros, dataset_id, start, stop) if not tally.rows else None
-    tally.save_names(context.account(), dataset_id)
+        hint = explain_no_rows(kayrros, fetcher.dataset_id, start, stop) if not tally.rows else None
+    tally.save_names(context.account(), fetcher.dataset_id)
     context.info(tally.text(limit))
     if hint:
         context.info(hint)
@@ -231,14 +231,14 @@ def results(
     tally.exit_if_partial(context)
 
 
-def explain_no_rows(kayrros: "Kayrros", dataset_id: UUID, start: str | None, stop: str | None) -> str | None:
+def explain_no_rows(kayrros: "Kayrros", dataset: "UUID | str", start: str | None, stop: str | None) -> str | None:
     """Return the dates of the dataset if the rows were limited to other ones. It requests the metadata."""
     from kayrros_ext.errors import KayrrosError
 
     if not (start or stop):
         return None
     try:
-        metadata = kayrros.metadata(dataset_id)
+        metadata = kayrros.metadata(dataset)
     except KayrrosError:  # there are no rows, whatever the reason
         return None
     if not (metadata.start and metadata.stop):
