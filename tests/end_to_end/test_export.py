@@ -106,7 +106,7 @@ def test_datasets_are_those_of_collections_and_single_ones(inside: Inside, tmp_p
         assert problem in refused.stderr
     lake = tmp_path / "lake"
     for options, output, problem in (
-        (["--format", "nope"], lake, "names no format"),
+        (["--format", "nope"], lake, "no known suffix"),
         ([], tmp_path / "x.parquet", "the name of a file"),
         (["--from", "2024-13"], lake, "is not an ISO 8601 date"),
         (["--metric", ""], lake, "metric contains ''"),
