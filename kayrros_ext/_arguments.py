@@ -33,6 +33,10 @@ class HasId(Protocol):
         """A UUID, or a string."""
 
 
+# A dataset or a collection: its id or name, or an object that has its id.
+IdOrName = UUID | str | HasId
+
+
 def parse_uuid(value: object) -> UUID | None:
     """Return the UUID of a UUID or its string; None for anything else."""
     if isinstance(value, str) and UUID_PATTERN.fullmatch(value.strip()):

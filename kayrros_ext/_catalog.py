@@ -6,15 +6,13 @@ from uuid import UUID
 
 import attrs
 
-from kayrros_ext._arguments import HasId, describe, parse_uuid
+from kayrros_ext._arguments import IdOrName, describe, parse_uuid
 from kayrros_ext._http.client import ApiClient, parsed
 from kayrros_ext._text import fold, list_names
 from kayrros_ext.errors import NotFoundError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
 from kayrros_openapi.models import Collection, CollectionDataset, CollectionDatasetsRequest
 
-# A dataset or a collection: its id or name, or an object that has its id.
-IdOrName = UUID | str | HasId
 Kind = Literal["collection", "dataset", "asset"]
 Item = TypeVar("Item", bound=Collection | CollectionDataset)
 
@@ -59,14 +57,13 @@ class Catalog:
     """Lists what the account can see, once, and again when a text is not an id or a whole name in the list.
 
     The beginning of a name may be the whole name of a new dataset by now. For a whole name, the list of this client counts,
-    because a new one would take a request per collection in each call.
+    because a new one would take a request per collection in each call. The names of all listed datasets go to `names`.
     """
 
-    def __init__(self, client: ApiClient) -> None:
-        self._client = client
+    def __init__(self, client: ApiClient, names: dict[UUID, str]) -> None:
+        self._client, self._names = client, names
         self._collections: list[Collection] = []
         self._datasets: list[Dataset] = []
-        self.names: dict[UUID, str] = {}  # of all datasets that were listed
 
     def collections(self) -> list[Collection]:
         """Return the collections, from the API."""
@@ -112,7 +109,7 @@ class Catalog:
         for dataset in datasets:
             dataset.collection = collection
             if (uuid := parse_uuid(dataset.id)) and (name := _labels(dataset)[1]):
-                self.names[uuid] = name
+                self._names[uuid] = name
         return datasets
 
 

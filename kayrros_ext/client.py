@@ -1,7 +1,7 @@
 """Kayrros: datasets by id, as typed metadata, tables and files."""
 
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 from uuid import UUID
@@ -9,10 +9,9 @@ from uuid import UUID
 import attrs
 import httpx
 
-from kayrros_ext._arguments import UUID_PATTERN, unknown_argument
+from kayrros_ext._arguments import UUID_PATTERN, IdOrName, unknown_argument
 from kayrros_ext._auth.login import LoginAuth
 from kayrros_ext._auth.token_cache import open_token_cache
-from kayrros_ext._catalog import Catalog, Dataset, IdOrName, Match
 from kayrros_ext._config.credentials import Identity, Source
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from kayrros_ext._catalog import Catalog, Dataset, Match
     from kayrros_ext._download.transfer import Download
     from kayrros_ext._download.transfer import ProgressCallback as DownloadProgress
     from kayrros_ext._export.many import ExportedDataset
@@ -138,7 +138,7 @@ class Kayrros:
         )
         self._client = build_client(settings, settings.base_url, policy, connections, self._auth)
         self.client = self._client
-        self._catalog = Catalog(self._client)
+        self._names: dict[UUID, str] = {}  # of all datasets that were listed
         self._metadata: dict[UUID, Metadata] = {}  # those fetched last
         self._assets: dict[UUID, pa.Table] = {}  # all assets of a dataset, as `Results.assets`
 
@@ -170,7 +170,7 @@ class Kayrros:
         """
         return self._catalog.collections()
 
-    def datasets(self, collection: IdOrName | None = None) -> list[Dataset]:
+    def datasets(self, collection: IdOrName | None = None) -> "list[Dataset]":
         """Return the datasets of a collection, else all that the account can see, each once; any field may be UNSET or None.
 
         The reference does not mention this operation; a public client uses it (observed).
@@ -188,7 +188,7 @@ class Kayrros:
         """
         return self._catalog.datasets(collection)
 
-    def find(self, text: str) -> list[Match]:
+    def find(self, text: str) -> "list[Match]":
         """Return the collections, datasets and assets whose name has all words of a text, or whose id begins with it.
 
         It requests the datasets of every collection. Assets are those that `assets`, or `results` of a whole dataset, has
@@ -204,6 +204,8 @@ class Kayrros:
         from kayrros_ext._results.selection import to_assets  # pyarrow is heavy
 
         seen = ((str(key), asset) for key, table in self._assets.items() for asset in to_assets(table))
+        from kayrros_ext._catalog import Match
+
         assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
         return self._catalog.find(text, assets)
 
@@ -425,6 +427,12 @@ class Kayrros:
         options = {"format": format, "skip_existing": skip_existing, "progress": progress, **query}
         return Export(self, datasets, directory, **options).run()
 
+    @cached_property
+    def _catalog(self) -> "Catalog":
+        from kayrros_ext._catalog import Catalog  # only who names datasets needs it
+
+        return Catalog(self._client, self._names)
+
     def _dataset_id(self, dataset: IdOrName) -> UUID:
         text = str(dataset).strip() if isinstance(dataset, UUID | str) else ""
         return UUID(text) if UUID_PATTERN.fullmatch(text) else self._catalog.dataset_id(dataset)
@@ -452,7 +460,7 @@ class Kayrros:
             **fields,
         )
         dataset_id = fetcher.dataset_id = self._dataset_id(dataset)
-        fetcher.dataset_name, fetcher.metadata = self._catalog.names.get(dataset_id), self._metadata.get(dataset_id)
+        fetcher.dataset_name, fetcher.metadata = self._names.get(dataset_id), self._metadata.get(dataset_id)
         fetcher.fetch_metadata = cache(partial(self.metadata, dataset_id))
         if needs_metadata and fetcher.metadata is None:
             try:

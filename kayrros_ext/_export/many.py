@@ -81,7 +81,7 @@ class Export:
         self.callback, self.skips = make_callback(options["progress"]), options["skip_existing"]
         self.warns = options.get("warns", True)
         self.ids = list(dict.fromkeys(map(kayrros._dataset_id, datasets)))
-        self.names: dict[UUID, str | None] = {**kayrros._catalog.names}
+        self.names: dict[UUID, str | None] = {**kayrros._names}
         self.pending, self.mutex, self.stopped = iter(self.ids), threading.Lock(), threading.Event()
         self.progress = dict.fromkeys(self.ids, Progress(fraction=0, rows=0, windows=0, requests=0))
         self.outcomes, self.manifest = dict[UUID, ExportedDataset](), dict[str, _Entry]()

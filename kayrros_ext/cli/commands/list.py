@@ -93,7 +93,7 @@ def find(context: Context, text: Annotated[str, typer.Argument(metavar="TEXT", h
     rows = [attrs.asdict(match) for match in matches]
     for kind in ("collection", "dataset"):
         _save(account, f"{kind}s", [row for row in rows if row["kind"] == kind])
-    names = {**cached.get("datasets", {}), **{str(key): name for key, name in kayrros._catalog.names.items()}}
+    names = {**cached.get("datasets", {}), **{str(key): name for key, name in kayrros._names.items()}}
     cells = [{**row, "in": row["collection"] or names.get(row["dataset"] or "", row["dataset"])} for row in rows]
     _write_list(context, "match", rows, "kind", "id", "name", "in", cells=cells)
     if not rows and not context.json:
