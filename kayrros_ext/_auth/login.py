@@ -40,7 +40,7 @@ EXPIRY_LEEWAY_S = 60
 # Enough for any login reply.
 MAX_REPLY_BYTES = 1024**2
 
-_LOGIN_PATH = next(operation.path for operation in OPERATIONS if operation.id == "login")
+LOGIN_PATH = next(operation.path for operation in OPERATIONS if operation.id == "login")
 
 
 class TokenSource:
@@ -230,9 +230,9 @@ class LoginAuth(httpx.Auth):
     def _is_for_data_host(self, request: httpx.Request) -> bool:
         """Return whether to sign a request; a generated login call is sent to the login host instead."""
         base = self._settings.base_url
-        if request.method == "POST" and request.url == _join(base, _LOGIN_PATH):
+        if request.method == "POST" and request.url == _join(base, LOGIN_PATH):
             # The generated client knows one host.
-            request.url = _join(self._settings.auth_url, _LOGIN_PATH)
+            request.url = _join(self._settings.auth_url, LOGIN_PATH)
             request.headers["Host"] = request.url.netloc.decode("ascii")
             return False
         return (request.url.scheme, request.url.netloc) == (base.scheme, base.netloc)

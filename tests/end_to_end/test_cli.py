@@ -909,6 +909,32 @@ def test_api_writes_other_bodies_as_they_are(kayrros: Command, inside: Inside) -
     assert "<" not in shown
 
 
+@pytest.mark.parametrize("content_type", ["text/plain; charset=utf-8", "Text/CSV", "", "application/json"])
+def test_api_shows_no_token_in_text(content_type: str, kayrros: Command, inside: Inside) -> None:
+    """A successful response may repeat the token, also one without a content type."""
+    body = b'"got Bearer canary-token"\n'
+    response = Response(200, {"Content-Type": content_type} if content_type else {}, [body], len(body))
+    fault = Fault("repeats the token", lambda _: response, replaces_response=True)
+    variables = {**NO_CREDENTIALS, "KAYRROS_TOKEN": "canary-token"}
+    kayrros.platform.fail_next(fault, operation="listCollections")
+    piped = inside("api", "GET", "/v1/processing/collection/list", **variables)
+    assert piped.stderr.strip() == f"200 {content_type or 'without a content type'}"
+    kayrros.platform.fail_next(fault, operation="listCollections")
+    shown = inside.in_terminal("api", "GET", "/v1/processing/collection/list", KAYRROS_TOKEN="canary-token").shown
+    for text in (piped.stdout, shown):
+        assert "got" in text
+        assert "canary" not in text
+
+
+@pytest.mark.parametrize("path", ["/v3/login", "/v3/login/?a=b", "/v3//x/../%6Cogin", "/V3/login#x"])
+def test_api_refuses_the_login(path: str, kayrros: Command, inside: Inside) -> None:
+    """Its response is a new token. Nothing is sent."""
+    done = inside("api", "POST", path, "--form", "login=a")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Use `kayrros login`." in done.stderr
+    assert not kayrros.platform.requests
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

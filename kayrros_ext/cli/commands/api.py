@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     """Send any request to the data host, logged in.
 
     The body of the response is printed. This is for support, and for requests that no command sends. The request is sent
-    once, without retries, and nothing is compared with the contract. JSON is indented; any other body is written as it is.
-    An error status prints its body, too.
+    once, without retries, and nothing is compared with the contract. JSON is indented; a file is written as it is. Secrets
+    in JSON and text are hidden. An error status prints its body, too. The path of the login is refused.
     """,
     "kayrros api GET /v1/processing/collection/list",
     "kayrros api POST /v1/processing/collection/datasets \\\n      -F collection_id=5f2d8c34-1a7e-4b90-8d56-e3c47a9b0f12",
@@ -45,6 +45,7 @@ def api(
         raise UsageError(f"{method!r} is not an HTTP method.", hint="Give one such as GET or POST.")
     if not path.startswith("/") or path.startswith("//"):
         raise UsageError(f"{path!r} is not a path on the data host.", hint="Begin it with one slash: /v1/...")
+    _refuse_login(path)
     if data is not None and form:
         raise UsageError("--data can't be combined with --form.", hint="Give one of them.")
     body = None if data is None else _read_json(data)
@@ -72,11 +73,13 @@ def api(
 
 
 def _print_body(response: "httpx.Response", redact: Callable[[str], str]) -> bytes:
-    """Write a body to stdout; return it if it is JSON or of an error, because files don't fit into memory.
+    """Write a body to stdout; return it if it is JSON, text or of an error, because files don't fit into memory.
 
     A server may repeat the token, and people send what they see to a support desk.
     """
-    if response.is_success and "json" not in response.headers.get("Content-Type", ""):
+    media_type = response.headers.get("Content-Type", "").strip().lower()
+    is_text = not media_type or media_type.startswith("text/")
+    if response.is_success and not is_text and "json" not in media_type:
         if sys.stdout.isatty():
             for text in response.iter_text():
                 write_text(text)
@@ -87,6 +90,10 @@ def _print_body(response: "httpx.Response", redact: Callable[[str], str]) -> byt
     from kayrros_ext._http.errors import PAGE
 
     content = response.read()
+    if response.is_success and is_text and not sys.stdout.isatty():  # byte by byte, whatever its encoding
+        text = redact(content.decode(errors="surrogateescape"))
+        sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+        return content
     text = redact(response.text)
     try:
         write_json(json.loads(text))
@@ -95,6 +102,17 @@ def _print_body(response: "httpx.Response", redact: Callable[[str], str]) -> byt
         if not (is_error and sys.stdout.isatty() and PAGE.match(text)):  # the message has the title of a page
             write_text(text.removesuffix("\n") + "\n" if is_error else text)
     return content
+
+
+def _refuse_login(path: str) -> None:
+    """Raise UsageError for the path of the login, in any spelling, because its response is a new token."""
+    import posixpath
+    from urllib.parse import unquote
+
+    from kayrros_ext._auth.login import LOGIN_PATH
+
+    if posixpath.normpath(unquote(re.split(r"[?#]", path)[0])).lower() == LOGIN_PATH:
+        raise UsageError(f"{path!r} prints a new token.", hint="Use `kayrros login`.")
 
 
 def _read_json(text: str) -> bytes:
