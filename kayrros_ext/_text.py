@@ -4,6 +4,7 @@ import itertools
 import sys
 import unicodedata
 from collections.abc import Iterable
+from datetime import datetime
 
 DOCS_URL = "https://kayrros-ext.example/"  # as in pyproject.toml; a page is DOCS_URL + its name in docs/ + "/"
 
@@ -49,9 +50,14 @@ def _cut(text: str, width: int) -> str:
     return "".join(char for char, total in zip(text, widths, strict=True) if total <= width)
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a number of things: "1 row", "2,000 rows"."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return a number of things: "1 row", "2,000 rows"; with a plural that has no s at the end of the noun: "2 matches"."""
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
+def format_date(value: datetime) -> str:
+    """Return a date, with the time unless it is midnight."""
+    return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
 
 
 def format_size(count: int) -> str:

@@ -19,8 +19,8 @@ from kayrros_ext._export.text import BATCH
 from kayrros_ext._results.convert import import_optional, plain_table
 from kayrros_ext._results.merge import merge_assets
 from kayrros_ext._results.schema import ASSETS, DOUBLE, INTEGER, RESULTS, strings
-from kayrros_ext._results.text import decimals, format_date
-from kayrros_ext._text import cell_width
+from kayrros_ext._results.text import decimals
+from kayrros_ext._text import cell_width, format_date
 from kayrros_ext.errors import ExportError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ExcelWriter:
         self._xlsxwriter = import_optional("xlsxwriter", extra="excel")
         self._directory = tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=path.parent)
         options = {"constant_memory": True, "tmpdir": self._directory.name, "use_zip64": True}
-        # In memory, because after an error a zip writes its end once more. A million rows are 40 MB.
+        # In memory, because after an error a zip writes its end once more. A million rows are about 40 MB.
         self._file, self._zip = file, io.BytesIO()
         self._book = self._xlsxwriter.Workbook(self._zip, options)
         self._path, self._assets = path, pa.Table.from_batches([], ASSETS)

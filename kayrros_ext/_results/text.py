@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from kayrros_ext._results.schema import metric_units, without_time_zone
-from kayrros_ext._text import cell_width, distinct, plural, printable, shorten
+from kayrros_ext._text import cell_width, distinct, format_date, plural, printable, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,11 +144,6 @@ def format_number(value: float | None, places: int) -> str:
         return ""
     is_plain = not value or (round(value, places) and abs(value) < 1e15)
     return f"{value:,.{places}f}" if is_plain else f"{value:.{DIGITS}g}"
-
-
-def format_date(value: datetime) -> str:
-    """Return a date, with the time unless it is midnight."""
-    return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
 
 
 def format_table(heads: list[str], rows: list[list[Any]]) -> list[str]:

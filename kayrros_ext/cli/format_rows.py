@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._export.text import CSV, EXCEL_CSV, JSON, NDJSON, Dialect, TextWriter
 from kayrros_ext._results.schema import without_time_zone
-from kayrros_ext._results.text import align_numbers, format_date
+from kayrros_ext._results.text import align_numbers
+from kayrros_ext._text import format_date
 from kayrros_ext.cli.output import Table, write_text
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`kayrros collections`, `kayrros datasets` and `kayrros metadata`."""
+"""`kayrros collections`, `datasets`, `find`, `assets` and `metadata`."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kayrros_ext._arguments import parse_uuid
-from kayrros_ext._text import cell_width, plural, printable
+from kayrros_ext._text import cell_width, format_date, plural, printable
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.name_cache import complete_collections, complete_datasets, load_names, save_names
 from kayrros_ext.cli.output import Table, terminal_width, write_json
@@ -154,7 +154,7 @@ def _wrap(name: str, value: object, width: int | None) -> list[tuple[str, str]]:
 
     if value is None:
         return []
-    text = f"{value:%Y-%m-%d %H:%M}".removesuffix(" 00:00") if isinstance(value, datetime) else printable(str(value))
+    text = format_date(value) if isinstance(value, datetime) else printable(str(value))
     if not width:
         return [(name, text)]
     columns = max(width - _FIELD_WIDTH, width // 2)
@@ -187,7 +187,7 @@ def _write_list(
         ],
     )
     table.write([[row.get(column) for column in columns] for row in shown])
-    context.info(plural(len(rows), kind).replace("matchs", "matches"))
+    context.info(plural(len(rows), kind, "matches" if kind == "match" else ""))
 
 
 def _with_short_ids(kind: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
