@@ -1,4 +1,4 @@
-"""Write results to a file, part by part, in constant memory. The ending of the path selects the format."""
+"""Write results to a file, part by part, in constant memory. The suffix of the path selects the format."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 _TEXT = {".csv": "CSV", ".json": "JSON", ".ndjson": "NDJSON", ".jsonl": "NDJSON", ".geojson": "GeoJSON"}
 # The longest first, because a name that ends in .geo.parquet ends in .parquet too.
-ENDINGS = {
+SUFFIXES = {
     ".geo.parquet": "GeoParquet",
     ".geoparquet": "GeoParquet",
     ".parquet": "Parquet",
     ".xlsx": "Excel",
-    **{ending + gzip: dialect for ending, dialect in _TEXT.items() for gzip in ("", ".gz")},
+    **{suffix + gzip: dialect for suffix, dialect in _TEXT.items() for gzip in ("", ".gz")},
 }
 
 
 def parse_target(path: str | Path, *, excel_csv: bool = False) -> Path:
     """Return the path of a file that results can be written to, or raise UsageError, ExportError or MissingExtraError."""
     target = parse_output(path)
-    if not (ending := _ending(target)):
+    if not (suffix := _suffix(target)):
         hint = "Use .parquet, .xlsx, .csv, .json, .ndjson or .geojson."
         raise UsageError(f"{target.name!r:.80} has no known suffix.", hint=hint)
-    if excel_csv and ENDINGS[ending] != "CSV":
+    if excel_csv and SUFFIXES[suffix] != "CSV":
         raise UsageError(f"CSV for Excel can't be written to {str(target)!r}.", hint="Pass a path that ends in .csv.")
-    if ending == ".xlsx":
+    if suffix == ".xlsx":
         from kayrros_ext._results.convert import import_optional
 
         import_optional("xlsxwriter", extra="excel")  # here, because the results come before the file is opened
@@ -80,10 +80,10 @@ def write(
         raise output_error(ExportError, path, error) from error
 
 
-def _ending(path: Path) -> str | None:
+def _suffix(path: Path) -> str | None:
     name = path.name.lower()
-    # A name that is only an ending, such as .csv, has no ending.
-    return next((ending for ending in ENDINGS if name.endswith(ending) and name != ending), None)
+    # A name that is only a suffix, such as .csv, has no suffix.
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix) and name != suffix), None)
 
 
 def _open_writer(
@@ -92,15 +92,15 @@ def _open_writer(
     from kayrros_ext._export.parquet import GeoParquetWriter, ParquetWriter  # loads pyarrow
     from kayrros_ext._export.text import DIALECTS, EXCEL_CSV, TextWriter
 
-    ending = _ending(path) or ".parquet"
-    if ENDINGS[ending] == "Excel":
+    suffix = _suffix(path) or ".parquet"
+    if SUFFIXES[suffix] == "Excel":
         from kayrros_ext._export.excel import ExcelWriter
 
         return ExcelWriter(file, path, schema)
-    if ENDINGS[ending] in DIALECTS:
-        dialect = EXCEL_CSV if excel_csv else DIALECTS[ENDINGS[ending]]
-        return TextWriter(file, dialect, schema, compress=ending.endswith(".gz"))
-    return (ParquetWriter if ENDINGS[ending] == "Parquet" else GeoParquetWriter)(file, schema)
+    if SUFFIXES[suffix] in DIALECTS:
+        dialect = EXCEL_CSV if excel_csv else DIALECTS[SUFFIXES[suffix]]
+        return TextWriter(file, dialect, schema, compress=suffix.endswith(".gz"))
+    return (ParquetWriter if SUFFIXES[suffix] == "Parquet" else GeoParquetWriter)(file, schema)
 
 
 def _note_errors(parts: Iterable[Results], errors: list[OSError]) -> Iterator[Results]:

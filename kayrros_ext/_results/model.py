@@ -179,7 +179,7 @@ class Results:
         return attrs.evolve(self, table=latest_rows(self.table))
 
     def export(self, path: "str | Path") -> "Path":
-        """Write `table` to a file, and return its path. Endings, formats and errors are those of `Kayrros.export`."""
+        """Write `table` to a file, and return its path. Suffixes, formats and errors are those of `Kayrros.export`."""
         from kayrros_ext._export import parse_target, write
 
         target = parse_target(path)

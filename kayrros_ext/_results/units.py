@@ -1,6 +1,6 @@
 """Units of metrics. The API gives none, so they are derived from the end of a metric's name (assumed)."""
 
-# Ambiguous endings are left out (`_m` is metres, minutes or months; `_mt` megatonnes or tonnes).
+# Ambiguous suffixes are left out (`_m` is metres, minutes or months; `_mt` megatonnes or tonnes).
 _SYMBOLS = "bbl kbbl Mbbl ppb ppm ha mcm bcm km kg t kt W kW MW GW kWh MWh GWh K USD EUR days"
 UNITS = {symbol.lower(): symbol for symbol in _SYMBOLS.split()}
 UNITS |= {"pct": "%", "percent": "%", "m2": "m²", "km2": "km²", "m3": "m³", "tonnes": "t", "hours": "h"}

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kayrros_ext import Results, UsageError
-from kayrros_ext._export import ENDINGS
+from kayrros_ext._export import SUFFIXES
 from kayrros_ext._results.units import is_additive
 
 TANK: dict[str, Any] = {
@@ -196,7 +196,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 from kayrros_ext import MissingExtraError, Results
-from kayrros_ext._export import ENDINGS, write
+from kayrros_ext._export import SUFFIXES, write
 
 body = b'{"assets": [{"results": [{"value_date": "2024-01-01", "metrics": [{"name": "v", "value": 1}]}], "asset_id": "a"}]}'
 results = Results.from_json(body)
@@ -239,11 +239,11 @@ except MissingExtraError as error:
 def test_export_needs_no_extra(tmp_path: Path) -> None:
     """Every format is written without any of them."""
     code = """
-for ending in ENDINGS:
-    write(Path(sys.argv[2]) / f"results{ending}", [results])
+for suffix in SUFFIXES:
+    write(Path(sys.argv[2]) / f"results{suffix}", [results])
 """
     assert without("pandas polars geopandas shapely pyproj numpy", code, str(tmp_path)) == ""
-    assert len(ENDINGS) == len(list(tmp_path.iterdir()))
+    assert len(SUFFIXES) == len(list(tmp_path.iterdir()))
 
 
 def test_wide_has_a_row_per_date_and_a_column_per_asset() -> None:

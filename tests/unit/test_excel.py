@@ -349,6 +349,6 @@ def test_csv_for_excel_has_a_mark_and_short_dates(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tanks.parquet", "tanks.xlsx", "tanks.json"])
 def test_csv_for_excel_is_only_for_csv(name: str) -> None:
-    """Another ending is an error before anything is sent."""
+    """Another suffix is an error before anything is sent."""
     with pytest.raises(UsageError, match="CSV for Excel can't be written"):
         parse_target(name, excel_csv=True)

@@ -25,7 +25,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kayrros_ext import ExportError, Results, UsageError
-from kayrros_ext._export import ENDINGS, parse_target, write
+from kayrros_ext._export import SUFFIXES, parse_target, write
 from kayrros_ext._export import parquet as export_parquet
 
 DATASET = UUID("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
@@ -79,8 +79,8 @@ def units_of(field: pa.Field) -> dict[bytes, bytes] | None:
     return {key: value for key, value in (field.metadata or {}).items() if key != b"PARQUET:field_id"} or None
 
 
-def exported(folder: Path, ending: str, *parts: Results, **metadata: str) -> Path:
-    path = parse_target(folder / f"results{ending}")
+def exported(folder: Path, suffix: str, *parts: Results, **metadata: str) -> Path:
+    path = parse_target(folder / f"results{suffix}")
     described = [attrs.evolve(part, dataset_id=DATASET, query=metadata, requests=1) for part in parts]
     assert sum(part.table.num_rows for part in parts) == write(path, iter(described))
     assert [path] == list(folder.iterdir())
@@ -140,10 +140,10 @@ def test_labels_are_stored_once_per_row_group(tmp_path: Path) -> None:
     assert column.total_uncompressed_size < 0.2 * text
 
 
-@pytest.mark.parametrize("ending", [".geoparquet", ".geo.parquet"])
-def test_geopandas_reads_geoparquet(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", [".geoparquet", ".geo.parquet"])
+def test_geopandas_reads_geoparquet(tmp_path: Path, suffix: str) -> None:
     """Points are at the centroids in EPSG:4326, or None. The metadata of GeoParquet 1.1 has their bounds."""
-    path = exported(tmp_path, ending, *PARTS)
+    path = exported(tmp_path, suffix, *PARTS)
     frame = gpd.read_parquet(path)
     assert frame.crs == "EPSG:4326"
     expected = [None if row["asset_centroid_latitude"] is None else (-2.25, 1.5) for row in ROWS]
@@ -196,10 +196,10 @@ def test_json_is_one_array(tmp_path: Path) -> None:
     assert json.loads(exported(tmp_path, ".json", results()).read_text("utf-8")) == []
 
 
-@pytest.mark.parametrize("ending", [".ndjson", ".jsonl", ".JSONL"])
-def test_ndjson_has_an_object_per_line(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", [".ndjson", ".jsonl", ".JSONL"])
+def test_ndjson_has_an_object_per_line(tmp_path: Path, suffix: str) -> None:
     """json, polars and DuckDB read the rows of the table, with every column on every line."""
-    path = exported(tmp_path, ending, *PARTS)
+    path = exported(tmp_path, suffix, *PARTS)
     lines = path.read_text("utf-8").split("\n")
     assert as_text(ROWS) == [json.loads(line) for line in lines[:-1]]
     assert lines[-1] == ""
@@ -230,20 +230,20 @@ def test_geojson_has_a_feature_per_row(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("ending", [".csv", ".ndjson", ".jsonl", ".geojson"])
-def test_text_can_be_compressed(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", [".csv", ".ndjson", ".jsonl", ".geojson"])
+def test_text_can_be_compressed(tmp_path: Path, suffix: str) -> None:
     """A name that ends in .gz holds the same text, compressed with gzip."""
-    plain = exported(tmp_path, ending, *PARTS).read_bytes()
-    (tmp_path / f"results{ending}").unlink()
-    assert plain == gzip.decompress(exported(tmp_path, f"{ending}.gz", *PARTS).read_bytes())
+    plain = exported(tmp_path, suffix, *PARTS).read_bytes()
+    (tmp_path / f"results{suffix}").unlink()
+    assert plain == gzip.decompress(exported(tmp_path, f"{suffix}.gz", *PARTS).read_bytes())
 
 
 @pytest.mark.parametrize("parts", [(), (results(), results(ASSET))], ids=["no parts", "no rows"])
 def test_file_without_rows_is_complete(tmp_path: Path, parts: tuple[Results, ...]) -> None:
     """Each format can be empty. The columns are there if the format has a place for them."""
-    for number, ending in enumerate(ENDINGS):
+    for number, suffix in enumerate(SUFFIXES):
         (folder := tmp_path / str(number)).mkdir()
-        exported(folder, ending, *parts)
+        exported(folder, suffix, *parts)
     files = {"".join(path.suffixes): path for path in tmp_path.glob("*/*")}
     assert len(gpd.read_parquet(files[".geoparquet"])) == 0
     assert results().table.schema.equals(pq.read_schema(files[".parquet"]))
@@ -296,8 +296,8 @@ def test_text_is_exact(tmp_path_factory: pytest.TempPathFactory, parts: list[Any
     folder = tmp_path_factory.mktemp("export")
     made = [results(*part) for part in parts]
     rows = as_text([row for part in made for row in part.table.to_pylist()])
-    for ending in (".csv", ".ndjson", ".geojson"):
-        write(folder / f"results{ending}", made)
+    for suffix in (".csv", ".ndjson", ".geojson"):
+        write(folder / f"results{suffix}", made)
     lines = (folder / "results.ndjson").read_bytes().split(b"\n")[:-1]
     # repr tells -0.0 from 0.0, and 1 from 1.0.
     assert repr(rows) == repr([json.loads(line) for line in lines])
@@ -320,11 +320,11 @@ def as_cell(value: Any) -> Any:
     return value if isinstance(value, float) else "" if value is None else str(value)
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ConnectionResetError, MemoryError])
-def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: type[BaseException]) -> None:
+def test_error_half_way_leaves_the_old_file(tmp_path: Path, suffix: str, error: type[BaseException]) -> None:
     """The error is raised unchanged, no other file is left, and the source of the parts is closed."""
-    path = tmp_path / f"results{ending}"
+    path = tmp_path / f"results{suffix}"
     path.write_bytes(b"before")
     closed = []
 
@@ -342,8 +342,8 @@ def test_error_half_way_leaves_the_old_file(tmp_path: Path, ending: str, error: 
     assert closed
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
-def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", [".parquet", ".ndjson"])
+def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, suffix: str) -> None:
     """The last part is no exception. No file is left, and the source of the parts is closed."""
     broken = Results(PARTS[0].table.drop_columns(["metric"]), PARTS[0].assets, PARTS[0].without_metrics, (), ())
     for source in ([broken], [broken, *PARTS]):
@@ -357,7 +357,7 @@ def test_part_that_cannot_be_written_is_an_error(tmp_path: Path, ending: str) ->
 
         making = parts()
         with pytest.raises((KeyError, ValueError), match="metric|schema"):
-            write(tmp_path / f"results{ending}", making)
+            write(tmp_path / f"results{suffix}", making)
         assert closed
         assert list(tmp_path.iterdir()) == []
 
@@ -405,8 +405,8 @@ def run(code: str, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".geoparquet", ".csv", ".ndjson.gz", ".geojson"])
-def test_full_disk_is_an_export_error(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", [".parquet", ".geoparquet", ".csv", ".ndjson.gz", ".geojson"])
+def test_full_disk_is_an_export_error(tmp_path: Path, suffix: str) -> None:
     """The error names the path, and no file is left. A limit on the size of files stands in for the disk."""
     code = """
 sys.dont_write_bytecode = True  # Python would leave truncated .pyc files
@@ -417,7 +417,7 @@ except ExportError as error:
     assert str(error.path) == sys.argv[1]
     print(error)
 """
-    path = tmp_path / f"results{ending}"
+    path = tmp_path / f"results{suffix}"
     path.write_bytes(b"before")
     process = run(code, str(path))
     out, err = process.communicate()

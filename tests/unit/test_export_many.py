@@ -72,18 +72,18 @@ def test_each_dataset_gets_a_file(tmp_path: Path) -> None:
     assert len(names(tmp_path / "lake")) == 7
 
 
-@pytest.mark.parametrize("ending", ["geoparquet", "xlsx", "csv", "csv.gz", "json", "ndjson", "geojson", "Parquet"])
-def test_format_is_the_ending_of_the_files(ending: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["geoparquet", "xlsx", "csv", "csv.gz", "json", "ndjson", "geojson", "Parquet"])
+def test_format_is_the_suffix_of_the_files(suffix: str, tmp_path: Path) -> None:
     """Formats do not share what is unchanged, but a directory."""
     platform = Platform()
     [dataset] = add_datasets(platform, 1)
     with platform.connect() as kayrros:
         kayrros.export_many([dataset.id], tmp_path, format="ndjson.gz")
         for status in ("written", "unchanged"):
-            [each] = kayrros.export_many([dataset.id], tmp_path, format=ending, skip_existing=True)
+            [each] = kayrros.export_many([dataset.id], tmp_path, format=suffix, skip_existing=True)
             assert each.status == status
     assert names(tmp_path) == sorted(
-        [f"Tanks 0-{dataset.id[:8]}.{ending.lower()}", f"Tanks 0-{dataset.id[:8]}.ndjson.gz", MANIFEST]
+        [f"Tanks 0-{dataset.id[:8]}.{suffix.lower()}", f"Tanks 0-{dataset.id[:8]}.ndjson.gz", MANIFEST]
     )
 
 

@@ -263,7 +263,7 @@ def test_isolated_value_has_a_mark() -> None:
     ],
 )
 def test_unit_is_derived_from_the_metric_name(metric: str, axis: str) -> None:
-    """Unknown and ambiguous endings give no unit."""
+    """Unknown and ambiguous suffixes give no unit."""
     assert axis == axis_label(metric)
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kayrros_ext import Gap, GapError, Kayrros, Metadata, Results, TransportError, UsageError
-from kayrros_ext._export import ENDINGS
+from kayrros_ext._export import SUFFIXES
 from kayrros_ext._results.merge import merge
 from kayrros_ext._results.text import WIDTH, align_numbers
 from kayrros_ext._text import cell_width
@@ -225,10 +225,10 @@ def test_export_fetches_the_metadata_first(platform: Platform, dataset: UUID, tm
     assert not (tmp_path / "d.parquet").exists()
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_files_may_have_the_dataset_in_front(ending: str, platform: Platform, dataset: UUID, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_files_may_have_the_dataset_in_front(suffix: str, platform: Platform, dataset: UUID, tmp_path: Path) -> None:
     """with_dataset=True adds id and name to each row of each format, and results in memory write them too."""
-    path = tmp_path / f"tanks{ending}"
+    path = tmp_path / f"tanks{suffix}"
     with platform.connect() as kayrros:
         kayrros.export(dataset, path, with_dataset=True)
         first = path.read_bytes()
@@ -239,15 +239,15 @@ def test_files_may_have_the_dataset_in_front(ending: str, platform: Platform, da
         (str(dataset), "Tanks")
     }
     results.export(path)
-    if ending == ".csv":
+    if suffix == ".csv":
         assert first == path.read_bytes()
         frame = pl.read_csv(path)
         assert frame.columns == results.table.column_names
         assert set(frame["dataset_name"]) == {"Tanks"}
-    if ending == ".xlsx":
+    if suffix == ".xlsx":
         row = list(openpyxl.load_workbook(path)["values"].iter_rows(values_only=True))[1]
         assert row[:2] == (str(dataset), "Tanks")
-    if "parquet" in ending:
+    if "parquet" in suffix:
         assert pq.read_table(path).select(results.table.column_names).equals(results.table)
 
 

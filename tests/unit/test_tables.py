@@ -378,7 +378,7 @@ USE = """
 import sys
 from pathlib import Path
 from kayrros_ext import Results
-from kayrros_ext._export import ENDINGS, write
+from kayrros_ext._export import SUFFIXES, write
 from kayrros_ext._results.reader import sort_rows
 from kayrros_ext._results.schema import add_dataset
 
@@ -387,8 +387,8 @@ odd = '{"asset_id": "b", "asset_version": 3.0, "colour": "red", "results": [{"va
 for asset in (regular, odd):
     results = sort_rows(Results.from_json(f'{{"assets": [{asset}, {asset}]}}'.encode()))
     repr(results), str(results.table), results._repr_html_(), results.units, results.attribution, results.latest().head(1)
-    for ending in ENDINGS:
-        write(Path(sys.argv[1]) / f"results{ending}", [results, results])
+    for suffix in SUFFIXES:
+        write(Path(sys.argv[1]) / f"results{suffix}", [results, results])
 empty = Results.from_json(b"{}")
 repr(empty), empty._repr_html_(), empty.units, empty.attribution, empty.latest()
 results = Results.from_json(f'{{"assets": [{regular}]}}'.encode())
