@@ -298,8 +298,9 @@ class Kayrros:
             stop: last date or moment, likewise. A day, week, month or year counts to its end, the last millisecond in
                 UTC. Default: all there is. Whether the API includes a value at exactly the moment `stop` is unknown.
             assets: ids or names of assets, or objects with their `id`; one, or a list or any array of them. Default: all.
-                Thousands are requested in batches. They are looked up in the list of all assets, which takes one or two
-                small requests, unless `assets` was called before. Case and blanks of a name do not matter.
+                Thousands are requested in batches. They take one small request for ids and two for names, none once the
+                client has the list of all assets (after `assets`, unfiltered `results`, or a lookup by name). An incomplete
+                list costs one reading of all results. Case and blanks of a name do not matter.
             metric: name of a metric, or several, likewise. Default: all. The API sends all, and the others are dropped. If
                 there are no rows, an unknown metric is a warning.
             on_gap: "raise" a GapError, which holds the rest, when a part stays unavailable at any size; or "warn", and
