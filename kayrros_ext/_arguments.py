@@ -16,8 +16,8 @@ _ALIASES = {
     "stop": "end to until stop_date end_date",
     "assets": "asset_ids mo_ids ids",
     "email": "user username login account",
-    "password": "passwd pwd secret",
-    "token": "api_key key access_token",
+    "password": "passwd pwd secret",  # nosec B105 - a list of names
+    "token": "api_key key access_token",  # nosec B105
     "base_url": "url host endpoint",
     "path": "file filename output",
     "directory": "folder path output",
