@@ -203,7 +203,7 @@ class Kayrros:
         """
         from kayrros_ext._results.selection import to_assets  # pyarrow is heavy
 
-        seen = ((str(key), asset) for key, table in self._assets.items() for asset in to_assets(table))
+        seen = ((str(key), asset) for key, table in [*self._assets.items()] for asset in to_assets(table))
         from kayrros_ext._catalog import Match
 
         assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
