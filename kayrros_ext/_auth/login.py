@@ -132,7 +132,8 @@ class TokenSource:
         try:
             secret = self._log_in()
         except KayrrosError as error:
-            self._failures, self._last_failure = self._failures + 1, error
+            # A copy, because callers add notes to the error that is raised.
+            self._failures, self._last_failure = self._failures + 1, copy.copy(error)
             if self.cache and _is_refusal(error):
                 self.cache.save_refusal(self._password, error)
             raise
