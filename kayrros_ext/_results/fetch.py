@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 import attrs
@@ -225,7 +225,9 @@ class ResultsFetcher:
         if isinstance(response, Results) and len(ids) == self._asset_count:
             lists[key] = response.assets
         else:
-            everything = attrs.evolve(self, query=UNSET, metrics=[], with_dataset=False, bounded_memory=True)
+            # A GapError rather than an incomplete list, which later calls would use.
+            options: Any = {"metrics": [], "with_dataset": False, "on_gap": "raise", "progress": False}
+            everything = attrs.evolve(self, query=UNSET, bounded_memory=True, **options)
             lists[key] = read_assets(everything)
             self._attempts += everything._attempts
         return find_assets(values, lists[key])

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext import Kayrros, Results, UsageError
+from kayrros_ext import GapError, Kayrros, Results, UsageError
 from kayrros_ext._results.selection import read_assets, to_assets
 from kayrros_ext.testing import Dataset, Platform, Request
 
@@ -206,6 +206,23 @@ def test_assets_without_data_need_not_be_named(value: str, platform: Platform, d
         assert kayrros.results(dataset, assets=["North"], start="2030").table.num_rows == 0
         with pytest.raises(UsageError, match="no asset 'nope'"):
             kayrros.results(dataset, assets=["nope"], start="2030")
+
+
+def test_an_incomplete_list_of_assets_is_not_kept(platform: Platform, kayrros: Kayrros) -> None:
+    """Which assets there are is unknown while a part of all results is missing: an error, also with on_gap="warn"."""
+    dataset = platform.generate(assets=3, dates=8, metrics=["m"])
+    dataset.metadata["asset_count"], first_ms = 5, dataset.metadata["start_date"]
+
+    def includes_first_date(request: Request) -> bool:
+        time_range = request.json["time_range"] if request.body else None
+        return time_range is not None and time_range["start_date"] <= first_ms <= time_range["stop_date"]
+
+    platform.max_rows, reports = 6, list[Any]()
+    platform.fail_when(includes_first_date, 500, operation="getDatasetResults")
+    with pytest.raises(GapError, match="unavailable"):
+        kayrros.results(dataset, assets=["Tank 1"], on_gap="warn", progress=reports.append)
+    assert reports == []
+    assert kayrros._assets == {}
 
 
 @pytest.mark.parametrize("status", [500, 504])
