@@ -136,7 +136,7 @@ def test_unknown_assets_are_all_named(kayrros: Kayrros, dataset: Dataset) -> Non
 
 
 def test_names_are_compared_as_they_are_shown(platform: Platform, kayrros: Kayrros) -> None:
-    """Blanks, line ends and case do not matter for assets and metrics; a name that is the same letter by letter wins."""
+    """Blanks, line ends and case do not matter. An asset that is the same letter by letter wins; all metrics alike come."""
     days = {"2024-01-02": {"Fill\n level": 1.0, "volume": 2.0, "Volume": 3.0}}
     payload = platform.add({"t1": days, "t2": days, "t3": days}).payload()
     for asset, name in zip(payload["assets"], ("Tank \t 1", "TANK 1", "Tank\x1b 2"), strict=True):
@@ -145,9 +145,19 @@ def test_names_are_compared_as_they_are_shown(platform: Platform, kayrros: Kayrr
     assert ids(kayrros.results(dataset, assets=["TANK 1", "tank 2"])) == ["t2", "t3"]
     with pytest.raises(UsageError, match="2 assets have the name 'tank 1'"):
         kayrros.results(dataset, assets="tank 1")
-    for metric, names in (("fill  level", ["Fill\n level"]), ("volume", ["volume"]), ("VOLUME", ["Volume", "volume"])):
+    both = ["Volume", "volume"]
+    for metric, names in (("fill  level", ["Fill\n level"]), ("volume", both), ("VOLUME", both)):
         metrics = kayrros.results(dataset, metric=metric).table["metric"].to_pylist()
         assert sorted(set(metrics)) == names
+
+
+def test_metrics_of_windows_are_compared_alike(platform: Platform, kayrros: Kayrros) -> None:
+    """Which rows come does not depend on the names in earlier windows."""
+    days = {f"2024-01-{day:02}": {"Volume" if day < 5 else "volume": 1.0} for day in range(1, 9)}
+    dataset = platform.add({"t1": days})
+    whole = kayrros.results(dataset, metric="volume")
+    platform.max_rows = 3
+    assert len(whole) == len(kayrros.results(dataset, metric="volume")) == 8
 
 
 def test_a_metric_of_no_rows_is_a_warning(kayrros: Kayrros, dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
