@@ -423,8 +423,8 @@ class Kayrros:
             raise unknown_argument(Kayrros.export_many, _unknown)
         from kayrros_ext._export.many import Export
 
-        query = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
-        options = {"format": format, "skip_existing": skip_existing, "progress": progress, **query}
+        options: Any = {"format": format, "start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
+        options |= {"skip_existing": skip_existing, "progress": progress}
         return Export(self, datasets, directory, **options).run()
 
     @cached_property

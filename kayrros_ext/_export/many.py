@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from kayrros_ext import __version__
-from kayrros_ext._arguments import describe
+from kayrros_ext._arguments import check_bools, describe
 from kayrros_ext._download.headers import safe_filename
 from kayrros_ext._download.partial import acquire_lock, release_lock
 from kayrros_ext._export import parse_target, write
@@ -27,10 +27,11 @@ from kayrros_ext.errors import ExportError, KayrrosError, LoginError, TransportE
 if TYPE_CHECKING:
     from kayrros_ext._progress import ProgressCallback
     from kayrros_ext._results.fetch import ResultsFetcher
-    from kayrros_ext._results.query import ResultsOptions
+    from kayrros_ext._results.query import Instant, Names, OnGap, ResultsOptions
     from kayrros_ext.client import Kayrros
 
 MANIFEST, _PREFIX = "kayrros-export.json", ".kayrros-export-"
+NOT_EXPORTED = "%r was not exported: %s"  # a warning of the log
 # Members of the metadata that change with the results, as far as the API tells.
 _FACTS = ("processing_id", "source_id", "start_date", "stop_date", "asset_count")
 _CONCERN_ALL = LoginError, UnauthorizedError, ImportError
@@ -61,25 +62,41 @@ class ExportedDataset:
     error: KayrrosError | None = None
 
 
+class _StoppedError(Exception):
+    """The export has ended, and a thread that was waiting for a response ends, too."""
+
+
 class Export:
     """A call of `Kayrros.export_many`. Each thread exports one dataset after the other, with one request at a time."""
 
-    def __init__(self, kayrros: "Kayrros", datasets: Iterable[Any], directory: str | Path, **options: Any) -> None:
+    def __init__(
+        self,
+        kayrros: "Kayrros",
+        datasets: Iterable[Any],
+        directory: str | Path,
+        *,
+        format: str,  # noqa: A002 - as in Kayrros.export_many
+        start: "Instant | None",
+        stop: "Instant | None",
+        metric: "Names | None",
+        on_gap: "OnGap",
+        skip_existing: bool,
+        progress: "ProgressCallback | bool | None",
+    ) -> None:
+        check_bools(skip_existing=skip_existing)
         self.folder = parse_output(directory, is_directory=True)
-        self.ending = f".{str(options['format']).lower().lstrip('.')}"
+        self.ending = f".{str(format).lower().lstrip('.')}"
         parse_target(self.folder / f"dataset{self.ending}")
         is_table = isinstance(datasets, str | bytes | Mapping) or hasattr(datasets, "columns")
         if is_table or not isinstance(datasets, Iterable):
             raise UsageError(f"datasets is {describe(datasets)}.", hint='Pass a list: kayrros.datasets("Oil storage").')
-        start, stop, metric, on_gap = (options[name] for name in ("start", "stop", "metric", "on_gap"))
         metric = None if metric is None else parse_names("metric", metric)
         self.kayrros = kayrros
         self.options: ResultsOptions = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
         self.fetcher(UUID(int=0), None)  # refuses wrong arguments before anything is sent
         dates = filters.to_dict() if (filters := parse_filter(start, stop, None)) else None
         self.basis = {"base_url": kayrros._base_url, "version": __version__, "dates": dates, "metric": metric}
-        self.callback, self.skips = make_callback(options["progress"]), options["skip_existing"]
-        self.warns = options.get("warns", True)
+        self.callback, self.skips = make_callback(progress), skip_existing
         self.ids = list(dict.fromkeys(map(kayrros._dataset_id, datasets)))
         self.names: dict[UUID, str | None] = {**kayrros._names}
         self.pending, self.mutex, self.stopped = iter(self.ids), threading.Lock(), threading.Event()
@@ -133,9 +150,10 @@ class Export:
                     if is_offline or is_disk or is_closed or isinstance(error, _CONCERN_ALL):
                         raise
                     outcome = ExportedDataset(key, self.names.get(key), "failed", error=error)
-                    if self.warns:
-                        warn("%r was not exported: %s", outcome.name or str(key), error)
+                    warn(NOT_EXPORTED, outcome.name or str(key), error)
                 self.report(key, attrs.evolve(self.progress[key], fraction=1), outcome)
+        except _StoppedError:
+            pass
         except Exception as error:
             self.errors.append(error)
             self.stopped.set()
@@ -144,7 +162,7 @@ class Export:
         """Report the sum over all datasets. One is done once its file is complete. Raise when the export has ended."""
         with self.mutex:
             if self.stopped.is_set():
-                raise RuntimeError
+                raise _StoppedError
             self.progress[key] = progress
             if self.callback and (outcome or progress.fraction < 1):
                 done, *counts = map(sum, zip(*map(attrs.astuple, self.progress.values()), strict=True))

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import attrs
 
+from kayrros_ext._arguments import check_bools
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext._progress import Progress, ProgressCallback, make_callback, warn
 from kayrros_ext._results.metadata import Metadata
@@ -107,9 +108,7 @@ class ResultsFetcher:
     def __attrs_post_init__(self) -> None:
         if self._on_gap not in get_args(OnGap):
             raise UsageError(f"on_gap is {self._on_gap!r:.80}.", hint='Pass "raise" or "warn".')
-        for name, value in (("strict", self._strict), ("with_dataset", self._with_dataset)):
-            if not isinstance(value, bool):
-                raise UsageError(f"{name} is {value!r:.80}.", hint="Pass True or False.")
+        check_bools(strict=self._strict, with_dataset=self._with_dataset)
         # A line by default comes only with windows.
         self._callback = None if self._progress is None else make_callback(self._progress)
         self._asset_ids = tuple(self._query.mo_ids or ()) if self._query else ()

@@ -494,6 +494,7 @@ def test_two_calls_at_once_do_not_share_a_directory(tmp_path: Path) -> None:
         ({"on_gap": "ignore"}, "on_gap"),
         ({"start": "2024", "stop": "2023"}, "lies before"),
         ({"progress": "yes"}, "progress"),
+        ({"skip_existing": "no"}, "skip_existing is 'no'. Pass True or False"),
     ],
 )
 def test_wrong_arguments_are_refused(
