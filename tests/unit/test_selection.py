@@ -347,6 +347,13 @@ def test_an_unknown_argument_of_a_client_shows_no_password(argument: str) -> Non
     assert not any("planted" in value for variables in ours for value in variables.values())
 
 
+def test_an_argument_of_another_call_is_no_typing_error(kayrros: Kayrros, tmp_path: Path) -> None:
+    """`with_dataset` is not `datasets`: the error lists the arguments."""
+    options: dict[str, Any] = {"with_dataset": True}
+    with pytest.raises(UsageError, match=r"no argument 'with_dataset'\. Arguments: datasets, directory, format, "):
+        kayrros.export_many([], tmp_path, **options)
+
+
 def test_an_argument_like_no_other_lists_them() -> None:
     """The hint has all names."""
     make: Callable[..., Kayrros] = Kayrros
