@@ -24,7 +24,7 @@ import attrs
 import pyarrow as pa
 
 from kayrros_ext import Kayrros, KayrrosError, LoginError, Results, Retries
-from kayrros_ext._auth.login import REFUSALS
+from kayrros_ext.errors import REFUSALS
 from kayrros_ext.testing import Fault, Platform, StaticFile
 from kayrros_ext.testing.datasets import Dataset
 from tests.support.leaks import PASSWORD, files_with_secrets, ours, shows_a_secret

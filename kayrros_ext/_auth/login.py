@@ -20,7 +20,15 @@ from kayrros_ext._http.retry import LOGIN_RETRY_STATUSES
 from kayrros_ext._http.transport import build_client
 from kayrros_ext._secret import Secret, redact
 from kayrros_ext._threads import run_in_daemon
-from kayrros_ext.errors import APIError, ConfigurationError, ContractError, KayrrosError, LoginError, TransportError
+from kayrros_ext.errors import (
+    REFUSALS,
+    APIError,
+    ConfigurationError,
+    ContractError,
+    KayrrosError,
+    LoginError,
+    TransportError,
+)
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.contract import OPERATIONS
 from kayrros_openapi.models import LoginRequest
@@ -29,8 +37,6 @@ from kayrros_openapi.models import LoginRequest
 FORBIDDEN_GRACE_S = 300
 # Renewals in one call: the first may take the token of another process, the second logs in.
 MAX_TOKEN_RENEWALS = 2
-# The same credentials will be rejected again, and repeated attempts lock accounts.
-REFUSALS = {400, 401, 403, 422, 423}
 # Seconds between two looks of a task at its login.
 LOGIN_POLL_S = 0.01
 # Another process that logs in is waited for this long. One that was stopped in the middle keeps the lock.

@@ -1,6 +1,7 @@
 """Export many datasets, several at a time: a file for each, and a manifest by which a later call skips what is unchanged."""
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from errno import EFBIG
@@ -22,6 +23,7 @@ from kayrros_ext._http.client import SLOT_POLL_S
 from kayrros_ext._progress import Progress, make_callback, warn
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import parse_filter, parse_names
+from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import ExportError, KayrrosError, LoginError, TransportError, UnauthorizedError, UsageError
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ class Export:
         self.pending, self.mutex, self.stopped = iter(self.ids), threading.Lock(), threading.Event()
         self.progress = dict.fromkeys(self.ids, Progress(fraction=0, rows=0, windows=0, requests=0))
         self.outcomes, self.manifest = dict[UUID, ExportedDataset](), dict[str, _Entry]()
-        self.has_response, self.errors = False, list[Exception]()
+        self.has_response, self.errors = False, list[BaseException]()
 
     def fetcher(self, key: UUID, progress: "ProgressCallback | None") -> "ResultsFetcher":
         """Return the fetcher of a dataset."""
@@ -119,10 +121,7 @@ class Export:
                     self.manifest = msgspec.json.decode((self.folder / MANIFEST).read_bytes(), type=dict[str, _Entry])
                 self.owners = {entry[0]: item for item, entry in self.manifest.items()}
                 for _ in self.ids[: self.kayrros._settings.concurrency]:
-                    try:
-                        threading.Thread(target=self.work, daemon=True, name="kayrros-export").start()
-                    except RuntimeError:  # the interpreter shuts down, or the process has as many threads as it may
-                        self.work()
+                    run_in_daemon(self.work, "kayrros-export")
                 while self.ids and not self.stopped.wait(SLOT_POLL_S):  # without a timeout, Windows ignores Ctrl-C
                     pass
                 for error in self.errors:
@@ -130,6 +129,7 @@ class Export:
             finally:
                 self.stopped.set()
                 for path in self.folder.glob(f"{_PREFIX}*.part"):  # of threads that wait, or a process that was killed
+                    shutil.rmtree(path, ignore_errors=True)  # of an .xlsx
                     with contextlib.suppress(OSError):  # Windows removes no open file
                         path.unlink()
                 release_lock(lock)
@@ -154,7 +154,7 @@ class Export:
                 self.report(key, attrs.evolve(self.progress[key], fraction=1), outcome)
         except _StoppedError:
             pass
-        except Exception as error:
+        except BaseException as error:
             self.errors.append(error)
             self.stopped.set()
 

@@ -9,9 +9,9 @@ import concurrent.futures.thread  # noqa: F401 - impossible once the main thread
 import contextlib
 import logging
 import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from kayrros_ext._results.model import Gap, Results, warn_non_finite
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
 from kayrros_ext._text import list_names, plural
+from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_results
 from kayrros_openapi.models import DateRange, ProcessingResultFilter
@@ -268,11 +269,8 @@ class ResultsFetcher:
             if window is None:
                 return
             may_split = planner.can_split(window) or self._may_learn_assets(window)
-            arguments = (window, planner.requested_range(window), SPLIT_STATUSES if may_split else frozenset())
-            try:
-                threading.Thread(target=self._run, args=arguments, daemon=True, name="kayrros-results").start()
-            except RuntimeError:  # the interpreter shuts down, or the process has as many threads as it may
-                self._run(*arguments)
+            statuses = SPLIT_STATUSES if may_split else frozenset[int]()
+            run_in_daemon(partial(self._run, window, planner.requested_range(window), statuses), "kayrros-results")
 
     def _run(self, window: Window, time_range: Range, no_retry_statuses: frozenset[int]) -> None:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from kayrros_ext._text import printable
 from kayrros_ext.cli.output import OutputError
 from kayrros_ext.errors import (
+    REFUSALS,
     ConfigurationError,
     KayrrosError,
     LoginError,
@@ -25,9 +26,6 @@ MEANINGS = {
     PARTIAL: "part failed, the rest was written",
     INTERRUPTED: "interrupted",
 }
-
-# Statuses by which the login host refuses credentials; any other is a failure of the host.
-_REFUSED_STATUSES = {400, 401, 403, 422, 423}
 
 
 class InterruptedWithNoteError(Exception):
@@ -50,7 +48,7 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, LoginError):
-        return LOGIN if error.status in _REFUSED_STATUSES else FAILED
+        return LOGIN if error.status in REFUSALS else FAILED
     if isinstance(error, UnauthorizedError) or getattr(error, "needs_login", False):
         return LOGIN
     if isinstance(error, NotFoundError):
