@@ -51,13 +51,6 @@ def describe(value: object, article: str = "a") -> str:
     return repr(value) if is_short else f"{article}{'n' * (kind[0] in 'AEIOUaeiou')} {kind}"
 
 
-def check_bools(**values: object) -> None:
-    """Raise UsageError for an argument that is neither True nor False."""
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            raise UsageError(f"{name} is {value!r:.80}.", hint="Pass True or False.")
-
-
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the one of the names that a wrong one is an alias of, or resembles; case does not matter."""
     import difflib

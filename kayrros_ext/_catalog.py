@@ -92,10 +92,7 @@ class Catalog:
     def dataset_id(self, value: IdOrName) -> UUID:
         """Return the id of a dataset by its id, its name, the beginning of either, or an object that has its id."""
         text = _id_or_name("dataset", value)
-        if uuid := parse_uuid(text):
-            return uuid
-        item = _pick("dataset", text, self._datasets, self.datasets)
-        if uuid := parse_uuid(item.id):
+        if uuid := parse_uuid(text) or parse_uuid((item := _pick("dataset", text, self._datasets, self.datasets)).id):
             return uuid
         problem, hint = f"The id {item.id!r:.80} of {text!r:.80} is not a UUID.", "Pass the UUID of the dataset."
         raise ContractError(problem, hint=hint, operation="listCollectionDatasets")

@@ -320,15 +320,19 @@ class Kayrros:
         options: Any = {"start": start, "stop": stop, "assets": assets, "metric": metric, "on_gap": on_gap}
         options |= {"strict": strict, "with_dataset": with_dataset, "progress": progress, **_unknown}
         fetcher = self._fetcher(dataset, options)
-        from kayrros_ext._results.merge import merge  # pyarrow is heavy
-
         parts: list[Results] = []
         try:
             parts.extend(fetcher)
         except GapError as error:
+            from kayrros_ext._results.merge import merge
+
             error.results = merge(parts or [fetcher.describe(merge([]))], gaps=error.gaps)
             raise
-        results = merge(parts) if len(parts) > 1 else parts[0]
+        results = parts[0]
+        if len(parts) > 1:
+            from kayrros_ext._results.merge import merge
+
+            results = merge(parts)
         if start is stop is assets is None and not results.gaps:
             self._assets[fetcher.dataset_id] = results.assets
         return results

@@ -22,10 +22,6 @@ No message holds a password or a token.
 from pathlib import Path
 from typing import Any
 
-# Statuses by which the login host refuses credentials: it will refuse them again, and repeated attempts lock accounts. Any
-# other status is a failure of the host.
-REFUSALS = {400, 401, 403, 422, 423}
-
 
 class KayrrosError(Exception):
     """Base class of all errors of this package. `str(error)` is what happened, followed by the hint.
@@ -64,6 +60,8 @@ class LoginError(KayrrosError):
     `status`, `code`, `message` and `retry_after_s` are those of APIError.
     """
 
+    # Statuses that refuse credentials. They will be refused again, and repeated attempts lock accounts.
+    REFUSALS = frozenset({400, 401, 403, 422, 423})
     status: int
     code: str | None = None
     message: str | None = None

@@ -20,15 +20,7 @@ from kayrros_ext._http.retry import LOGIN_RETRY_STATUSES
 from kayrros_ext._http.transport import build_client
 from kayrros_ext._secret import Secret, redact
 from kayrros_ext._threads import run_in_daemon
-from kayrros_ext.errors import (
-    REFUSALS,
-    APIError,
-    ConfigurationError,
-    ContractError,
-    KayrrosError,
-    LoginError,
-    TransportError,
-)
+from kayrros_ext.errors import APIError, ConfigurationError, ContractError, KayrrosError, LoginError, TransportError
 from kayrros_openapi.api.authentication import login
 from kayrros_openapi.contract import OPERATIONS
 from kayrros_openapi.models import LoginRequest
@@ -289,7 +281,7 @@ def _is_refusal(error: KayrrosError) -> bool:
     """Return whether a login failed because of the credentials: not by a page of a firewall or a proxy."""
     status, code, message = (getattr(error, name, None) for name in ("status", "code", "message"))
     # The API answers with JSON, and but for a 401, which is about credentials anyway, with a code.
-    return status in REFUSALS and bool(message and (code or status == 401))
+    return status in LoginError.REFUSALS and bool(message and (code or status == 401))
 
 
 def _token_of(reply: object) -> Secret:

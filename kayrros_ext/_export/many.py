@@ -14,13 +14,14 @@ import attrs
 import msgspec
 
 from kayrros_ext import __version__
-from kayrros_ext._arguments import check_bools, describe
+from kayrros_ext._arguments import describe
 from kayrros_ext._download.headers import safe_filename
 from kayrros_ext._download.partial import acquire_lock, release_lock
 from kayrros_ext._export import parse_target, write
 from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._http.client import SLOT_POLL_S
 from kayrros_ext._progress import Progress, make_callback, warn
+from kayrros_ext._results.fetch import check_bools
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import parse_filter, parse_names
 from kayrros_ext._threads import run_in_daemon
@@ -152,8 +153,6 @@ class Export:
                     outcome = ExportedDataset(key, self.names.get(key), "failed", error=error)
                     warn(NOT_EXPORTED, outcome.name or str(key), error)
                 self.report(key, attrs.evolve(self.progress[key], fraction=1), outcome)
-        except _StoppedError:
-            pass
         except BaseException as error:
             self.errors.append(error)
             self.stopped.set()

@@ -17,7 +17,6 @@ from uuid import UUID
 
 import attrs
 
-from kayrros_ext._arguments import check_bools
 from kayrros_ext._http.client import CALL_OPTIONS, ApiClient, CallOptions
 from kayrros_ext._progress import Progress, ProgressCallback, make_callback, warn
 from kayrros_ext._results.metadata import Metadata
@@ -416,6 +415,13 @@ class ResultsFetcher:
     def _report_progress(self, rows: int, fraction: float, windows: int) -> None:
         if self._callback:
             self._callback(Progress(fraction=fraction, rows=rows, windows=windows, requests=sum(self._attempts)))
+
+
+def check_bools(**values: object) -> None:
+    """Raise UsageError for an argument that is neither True nor False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} is {value!r:.80}.", hint="Pass True or False.")
 
 
 def _is_too_large(error: KayrrosError) -> bool:

@@ -169,10 +169,7 @@ class Results:
 
     def head(self, n: SupportsIndex = 5) -> Self:
         """Return the first rows of `table` as results; everything else stays, also `assets`. UsageError if n is below 0."""
-        try:
-            count = -1 if isinstance(n, bool) else operator.index(n)
-        except TypeError:
-            count = -1
+        count = operator.index(n) if hasattr(n, "__index__") and not isinstance(n, bool) else -1
         if count < 0:
             raise UsageError(f"n is {n!r:.80}.", hint="Pass a number of rows.")
         return attrs.evolve(self, table=self.table.slice(0, count))

@@ -84,7 +84,8 @@ def find_metric(value: str, table: pa.Table) -> str:
         text = f"{len(matches):,} metrics have the name {value!r:.80}: {list_names(map(repr, matches))}."
         raise UsageError(text, hint="Pass one of them, in its own case.")
     if not matches:
-        raise _unknown_metric(value, available)
+        choices = list_names(available, near=str(value))
+        raise UsageError(f"No row has the metric {value!r:.80}.", hint=f"Available metrics: {choices}.")
     return str(matches[0])
 
 
@@ -107,9 +108,4 @@ def filter_metrics(parts: Iterable[Results], metrics: list[str]) -> Iterator[Res
     if missing and not available:
         warn("No row has the metric %r; there are no rows.", missing[0])
     elif missing:
-        raise _unknown_metric(missing[0], available)
-
-
-def _unknown_metric(name: str, available: Iterable[str]) -> UsageError:
-    choices = list_names(available, near=str(name))
-    return UsageError(f"No row has the metric {name!r:.80}.", hint=f"Available metrics: {choices}.")
+        find_metric(missing[0], pa.table({"metric": strings(available)}))  # raises

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from kayrros_ext._text import printable
 from kayrros_ext.cli.output import OutputError
 from kayrros_ext.errors import (
-    REFUSALS,
     ConfigurationError,
     KayrrosError,
     LoginError,
@@ -48,7 +47,7 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, LoginError):
-        return LOGIN if error.status in REFUSALS else FAILED
+        return LOGIN if error.status in LoginError.REFUSALS else FAILED
     if isinstance(error, UnauthorizedError) or getattr(error, "needs_login", False):
         return LOGIN
     if isinstance(error, NotFoundError):
