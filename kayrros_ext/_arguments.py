@@ -57,7 +57,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
     by_lower = {key.lower(): key for key in names}
     near = [key for key in by_lower if name.lower() in _ALIASES.get(key, "").split()]
-    near = near or difflib.get_close_matches(name.lower(), by_lower, 1)
+    near = near or difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.75)
     return by_lower[near[0]] if near else None
 
 

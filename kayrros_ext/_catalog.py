@@ -9,7 +9,7 @@ import attrs
 from kayrros_ext._arguments import IdOrName, describe, parse_uuid
 from kayrros_ext._http.client import ApiClient, parsed
 from kayrros_ext._text import fold, list_names
-from kayrros_ext.errors import NotFoundError, UsageError
+from kayrros_ext.errors import ContractError, NotFoundError, UsageError
 from kayrros_openapi.api.collections import list_collection_datasets, list_collections
 from kayrros_openapi.models import Collection, CollectionDataset, CollectionDatasetsRequest
 
@@ -68,7 +68,7 @@ class Catalog:
     def collections(self) -> list[Collection]:
         """Return the collections, from the API."""
         self._collections = parsed(list_collections.sync_detailed(client=self._client))
-        return self._collections
+        return [*self._collections]
 
     def datasets(self, collection: IdOrName | None = None) -> list[Dataset]:
         """Return the datasets of a collection, else of all, each with the first collection that lists it, from the API."""
@@ -78,7 +78,7 @@ class Catalog:
                 for dataset in self._datasets_of(each):
                     unique.setdefault(dataset.id or id(dataset), dataset)
             self._datasets = [*unique.values()]
-            return self._datasets
+            return [*self._datasets]
         return self._datasets_of(self._find_collection(collection))
 
     def find(self, text: str, assets: Iterable[Match] = ()) -> list[Match]:
@@ -92,7 +92,10 @@ class Catalog:
     def dataset_id(self, value: IdOrName) -> UUID:
         """Return the id of a dataset by its id, its name, the beginning of either, or an object that has its id."""
         text = _id_or_name("dataset", value)
-        return parse_uuid(text) or UUID(str(_pick("dataset", text, self._datasets, self.datasets).id))
+        if uuid := parse_uuid(text) or parse_uuid((item := _pick("dataset", text, self._datasets, self.datasets)).id):
+            return uuid
+        problem, hint = f"The id {item.id!r:.80} of {text!r:.80} is not a UUID.", "Pass the UUID of the dataset."
+        raise ContractError(problem, hint=hint, operation="listCollectionDatasets")
 
     def _find_collection(self, value: IdOrName) -> Collection:
         text = _id_or_name("collection", value)

@@ -203,7 +203,7 @@ class Kayrros:
         """
         from kayrros_ext._results.selection import to_assets  # pyarrow is heavy
 
-        seen = ((str(key), asset) for key, table in self._assets.items() for asset in to_assets(table))
+        seen = ((str(key), asset) for key, table in [*self._assets.items()] for asset in to_assets(table))
         from kayrros_ext._catalog import Match
 
         assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
@@ -424,8 +424,8 @@ class Kayrros:
             raise unknown_argument(Kayrros.export_many, _unknown)
         from kayrros_ext._export.many import Export
 
-        query = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
-        options = {"format": format, "skip_existing": skip_existing, "progress": progress, **query}
+        options: Any = {"format": format, "start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
+        options |= {"skip_existing": skip_existing, "progress": progress}
         return Export(self, datasets, directory, **options).run()
 
     @cached_property

@@ -60,6 +60,8 @@ class LoginError(KayrrosError):
     `status`, `code`, `message` and `retry_after_s` are those of APIError.
     """
 
+    # Statuses that refuse credentials. They will be refused again, and repeated attempts lock accounts.
+    REFUSALS = frozenset({400, 401, 403, 422, 423})
     status: int
     code: str | None = None
     message: str | None = None

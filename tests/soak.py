@@ -24,7 +24,6 @@ import attrs
 import pyarrow as pa
 
 from kayrros_ext import Kayrros, KayrrosError, LoginError, Results, Retries
-from kayrros_ext._auth.login import REFUSALS
 from kayrros_ext.testing import Fault, Platform, StaticFile
 from kayrros_ext.testing.datasets import Dataset
 from tests.support.leaks import PASSWORD, files_with_secrets, ours, shows_a_secret
@@ -271,7 +270,7 @@ class Worker:
             except Exception as error:
                 with self._lock:
                     self._record(name, error)
-                if isinstance(error, LoginError) and error.status in REFUSALS:
+                if isinstance(error, LoginError) and error.status in LoginError.REFUSALS:
                     clients.replace(kayrros)
             else:
                 with self._lock:

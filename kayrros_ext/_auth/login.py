@@ -29,8 +29,6 @@ from kayrros_openapi.models import LoginRequest
 FORBIDDEN_GRACE_S = 300
 # Renewals in one call: the first may take the token of another process, the second logs in.
 MAX_TOKEN_RENEWALS = 2
-# The same credentials will be rejected again, and repeated attempts lock accounts.
-REFUSALS = {400, 401, 403, 422, 423}
 # Seconds between two looks of a task at its login.
 LOGIN_POLL_S = 0.01
 # Another process that logs in is waited for this long. One that was stopped in the middle keeps the lock.
@@ -132,7 +130,8 @@ class TokenSource:
         try:
             secret = self._log_in()
         except KayrrosError as error:
-            self._failures, self._last_failure = self._failures + 1, error
+            # A copy, because callers add notes to the error that is raised.
+            self._failures, self._last_failure = self._failures + 1, copy.copy(error)
             if self.cache and _is_refusal(error):
                 self.cache.save_refusal(self._password, error)
             raise
@@ -282,7 +281,7 @@ def _is_refusal(error: KayrrosError) -> bool:
     """Return whether a login failed because of the credentials: not by a page of a firewall or a proxy."""
     status, code, message = (getattr(error, name, None) for name in ("status", "code", "message"))
     # The API answers with JSON, and but for a 401, which is about credentials anyway, with a code.
-    return status in REFUSALS and bool(message and (code or status == 401))
+    return status in LoginError.REFUSALS and bool(message and (code or status == 401))
 
 
 def _token_of(reply: object) -> Secret:

@@ -90,7 +90,7 @@ def pick(sources: Iterable[Source]) -> dict[str, Source]:
     """Return the source of `email`, `password` and `token`: for each the first that has it, until they suffice.
 
     A source of another email than the one that is picked supplies nothing, and is returned as `other`. A token below a
-    password is not picked. A token without an email is used alone, because nobody knows whose it is.
+    password is not picked. A token without an email is used alone, because nobody knows whose it is, and not below an email.
     """
     picked: dict[str, Source] = {}
     for source in sources:
@@ -98,7 +98,7 @@ def pick(sources: Iterable[Source]) -> dict[str, Source]:
             picked.setdefault("other", source)
             continue
         for key in ("email", "password", "token")[: 2 if "password" in picked else 3]:
-            if getattr(source, key):
+            if getattr(source, key) and (key != "token" or source.email or "email" not in picked):
                 picked.setdefault(key, source)
         if is_settled(picked):
             break  # before the next one is loaded

@@ -62,7 +62,7 @@ def write(
     rows, metadata = 0, FileMetadata()
     try:
         with write_output(path, prefix=prefix) as file:
-            writer = _open_writer(path, file, schema or RESULTS, excel_csv=excel_csv)
+            writer = _open_writer(path, file, schema or RESULTS, excel_csv=excel_csv, prefix=prefix)
             try:
                 for part in _note_errors(parts, source_errors):
                     rows += part.table.num_rows
@@ -87,7 +87,7 @@ def _suffix(path: Path) -> str | None:
 
 
 def _open_writer(
-    path: Path, file: IO[bytes], schema: "pa.Schema", *, excel_csv: bool
+    path: Path, file: IO[bytes], schema: "pa.Schema", *, excel_csv: bool, prefix: str
 ) -> "ParquetWriter | TextWriter | ExcelWriter":
     from kayrros_ext._export.parquet import GeoParquetWriter, ParquetWriter  # loads pyarrow
     from kayrros_ext._export.text import DIALECTS, EXCEL_CSV, TextWriter
@@ -96,7 +96,7 @@ def _open_writer(
     if SUFFIXES[suffix] == "Excel":
         from kayrros_ext._export.excel import ExcelWriter
 
-        return ExcelWriter(file, path, schema)
+        return ExcelWriter(file, path, schema, prefix)
     if SUFFIXES[suffix] in DIALECTS:
         dialect = EXCEL_CSV if excel_csv else DIALECTS[SUFFIXES[suffix]]
         return TextWriter(file, dialect, schema, compress=suffix.endswith(".gz"))

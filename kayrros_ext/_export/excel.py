@@ -41,9 +41,9 @@ _LEFT, _RIGHT = {"align": "left"}, {"align": "right", "indent": 1}
 class ExcelWriter:
     """Writes a workbook in constant memory. Until it is complete, its rows are in temporary files next to it."""
 
-    def __init__(self, file: IO[bytes], path: Path, schema: pa.Schema = RESULTS) -> None:
+    def __init__(self, file: IO[bytes], path: Path, schema: pa.Schema = RESULTS, prefix: str = ".") -> None:
         self._xlsxwriter = import_optional("xlsxwriter", extra="excel")
-        self._directory = tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=path.parent)
+        self._directory = tempfile.TemporaryDirectory(prefix=prefix, suffix=".part", dir=path.parent)
         options = {"constant_memory": True, "tmpdir": self._directory.name, "use_zip64": True}
         # In memory, because after an error a zip writes its end once more. A million rows are about 40 MB.
         self._file, self._zip = file, io.BytesIO()

@@ -1,6 +1,7 @@
 """Export many datasets, several at a time: a file for each, and a manifest by which a later call skips what is unchanged."""
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from errno import EFBIG
@@ -20,17 +21,20 @@ from kayrros_ext._export import parse_target, write
 from kayrros_ext._files import output_error, parse_output, write_output
 from kayrros_ext._http.client import SLOT_POLL_S
 from kayrros_ext._progress import Progress, make_callback, warn
+from kayrros_ext._results.fetch import check_bools
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import parse_filter, parse_names
+from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import ExportError, KayrrosError, LoginError, TransportError, UnauthorizedError, UsageError
 
 if TYPE_CHECKING:
     from kayrros_ext._progress import ProgressCallback
     from kayrros_ext._results.fetch import ResultsFetcher
-    from kayrros_ext._results.query import ResultsOptions
+    from kayrros_ext._results.query import Instant, Names, OnGap, ResultsOptions
     from kayrros_ext.client import Kayrros
 
 MANIFEST, _PREFIX = "kayrros-export.json", ".kayrros-export-"
+NOT_EXPORTED = "%r was not exported: %s"  # a warning of the log
 # Members of the metadata that change with the results, as far as the API tells.
 _FACTS = ("processing_id", "source_id", "start_date", "stop_date", "asset_count")
 _CONCERN_ALL = LoginError, UnauthorizedError, ImportError
@@ -61,31 +65,47 @@ class ExportedDataset:
     error: KayrrosError | None = None
 
 
+class _StoppedError(Exception):
+    """The export has ended, and a thread that was waiting for a response ends, too."""
+
+
 class Export:
     """A call of `Kayrros.export_many`. Each thread exports one dataset after the other, with one request at a time."""
 
-    def __init__(self, kayrros: "Kayrros", datasets: Iterable[Any], directory: str | Path, **options: Any) -> None:
+    def __init__(
+        self,
+        kayrros: "Kayrros",
+        datasets: Iterable[Any],
+        directory: str | Path,
+        *,
+        format: str,  # noqa: A002 - as in Kayrros.export_many
+        start: "Instant | None",
+        stop: "Instant | None",
+        metric: "Names | None",
+        on_gap: "OnGap",
+        skip_existing: bool,
+        progress: "ProgressCallback | bool | None",
+    ) -> None:
+        check_bools(skip_existing=skip_existing)
         self.folder = parse_output(directory, is_directory=True)
-        self.ending = f".{str(options['format']).lower().lstrip('.')}"
+        self.ending = f".{str(format).lower().lstrip('.')}"
         parse_target(self.folder / f"dataset{self.ending}")
         is_table = isinstance(datasets, str | bytes | Mapping) or hasattr(datasets, "columns")
         if is_table or not isinstance(datasets, Iterable):
             raise UsageError(f"datasets is {describe(datasets)}.", hint='Pass a list: kayrros.datasets("Oil storage").')
-        start, stop, metric, on_gap = (options[name] for name in ("start", "stop", "metric", "on_gap"))
         metric = None if metric is None else parse_names("metric", metric)
         self.kayrros = kayrros
         self.options: ResultsOptions = {"start": start, "stop": stop, "metric": metric, "on_gap": on_gap}
         self.fetcher(UUID(int=0), None)  # refuses wrong arguments before anything is sent
         dates = filters.to_dict() if (filters := parse_filter(start, stop, None)) else None
         self.basis = {"base_url": kayrros._base_url, "version": __version__, "dates": dates, "metric": metric}
-        self.callback, self.skips = make_callback(options["progress"]), options["skip_existing"]
-        self.warns = options.get("warns", True)
+        self.callback, self.skips = make_callback(progress), skip_existing
         self.ids = list(dict.fromkeys(map(kayrros._dataset_id, datasets)))
         self.names: dict[UUID, str | None] = {**kayrros._names}
         self.pending, self.mutex, self.stopped = iter(self.ids), threading.Lock(), threading.Event()
         self.progress = dict.fromkeys(self.ids, Progress(fraction=0, rows=0, windows=0, requests=0))
         self.outcomes, self.manifest = dict[UUID, ExportedDataset](), dict[str, _Entry]()
-        self.has_response, self.errors = False, list[Exception]()
+        self.has_response, self.errors = False, list[BaseException]()
 
     def fetcher(self, key: UUID, progress: "ProgressCallback | None") -> "ResultsFetcher":
         """Return the fetcher of a dataset."""
@@ -102,10 +122,7 @@ class Export:
                     self.manifest = msgspec.json.decode((self.folder / MANIFEST).read_bytes(), type=dict[str, _Entry])
                 self.owners = {entry[0]: item for item, entry in self.manifest.items()}
                 for _ in self.ids[: self.kayrros._settings.concurrency]:
-                    try:
-                        threading.Thread(target=self.work, daemon=True, name="kayrros-export").start()
-                    except RuntimeError:  # the interpreter shuts down, or the process has as many threads as it may
-                        self.work()
+                    run_in_daemon(self.work, "kayrros-export")
                 while self.ids and not self.stopped.wait(SLOT_POLL_S):  # without a timeout, Windows ignores Ctrl-C
                     pass
                 for error in self.errors:
@@ -113,6 +130,7 @@ class Export:
             finally:
                 self.stopped.set()
                 for path in self.folder.glob(f"{_PREFIX}*.part"):  # of threads that wait, or a process that was killed
+                    shutil.rmtree(path, ignore_errors=True)  # of an .xlsx
                     with contextlib.suppress(OSError):  # Windows removes no open file
                         path.unlink()
                 release_lock(lock)
@@ -133,10 +151,9 @@ class Export:
                     if is_offline or is_disk or is_closed or isinstance(error, _CONCERN_ALL):
                         raise
                     outcome = ExportedDataset(key, self.names.get(key), "failed", error=error)
-                    if self.warns:
-                        warn("%r was not exported: %s", outcome.name or str(key), error)
+                    warn(NOT_EXPORTED, outcome.name or str(key), error)
                 self.report(key, attrs.evolve(self.progress[key], fraction=1), outcome)
-        except Exception as error:
+        except BaseException as error:
             self.errors.append(error)
             self.stopped.set()
 
@@ -144,7 +161,7 @@ class Export:
         """Report the sum over all datasets. One is done once its file is complete. Raise when the export has ended."""
         with self.mutex:
             if self.stopped.is_set():
-                raise RuntimeError
+                raise _StoppedError
             self.progress[key] = progress
             if self.callback and (outcome or progress.fraction < 1):
                 done, *counts = map(sum, zip(*map(attrs.astuple, self.progress.values()), strict=True))

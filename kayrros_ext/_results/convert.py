@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from kayrros_ext._results.model import Results
 from kayrros_ext._results.reader import rank_values, sort_table
 from kayrros_ext._results.schema import INTEGER, LABEL, STRINGS, VALUE_DATE, int64s, strings
+from kayrros_ext._results.selection import find_metric
 from kayrros_ext._results.units import is_additive
 from kayrros_ext._text import list_names
 from kayrros_ext.errors import MissingExtraError, UsageError
@@ -67,7 +68,8 @@ def to_wide(results: Results, wide: str | Iterable[str], by: str | None) -> "pd.
     pandas = import_optional("pandas", extra="pandas")
     labels = _labels(*_owners(to_pandas(results.assets), by))
     frames: dict[str, pd.DataFrame] = {}
-    for metric in [wide] if isinstance(wide, str) or not isinstance(wide, Iterable) else wide:
+    for value in [wide] if isinstance(wide, str) or not isinstance(wide, Iterable) else wide:
+        metric = find_metric(value, results.table)
         rows = _values_of(results.table, metric, by)
         ids, _ = _owners(rows, by)
         groups = rows.groupby(["value_date", ids.map(labels).fillna(ids).rename(by or "asset")])["value"]
@@ -77,7 +79,7 @@ def to_wide(results: Results, wide: str | Iterable[str], by: str | None) -> "pd.
     if not frames:
         raise UsageError("wide is empty.", hint="Pass the name of a metric, or a list of them.")
     if isinstance(wide, str) and not by:
-        return frames[wide]
+        return next(iter(frames.values()))
     frame: pd.DataFrame = pandas.concat(frames, axis=1, sort=True, names=["metric", by or "asset"])
     return frame
 
@@ -85,13 +87,9 @@ def to_wide(results: Results, wide: str | Iterable[str], by: str | None) -> "pd.
 def _values_of(table: pa.Table, metric: str, by: str | None) -> "pd.DataFrame":
     """Return the rows of a metric. UsageError if a wide table, or one of totals, can't hold them."""
     names = table["metric"].cast(pa.string())
-    choice = pc.is_in(names, strings([metric] if isinstance(metric, str) else []))
+    choice = pc.equal(names, strings([metric])[0])
     rows = to_pandas(table.select([*_OWNERS, "value_date", "value"]).filter(choice))
     metrics = pc.unique(names).drop_null().to_pylist()
-    if rows.empty:
-        raise UsageError(
-            f"No row has the metric {metric!r}.", hint=f"Available metrics: {list_names(metrics, near=str(metric))}."
-        )
     if by and not is_additive(metric):
         raise UsageError(
             f"Values of {metric!r} can't be added up over assets, judging by its name.",

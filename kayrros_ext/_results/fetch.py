@@ -9,10 +9,10 @@ import concurrent.futures.thread  # noqa: F401 - impossible once the main thread
 import contextlib
 import logging
 import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 import attrs
@@ -24,6 +24,7 @@ from kayrros_ext._results.model import Gap, Results, warn_non_finite
 from kayrros_ext._results.query import EPOCH, FIRST_MS, LAST_MS, MAX_MS, MILLISECOND, MIN_MS, OnGap
 from kayrros_ext._results.windows import DAY_MS, HOUR_MS, MAX_ASSETS_PER_REQUEST, Assets, Range, Window, WindowPlanner
 from kayrros_ext._text import list_names, plural
+from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, TransportError, UsageError
 from kayrros_openapi.api.datasets import get_dataset_results
 from kayrros_openapi.models import DateRange, ProcessingResultFilter
@@ -107,9 +108,7 @@ class ResultsFetcher:
     def __attrs_post_init__(self) -> None:
         if self._on_gap not in get_args(OnGap):
             raise UsageError(f"on_gap is {self._on_gap!r:.80}.", hint='Pass "raise" or "warn".')
-        for name, value in (("strict", self._strict), ("with_dataset", self._with_dataset)):
-            if not isinstance(value, bool):
-                raise UsageError(f"{name} is {value!r:.80}.", hint="Pass True or False.")
+        check_bools(strict=self._strict, with_dataset=self._with_dataset)
         # A line by default comes only with windows.
         self._callback = None if self._progress is None else make_callback(self._progress)
         self._asset_ids = tuple(self._query.mo_ids or ()) if self._query else ()
@@ -225,7 +224,9 @@ class ResultsFetcher:
         if isinstance(response, Results) and len(ids) == self._asset_count:
             lists[key] = response.assets
         else:
-            everything = attrs.evolve(self, query=UNSET, metrics=[], with_dataset=False, bounded_memory=True)
+            # A GapError rather than an incomplete list, which later calls would use.
+            options: Any = {"metrics": [], "with_dataset": False, "on_gap": "raise", "progress": False}
+            everything = attrs.evolve(self, query=UNSET, bounded_memory=True, **options)
             lists[key] = read_assets(everything)
             self._attempts += everything._attempts
         return find_assets(values, lists[key])
@@ -267,11 +268,8 @@ class ResultsFetcher:
             if window is None:
                 return
             may_split = planner.can_split(window) or self._may_learn_assets(window)
-            arguments = (window, planner.requested_range(window), SPLIT_STATUSES if may_split else frozenset())
-            try:
-                threading.Thread(target=self._run, args=arguments, daemon=True, name="kayrros-results").start()
-            except RuntimeError:  # the interpreter shuts down, or the process has as many threads as it may
-                self._run(*arguments)
+            statuses = SPLIT_STATUSES if may_split else frozenset[int]()
+            run_in_daemon(partial(self._run, window, planner.requested_range(window), statuses), "kayrros-results")
 
     def _run(self, window: Window, time_range: Range, no_retry_statuses: frozenset[int]) -> None:
         try:
@@ -417,6 +415,13 @@ class ResultsFetcher:
     def _report_progress(self, rows: int, fraction: float, windows: int) -> None:
         if self._callback:
             self._callback(Progress(fraction=fraction, rows=rows, windows=windows, requests=sum(self._attempts)))
+
+
+def check_bools(**values: object) -> None:
+    """Raise UsageError for an argument that is neither True nor False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} is {value!r:.80}.", hint="Pass True or False.")
 
 
 def _is_too_large(error: KayrrosError) -> bool:

@@ -1,8 +1,9 @@
 """The results of a dataset as Arrow tables."""
 
+import operator
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, SupportsIndex
 from uuid import UUID
 
 import attrs
@@ -166,11 +167,12 @@ class Results:
             f" No value has come for {list_names(empty)}: the API may have renamed a field." if empty else "",
         )
 
-    def head(self, n: int = 5) -> Self:
+    def head(self, n: SupportsIndex = 5) -> Self:
         """Return the first rows of `table` as results; everything else stays, also `assets`. UsageError if n is below 0."""
-        if not isinstance(n, int) or n < 0:
+        count = operator.index(n) if hasattr(n, "__index__") and not isinstance(n, bool) else -1
+        if count < 0:
             raise UsageError(f"n is {n!r:.80}.", hint="Pass a number of rows.")
-        return attrs.evolve(self, table=self.table.slice(0, n))
+        return attrs.evolve(self, table=self.table.slice(0, count))
 
     def latest(self) -> Self:
         """Return the last value of each asset and metric that is not null, ordered by asset and metric, as results."""
@@ -178,12 +180,12 @@ class Results:
 
         return attrs.evolve(self, table=latest_rows(self.table))
 
-    def export(self, path: "str | Path") -> "Path":
-        """Write `table` to a file, and return its path. Suffixes, formats and errors are those of `Kayrros.export`."""
+    def export(self, path: "str | Path", *, excel_csv: bool = False) -> "Path":
+        """Write `table` to a file, and return its path. Formats, `excel_csv` and errors are those of `Kayrros.export`."""
         from kayrros_ext._export import parse_target, write
 
-        target = parse_target(path)
-        write(target, [self], schema=self.table.schema)
+        target = parse_target(path, excel_csv=excel_csv)
+        write(target, [self], schema=self.table.schema, excel_csv=excel_csv)
         return target
 
     def to_pandas(

@@ -72,23 +72,40 @@ def find_assets(values: Iterable[str], assets: pa.Table) -> list[str]:
     return list(dict.fromkeys(asset_id for [asset_id] in by_value.values()))
 
 
+def find_metric(value: str, table: pa.Table) -> str:
+    """Return the name of a metric of a table. Case and blanks do not matter, unless they tell two metrics apart.
+
+    Raises:
+        UsageError: no row has the metric, or several metrics differ only in case and blanks.
+    """
+    available = pc.unique(table["metric"].cast(pa.string())).drop_null().to_pylist()
+    matches = [value] if value in available else [name for name in available if fold(name) == fold(str(value))]
+    if len(matches) > 1:
+        text = f"{len(matches):,} metrics have the name {value!r:.80}: {list_names(map(repr, matches))}."
+        raise UsageError(text, hint="Pass one of them, in its own case.")
+    if not matches:
+        choices = list_names(available, near=str(value))
+        raise UsageError(f"No row has the metric {value!r:.80}.", hint=f"Available metrics: {choices}.")
+    return str(matches[0])
+
+
 def filter_metrics(parts: Iterable[Results], metrics: list[str]) -> Iterator[Results]:
     """Yield the rows of some metrics, because the API can't filter them. Warn of a metric if there are no rows at all.
+
+    Case and blanks never matter, because a later part may have a metric that differs only in these.
 
     Raises:
         UsageError: no row has one of the metrics; after the last part.
     """
     available: dict[str, str] = {}  # each name as `fold` makes it
+    folded = {*map(fold, metrics)}
     for part in parts:
         names = part.table["metric"].cast(pa.string())
         available |= {name: fold(name) for name in names.unique().to_pylist() if name is not None}
-        alike = {fold(name) for name in metrics if name not in available}
-        choice = [name for name, folded in available.items() if name in metrics or folded in alike]
-        rows = part.table.filter(pc.is_in(names, strings(choice)))
+        rows = part.table.filter(pc.is_in(names, strings([name for name in available if available[name] in folded])))
         yield attrs.evolve(part, table=rows, query={**part.query, "metrics": ", ".join(metrics)})
-    missing = [name for name in metrics if not {name, fold(name)} & {*available, *available.values()}]
+    missing = [name for name in metrics if fold(name) not in available.values()]
     if missing and not available:
         warn("No row has the metric %r; there are no rows.", missing[0])
     elif missing:
-        choices = list_names(available, near=missing[0])
-        raise UsageError(f"No row has the metric {missing[0]!r:.80}.", hint=f"Available metrics: {choices}.")
+        find_metric(missing[0], pa.table({"metric": strings(available)}))  # raises

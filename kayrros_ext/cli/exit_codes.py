@@ -26,9 +26,6 @@ MEANINGS = {
     INTERRUPTED: "interrupted",
 }
 
-# Statuses by which the login host refuses credentials; any other is a failure of the host.
-_REFUSED_STATUSES = {400, 401, 403, 422, 423}
-
 
 class InterruptedWithNoteError(Exception):
     """Ctrl-C, with something to say about it. Not a KeyboardInterrupt, because typer handles those itself."""
@@ -50,7 +47,7 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, LoginError):
-        return LOGIN if error.status in _REFUSED_STATUSES else FAILED
+        return LOGIN if error.status in LoginError.REFUSALS else FAILED
     if isinstance(error, UnauthorizedError) or getattr(error, "needs_login", False):
         return LOGIN
     if isinstance(error, NotFoundError):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext._results.query import Names, parse_names
+from kayrros_ext._results.selection import find_assets, find_metric
 from kayrros_ext._text import list_names, printable
 from kayrros_ext.errors import UsageError
 
@@ -46,10 +47,6 @@ class Series:
     dates: Dates
     values: Floats
     centroid: tuple[float, float] | None
-
-    def has_name(self, name: str) -> bool:
-        """Return whether `name` is the name of the asset; case does not matter."""
-        return name.casefold() == (self.asset_name or "").casefold()
 
     @property
     def mean_magnitude(self) -> float:
@@ -117,18 +114,16 @@ def chart_data(
     if len(metrics) > 1:
         raise UsageError(f"metric has {len(metrics)} names.", hint="Draw one metric at a time.")
     names = results.table["metric"].cast(pa.string())
-    metric = next(iter(metrics or pc.unique(names.drop_null()).to_pylist()), None)
-    if metric is None:
+    first = next(iter(pc.unique(names.drop_null()).to_pylist()), None)
+    if first is None:
         raise UsageError("There is nothing to draw, because the results have no row with a metric.")
+    metric = find_metric(metrics[0], results.table) if metrics else str(first)
     rows = results.table.filter(pc.equal(names, metric))
-    if not rows.num_rows:
-        available = list_names(pc.unique(names.drop_null()).to_pylist(), near=metric)
-        raise UsageError(f"No row has the metric {metric!r:.80}.", hint=f"Available metrics: {available}.")
     dated = rows.filter(rows["value_date"].is_valid())
     if not dated.num_rows:
         raise UsageError(f"There is nothing to draw, because no row of {metric!r} has a date.")
     series = list(_split_by_asset(dated))
-    selected = _select(series, max_assets if assets is None else assets, metric)
+    selected = _select(series, max_assets if assets is None else assets, metric, results.assets)
     return ChartData(
         metric=printable(metric),
         series=tuple(selected),
@@ -165,26 +160,19 @@ def _split_by_asset(rows: pa.Table) -> Iterator[Series]:
         yield Series(asset_id, asset["asset_name"], printable(label), dates[indices], values[indices], centroid)
 
 
-def _select(series: list[Series], assets: "Names | int | None", metric: str) -> list[Series]:
+def _select(series: list[Series], assets: "Names | int | None", metric: str, table: pa.Table) -> list[Series]:
     if assets is None or assets == "all":
         return series
     if isinstance(assets, int) and not isinstance(assets, bool) and assets > 0:
         return sorted(series, key=lambda one: -one.mean_magnitude)[:assets]
     names = parse_names("assets", assets)  # type: ignore[arg-type]  # it refuses 0 and True
-    matches = {name: [one for one in series if one.asset_id == name] for name in names}
-    matches = {name: by_id or [one for one in series if one.has_name(name)] for name, by_id in matches.items()}
-    for name, several in matches.items():
-        if len(several) > 1:
-            ids = list_names(one.asset_id or "no id" for one in several)
-            raise UsageError(
-                f"{len(several):,} assets have the name {name!r:.80}: {ids}.", hint="Pass the id of one of them."
-            )
-    if missing := [name for name in names if not matches[name]]:
+    ids, drawable = find_assets(names, table), {one.asset_id for one in series}
+    if missing := [key for key in ids if key not in drawable]:
         available = list_names((one.asset_name or one.asset_id or "" for one in series), near=missing[0])
         raise UsageError(
-            f"No row of {metric!r} belongs to the asset {missing[0]!r:.80}.", hint=f"Available assets: {available}."
+            f"No row of {metric!r:.80} belongs to the asset {missing[0]!r:.80}.", hint=f"Available assets: {available}."
         )
-    return [one for one in series if [one] in matches.values()]
+    return [one for one in series if one.asset_id in ids]
 
 
 def _median_step(series: list[Series]) -> timedelta | None:

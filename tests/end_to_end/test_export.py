@@ -69,6 +69,7 @@ def test_a_collection_under_faults_is_exported_but_for_what_is_refused(inside: I
     *_, failed, summary = done.stderr.splitlines()
     assert failed.startswith(f"kayrros: Tanks 3 ({ids[3]}): getDatasetMetadata: 127.0.0.1 answered 403")
     assert summary == f"20 datasets: 19 written to {lake}, 1 failed"
+    assert "was not exported" not in done.stderr  # the log
     assert [pq.read_table(path).num_rows for path in files(lake)] == [24] * 19
     platform.requests.clear()
     again = inside("export", "oil", "-o", lake, "--skip-existing", "--json")

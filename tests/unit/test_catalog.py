@@ -9,10 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from kayrros_ext import Kayrros, NotFoundError, Results, UsageError
+from kayrros_ext import ContractError, Kayrros, NotFoundError, Results, UsageError
 from kayrros_ext._catalog import Dataset
+from kayrros_ext._results.selection import Asset, to_assets
 from kayrros_ext.testing import Platform
 
 TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
@@ -233,3 +235,33 @@ def test_find_searches_names(kayrros: Kayrros) -> None:
     for text in (" ", "\x1b"):
         with pytest.raises(UsageError, match="nothing to search for"):
             kayrros.find(text)
+
+
+def test_a_listed_id_that_is_no_uuid_is_a_contract_error(kayrros: Kayrros) -> None:
+    """The error names the dataset and its id."""
+    kayrros._catalog._datasets = [Dataset(id="no-uuid", name="Flares")]
+    with pytest.raises(ContractError, match=r"^The id 'no-uuid' of 'flares' is not a UUID\. Pass the UUID") as caught:
+        kayrros.metadata("flares")
+    assert caught.value.operation == "listCollectionDatasets"
+
+
+def test_a_list_of_the_caller_is_its_own(kayrros: Kayrros, platform: Platform) -> None:
+    """A caller that empties it does not make names unknown, nor requests necessary."""
+    kayrros.collections().clear()
+    kayrros.datasets().clear()
+    sent = len(requests(platform))
+    assert kayrros._dataset_id("Tanks of Cushing") == UUID(TANKS)
+    assert [each.id for each in kayrros.datasets("Oil storage")] == [TANKS]
+    assert len(requests(platform)) == sent + 1
+
+
+def test_find_survives_assets_that_arrive_meanwhile(kayrros: Kayrros, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may read results while those of an earlier call are searched."""
+    kayrros.assets(TANKS)
+
+    def to_assets_while_others_arrive(table: pa.Table) -> list[Asset]:
+        kayrros._assets.setdefault(UUID(METHANE), table)
+        return to_assets(table)
+
+    monkeypatch.setattr("kayrros_ext._results.selection.to_assets", to_assets_while_others_arrive)
+    assert [match.id for match in kayrros.find("tank-000000")] == ["tank-000000"]

@@ -117,7 +117,9 @@ TABLE: dict[str, Row] = {
     "token of an email": ({}, E | T, P, ("environment", A, PASS, T["token"])),
     "token of an email, and its password": ({}, E | T, E | P, ("environment", A, PASS, T["token"])),
     "token of an email, and the password of another": ({}, E | T, E2 | P2, ("environment", A, None, T["token"])),
-    "token below its email": (E, T, P, ("environment", A, PASS, T["token"])),
+    "token without an email, below an email": (E, T, P, ("profile", A, PASS, None)),
+    "token without an email, then an account": (E, T, E | P, ("profile", A, PASS, None)),
+    "token without an email, below an email, and no password": (E, T, {}, f"no password for {A} \\(arguments\\)"),
     "first of two tokens": (T, T2, {}, ("arguments", None, None, T["token"])),
     "token and password without an email": ({}, T | P, {}, ("environment", None, None, T["token"])),
 }
@@ -160,7 +162,7 @@ def test_no_combination_of_sources_mixes_accounts(
     """Each of the 1,728 combinations in three sources, with a keyring and a netrc of one account each.
 
     The email is the first that there is. A password is of a source without an email or of the same. Whatever comes first is
-    used first. Only where nothing of the account is there does it need a saved login.
+    used first; a token needs an email next to it. Only where nothing of the account is there does it need a saved login.
     """
     use_keyring(Working(**{B: "of-the-keyring"}))
     netrc(f"machine auth.kayrros.com login {A.upper()} password of-the-netrc")
@@ -190,10 +192,11 @@ def test_no_combination_of_sources_mixes_accounts(
             continue
         assert email == (emails[0] if emails else B), combination
         usable = [name for name, part in sources.items() if part[0] in {None, email}]
-        first = next((name for name in usable if sources[name][1] or sources[name][2]), None)
-        for secret in filter(None, (password, token)):
-            assert {**owner, **stored}[secret] in {None, email, email.upper()}, combination
-        if first and sources[first][2]:
+        has_token = {name: bool(part[0] and part[2]) for name, part in sources.items()}
+        first = next((name for name in usable if sources[name][1] or has_token[name]), None)
+        assert {**owner, **stored}[password] in {None, email, email.upper()} if password else token, combination
+        assert token is None or owner[token] == email, combination
+        if first and has_token[first]:
             assert (source, token) == (first, f"token-{first}"), combination
         elif first:
             assert (source, password, token) == (first, f"pass-{first}", None), combination

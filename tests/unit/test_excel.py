@@ -335,9 +335,13 @@ def test_csv_for_excel_has_a_mark_and_short_dates(tmp_path: Path) -> None:
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:
+        results = kayrros.results(dataset.id)
         plain = kayrros.export(dataset.id, tmp_path / "a.csv").read_text()
         short = kayrros.export(dataset.id, tmp_path / "b.csv", excel_csv=True).read_bytes().decode()
     assert short == "\ufeff" + plain.replace("T00:00:00.000000Z", "")
+    assert results.export(tmp_path / "d.csv", excel_csv=True).read_bytes().decode() == short
+    with pytest.raises(UsageError, match="CSV for Excel can't be written"):
+        results.export(tmp_path / "d.json", excel_csv=True)
     path = tmp_path / "c.csv"
     moments = ["2024-01-01", "2024-01-01T12:30:00Z", "2024-01-01T00:00:00.5Z"]
     write(path, [part(*moments, name="=1+1")], excel_csv=True)

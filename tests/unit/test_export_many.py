@@ -360,9 +360,20 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path) -> None
     left, other = tmp_path / ".kayrros-export-0123456789abcdef.part", tmp_path / ".0123456789abcdef.part"
     left.touch()
     other.touch()
+    (tmp_path / ".kayrros-export-abcdefgh.part").mkdir()
+    (tmp_path / ".kayrros-export-abcdefgh.part" / "rows").touch()
+    directories = set[str]()
+
+    def note_directories(_: Progress) -> None:
+        directories.update(path.name for path in tmp_path.iterdir() if path.is_dir())
+
+    ids, platform.max_rows = [dataset.id for dataset in add_datasets(platform, 1)], 6
     with platform.connect() as kayrros:
-        kayrros.export_many([dataset.id for dataset in add_datasets(platform, 1)], tmp_path)
+        kayrros.export_many(ids, tmp_path, format="xlsx", progress=note_directories)
     assert (left.exists(), other.exists()) == (False, True)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert len(directories) == 2
+    assert all(name.startswith(".kayrros-export-") and name.endswith(".part") for name in directories)
 
 
 def test_no_connection_stops_at_once(tmp_path: Path) -> None:
@@ -441,15 +452,16 @@ def test_progress_is_that_of_all_datasets(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err.endswith("\rresults: 100%, 48 rows in 4 windows, 4 requests\n")
 
 
-def test_an_error_of_the_callback_is_raised(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error_type", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_error_of_the_callback_is_raised(error_type: type[BaseException], tmp_path: Path) -> None:
     """It is a bug of the caller, and no error of a dataset."""
     platform = Platform()
     ids = [dataset.id for dataset in add_datasets(platform, 5)]
 
     def fail(_: Progress) -> None:
-        raise ZeroDivisionError
+        raise error_type
 
-    with platform.connect() as kayrros, pytest.raises(ZeroDivisionError):
+    with platform.connect() as kayrros, pytest.raises(error_type):
         kayrros.export_many(ids, tmp_path, progress=fail)
     for thread in threading.enumerate():  # one may have begun a file in the moment of the error, and deletes it
         if thread.name == "kayrros-export":
@@ -494,6 +506,7 @@ def test_two_calls_at_once_do_not_share_a_directory(tmp_path: Path) -> None:
         ({"on_gap": "ignore"}, "on_gap"),
         ({"start": "2024", "stop": "2023"}, "lies before"),
         ({"progress": "yes"}, "progress"),
+        ({"skip_existing": "no"}, "skip_existing is 'no'. Pass True or False"),
     ],
 )
 def test_wrong_arguments_are_refused(

@@ -181,7 +181,7 @@ def test_reply_without_a_token_is_a_login_error(reply: httpx.Response, hosts: Ho
 
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 423])
 def test_refused_credentials_are_tried_once(status: int, hosts: Hosts) -> None:
-    """The refusal is remembered, so that no account gets locked, and login() tries again."""
+    """The refusal is remembered, so that no account gets locked, and login() tries again. Notes of one caller are not."""
     hosts.reply = lambda: httpx.Response(status, json={"code": "NO", "message": f"not {PASSWORD}"})
     auth = hosts.auth()
     for _ in range(2):
@@ -189,6 +189,8 @@ def test_refused_credentials_are_tried_once(status: int, hosts: Hosts) -> None:
             hosts.get(auth)
         assert (caught.value.status, caught.value.code) == (status, "NO")
         assert PASSWORD not in str(caught.value) + repr(vars(caught.value))
+        assert not hasattr(caught.value, "__notes__")
+        caught.value.add_note("1 KB are kept.")
     assert hosts.logins == 1
     with pytest.raises(LoginError):
         auth.tokens.renew()

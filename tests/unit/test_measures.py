@@ -106,13 +106,13 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.startswi
 
 
 def test_the_core_is_small() -> None:
-    """Metadata and results load at most 5,150 lines of the package. Without its add-ons it has at most 7,200."""
+    """Metadata and results load at most 5,150 lines of the package. Without its add-ons it has at most 7,220."""
     run = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
     modules = [Path(name) for name in run.stdout.splitlines()]
     core = [path for path in modules if path.relative_to(PACKAGE).parts[0] not in ADDONS]
     assert PACKAGE / "client.py" in core
     assert sum(len(path.read_text("utf-8").splitlines()) for path in core) <= 5_150
-    assert lines(PACKAGE, without=ADDONS) <= 7_200
+    assert lines(PACKAGE, without=ADDONS) <= 7_220
 
 
 def test_the_fake_is_small() -> None:

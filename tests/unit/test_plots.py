@@ -170,16 +170,34 @@ def test_assets_are_selected_by_id_or_name() -> None:
     assert [one.label for one in chart_data(results, ["emission_rate_t_h"], "id0", None).series] == ["North"]
 
 
+def test_names_are_compared_as_in_a_request() -> None:
+    """Case and blanks of assets and metrics do not matter. A metric that is the same letter by letter wins."""
+    body: dict[str, Any] = {"assets": [{"asset_id": i, "asset_name": f"Tank  {i}", "results": [
+        {"value_date": "2024-01-01", "metrics": [{"name": name, "value": 1} for name in names]}]}
+        for i, names in (("A", ("Fill  level", "rate", "Rate")), ("B", ("rate",)))]}  # fmt: skip
+    results = Results.from_json(json.dumps(body).encode())
+    data = chart_data(results, "FILL level", "tank a", None)
+    assert (data.metric, [one.asset_id for one in data.series]) == ("Fill level", ["A"])
+    assert len(chart_data(results, "rate", None, None).series) == 2
+    assert list(results.to_pandas(wide="fill level")) == ["Tank  A"]
+    assert list(results.to_pandas(wide=["fill level", "Rate"])) == [("Fill  level", "Tank  A"), ("Rate", "Tank  A")]
+    for refused in (lambda: chart_data(results, "RATE", None, None), lambda: results.to_pandas(wide="RATE")):
+        with pytest.raises(UsageError, match=r"2 metrics have the name 'RATE': 'Rate', 'rate'\. Pass one of them"):
+            refused()
+    with pytest.raises(UsageError, match=r"No row of 'Rate' belongs to the asset 'B'\. Available assets: 'Tank A'\."):
+        chart_data(results, "Rate", "tank b", None)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"metric": "volume"}, r"No row has the metric 'volume'. Available metrics: 'emission_rate_t_h'\."),
-        ({"assets": ["West"]}, r"belongs to the asset 'West'. Available assets: 'South', 'North'\."),
+        ({"assets": ["West"]}, r"has no asset 'West'. Available names: 'South', 'North'\."),
         ({"assets": []}, "assets is empty"),
         ({"assets": 0}, "assets is 0"),
         ({"assets": True}, "assets is True"),
         ({"assets": {"North": 1}}, "assets is a dict"),
-        ({"assets": "x" * 500}, "belongs to the asset 'x{1,80}"),
+        ({"assets": "x" * 500}, "has no asset 'x{1,80}\\."),
         ({"metric": ["a", "b"]}, "metric has 2 names. Draw one metric at a time"),
         ({"metric": 5}, "metric is 5"),
         ({"metric": []}, "metric is empty"),

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+import numpy as np
 import openpyxl
 import polars as pl
 import pyarrow as pa
@@ -137,11 +138,17 @@ def test_selections_are_results(platform: Platform, dataset: UUID) -> None:
     """`head` and `latest` keep all attributes. `len` is the number of rows."""
     with platform.connect() as kayrros:
         results = kayrros.results(dataset)
-    for selected, rows in ((results.head(), 5), (results.head(2), 2), (results.head(99), 24), (results.latest(), 4)):
+    for selected, rows in (
+        (results.head(), 5),
+        (results.head(2), 2),
+        (results.head(np.int64(9)), 9),
+        (results.head(99), 24),
+        (results.latest(), 4),
+    ):
         assert len(selected) == selected.table.num_rows == rows
         names = [field.name for field in attrs.fields(Results) if field.name != "table"]
         assert [getattr(selected, name) for name in names] == [getattr(results, name) for name in names]
-    for n in (-1, "3", 1.5):
+    for n in (-1, "3", 1.5, True, np.int64(-1)):
         with pytest.raises(UsageError, match="n is"):
             results.head(n)  # type: ignore[arg-type]
 

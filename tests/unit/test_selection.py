@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext import Kayrros, Results, UsageError
+from kayrros_ext import GapError, Kayrros, Results, UsageError
 from kayrros_ext._results.selection import read_assets, to_assets
 from kayrros_ext.testing import Dataset, Platform, Request
 
@@ -136,7 +136,7 @@ def test_unknown_assets_are_all_named(kayrros: Kayrros, dataset: Dataset) -> Non
 
 
 def test_names_are_compared_as_they_are_shown(platform: Platform, kayrros: Kayrros) -> None:
-    """Blanks, line ends and case do not matter for assets and metrics; a name that is the same letter by letter wins."""
+    """Blanks, line ends and case do not matter. An asset that is the same letter by letter wins; all metrics alike come."""
     days = {"2024-01-02": {"Fill\n level": 1.0, "volume": 2.0, "Volume": 3.0}}
     payload = platform.add({"t1": days, "t2": days, "t3": days}).payload()
     for asset, name in zip(payload["assets"], ("Tank \t 1", "TANK 1", "Tank\x1b 2"), strict=True):
@@ -145,9 +145,19 @@ def test_names_are_compared_as_they_are_shown(platform: Platform, kayrros: Kayrr
     assert ids(kayrros.results(dataset, assets=["TANK 1", "tank 2"])) == ["t2", "t3"]
     with pytest.raises(UsageError, match="2 assets have the name 'tank 1'"):
         kayrros.results(dataset, assets="tank 1")
-    for metric, names in (("fill  level", ["Fill\n level"]), ("volume", ["volume"]), ("VOLUME", ["Volume", "volume"])):
+    both = ["Volume", "volume"]
+    for metric, names in (("fill  level", ["Fill\n level"]), ("volume", both), ("VOLUME", both)):
         metrics = kayrros.results(dataset, metric=metric).table["metric"].to_pylist()
         assert sorted(set(metrics)) == names
+
+
+def test_metrics_of_windows_are_compared_alike(platform: Platform, kayrros: Kayrros) -> None:
+    """Which rows come does not depend on the names in earlier windows."""
+    days = {f"2024-01-{day:02}": {"Volume" if day < 5 else "volume": 1.0} for day in range(1, 9)}
+    dataset = platform.add({"t1": days})
+    whole = kayrros.results(dataset, metric="volume")
+    platform.max_rows = 3
+    assert len(whole) == len(kayrros.results(dataset, metric="volume")) == 8
 
 
 def test_a_metric_of_no_rows_is_a_warning(kayrros: Kayrros, dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,6 +216,23 @@ def test_assets_without_data_need_not_be_named(value: str, platform: Platform, d
         assert kayrros.results(dataset, assets=["North"], start="2030").table.num_rows == 0
         with pytest.raises(UsageError, match="no asset 'nope'"):
             kayrros.results(dataset, assets=["nope"], start="2030")
+
+
+def test_an_incomplete_list_of_assets_is_not_kept(platform: Platform, kayrros: Kayrros) -> None:
+    """Which assets there are is unknown while a part of all results is missing: an error, also with on_gap="warn"."""
+    dataset = platform.generate(assets=3, dates=8, metrics=["m"])
+    dataset.metadata["asset_count"], first_ms = 5, dataset.metadata["start_date"]
+
+    def includes_first_date(request: Request) -> bool:
+        time_range = request.json["time_range"] if request.body else None
+        return time_range is not None and time_range["start_date"] <= first_ms <= time_range["stop_date"]
+
+    platform.max_rows, reports = 6, list[Any]()
+    platform.fail_when(includes_first_date, 500, operation="getDatasetResults")
+    with pytest.raises(GapError, match="unavailable"):
+        kayrros.results(dataset, assets=["Tank 1"], on_gap="warn", progress=reports.append)
+    assert reports == []
+    assert kayrros._assets == {}
 
 
 @pytest.mark.parametrize("status", [500, 504])
@@ -318,6 +345,13 @@ def test_an_unknown_argument_of_a_client_shows_no_password(argument: str) -> Non
     ours = [frame.locals or {} for frame in frames if "/kayrros_ext/" in frame.filename]
     assert ours
     assert not any("planted" in value for variables in ours for value in variables.values())
+
+
+def test_an_argument_of_another_call_is_no_typing_error(kayrros: Kayrros, tmp_path: Path) -> None:
+    """`with_dataset` is not `datasets`: the error lists the arguments."""
+    options: dict[str, Any] = {"with_dataset": True}
+    with pytest.raises(UsageError, match=r"no argument 'with_dataset'\. Arguments: datasets, directory, format, "):
+        kayrros.export_many([], tmp_path, **options)
 
 
 def test_an_argument_like_no_other_lists_them() -> None:

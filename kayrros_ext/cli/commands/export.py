@@ -1,5 +1,6 @@
 """`kayrros export`."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,10 +93,10 @@ def export(
             yield from dataset or ()
 
         try:
-            with results_bar(shown=context.shows_progress) as progress:
-                query = {"start": start, "stop": stop, "metric": metric or None, "on_gap": on_gap.value}
-                options = {"format": file_format, "skip_existing": skip_existing, "progress": progress, **query}
-                report = Export(kayrros, list_datasets(), output, **options, warns=False).run()  # a list follows below
+            with results_bar(shown=context.shows_progress) as progress, _hide_errors():
+                query: Any = {"start": start, "stop": stop, "metric": metric or None, "on_gap": on_gap.value}
+                query |= {"format": file_format, "skip_existing": skip_existing, "progress": progress}
+                report = Export(kayrros, list_datasets(), output, **query).run()
         except (KayrrosError, KeyboardInterrupt) as error:
             if not isinstance(error, UsageError | NotFoundError) and (Path(output).expanduser() / MANIFEST).is_file():
                 context.info(f"Complete files stay in {output}. With --skip-existing, this command skips them.")
@@ -132,3 +133,21 @@ def _write_report(context: Context, report: "list[ExportedDataset]") -> None:
     )
     files = [(f"{each.rows:,}", each.path.name) if each.path else (None, None) for each in report]
     table.write([(x.dataset_id, x.name, *file, x.status) for x, file in zip(report, files, strict=True)])
+
+
+@contextlib.contextmanager
+def _hide_errors() -> Iterator[None]:
+    """Keep errors of datasets out of the log, because a list of them follows."""
+    import logging
+
+    from kayrros_ext._export.many import NOT_EXPORTED
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return record.msg != NOT_EXPORTED
+
+    log = logging.getLogger("kayrros_ext")
+    log.addFilter(is_other)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_other)
