@@ -176,8 +176,8 @@ class Kayrros:
         The reference does not mention this operation; a public client uses it (observed).
 
         Example:
-            >>> [(dataset.name, dataset.collection.name) for dataset in kayrros.datasets("Oil storage")]
-            [('Crude oil storage, selected terminals', 'Oil storage')]
+            >>> {dataset.name: dataset.collection.name for dataset in kayrros.datasets("Oil storage")}
+            {'Crude oil storage, selected terminals': 'Oil storage'}
 
         Args:
             collection: one of `collections()`, its id or name, or the beginning of either.
