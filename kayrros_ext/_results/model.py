@@ -3,11 +3,12 @@
 import operator
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Self, SupportsIndex
+from typing import TYPE_CHECKING, Literal, Never, Self, SupportsIndex
 from uuid import UUID
 
 import attrs
 
+from kayrros_ext._arguments import unknown_argument
 from kayrros_ext._progress import warn
 from kayrros_ext._text import list_names, plural
 from kayrros_ext.errors import KayrrosError, UsageError
@@ -15,16 +16,16 @@ from kayrros_ext.errors import KayrrosError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-    from typing import Unpack
 
+    import altair as alt
     import geopandas as gpd
     import pandas as pd
     import polars as pl
     import pyarrow as pa
-    from matplotlib.figure import Figure
 
     from kayrros_ext._results.metadata import Metadata
-    from kayrros_ext.plots import Options
+    from kayrros_ext._results.query import Names
+    from kayrros_ext.plots import By, Kind, Statistic, Theme
 
 
 @attrs.frozen
@@ -243,11 +244,71 @@ class Results:
 
         return convert.to_geopandas(self)
 
-    def plot(self, path: "str | Path | None" = None, **options: "Unpack[Options]") -> "Figure":
-        """Draw a metric over time, or on a map. `kayrros_ext.plots.plot` describes the arguments, figure and errors."""
-        from kayrros_ext.plots import plot
+    def plot(
+        self,
+        path: "str | Path | None" = None,
+        *,
+        kind: "Kind" = "line",
+        metric: "Names | None" = None,
+        assets: "Names | int | None" = None,
+        by: "By" = "asset",
+        facet: bool | None = None,
+        statistic: "Statistic | None" = None,
+        theme: "Theme" = "auto",
+        title: str | None = None,
+        subtitle: str | None = None,
+        width: int = 800,
+        height: int | None = None,
+        **_unknown: Never,
+    ) -> "alt.LayerChart | alt.VConcatChart":
+        """Draw a chart of metrics over time, of their latest values, or on a map.
 
-        return plot(self, path, **options)
+        Args:
+            path: a file to write, in the format of its suffix: .png, .svg, .pdf or .html. An existing file is replaced.
+            kind: "line"; "seasonal", the last year against the range of the five before; "change" to the previous date;
+                "heatmap" of assets by dates; "latest" values as bars; "map".
+            metric: its name, or several, with a chart each; by default the first of the table.
+            assets: ids or names; a number, for that many of the largest by mean absolute value; or "all". By default the 6
+                largest, 30 in "latest", 100 in a heatmap, and all on a map.
+            by: "parent" or "total" to draw sums, such as of a terminal.
+            facet: whether each asset has a chart of its own; by default if there are more than 6.
+            statistic: "latest" or "mean" of a map and of "latest"; "date" or "week", to which a change is the difference.
+            theme: "auto" is light, and in HTML follows the reader's system; or "light", "dark".
+            title: by default the name of the dataset.
+            subtitle: by default metric, unit and period.
+            width: of the picture in pixels, of which a PNG has two for each.
+            height: likewise; by default as high as the chart needs.
+
+        Returns:
+            An Altair chart, which a notebook shows and `.properties`, `.interactive` and `+` modify.
+
+        Raises:
+            UsageError: there is nothing to draw, or an argument is invalid.
+            MissingExtraError: altair or vl-convert-python is not installed; the extra `plots` installs them.
+            ExportError: the file can't be written. An existing file stays as it was.
+
+        Example:
+            results.plot("tanks.png", kind="seasonal", by="total", metric="stored_volume_bbl")
+        """
+        from kayrros_ext import plots
+
+        if _unknown:
+            raise unknown_argument(self.plot, _unknown)
+        return plots.draw(
+            self,
+            path,
+            kind=kind,
+            metric=metric,
+            assets=assets,
+            by=by,
+            facet=facet,
+            statistic=statistic,
+            theme=theme,
+            title=title,
+            subtitle=subtitle,
+            width=width,
+            height=height,
+        )
 
     def _repr_html_(self) -> str:
         from kayrros_ext._results.html import results_html

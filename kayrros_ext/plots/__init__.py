@@ -1,136 +1,163 @@
-"""Pictures of results: charts over time and maps, as PNG, SVG, HTML, a matplotlib figure, or text for a terminal.
+"""Charts of results, as PNG, SVG, PDF, HTML, an Altair chart, or text for a terminal. `Results.plot` draws them.
 
-The extra `plots` installs what they need: matplotlib and plotext. Importing this package needs neither.
+The extra `plots` installs what they need: altair, vl-convert-python and plotext. Importing this package needs none of them.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Never, TypedDict
+from typing import TYPE_CHECKING, Literal, get_args
 
-from kayrros_ext._arguments import describe, unknown_argument
+import attrs
+
+from kayrros_ext._arguments import describe
 from kayrros_ext._files import output_error, parse_output, write_output
-from kayrros_ext._text import plural, printable
-from kayrros_ext.errors import ConfigurationError, ExportError, UsageError
-from kayrros_ext.plots.labels import invalid_choice
+from kayrros_ext._text import printable
+from kayrros_ext.errors import ExportError, UsageError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import altair as alt
 
     from kayrros_ext import Results
     from kayrros_ext._results.query import Names
-    from kayrros_ext.plots.figures import HoverData
+    from kayrros_ext.plots.frame import Drawing, Size
 
-__all__ = ["Options", "plot", "terminal_chart"]
+__all__ = ["terminal_chart"]
 
-SUFFIXES = (".png", ".svg", ".html")
-THEMES = ["auto", "light", "dark"]
-# How many of the largest assets a chart shows by default.
-DEFAULT_ASSETS = 6
+SUFFIXES = (".png", ".svg", ".pdf", ".html")
+Kind = Literal["line", "seasonal", "change", "heatmap", "latest", "map"]
+By = Literal["asset", "parent", "total"]
+Theme = Literal["auto", "light", "dark"]
+Statistic = Literal["latest", "mean", "date", "week"]
+# The number of assets that a kind shows by default, the largest, and the statistics that it has, the default first.
+KINDS: dict[str, tuple[int | None, tuple[str, ...]]] = {
+    "line": (6, ()),
+    "seasonal": (6, ()),
+    "change": (6, ("date", "week")),
+    "heatmap": (100, ()),
+    "latest": (30, ("latest", "mean")),
+    "map": (None, ("latest", "mean")),
+}
+DEFAULT_WIDTH = 800
+# Pixels of a PNG for each pixel of its size, for screens with a high resolution.
+PNG_SCALE = 2
 
 
-class Options(TypedDict, total=False):
-    """The options of `plot`, for callers that pass them on."""
-
-    metric: str | None
-    assets: "Names | int | None"
-    map: bool
-    statistic: Literal["latest", "mean"]
-    theme: Literal["auto", "light", "dark"]
-    title: str | None
-    size: tuple[float, float] | None
-
-
-def plot(
+def draw(
     results: "Results",
-    path: str | Path | None = None,
+    path: str | Path | None,
     *,
-    metric: str | None = None,
-    assets: "Names | int | None" = None,
-    map: bool = False,  # noqa: A002 - the plain name of the option
-    statistic: Literal["latest", "mean"] = "latest",
-    theme: Literal["auto", "light", "dark"] = "auto",
-    title: str | None = None,
-    size: tuple[float, float] | None = None,
-    **_unknown: Never,
-) -> "Figure":
-    """Draw a metric of results over time, or on a map.
+    kind: str,
+    metric: "Names | None",
+    assets: "Names | int | None",
+    by: str,
+    facet: bool | None,
+    statistic: str | None,
+    theme: str,
+    title: str | None,
+    subtitle: str | None,
+    width: int,
+    height: int | None,
+) -> "alt.LayerChart | alt.VConcatChart":
+    """Draw as `Results.plot` does."""
+    target = None if path is None else parse_target(path)
+    _check("kind", kind, KINDS)
+    limit, statistics = KINDS[kind]
+    _check("by", by, get_args(By) if kind != "map" else ("asset",))
+    _check("theme", theme, get_args(Theme))
+    _check("facet", facet, (None, True, False))
+    _check("statistic", statistic, (None, *statistics))
+    _check_texts(title=title, subtitle=subtitle)
+    require("altair", "pandas", "vl_convert")
+    from kayrros_ext.plots.data import read_metrics, to_gaps
+    from kayrros_ext.plots.frame import Size
 
-    A line breaks where values are missing: at a null, where two dates are further apart than 1.5 times the median step
-    between dates, and over `results.gaps`, which is also shaded. More than 6 assets get a small chart each, all with the
-    same axes. The unit is derived from the end of the metric's name (`_bbl`, `_pct`, `_kg_per_h`, ...), because the API
-    gives none.
+    size = Size(_check_pixels("width", width, 200), None if height is None else _check_pixels("height", height, 150))
+    data = read_metrics(results, metric, assets, by=by, limit=limit)
+    if len(data) > 1 and kind in {"heatmap", "latest", "map"}:
+        raise UsageError(f"The kind {kind!r} shows one metric, not {len(data)}.", hint="Draw one metric at a time.")
+    gaps, failures = to_gaps(results, data)
 
-    Args:
-        results: kayrros_ext.Results.
-        path: a file to write, in the format of its suffix: .png, .svg or .html. HTML is one self-contained file with
-            value, date and asset under the pointer, and a narrow picture for phones. An existing file is replaced.
-        metric: name of the metric; by default the first of the table.
-        assets: ids or names, or objects with an `id`; a number to draw that many of the largest; or "all". An asset's size
-            is the mean of its absolute values, because its surface may be missing. By default the 6 largest, on a map all.
-        map: draw the assets at their centroids, coloured and sized by the metric, with the coast around them.
-        statistic: the value of each asset on a map, its latest or its mean.
-        theme: "auto" is light, and in HTML follows the reader's system.
-        title: by default the metric.
-        size: width and height in inches. The picture grows in height if its charts or texts need it.
+    def draw_kind(size: "Size", *, moves: bool = True, labelled: bool = True) -> "Drawing":
+        from kayrros_ext.plots import kinds, maps
 
-    Returns:
-        The figure, which a notebook shows and matplotlib can modify.
+        if kind == "line":
+            drawing = kinds.line(data, size, gaps=gaps, split=facet, moves=moves, labelled=labelled)
+        elif kind == "map":
+            drawing = maps.draw_map(data[0], results.assets, size, statistic=statistic or "latest")
+        else:
+            shown = data if kind in {"seasonal", "change"} else data[0]
+            drawing = getattr(kinds, kind)(
+                shown, size, **({"statistic": statistic or statistics[0]} if statistics else {})
+            )
+        return attrs.evolve(drawing, notes=[*drawing.notes, *failures])
+
+    drawing = draw_kind(size)
+    texts = {
+        "title": printable(title or results.dataset_name or data[0].label),
+        "subtitle": printable(subtitle or drawing.subtitle),
+        "source": f"Source: Kayrros. {printable(results.attribution)}",
+    }
+    if texts["title"] == data[0].label:
+        texts["subtitle"] = texts["subtitle"].removeprefix(f"{data[0].label}, ")
+    colours = "dark" if theme == "dark" else "light"
+    if target and target.suffix.lower() == ".html":
+        from kayrros_ext.plots.page import PHONE, render_page
+
+        # The names of the lines stand above the chart on a phone, in the page.
+        drawings = draw_kind(size, labelled=not size.is_narrow), draw_kind(PHONE, labelled=False)
+        facts = [fact for one in data for fact in one.facts]
+        _write(target, render_page(*drawings, facts=facts, texts=texts, size=size, theme=theme))
+    elif target:
+        _write(target, _render(draw_kind(size, moves=False).framed(texts, size, colours), target.suffix.lower()))
+    chart: alt.LayerChart | alt.VConcatChart = drawing.framed(texts, size, colours)
+    return chart
+
+
+def _check(name: str, value: object, choices: Iterable[object]) -> None:
+    if value not in [*choices]:
+        raise UsageError(f"{name} is {describe(value)}.", hint=f"Use one of {', '.join(map(repr, choices))}.")
+
+
+def _check_texts(**texts: object) -> None:
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise UsageError(f"{name} is {describe(text)}.", hint="Pass a string.")
+
+
+def _check_pixels(name: str, value: object, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 5000:
+        raise UsageError(f"{name} is {describe(value)}.", hint=f"Pass a number of pixels, {least} to 5000.")
+    return value
+
+
+def _render(chart: "alt.LayerChart | alt.VConcatChart", suffix: str) -> bytes:
+    import vl_convert
+
+    options = {"scale": PNG_SCALE} if suffix == ".png" else {}
+    picture: bytes | str = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")(chart.to_dict(), **options)
+    return picture.encode() if isinstance(picture, str) else picture
+
+
+def parse_target(path: str | Path) -> Path:
+    """Return the path of a picture.
 
     Raises:
-        UsageError: there is nothing to draw, or an argument is invalid; the hint lists the available metrics, assets or
-            suffixes.
-        MissingExtraError: matplotlib is not installed; the extra `plots` installs it.
-        ConfigurationError: matplotlib finds no directory to write its cache to.
-        ExportError: the file can't be written. An existing file stays as it was.
+        UsageError: it can't be that of a file, or its suffix is not that of a format.
+        ExportError: it can't be reached.
     """
-    if _unknown:
-        raise unknown_argument(plot, _unknown)
-    target = None if path is None else parse_target(path)
-    if theme not in THEMES:
-        raise invalid_choice("theme", theme, THEMES)
-    if not isinstance(map, bool):
-        raise invalid_choice("map", map, [True, False])
-    if title is not None and not isinstance(title, str):
-        raise UsageError(f"title is {describe(title)}.", hint="Pass a string.")
-    if not _is_size(size):
-        raise UsageError(f"size is {size!r:.80}.", hint="Pass width and height in inches, 2 to 100, such as (10, 5).")
-    title = title and printable(title)
-    require("matplotlib")
-    import matplotlib as mpl
-
-    from kayrros_ext.plots.figures import catch_missing_glyphs, rc_params, render
-    from kayrros_ext.plots.lines import draw as draw_lines
-    from kayrros_ext.plots.maps import draw as draw_map
-    from kayrros_ext.plots.series import chart_data
-    from kayrros_ext.plots.themes import DARK, LIGHT
-
-    data = chart_data(results, metric, assets, None if map else DEFAULT_ASSETS)
-    is_page = target is not None and target.suffix.lower() == ".html"
-    colours = DARK if theme == "dark" and not is_page else LIGHT
-
-    def draw(size: tuple[float, float] | None) -> "tuple[Figure, list[HoverData]]":
-        if map:
-            return draw_map(data, colours, statistic=statistic, title=title, size=size)
-        return draw_lines(data, colours, title=title, size=size)
-
-    with mpl.rc_context(rc_params()):
-        figure, hover = draw(size)
-        with catch_missing_glyphs():
-            figure.draw_without_rendering()  # creates the remaining texts while our settings apply
-        if target and is_page:
-            from kayrros_ext.plots.pages import PHONE_SIZE, render_page
-
-            name = title or f"{data.metric} of {plural(len(data.series), 'asset')}"
-            pictures = [(figure, hover), *([draw(PHONE_SIZE)] if figure.get_figwidth() > PHONE_SIZE[0] else [])]
-            _write(target, render_page(pictures, title=name, metric=data.metric, theme=theme))
-        elif target:
-            _write(target, render(figure, target.suffix.lower()[1:]))
-    return figure
+    target = parse_output(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"{str(target)!r} does not end in the suffix of a picture format.",
+            hint=f"Use one of {', '.join(SUFFIXES)}.",
+        )
+    return target
 
 
 def terminal_chart(
     results: "Results",
     *,
-    metric: str | None = None,
+    metric: "Names | None" = None,
     assets: "Names | int | None" = None,
     width: int = 80,
     height: int = 20,
@@ -152,30 +179,18 @@ def terminal_chart(
 
     Raises:
         UsageError: there is nothing to draw, an argument is invalid, or there are more than 6 assets.
-        MissingExtraError: matplotlib or plotext is not installed; the extra `plots` installs them.
+        MissingExtraError: plotext is not installed; the extra `plots` installs it.
     """
     require_size(width, height)
-    require("matplotlib", "plotext")  # matplotlib brings numpy
-    from kayrros_ext.plots.series import chart_data
-    from kayrros_ext.plots.terminal import draw, max_series
+    require("pandas", "plotext")
+    from kayrros_ext.plots.data import read_metrics
+    from kayrros_ext.plots.terminal import draw, max_lines
 
-    return draw(chart_data(results, metric, assets, max_series(height)), width, height, colour=colour)
-
-
-def parse_target(path: str | Path) -> Path:
-    """Return the path of a picture.
-
-    Raises:
-        UsageError: it can't be that of a file, or its suffix is not that of a format.
-        ExportError: it can't be reached.
-    """
-    target = parse_output(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise UsageError(
-            f"{str(target)!r} does not end in the suffix of a picture format.",
-            hint=f"Use one of {', '.join(SUFFIXES)}.",
-        )
-    return target
+    data, *others = read_metrics(results, metric, assets, by="asset", limit=max_lines(height))
+    if others:
+        hint = "Draw one metric at a time, or write a picture to a file."
+        raise UsageError(f"A terminal has room for one metric, not {len(others) + 1}.", hint=hint)
+    return draw(data, width, height, title=printable(results.dataset_name or ""), colour=colour)
 
 
 def require_size(width: int, height: int) -> None:
@@ -197,23 +212,11 @@ def require(*packages: str) -> None:
 
     Raises:
         MissingExtraError: one of them is not installed.
-        ConfigurationError: matplotlib finds no directory to write its cache to.
     """
     from kayrros_ext._results.convert import import_optional  # imports pyarrow
 
     for package in packages:
-        try:
-            import_optional(package, extra="plots")
-        except OSError as error:
-            hint = "Set MPLCONFIGDIR to a directory that you may write to."
-            raise ConfigurationError(f"{package} can't be imported ({error}).", hint=hint) from error
-
-
-def _is_size(size: object) -> bool:
-    """Return whether a size is None, or width and height from 2 to 100."""
-    if not (isinstance(size, tuple | list) and len(size) == 2):
-        return size is None
-    return all(isinstance(side, int | float) and 2 <= side <= 100 for side in size)
+        import_optional(package, extra="plots")
 
 
 def _write(path: Path, content: bytes) -> None:

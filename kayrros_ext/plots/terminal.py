@@ -1,107 +1,80 @@
 """A chart over time as text for a terminal."""
 
+import math
 import re
 import threading
-from datetime import UTC, datetime
-from itertools import pairwise
-from typing import Any
+from itertools import groupby
 
-import numpy as np
 import plotext
-from matplotlib.ticker import MaxNLocator
 
 from kayrros_ext._text import shorten
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.labels import axis_label
-from kayrros_ext.plots.series import MAX_LINES, ChartData, Dates, Floats
+from kayrros_ext.plots.data import ChartData, format_date, format_short, to_ms
 
-# Of the 256 terminal colours, six that are legible on black and on white.
+# Of the 256 terminal colours, six that are legible on black and on white; and markers for charts without colour.
 COLOURS = (33, 172, 35, 170, 37, 137)
-# Without colour, these markers tell the lines apart.
-MARKERS = ("•", "x", "o", "+", "#", "*")
+MARKERS = "•xo+#*"
 # plotext sets a background and axis colours; all escape sequences except COLOURS and resets are removed.
 PLOTEXT_STYLES = re.compile(rf"\x1b\[(?!0m|38;5;(?:{'|'.join(map(str, COLOURS))})m)[\d;]*m")
-DAY_S = 86400
-# Lines of the frame, the dates and at least four of the plot itself.
-MIN_PLOT_HEIGHT = 7
 # plotext has one global figure.
 _lock = threading.Lock()
 
 
-def draw(data: ChartData, width: int, height: int, *, colour: bool) -> str:
-    """Return the chart, followed by a line for each asset.
-
-    Raises:
-        UsageError: there are too many assets to tell their lines apart, or no values.
-    """
-    if len(data.series) > max_series(height):
+def draw(data: ChartData, width: int, height: int, *, title: str, colour: bool) -> str:
+    """Return the chart below a title, followed by a line for each asset. UsageError if there are too many assets."""
+    if len(data.frame.columns) > max_lines(height):
         raise UsageError(
-            f"{len(data.series)} assets are too many for a terminal, which has room for {max_series(height)}.",
+            f"{len(data.frame.columns)} assets are too many for a terminal, which has room for {max_lines(height)}.",
             hint="Pass fewer assets, or write a picture to a file.",
             hint_cli="Select assets with --asset, or write a picture with --output.",
         )
-    values = np.concatenate([one.values[np.isfinite(one.values)] for one in data.series])
-    if not len(values):
-        raise UsageError(f"There is nothing to draw, because no row of {data.metric!r} has a value.")
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
+    index = data.frame.index
+    times = to_ms(index)
+    first, last = (times[0], times[-1]) if len(times) > 1 else (times[0] - 86_400_000, times[0] + 86_400_000)
+    step = max(-(-len(times) // max(2, (width - 10) // 16)), 1)
+    values = nice_ticks(float(data.frame.min(axis=None)), float(data.frame.max(axis=None)), max(2, min(6, height // 4)))
+    heading = [title] * bool(title) + [f"{data.label}, {data.period}. {' '.join(data.notes)}".strip()]
     with _lock:
         figure = plotext.figure
         figure.clear()
-        for index, one in enumerate(data.series):
-            marker = plotext.marker("braille" if colour else MARKERS[index], COLOURS[index])
-            for x, y in _runs(*data.with_breaks(one)):
-                signal = figure.signal(x, y, marker=marker)
-                figure.draw(signal.lines() if len(x) > 1 else signal)
-        _set_date_axis(figure, np.concatenate([one.dates for one in data.series]), width)
-        _set_value_axis(figure, low, high, height)
-        figure.plot_size(width, height - len(data.series) - 1)
+        # A letter of braille has two dots side by side, and a line four points in a dot at most.
+        rows = {
+            name: [*several] for name, several in groupby(data.lines((width - 10) / 2), key=lambda row: row["asset"])
+        }
+        for number, points in enumerate(rows.values()):
+            marker = plotext.marker("braille" if colour else MARKERS[number], COLOURS[number])
+            for is_break, several in groupby(points, key=lambda row: row["value"] is None):
+                x, y = zip(*((row["date"], row["value"]) for row in several), strict=True)
+                if not is_break:
+                    signal = figure.signal(x, y, marker=marker)
+                    figure.draw(signal.lines() if len(x) > 1 else signal)
+        figure.ruler("x").lim(first, last)
+        figure.ruler("x").ticks(times[::step], [*map(format_date, index[::step])])
+        figure.ruler("y").lim(values[0], values[-1])
+        figure.ruler("y").ticks(values, [*map(format_short, values)])
+        figure.plot_size(width, height - len(rows) - len(heading))
         text = figure.build().string(colorless=not colour)
         figure.clear()
-    label = axis_label(data.metric)
-    title = label[:1].upper() + label[1:]
-    if data.is_truncated:
-        title += f"; {len(data.series)} of {data.total_assets:,} assets, the largest"
     chart = [line.rstrip() for line in PLOTEXT_STYLES.sub("", text).rstrip("\n").split("\n")]
-    legend = [
-        (f"\x1b[38;5;{COLOURS[index]}m━━\x1b[0m " if colour else f"{MARKERS[index] * 2} ")
-        + shorten(one.label, width - 4)
-        for index, one in enumerate(data.series)
+    keys = [
+        f"\x1b[38;5;{code}m━━\x1b[0m " if colour else f"{mark * 2} "
+        for code, mark in zip(COLOURS, MARKERS, strict=True)
     ]
-    return "\n".join([shorten(title, width), *chart, *legend])
+    legend = [key + shorten(name, width - 4) for key, name in zip(keys, rows, strict=False)]
+    return "\n".join([*(shorten(line, width) for line in heading), *chart, *legend])
 
 
-def max_series(height: int) -> int:
-    """Return how many assets have a line each in the plot and in the legend, at a height in lines."""
-    return min(MAX_LINES, height - 1 - MIN_PLOT_HEIGHT)
+def nice_ticks(low: float, high: float, count: int) -> list[float]:
+    """Return about `count` round numbers, the first not above `low` and the last not below `high`."""
+    if low == high:
+        low, high = min(low, 0.0), max(high, 0.0) or 1.0
+    raw = high / count - low / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = power * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
-def _set_date_axis(figure: Any, dates: Dates, width: int) -> None:
-    seconds = dates.astype("datetime64[s]").astype(int)
-    first, last = int(seconds.min()), int(seconds.max())
-    count = max(2, min(8, (width - 14) // 14))
-    if first == last:
-        ticks, date_format = [float(first)], "%Y-%m-%d %H:%M" if first % DAY_S else "%Y-%m-%d"
-        first, last = first - DAY_S, last + DAY_S
-    else:
-        ticks = np.linspace(first, last, count).tolist()
-        # Within a few days, dates without a time would repeat.
-        date_format = "%Y-%m-%d" if last - first >= count * DAY_S else "%m-%d %H:%M"
-    figure.ruler("x").lim(first, last)
-    figure.ruler("x").ticks(ticks, [f"{datetime.fromtimestamp(tick, UTC):{date_format}}" for tick in ticks])
-
-
-def _set_value_axis(figure: Any, low: float, high: float, height: int) -> None:
-    locator = MaxNLocator(max(2, min(6, height // 4)))
-    ticks = [tick for tick in locator.tick_values(low, high) if low <= tick <= high]
-    figure.ruler("y").lim(low, high)
-    figure.ruler("y").ticks(ticks, [f"{tick:,.6g}" if abs(tick) < 1e9 else f"{tick:.3g}" for tick in ticks])
-
-
-def _runs(dates: Dates, values: Floats) -> list[tuple[list[int], list[float]]]:
-    """Split a line at its breaks."""
-    seconds = dates.astype("datetime64[s]").astype(int)
-    edges = [-1, *np.flatnonzero(~np.isfinite(values)).tolist(), len(values)]
-    slices = [slice(before + 1, after) for before, after in pairwise(edges) if after - before > 1]
-    return [(seconds[part].tolist(), values[part].tolist()) for part in slices]
+def max_lines(height: int) -> int:
+    """Return how many assets have a line each in the legend, below a plot of at least four lines and its frame."""
+    return min(len(COLOURS), height - 9)

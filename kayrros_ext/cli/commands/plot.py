@@ -1,16 +1,15 @@
 """`kayrros plot`."""
 
 import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kayrros_ext.cli.commands.list import DATASET
-from kayrros_ext.cli.commands.results import Assets, From, Gaps, OnGap, Tally, To, explain_no_rows
+from kayrros_ext.cli.commands.results import Assets, From, Gaps, Metrics, OnGap, Tally, To, explain_no_rows
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import note_interrupt
-from kayrros_ext.cli.name_cache import complete_metrics
 from kayrros_ext.cli.output import has_colour, terminal_width
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
@@ -22,14 +21,52 @@ if TYPE_CHECKING:
 _MAX_HEIGHT = 32
 
 
-@command(
-    """Draw the results of a dataset, over time or on a map.
+class Kind(StrEnum):
+    """The kind of a chart."""
 
-    An existing file is replaced. This command needs the extra `plots`.
+    LINE = "line"
+    SEASONAL = "seasonal"
+    CHANGE = "change"
+    HEATMAP = "heatmap"
+    LATEST = "latest"
+    MAP = "map"
+
+
+class By(StrEnum):
+    """What has a line of its own."""
+
+    ASSET = "asset"
+    PARENT = "parent"
+    TOTAL = "total"
+
+
+class Theme(StrEnum):
+    """The colours of a picture."""
+
+    AUTO = "auto"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class Statistic(StrEnum):
+    """The statistic of a kind."""
+
+    LATEST = "latest"
+    MEAN = "mean"
+    DATE = "date"
+    WEEK = "week"
+
+
+@command(
+    """Draw the results of a dataset: over time, their latest values, or on a map.
+
+    The suffix of --output selects the format: .png, .svg, .pdf or .html, a page that needs no network. An existing file is
+    replaced. Without --output, lines are drawn in the terminal. This command needs the extra `plots`.
     """,
     "kayrros plot 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
-    "kayrros plot 7d3c --metric fill_level_pct -o chart.svg",
-    "kayrros plot 7d3c --map -o map.html",
+    "kayrros plot 7d3c --metric fill_level_pct --metric stored_volume_bbl -o chart.svg",
+    "kayrros plot 7d3c --kind change --by total --metric stored_volume_bbl --theme dark -o change.png",
+    "kayrros plot 7d3c --kind map -o map.html",
     prints_data=False,
 )
 def plot(
@@ -40,27 +77,35 @@ def plot(
     stop: To = None,
     asset: Assets = None,
     all_assets: Annotated[
-        bool, typer.Option("--all", help="Draw all assets, not only the six largest; a small chart each beyond six.")
+        bool, typer.Option("--all", help="Draw all assets, not only the largest; a small chart each beyond six.")
     ] = False,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Metric to draw. [default: the first of the dataset]",
-            autocompletion=complete_metrics,
-            show_default=False,
-        ),
-    ] = None,
+    metric: Metrics = None,
     output: Annotated[
-        str | None,
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write a picture.", show_default=False)
+    ] = None,
+    kind: Annotated[Kind, typer.Option(help="Kind of the chart.")] = Kind.LINE,
+    by: Annotated[By, typer.Option(help="Draw each asset, or sums by parent or of all.")] = By.ASSET,
+    facet: Annotated[
+        bool | None,
         typer.Option(
-            *("--output", "-o"),
-            metavar="FILE",
-            help="Write a picture: .png, .svg or .html. [default: draw in the terminal]",
-            show_default=False,
+            "--facet/--no-facet", help="Draw a chart for each asset. [default: beyond six assets]", show_default=False
         ),
     ] = None,
-    as_map: Annotated[bool, typer.Option("--map", help="Draw the assets at their centroids on a map.")] = False,
+    statistic: Annotated[
+        Statistic | None,
+        typer.Option(help="latest or mean value (latest, map); change to the last date or week.", show_default=False),
+    ] = None,
+    theme: Annotated[Theme, typer.Option(help="auto is light, and in HTML as the reader's system.")] = Theme.AUTO,
+    title: Annotated[str | None, typer.Option(help="Title. [default: name of the dataset]", show_default=False)] = None,
+    subtitle: Annotated[
+        str | None, typer.Option(help="Subtitle. [default: metric, unit and period]", show_default=False)
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTH[xHEIGHT]", help="In pixels, such as 800x450; twice as many in a PNG.", show_default=False
+        ),
+    ] = None,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
     from kayrros_ext.plots import parse_target, require, require_size
@@ -68,13 +113,18 @@ def plot(
     if all_assets and asset:
         raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
     target = None if output is None else parse_target(output)
-    if as_map and not target:
-        raise UsageError("A map can't be drawn in the terminal.", hint="Add --output map.html, .png or .svg.")
     if not target:
+        if kind is not Kind.LINE:
+            raise UsageError(
+                f"The kind {kind.value} can't be drawn in the terminal.", hint=f"Add -o {kind.value}.html or .png."
+            )
         require_size(*_chart_size())
-    require(*(["matplotlib"] if target else ["matplotlib", "plotext"]))  # before anything is sent
+    options: dict[str, Any] = {"kind": kind.value, "by": by.value, "theme": theme.value, "facet": facet}
+    options |= {"statistic": statistic and statistic.value, "title": title, "subtitle": subtitle, **_parse_size(size)}
+    require(*(["altair", "vl_convert"] if target else ["plotext"]))  # before anything is sent
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
+        kayrros.metadata(dataset)  # for the title and the attribution
         received = kayrros.results(
             dataset, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress
         )
@@ -84,23 +134,31 @@ def plot(
     tally = Tally()
     tally.add(received)
     tally.save_names(context.account(), received.dataset_id)
-    _draw(received, target, metric, "all" if all_assets else asset, as_map=as_map)
+    assets = "all" if all_assets else asset
     if target:
+        received.plot(target, metric=metric, assets=assets, **options)
+        print(target)
         context.info(str(tally))
+    else:
+        print(_terminal_chart(received, metric, assets))
     tally.exit_if_partial(context)
 
 
-def _draw(
-    received: "Results", output: Path | None, metric: str | None, assets: "str | list[str] | None", *, as_map: bool
-) -> None:
-    from kayrros_ext import plots
+def _terminal_chart(received: "Results", metric: list[str] | None, assets: "str | list[str] | None") -> str:
+    from kayrros_ext.plots import terminal_chart
 
-    if output:
-        plots.plot(received, output, metric=metric, assets=assets, map=as_map)
-        print(output)
-        return
     width, height = _chart_size()
-    print(plots.terminal_chart(received, metric=metric, assets=assets, width=width, height=height, colour=has_colour()))
+    return terminal_chart(received, metric=metric, assets=assets, width=width, height=height, colour=has_colour())
+
+
+def _parse_size(size: str | None) -> dict[str, int]:
+    """Parse "800x450" or "800"."""
+    if size is None:
+        return {}
+    width, _, height = size.partition("x")
+    if not all(side.isascii() and side.isdigit() for side in ((width, height) if "x" in size else (width,))):
+        raise UsageError(f"{size!r:.40} is not a size.", hint="Write the pixels of width and height, such as 800x450.")
+    return {"width": int(width[:6])} | ({"height": int(height[:6])} if height else {})
 
 
 def _chart_size() -> tuple[int, int]:

@@ -1,0 +1,186 @@
+"""The data of a chart: a metric of results as a frame of dates by assets."""
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kayrros_ext._results.query import Names, parse_names
+from kayrros_ext._results.schema import metric_units, strings
+from kayrros_ext._results.selection import find_assets, find_metric
+from kayrros_ext._results.units import is_additive, split_unit
+from kayrros_ext._text import distinct, list_names, plural, printable
+from kayrros_ext.errors import UsageError
+
+if TYPE_CHECKING:
+    from kayrros_ext import Results
+
+# A line breaks where two dates are further apart than this many median steps.
+BREAK_FACTOR = 1.5
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
+Rows = list[dict[str, Any]]
+
+
+@attrs.frozen(eq=False)
+class ChartData:
+    """A metric with its unit, a column for each asset, and a sentence for all that is left out.
+
+    `step` is the median time between two dates of an asset.
+    """
+
+    label: str
+    frame: pd.DataFrame
+    step: pd.Timedelta
+    notes: list[str]
+
+    @property
+    def period(self) -> str:
+        """The first and the last date, such as "2 Jan to 6 Feb 2024"."""
+        first, last = format_date(self.frame.index[0]), format_date(self.frame.index[-1])
+        year = f" {self.frame.index[-1].year}"
+        return first if first == last else f"{first.removesuffix(year)} to {last}"
+
+    @property
+    def facts(self) -> list[str]:
+        """A sentence for each asset, for those who do not see the chart."""
+        facts = []
+        for name, values in self.frame.items():
+            dates = {"lowest": values.idxmin(), "highest": values.idxmax(), "last": values.last_valid_index()}
+            texts = (f"{word} {format_value(values[date])} on {format_date(date)}" for word, date in dates.items())
+            facts.append(f"{self.label}, {name}: {plural(values.count(), 'value')}, {', '.join(texts)}.")
+        return facts
+
+    def lines(self, width: float) -> Rows:
+        """Return the points of each line, without a value where it breaks. At most four points of a line share a pixel."""
+        rows: Rows = []
+        for name, column in self.frame.items():
+            values = column.dropna()
+            parts = pd.Series((values.index.diff() > self.step * BREAK_FACTOR).cumsum(), values.index)
+            if len(values) > 4 * width:
+                pixels = values.groupby([pd.cut(to_ms(values.index), int(width), labels=False), parts.to_numpy()])
+                kept = [*pixels.idxmin(), *pixels.idxmax(), *pixels.head(1).index, *pixels.tail(1).index]
+                values = values[values.index.isin(kept)]
+            for number, part in values.groupby(parts):
+                rows += [{"asset": name, "date": to_ms(part.index)[0], "value": None}] if number else []
+                alone = {"alone": True} if len(part) == 1 else {}
+                rows += [{"asset": name, "date": date, "value": value, **alone} for date, value in to_points(part)]
+        return rows
+
+
+def read_metrics(
+    results: "Results", metric: Names | None, assets: "Names | int | None", *, by: str, limit: int | None
+) -> list[ChartData]:
+    """Select the data of a chart, by metric. All metrics show the assets of the first.
+
+    Raises:
+        UsageError: there are no rows, no row has the metric, a date or a value; an asset has no row, or two values on one
+            date; a value is beyond 1e300; or values don't add up.
+    """
+    available = [*metric_units(results.table)]
+    if not available:
+        raise UsageError("There is nothing to draw, because the results have no row with a metric.")
+    names = available[:1] if metric is None else parse_names("metric", metric)
+    first, *others = dict.fromkeys(find_metric(name, results.table) for name in names)
+    data = [_read(results, first, assets, by=by, limit=limit)]
+    for name in others:
+        one = _read(results, name, "all" if isinstance(assets, int) else assets, by=by, limit=None)
+        data.append(attrs.evolve(one, frame=one.frame[[asset for asset in data[0].frame if asset in one.frame]]))
+    return data
+
+
+def _read(results: "Results", metric: str, assets: "Names | int | None", *, by: str, limit: int | None) -> ChartData:
+    rows = results.table.filter(pc.equal(results.table["metric"].cast(pa.string()), strings([metric])[0]))
+    dated = rows.filter(rows["value_date"].is_valid())
+    if isinstance(assets, int) and not isinstance(assets, bool) and assets > 0:
+        limit = assets
+    elif assets is not None:
+        limit = None
+        dated = dated if assets == "all" else _select(dated, parse_names("assets", assets), results.assets, metric)  # type: ignore[arg-type]
+    if not dated["value"].drop_null():
+        raise UsageError(f"There is nothing to draw, because no row of {metric!r:.80} has a date and a value.")
+    frame, is_partial = _to_frame(attrs.evolve(results, table=dated), metric, by)
+    total, frame = len(frame.columns), frame.dropna(axis=1, how="all").dropna(how="all")
+    notes = [f"{plural(count, 'value')} without a date left out."] if (count := len(rows) - len(dated)) else []
+    notes += [f"{plural(count, 'asset')} without a value left out."] if (count := total - len(frame.columns)) else []
+    notes += ["A sum is over the assets with a value on the date, and some have none."] if is_partial else []
+    frame = frame[frame.abs().mean().nlargest(len(frame.columns)).index]
+    if limit and limit < len(frame.columns):
+        notes.append(
+            f"Shown: the {f'{limit} ' * (limit > 1)}largest of {plural(len(frame.columns), 'asset')}, by mean absolute value."
+        )
+        frame = frame[frame.columns[:limit]]
+    if (frame.abs() > 1e300).any(axis=None):
+        raise UsageError(f"{metric!r:.80} has values beyond 1e+300, which can't be drawn.")
+    steps = pd.concat([frame[name].dropna().index.to_series().diff() for name in frame])
+    name, unit = split_unit(printable(metric))
+    label = f"{name[:1].upper()}{name[1:]}{f', {unit}' * bool(unit)}"
+    return ChartData(label, frame, pd.Timedelta(days=1) if steps.isna().all() else steps.median(), notes)
+
+
+def _select(rows: pa.Table, names: list[str], assets: pa.Table, metric: str) -> pa.Table:
+    ids = find_assets(names, assets)
+    own, drawable = (
+        rows[column].cast(pa.string()).unique().drop_null().to_pylist() for column in ("asset_name", "asset_id")
+    )
+    if missing := [key for key in ids if key not in drawable]:
+        hint = f"Available assets: {list_names(own, near=missing[0])}."
+        raise UsageError(f"No row of {metric!r:.80} belongs to the asset {missing[0]!r:.80}.", hint=hint)
+    return rows.filter(pc.is_in(rows["asset_id"].cast(pa.string()), value_set=strings(ids)))
+
+
+def _to_frame(results: "Results", metric: str, by: str) -> tuple[pd.DataFrame, bool]:
+    """Return a column for each asset, parent or the total; and whether a sum lacks an asset that another one has."""
+    frame = results.to_pandas(wide=metric, by="parent" if by == "parent" else None)
+    counts = frame.notna().astype(int)
+    if by == "parent":
+        frame, counts = frame[metric], frame[f"{metric}_asset_count"]
+    elif by == "total":
+        if not is_additive(metric):
+            text = f"Values of {metric!r:.80} can't be added up over assets, judging by its name."
+            raise UsageError(text, hint="Draw a volume or a rate, or omit by=.")
+        name = f"Total of {plural(len(frame.columns), 'asset')}"
+        frame, counts = frame.sum(axis=1, min_count=1).to_frame(name), frame.count(axis=1).to_frame()
+    names = distinct(map(str, frame.columns))
+    return frame.rename(columns=names), by != "asset" and bool((counts.min() < counts.max()).any())
+
+
+def to_gaps(results: "Results", data: list[ChartData]) -> tuple[Rows, list[str]]:
+    """Return the parts within the chart that could not be fetched, as rows, and a sentence that names them."""
+    first, last = (date.tz_localize("UTC") for date in (data[0].frame.index[0], data[0].frame.index[-1]))
+    gaps = [gap for gap in results.gaps if not gap.is_outside and gap.start < last and gap.stop > first]
+    ends = [[pd.DatetimeIndex([max(gap.start, first), min(gap.stop, last)]).tz_localize(None)] for gap in gaps]
+    rows = [dict(zip(("date", "stop"), to_ms(dates), strict=True)) for [dates] in ends]
+    texts = [f"{format_date(dates[0].normalize())} to {format_date(dates[1].normalize())}" for [dates] in ends[:3]]
+    return rows, [f"No data: the request for {', '.join(texts)}{' and more' * (len(gaps) > 3)} failed."] if gaps else []
+
+
+def to_ms(dates: pd.DatetimeIndex) -> list[int]:
+    """Return milliseconds since 1970."""
+    return [*dates.astype("datetime64[ms]").astype("int64")]
+
+
+def to_points(values: "pd.Series[float]") -> list[tuple[int, float]]:
+    """Return the values that are there, with their times."""
+    values = values.dropna()
+    return [*zip(to_ms(values.index), values, strict=True)]
+
+
+def format_date(date: pd.Timestamp) -> str:
+    """Return a date, with its time unless it is midnight: "8 Jan 2024", "8 Jan 2024 14:30"."""
+    clock = f" {date.hour:02}:{date.minute:02}" * (date != date.normalize())
+    return f"{date.day} {MONTHS[date.month - 1]} {date.year}{clock}"
+
+
+def format_value(value: float) -> str:
+    """Return a number with the digits before the point, and six in all: "1,012,830", "64.1138"."""
+    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:,.6g}"
+
+
+def format_short(value: float) -> str:
+    """Return a number with three digits: "1.24 M", "0.0312"."""
+    value = float(f"{value:.3g}")
+    suffixes = ((1e12, " tn"), (1e9, " bn"), (1e6, " M"), (1e3, " k"), (0, ""))
+    size, suffix = next((size, suffix) for size, suffix in suffixes if abs(value) >= size)
+    return f"{value / (size or 1):,.3g}{suffix}".replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,313 @@
+"""The kinds of charts. Each says what is shown; Vega-Lite computes and draws it."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
+from kayrros_ext._text import cell_width, plural
+from kayrros_ext.errors import UsageError
+from kayrros_ext.plots.data import BREAK_FACTOR, ChartData, Rows, format_date, format_short, to_ms, to_points
+from kayrros_ext.plots.frame import (
+    DAY,
+    LETTER,
+    Drawing,
+    Size,
+    colour,
+    dodge,
+    facet,
+    fit_names,
+    inline,
+    x_dates,
+    y_values,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# One chart holds this many lines that are told apart; more have a chart each.
+MAX_LINES, MAX_PANELS = 6, 200
+# Years of the range that a season is compared with.
+YEARS = 5
+_WHEN = "utcFormat(datum.date, utchours(datum.date) || utcminutes(datum.date) ? '%-d %b %Y %H:%M' : '%-d %b %Y')"
+# What the reader points at: with the pointer, or with the keys of an HTML page, which sets `at_date` and `only`. A click on
+# a name isolates its line.
+_AT_CURSOR = "at_date === null ? hover.date && +hover.date[0] === +datum.date : at_date === +datum.date"
+_HIDDEN = "only === null ? isolated.asset && indexof(isolated.asset, datum.asset) < 0 : only !== datum.asset"
+_FADED = "hover.asset && hover.asset[0] !== datum.asset"
+
+
+def line(
+    data: Sequence[ChartData], size: Size, *, gaps: Rows, split: bool | None, moves: bool, labelled: bool
+) -> Drawing:
+    """Draw values over time: a line for each asset, in a chart for each metric or, if `split`, for each asset.
+
+    With `moves`, it answers the pointer. `labelled` says whether the lines have their names.
+    """
+    names = fit_names((name for one in data for name in one.frame), size.inner * (0.9 if size.is_narrow else 0.24))
+    split = len(data) == 1 and (len(names) > MAX_LINES if split is None else split)
+    _check_count(len(names), split=split)
+    points = {one.label: [{**row, "asset": names[row["asset"]]} for row in one.lines(size.inner)] for one in data}
+    labels = {} if split or size.is_narrow or not labelled else _labels(data, names, size)
+    rows = {label: several + labels.get(label, []) for label, several in points.items()}
+    if split:
+        rows = {name: [row for row in points[data[0].label] if row["asset"] == name] for name in names.values()}
+    key = alt.Legend(orient="top", title=None, columns=1 if size.is_narrow else 3)
+    has_key = labelled and not labels and not split and len(names) > 1
+    by_asset = alt.Color(
+        field="asset", type="nominal", scale=alt.Scale(domain=[*names.values()]), legend=key if has_key else None
+    )
+    x = x_dates(data, 190 if split and len(names) > 1 else size.inner, zooms=moves)
+    layers = [*_bands(gaps), *_lines(x, alt.Undefined if split else by_asset, rows, moves=moves)]
+    notes = _notes(data)
+    if any(row.get("value", 0) is None for several in points.values() for row in several):
+        notes.insert(0, "A line breaks where an asset was not observed.")
+    chart = facet(layers, rows, size, columns=0 if split else 1, is_shared=split)
+    subtitle = f"{data[0].label}, {_period(data)}" if len(data) == 1 else _period(data)
+    return Drawing(chart, subtitle, notes, () if split or len(names) < 2 else [*names.values()])
+
+
+def seasonal(data: Sequence[ChartData], size: Size) -> Drawing:
+    """Draw the last year of each asset against the range and the mean of the five years before."""
+    dates = data[0].frame.index
+    year, step = dates[-1].year, max(one.step for one in data)
+    before = sorted({*dates.year[(dates.year < year) & (dates.year >= year - YEARS)]})
+    if not before:
+        raise UsageError(
+            f"There is no year before {year} to compare it with.", hint="Get more years, or draw kind='line'."
+        )
+    unit: Any = "utcdayofyear" if step < 2 * DAY else "utcweek" if step < 11 * DAY else "utcmonth"
+    axis = alt.Axis(
+        title=None, format="%b", tickCount={"interval": "month", "step": 1 if len(_panels(data)) == 1 else 4}
+    )
+    x = alt.X(field="date", type="temporal", timeUnit=unit, axis=axis, scale=alt.Scale(type="utc"))
+    base = alt.Chart().encode(x=x)
+    years = base.transform_filter(f"utcyear(datum.date) >= {year - YEARS} && utcyear(datum.date) < {year}")
+    low = y_values(aggregate="min").scale(zero=False)
+    current = base.transform_filter(f"utcyear(datum.date) === {year}").encode(y=y_values(aggregate="mean"))
+    tooltip = [alt.Tooltip(field="value", type="quantitative", aggregate="mean", format=",.6~r", title=str(year))]
+    layers = [
+        years.mark_area(style="band").encode(y=low, y2=alt.Y2(field="value", aggregate="max")),
+        years.mark_line(style="mean").encode(y=y_values(aggregate="mean")),
+        current.mark_line(),
+        current.mark_point(style="dot").encode(tooltip=tooltip),
+    ]
+    period = f"{before[0]} to {before[-1]}" if len(before) > 1 else f"{before[0]}"
+    notes = [f"The range covers {plural(len(before), 'year')}, not {YEARS}."] if len(before) < YEARS else []
+    subtitle = f"{data[0].label}, {year} (line) against the range and the mean (dashed) of {period}"
+    return Drawing(facet(layers, _panels(data), size), subtitle, [*_notes(data), *notes])
+
+
+def change(data: Sequence[ChartData], size: Size, *, statistic: str) -> Drawing:
+    """Draw the difference to the previous date of each asset, or to the last one of the week before."""
+    step = max(data[0].step, 7 * DAY) if statistic == "week" else data[0].step
+    rows: dict[str, Rows] = {}
+    skipped = 0
+    for panel, column in _columns(data).items():
+        values = column.groupby(column.index.to_period("W")).tail(1) if statistic == "week" else column
+        differences, since = values.diff(), values.index.to_series().diff()
+        skipped += int((since > step * BREAK_FACTOR).sum())
+        differences = differences[since <= step * BREAK_FACTOR]
+        rows[panel] = [
+            {"date": date, "value": value} for date, value in zip(to_ms(differences.index), differences, strict=True)
+        ]
+    if not any(rows.values()):
+        raise UsageError(
+            "There is nothing to draw, because no asset has values on two successive dates.", hint="Draw kind='latest'."
+        )
+    room = size.inner / (1 if len(rows) == 1 else 4)
+    count = (data[0].frame.index[-1] - data[0].frame.index[0]) / step + 1
+    x, y = x_dates(data, room, margin=True), y_values(zero=True)
+    base = alt.Chart().transform_calculate(when=_WHEN).encode(x=x, y=y, tooltip=_tooltip("when", value="Change"))
+    layers = [
+        base.mark_bar(style=style, width=max(room / count * 0.7, 1)).transform_filter(f"datum.value {sign} 0")
+        for style, sign in (("rising", ">="), ("falling", "<"))
+    ]
+    notes = [f"{plural(skipped, 'change')} over a break in the data left out."] if skipped else []
+    return Drawing(
+        facet(layers, rows, size),
+        f"{data[0].label}, change to the previous {statistic}, {_period(data)}",
+        [*_notes(data), *notes],
+    )
+
+
+def heatmap(data: ChartData, size: Size) -> Drawing:
+    """Draw the values of many assets by date as colours, the largest asset first."""
+    names = fit_names(data.frame, size.inner * (0.42 if size.is_narrow else 0.3))
+    left, days = _width(names), (data.frame.index[-1] - data.frame.index[0]) / DAY
+    units = {
+        "utcyearmonthdate": ("day", 1),
+        "utcyearweek": ("week", 7),
+        "utcyearmonth": ("month", 31),
+        "utcyear": ("year", 366),
+    }
+    fitting = [
+        unit
+        for unit, (_, length) in units.items()
+        if length * DAY >= data.step * 0.9 and days / length < (size.inner - left) / 2
+    ]
+    unit: Any = next(iter(fitting), "utcyear")
+    rows = [
+        {"asset": names[name], "date": date, "value": value}
+        for name, values in data.frame.items()
+        for date, value in to_points(values)
+    ]
+    y = _y_names(names, left)
+    x = alt.X(
+        field="date",
+        type="temporal",
+        timeUnit=unit,
+        axis=x_dates([data], size.inner - left)["axis"],
+        scale=alt.Scale(type="utc"),
+    )
+    shade = colour([value for _, values in data.frame.items() for _, value in to_points(values)]).aggregate("mean")
+    value = alt.Tooltip(field="value", type="quantitative", aggregate="mean", format=",.6~r", title=data.label)
+    cells = alt.Chart(inline(rows)).mark_rect().encode(x=x, y=y, color=shade, tooltip=[*_tooltip("asset"), value])
+    notes = [f"A cell is the mean of a {units[unit][0]}."] if data.step < units[unit][1] * DAY * 0.9 else []
+    notes += ["Blank: not observed."] if len(rows) < data.frame.size else []
+    height = max(len(names) * max(15, min(28, 280 // len(names))) + 190, 260)
+    return Drawing(
+        alt.layer(cells), f"{data.label}, {data.period}", [*_notes([data]), *notes], left=left, height=height
+    )
+
+
+def latest(data: ChartData, size: Size, *, statistic: str) -> Drawing:
+    """Draw the latest value of each asset as a bar, the largest first, with a mark at the value before; or its mean."""
+    names = fit_names(data.frame, size.inner * (0.42 if size.is_narrow else 0.35))
+    rows: Rows = []
+    for name, column in data.frame.items():
+        values = column.dropna()
+        row = {"asset": names[name], "value": values.mean(), "when": data.period}
+        if statistic == "latest":
+            row |= {"value": values.iloc[-1], "when": format_date(values.index[-1])}
+            row |= {"before": values.iloc[-2]} if len(values) > 1 else {}
+        rows.append(row)
+    rows = [{**row, "short": format_short(row["value"])} for row in sorted(rows, key=lambda row: -row["value"])]
+    left, last = _width(names), data.frame.index[-1]
+    y = _y_names([row["asset"] for row in rows], left)
+    x = alt.X(field="value", type="quantitative", axis=y_values()["axis"], scale=alt.Scale(zero=True))
+    base = alt.Chart(inline(rows)).encode(y=y, tooltip=_tooltip("when", "asset", value=data.label, before="Before"))
+    layers = [
+        base.mark_bar(height=alt.RelativeBandSize(band=0.7)).encode(x=x),
+        base.mark_tick(style="before")
+        .encode(x=alt.X(field="before", type="quantitative"))
+        .transform_filter("isValid(datum.before)"),
+        base.mark_text(style="label", dx=6, clip=False).encode(x=alt.value("width"), text="short:N"),
+    ]
+    notes, subtitle = _notes([data]), f"{data.label}, mean, {data.period}"
+    if statistic == "latest":
+        subtitle = f"{data.label}, latest value, {format_date(last)}; the line marks the value before"
+        older = sum(row["when"] != format_date(last) for row in rows)
+        notes += [f"The latest value of {plural(older, 'asset')} is older."] if older else []
+    return Drawing(alt.layer(*layers), subtitle, notes, left=left, height=max(len(rows) * 24 + 170, 220))
+
+
+def _lines(x: alt.X, by_asset: Any, rows: dict[str, Rows], *, moves: bool) -> list[alt.Chart]:
+    """Return lines with their isolated values and names, if there are rows of them, and what answers the pointer."""
+    fields = {field for several in rows.values() for row in several for field in row}
+    opacity = alt.when(_HIDDEN).then(alt.value(0.08)).when(_FADED).then(alt.value(0.3)).otherwise(alt.value(1))
+    base = alt.Chart().encode(x=x, y=y_values(), color=by_asset, **({"opacity": opacity} if moves else {}))
+    layers = {"lines": base.mark_line(clip=True).transform_filter("isValid(datum.date)")}
+    if "alone" in fields:
+        layers["dots"] = base.mark_point(style="dot", clip=True).transform_filter("datum.alone")
+    if moves:
+        at_cursor = alt.when(_AT_CURSOR).then(alt.value(1)).otherwise(alt.value(0))
+        points = (
+            alt.Chart()
+            .transform_filter("isValid(datum.value)")
+            .transform_calculate(when=_WHEN)
+            .encode(x=x, opacity=at_cursor)
+        )
+        targets = points.mark_point(style="dot", size=70, clip=True).encode(y=y_values(), color=by_asset)
+        targets = targets.encode(tooltip=_tooltip("when", "asset", value="Value"))
+        hover = alt.selection_point("hover", nearest=True, on="mouseover", clear="mouseout", fields=["date", "asset"])
+        keys = [alt.param("at_date", value=None), alt.param("only", value=None)]
+        layers["rule"] = points.mark_rule(style="cursor", clip=True).add_params(*keys)
+        layers["targets"] = targets.add_params(hover)
+        zoom = alt.selection_interval("zoom", bind="scales", encodings=["x"])
+        layers["lines"] = layers["lines"].add_params(zoom)
+    if "label" in fields:
+        names = base.mark_text(style="label", dx=8, clip=False).transform_filter("isValid(datum.label)")
+        layers["names"] = names.encode(x=alt.value("width"), y=y_values("label"), text="asset:N")
+    if moves:
+        name = [*layers][-1]
+        isolated = (
+            alt.selection_point("isolated", fields=["asset"]) if name == "names" else alt.param("isolated", value={})
+        )
+        layers[name] = layers[name].add_params(isolated)
+    # Altair finds the layers of parameters by name.
+    return [layer.properties(name=name) for name, layer in layers.items()]
+
+
+def _labels(data: Sequence[ChartData], names: dict[str, str], size: Size) -> dict[str, Rows]:
+    """Return where the names at the ends of the lines stand, by metric; none if they lack room."""
+    labels: dict[str, Rows] = {}
+    for one in data:
+        ends = {names[name]: values.dropna().iloc[-1] for name, values in one.frame.items()}
+        low, high = float(one.frame.min(axis=None)), float(one.frame.max(axis=None))
+        pixels = (size.height or 440) / len(data) - 170 / len(data)
+        if (places := dodge(ends, 16 * ((high - low) or 1) / pixels, (low, high or 1))) is None:
+            return {}
+        labels[one.label] = [{"asset": name, "label": place} for name, place in places.items()]
+    return labels
+
+
+def _bands(gaps: Rows) -> list[alt.Chart]:
+    """Return bands over the parts that could not be fetched."""
+    if not gaps:
+        return []
+    band = alt.Chart(inline(gaps)).encode(x=alt.X(field="date", type="temporal", scale=alt.Scale(type="utc")))
+    text = band.mark_text(style="note", dx=4, dy=4, clip=True, text="no data").encode(y=alt.value(0))
+    return [band.mark_rect(style="unavailable", clip=True).encode(x2=alt.X2(field="stop")), text]
+
+
+def _panels(data: Sequence[ChartData]) -> dict[str, Rows]:
+    return {
+        name: [{"date": date, "value": value} for date, value in to_points(values)]
+        for name, values in _columns(data).items()
+    }
+
+
+def _columns(data: Sequence[ChartData]) -> "dict[str, pd.Series[float]]":
+    """Return the values of each small chart by its title."""
+    titles = ({name: f"{one.label}: {name}" if len(data) > 1 else name for name in one.frame} for one in data)
+    columns = {
+        title: one.frame[name].dropna()
+        for one, names in zip(data, titles, strict=True)
+        for name, title in names.items()
+    }
+    _check_count(len(columns), split=True)
+    return columns
+
+
+def _check_count(count: int, *, split: bool) -> None:
+    limit, things, hint = (
+        (MAX_PANELS, "charts", "kind='heatmap'") if split else (MAX_LINES, "lines in a chart", "facet=True")
+    )
+    if count > limit:
+        raise UsageError(f"{count} assets are too many for {limit} {things}.", hint=f"Pass fewer assets, or {hint}.")
+
+
+def _notes(data: Sequence[ChartData]) -> list[str]:
+    return [*dict.fromkeys(note for one in data for note in one.notes)]
+
+
+def _period(data: Sequence[ChartData]) -> str:
+    return max((one.period for one in data), key=len) if len({one.period for one in data}) > 1 else data[0].period
+
+
+def _width(names: dict[str, str]) -> float:
+    return max(map(cell_width, names.values())) * 12 * LETTER + 10
+
+
+def _y_names(names: Iterable[str], left: float) -> alt.Y:
+    axis = alt.Axis(title=None, ticks=False, domain=False, labelLimit=0, minExtent=left, maxExtent=left)
+    return alt.Y(field="asset", type="nominal", sort=[*names], axis=axis)
+
+
+def _tooltip(*texts: str, **numbers: str) -> list[alt.Tooltip]:
+    titles = {"when": "Date", "asset": "Asset"}
+    shown = [alt.Tooltip(field=name, type="nominal", title=titles[name]) for name in texts]
+    return shown + [
+        alt.Tooltip(field=name, type="quantitative", format=",.6~r", title=title) for name, title in numbers.items()
+    ]

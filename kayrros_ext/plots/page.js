@@ -1,0 +1,89 @@
+"use strict";
+const page = JSON.parse(document.getElementById("page").textContent);
+const chart = document.getElementById("chart");
+const status = document.getElementById("values");
+const shownDate = document.getElementById("date");
+const list = document.getElementById("names");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const format = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
+const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
+let view, hasCursor, only, index, names, dates, atDate;
+
+function showValues(date, asset) {
+  const values = (atDate.get(date) ?? []).filter((row) => names.length || asset === undefined || row.asset === asset);
+  const texts = new Map(values.map((row) => [row.asset, number.format(row.value)]));
+  status.textContent = values.length ? [format.format(date), ...values.slice(0, 6).map((row) => `${row.asset ?? row.panel} ${number.format(row.value)}`)].join(" · ") : "";
+  status.classList.toggle("unseen", names.length > 0);
+  shownDate.textContent = values.length && names.length ? format.format(date) : "";
+  for (const button of list.querySelectorAll("button")) {
+    const text = texts.get(button.dataset.name);
+    button.lastChild.textContent = text === undefined ? button.dataset.name : `${button.dataset.name}  ${text}`;
+  }
+}
+
+function isolate(name) {
+  only = only === name ? null : name;
+  for (const button of list.querySelectorAll("button")) button.ariaPressed = String(only === null || only === button.dataset.name);
+  view.signal("only", only).runAsync();
+}
+
+function makeButton(name, colour) {
+  const button = document.createElement("button");
+  const swatch = document.createElement("i");
+  swatch.style.background = colour;
+  button.append(swatch, name);
+  button.dataset.name = name;
+  button.dir = "auto";
+  button.ariaPressed = "true";
+  button.addEventListener("click", () => isolate(name));
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
+}
+
+async function draw() {
+  const isDark = page.theme === "auto" ? dark.matches : page.theme === "dark";
+  document.documentElement.classList.toggle("dark", isDark);
+  document.documentElement.style.setProperty("--width", `${page.width}px`);
+  const width = chart.clientWidth;
+  const isNarrow = width < page.width - 32;
+  const { spec, ...drawing } = isNarrow ? page.narrow : page.wide;
+  const rows = (spec.data?.values ?? []).filter((row) => row.value != null && typeof row.date === "number");
+  dates = [...new Set(rows.map((row) => row.date))].sort((one, other) => one - other);
+  atDate = new Map(dates.map((date) => [date, []]));
+  for (const row of rows) atDate.get(row.date).push(row);
+  [names, only, index] = [drawing.names, null, -1];
+  if (spec.autosize) spec.width = width;
+  const config = page.config[isDark ? "dark" : "light"];
+  list.replaceChildren(...names.map((name, number) => makeButton(name, config.range.category[number])));
+  view?.finalize();
+  const options = { mode: "vega-lite", renderer: "svg", config, ast: true, actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+  view = (await vegaEmbed(chart, spec, options)).view;
+  const params = (spec.params ?? []).map((param) => param.name);
+  hasCursor = params.includes("at_date");
+  if (hasCursor) {
+    view.addSignalListener("hover", (_, { date, asset }) => {
+      if (date) index = dates.indexOf(+date[0]);
+      view.signal("at_date", null);
+      showValues(date ? +date[0] : null, asset?.[0]);
+    });
+  }
+  if (params.includes("map_zoom")) zoomMap(view, chart);
+}
+
+chart.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1, Home: -dates.length, End: dates.length }[event.key];
+  if (!dates.length || (step === undefined && event.key !== "Escape")) return;
+  event.preventDefault();
+  const start = index < 0 && step === -1 ? dates.length : index;
+  index = step === undefined ? -1 : Math.min(Math.max(start + step, 0), dates.length - 1);
+  showValues(dates[index]);
+  if (hasCursor) view.signal("at_date", dates[index] ?? null).runAsync();
+});
+dark.addEventListener("change", draw);
+let resized;
+addEventListener("resize", () => {
+  clearTimeout(resized);
+  resized = setTimeout(draw, 150);
+});
+draw();
