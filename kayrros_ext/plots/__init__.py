@@ -91,7 +91,8 @@ def draw(
             )
         return attrs.evolve(drawing, notes=[*drawing.notes, *failures])
 
-    drawing = draw_kind(size)
+    is_page = target is not None and target.suffix.lower() == ".html"
+    drawing = draw_kind(size, moves=target is None or is_page)
     texts = {
         "title": printable(title or results.dataset_name or data[0].label),
         "subtitle": printable(subtitle or drawing.subtitle),
@@ -100,7 +101,8 @@ def draw(
     if texts["title"] == data[0].label:
         texts["subtitle"] = texts["subtitle"].removeprefix(f"{data[0].label}, ")
     colours = "dark" if theme == "dark" else "light"
-    if target and target.suffix.lower() == ".html":
+    chart: alt.LayerChart | alt.VConcatChart = drawing.framed(texts, size, colours)
+    if target and is_page:
         from kayrros_ext.plots.page import PHONE, render_page
 
         # The names of the lines stand above the chart on a phone, in the page.
@@ -108,8 +110,7 @@ def draw(
         facts = [fact for one in data for fact in one.facts]
         _write(target, render_page(*drawings, facts=facts, texts=texts, size=size, theme=theme))
     elif target:
-        _write(target, _render(draw_kind(size, moves=False).framed(texts, size, colours), target.suffix.lower()))
-    chart: alt.LayerChart | alt.VConcatChart = drawing.framed(texts, size, colours)
+        _write(target, _render(chart, target.suffix.lower()))
     return chart
 
 
@@ -134,7 +135,7 @@ def _render(chart: "alt.LayerChart | alt.VConcatChart", suffix: str) -> bytes:
     import vl_convert
 
     options = {"scale": PNG_SCALE} if suffix == ".png" else {}
-    picture: bytes | str = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")(chart.to_dict(), **options)
+    picture: bytes | str = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")(chart.to_dict(validate=False), **options)
     return picture.encode() if isinstance(picture, str) else picture
 
 

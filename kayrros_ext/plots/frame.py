@@ -86,9 +86,9 @@ def themes() -> dict[str, dict[str, Any]]:
     return themes
 
 
-def inline(rows: Rows) -> alt.InlineData:
-    """Return rows as data of a chart."""
-    return alt.InlineData(values=rows)
+def inline(rows: Rows) -> dict[str, Rows]:
+    """Return rows as data of a chart; as a dict, because Altair would validate each value."""
+    return {"values": rows}
 
 
 def facet(
