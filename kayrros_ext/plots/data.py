@@ -107,9 +107,8 @@ def _read(results: "Results", metric: str, assets: "Names | int | None", *, by: 
     notes += ["A sum is over the assets with a value on the date, and some have none."] if is_partial else []
     frame = frame[frame.abs().mean().nlargest(len(frame.columns)).index]
     if limit and limit < len(frame.columns):
-        notes.append(
-            f"Shown: the {f'{limit} ' * (limit > 1)}largest of {plural(len(frame.columns), 'asset')}, by mean absolute value."
-        )
+        largest = f"the {limit} largest" if limit > 1 else "the largest"
+        notes.append(f"Shown: {largest} of {plural(len(frame.columns), 'asset')}, by mean absolute value.")
         frame = frame[frame.columns[:limit]]
     if (frame.abs() > 1e300).any(axis=None):
         raise UsageError(f"{metric!r:.80} has values beyond 1e+300, which can't be drawn.")

@@ -48,7 +48,7 @@ async function draw() {
   const width = chart.clientWidth;
   const isNarrow = width < page.width - 32;
   const { spec, ...drawing } = isNarrow ? page.narrow : page.wide;
-  const rows = (spec.data?.values ?? []).filter((row) => row.value != null && typeof row.date === "number");
+  const rows = (page.datasets[spec.data?.name] ?? []).filter((row) => row.value != null && typeof row.date === "number");
   dates = [...new Set(rows.map((row) => row.date))].sort((one, other) => one - other);
   atDate = new Map(dates.map((date) => [date, []]));
   for (const row of rows) atDate.get(row.date).push(row);
@@ -58,7 +58,7 @@ async function draw() {
   list.replaceChildren(...names.map((name, number) => makeButton(name, config.range.category[number])));
   view?.finalize();
   const options = { mode: "vega-lite", renderer: "svg", config, ast: true, actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
-  view = (await vegaEmbed(chart, spec, options)).view;
+  view = (await vegaEmbed(chart, { ...spec, datasets: page.datasets }, options)).view;
   const params = (spec.params ?? []).map((param) => param.name);
   hasCursor = params.includes("at_date");
   if (hasCursor) {

@@ -34,9 +34,15 @@ def render_page(
         theme: "auto", "light" or "dark".
     """
     drawings = {"wide": (wide, size), "narrow": (narrow, PHONE)}
-    specs = {key: {"spec": one.sized(room).to_dict(validate=False), "names": one.names} for key, (one, room) in drawings.items()}
+    specs = {
+        key: {"spec": one.sized(room).to_dict(validate=False), "names": one.names}
+        for key, (one, room) in drawings.items()
+    }
     colours = {name: {**config, "padding": 0} for name, config in themes().items()}
-    data = {**specs, "config": colours, "theme": theme, "width": size.width}
+    datasets: dict[str, Any] = {}
+    for one in specs.values():  # both show the same land
+        datasets |= one["spec"].pop("datasets", {})
+    data = {**specs, "datasets": datasets, "config": colours, "theme": theme, "width": size.width}
     script = _read("page.js") + (_read("map.js") if "map_zoom" in str(specs["wide"]) else "")
     parts = {
         "title": html.escape(texts["title"]),
