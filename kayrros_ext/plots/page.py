@@ -6,6 +6,7 @@ import html
 import json
 import re
 from importlib import resources
+from typing import Any
 
 import vl_convert
 
