@@ -93,12 +93,13 @@ def draw(
 
     drawing = draw_kind(size)
     texts = {
-        "title": printable(title or results.dataset_name or data[0].label),
+        "title": printable(title or results.dataset_name or " and ".join(one.label for one in data)),
         "subtitle": printable(subtitle or drawing.subtitle),
         "source": f"Source: Kayrros. {printable(results.attribution)}",
     }
     if texts["title"] == data[0].label:
-        texts["subtitle"] = texts["subtitle"].removeprefix(f"{data[0].label}, ")
+        text = texts["subtitle"].removeprefix(f"{data[0].label}, ")
+        texts["subtitle"] = text[:1].upper() + text[1:]
     colours = "dark" if theme == "dark" else "light"
     if target and target.suffix.lower() == ".html":
         from kayrros_ext.plots.page import PHONE, render_page

@@ -71,7 +71,7 @@ class Drawing:
             chart += alt.Chart(inline([{}])).mark_text(**mark, dy=46).encode(x=alt.value(0), y=alt.value("height"))
         else:
             footer = alt.Chart(inline([{}])).mark_text(**mark).encode(x=alt.value(0), y=alt.value(0))
-            chart = alt.vconcat(chart, footer.properties(width=1, height=15 * len(lines)))
+            chart = alt.vconcat(chart, footer.properties(width=size.inner - self.left, height=15 * len(lines)))
         title, subtitle = wrap(texts["title"], size.inner / 18), wrap(texts["subtitle"], size.inner / 13)
         heading = alt.TitleParams(text=title, subtitle=subtitle, dx=-self.left)
         description = f"{texts['title']}. {texts['subtitle']}"
@@ -92,18 +92,24 @@ def inline(rows: Rows) -> alt.InlineData:
 
 
 def facet(
-    layers: Sequence[Any], data: dict[str, Rows], size: "Size", *, columns: int = 0, is_shared: bool = False
+    layers: Sequence[Any],
+    data: dict[str, Rows],
+    size: "Size",
+    *,
+    columns: int = 0,
+    is_shared: bool = False,
+    right: float = 12,
 ) -> Any:
     """Return the layers as a chart, or as a small chart for each key of the data, side by side in columns.
 
-    They share one axis of values if `is_shared`.
+    They share one axis of values if `is_shared`. `right` is the width of what stands at their right, in pixels.
     """
     rows = [{"panel": panel, **row} for panel, several in data.items() for row in several]
     chart = alt.layer(*layers, data=inline(rows))
     if len(data) == 1:
         return chart
     columns = columns or min(len(data), max(size.inner // 220, 1), 6)
-    room = size.inner - (AXIS if is_shared else AXIS * columns) - SPACING * (columns - 1) - 12
+    room = size.inner - (AXIS if is_shared else AXIS * columns) - SPACING * (columns - 1) - right
     width, height = room / columns, max(room / columns / 2, 90) if columns > 1 else 180
     if size.height:
         height = max((size.height - 150) / -(-len(data) // columns) - 40, 40)

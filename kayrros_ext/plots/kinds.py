@@ -1,6 +1,7 @@
 """The kinds of charts. Each says what is shown; Vega-Lite computes and draws it."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -57,12 +58,17 @@ def line(
     by_asset = alt.Color(
         field="asset", type="nominal", scale=alt.Scale(domain=[*names.values()]), legend=key if has_key else None
     )
-    x = x_dates(data, 190 if split and len(names) > 1 else size.inner, zooms=moves)
-    layers = [*_bands(gaps), *_lines(x, alt.Undefined if split else by_asset, rows, moves=moves)]
+    room, dates = (
+        190 if split and len(names) > 1 else size.inner,
+        [date for one in data for date in to_ms(one.frame.index)],
+    )
+    bands = _bands(gaps, 50 * (max(dates) - min(dates)) / room)
+    layers = _lines(x_dates(data, room, zooms=moves), alt.Undefined if split else by_asset, rows, bands, moves=moves)
     notes = _notes(data)
-    if any(row.get("value", 0) is None for several in points.values() for row in several):
+    if any(_is_unobserved(*pair, gaps) for several in points.values() for pair in pairwise(several)):
         notes.insert(0, "A line breaks where an asset was not observed.")
-    chart = facet(layers, rows, size, columns=0 if split else 1, is_shared=split)
+    right = _width(names) if labels else 12
+    chart = facet(layers, rows, size, columns=0 if split else 1, is_shared=split, right=right)
     subtitle = f"{data[0].label}, {_period(data)}" if len(data) == 1 else _period(data)
     return Drawing(chart, subtitle, notes, () if split or len(names) < 2 else [*names.values()])
 
@@ -202,14 +208,14 @@ def latest(data: ChartData, size: Size, *, statistic: str) -> Drawing:
     return Drawing(alt.layer(*layers), subtitle, notes, left=left, height=max(len(rows) * 24 + 170, 220))
 
 
-def _lines(x: alt.X, by_asset: Any, rows: dict[str, Rows], *, moves: bool) -> list[alt.Chart]:
+def _lines(
+    x: alt.X, by_asset: Any, rows: dict[str, Rows], bands: dict[str, alt.Chart], *, moves: bool
+) -> list[alt.Chart]:
     """Return lines with their isolated values and names, if there are rows of them, and what answers the pointer."""
     fields = {field for several in rows.values() for row in several for field in row}
     opacity = alt.when(_HIDDEN).then(alt.value(0.08)).when(_FADED).then(alt.value(0.3)).otherwise(alt.value(1))
     base = alt.Chart().encode(x=x, y=y_values(), color=by_asset, **({"opacity": opacity} if moves else {}))
-    layers = {"lines": base.mark_line(clip=True).transform_filter("isValid(datum.date)")}
-    if "alone" in fields:
-        layers["dots"] = base.mark_point(style="dot", clip=True).transform_filter("datum.alone")
+    layers: dict[str, alt.Chart] = {}
     if moves:
         at_cursor = alt.when(_AT_CURSOR).then(alt.value(1)).otherwise(alt.value(0))
         points = (
@@ -222,10 +228,13 @@ def _lines(x: alt.X, by_asset: Any, rows: dict[str, Rows], *, moves: bool) -> li
         targets = targets.encode(tooltip=_tooltip("when", "asset", value="Value"))
         hover = alt.selection_point("hover", nearest=True, on="mouseover", clear="mouseout", fields=["date", "asset"])
         keys = [alt.param("at_date", value=None), alt.param("only", value=None)]
+        # First, because Altair moves all selections of small charts to their first layer.
+        layers["targets"] = targets.add_params(hover, alt.selection_interval("zoom", bind="scales", encodings=["x"]))
         layers["rule"] = points.mark_rule(style="cursor", clip=True).add_params(*keys)
-        layers["targets"] = targets.add_params(hover)
-        zoom = alt.selection_interval("zoom", bind="scales", encodings=["x"])
-        layers["lines"] = layers["lines"].add_params(zoom)
+    layers |= bands
+    layers["lines"] = base.mark_line(clip=True).transform_filter("isValid(datum.date)")
+    if "alone" in fields:
+        layers["dots"] = base.mark_point(style="dot", clip=True).transform_filter("datum.alone")
     if "label" in fields:
         names = base.mark_text(style="label", dx=8, clip=False).transform_filter("isValid(datum.label)")
         layers["names"] = names.encode(x=alt.value("width"), y=y_values("label"), text="asset:N")
@@ -252,13 +261,21 @@ def _labels(data: Sequence[ChartData], names: dict[str, str], size: Size) -> dic
     return labels
 
 
-def _bands(gaps: Rows) -> list[alt.Chart]:
-    """Return bands over the parts that could not be fetched."""
+def _is_unobserved(row: dict[str, Any], following: dict[str, Any], gaps: Rows) -> bool:
+    """Return whether a line breaks before a row, and no failed request explains it."""
+    return row["value"] is None and not any(
+        gap["date"] < following["date"] and gap["stop"] > row["date"] for gap in gaps
+    )
+
+
+def _bands(gaps: Rows, least: float) -> dict[str, alt.Chart]:
+    """Return bands over the parts that could not be fetched; with a name, if they are longer than `least` milliseconds."""
     if not gaps:
-        return []
+        return {}
     band = alt.Chart(inline(gaps)).encode(x=alt.X(field="date", type="temporal", scale=alt.Scale(type="utc")))
     text = band.mark_text(style="note", dx=4, dy=4, clip=True, text="no data").encode(y=alt.value(0))
-    return [band.mark_rect(style="unavailable", clip=True).encode(x2=alt.X2(field="stop")), text]
+    text = text.transform_filter(f"datum.stop - datum.date > {least}")
+    return {"bands": band.mark_rect(style="unavailable", clip=True).encode(x2=alt.X2(field="stop")), "gaps": text}
 
 
 def _panels(data: Sequence[ChartData]) -> dict[str, Rows]:
