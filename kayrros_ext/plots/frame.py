@@ -186,7 +186,8 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
             f"[utcFormat({value}, '%H:%M'), datum.index === 0 || !({is_moment}) ? utcFormat({value}, '%-d %b %Y') : '']"
         )
     text = "".join(f"time({value}) === {time} ? {lines} : " for time, lines in labels.items()) + text
-    ticks: Any = alt.ExprRef(f"zoom.date ? null : {[*labels]}") if zooms else [*labels]
+    # An expression, because Vega's interpreter, which a page uses, does not read the numbers of a list as dates.
+    ticks: Any = alt.ExprRef(f"{'zoom.date ? null : ' * zooms}{[*labels]}")
     axis = alt.Axis(
         labelExpr=text, title=None, labelFlush=False, tickCount=count, tickMinStep=DAY_MS if is_daily else alt.Undefined
     )
@@ -201,7 +202,7 @@ def _labels_on(dates: pd.DatetimeIndex, count: int) -> dict[int, list[str]]:
     ticks, months = dates[:: -(-len(dates) // count)], 1
     if len(dates) > 4 * count:
         for months in (1, 2, 3, 6, 12, *(12 * factor * 10**power for power in range(4) for factor in (2, 5, 10))):
-            ticks = dates.to_series().groupby((dates.year * 12 + dates.month - 1) // months).min()
+            ticks = dates.to_series().groupby(((dates.year - dates[0].year) * 12 + dates.month - 1) // months).min()
             if len(ticks) <= count:
                 break
         ticks = ticks[1:] if len(ticks) > 2 and ticks.iloc[1] - ticks.iloc[0] < 20 * months * DAY else ticks

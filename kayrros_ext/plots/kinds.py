@@ -36,6 +36,10 @@ _WHEN = "utcFormat(datum.date, utchours(datum.date) || utcminutes(datum.date) ? 
 _AT_CURSOR = "at_date === null ? hover.date && +hover.date[0] === +datum.date : at_date === +datum.date"
 _HIDDEN = "only === null ? isolated.asset && indexof(isolated.asset, datum.asset) < 0 : only !== datum.asset"
 _FADED = "hover.asset && hover.asset[0] !== datum.asset"
+# The values of all lines. The pointer is over a cell around a point, whose datum is the point, whose datum is the row.
+_VALUES = """{'Date': (datum.datum || datum).when,
+'Asset': join(pluck((datum.datum || datum).all, 'asset'), '\\n'),
+'Value': join(pluck((datum.datum || datum).all, 'text'), '\\n')}"""
 
 
 def line(
@@ -124,14 +128,14 @@ def change(data: Sequence[ChartData], size: Size, *, statistic: str) -> Drawing:
     room = size.inner / (1 if len(rows) == 1 else 4)
     count = (data[0].frame.index[-1] - data[0].frame.index[0]) / step + 1
     x, y = x_dates(data, room, margin=True), y_values(zero=True)
-    base = alt.Chart().transform_calculate(when=_WHEN).encode(x=x, y=y, tooltip=_tooltip("when", value="Change"))
-    layers = [
-        base.mark_bar(style=style, width=max(room / count * 0.7, 1)).transform_filter(f"datum.value {sign} 0")
-        for style, sign in (("rising", ">="), ("falling", "<"))
-    ]
+    # The first two colours of the theme.
+    sign = alt.Color(field="sign", type="nominal", scale=alt.Scale(domain=["fall", "rise"]), legend=None)
+    bars = alt.Chart().transform_calculate(when=_WHEN, sign="datum.value < 0 ? 'fall' : 'rise'")
+    bars = bars.encode(x=x, y=y, color=sign, tooltip=_tooltip("when", value="Change"))
+    bars = bars.mark_bar(width=max(room / count * 0.7, 1))
     notes = [f"{plural(skipped, 'change')} over a break in the data left out."] if skipped else []
     return Drawing(
-        facet(layers, rows, size),
+        facet([bars], rows, size),
         f"{data[0].label}, change to the previous {statistic}, {_period(data)}",
         [*_notes(data), *notes],
     )
@@ -168,7 +172,8 @@ def heatmap(data: ChartData, size: Size) -> Drawing:
     )
     shade = colour([value for _, values in data.frame.items() for _, value in to_points(values)]).aggregate("mean")
     value = alt.Tooltip(field="value", type="quantitative", aggregate="mean", format=",.6~r", title=data.label)
-    cells = alt.Chart(inline(rows)).mark_rect().encode(x=x, y=y, color=shade, tooltip=[*_tooltip("asset"), value])
+    when = alt.Tooltip(field="date", type="temporal", timeUnit=unit, format="%-d %b %Y", title="Date")
+    cells = alt.Chart(inline(rows)).mark_rect().encode(x=x, y=y, color=shade, tooltip=[when, *_tooltip("asset"), value])
     notes = [f"A cell is the mean of a {units[unit][0]}."] if data.step < units[unit][1] * DAY * 0.9 else []
     notes += ["Blank: not observed."] if len(rows) < data.frame.size else []
     height = max(len(names) * max(15, min(28, 280 // len(names))) + 190, 260)
@@ -217,16 +222,16 @@ def _lines(
     base = alt.Chart().encode(x=x, y=y_values(), color=by_asset, **({"opacity": opacity} if moves else {}))
     layers: dict[str, alt.Chart] = {}
     if moves:
+        is_crowded = any(len({row["asset"] for row in several}) > 1 for several in rows.values())
         at_cursor = alt.when(_AT_CURSOR).then(alt.value(1)).otherwise(alt.value(0))
-        points = (
-            alt.Chart()
-            .transform_filter("isValid(datum.value)")
-            .transform_calculate(when=_WHEN)
-            .encode(x=x, opacity=at_cursor)
+        points = alt.Chart().transform_filter("isValid(datum.value)").encode(x=x, opacity=at_cursor)
+        targets = points.transform_calculate(when=_WHEN, text="format(datum.value, ',.6~r')")
+        targets = targets.transform_joinaggregate(all="values(asset)", groupby=["panel", "date"])
+        targets = targets.mark_point(style="dot", size=70, clip=True).encode(
+            y=y_values(), color=by_asset, tooltip=alt.value(alt.ExprRef(_VALUES))
         )
-        targets = points.mark_point(style="dot", size=70, clip=True).encode(y=y_values(), color=by_asset)
-        targets = targets.encode(tooltip=_tooltip("when", "asset", value="Value"))
-        hover = alt.selection_point("hover", nearest=True, on="mouseover", clear="mouseout", fields=["date", "asset"])
+        nearest: Any = {"fields": ["date", "asset"]} if is_crowded else {"encodings": ["x"], "fields": ["asset"]}
+        hover = alt.selection_point("hover", nearest=True, on="mouseover", clear="mouseout", **nearest)
         keys = [alt.param("at_date", value=None), alt.param("only", value=None)]
         # First, because Altair moves all selections of small charts to their first layer.
         layers["targets"] = targets.add_params(hover, alt.selection_interval("zoom", bind="scales", encodings=["x"]))
