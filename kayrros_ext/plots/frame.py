@@ -170,13 +170,13 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
     [first, *_, last] = [*to_ms(dates), *to_ms(dates[-1:])]
     days = (last - first) / DAY_MS
     gap = int(step.total_seconds() * 500) if margin or not days else 0
-    labels = _labels_on(dates, count) if is_daily and (step >= 5 * DAY or not days) else {}
+    labels = _labels_on(dates, count) if is_daily and (step >= 5 * DAY or days <= count) else {}
     value = "datum.value"
     is_moment = f"utchours({value}) || utcminutes({value})"
     if is_daily or days > count:
-        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {days / count + 1:.0f}"
+        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {days / count + 1:.0f} && utcyear({value}) > {dates[0].year}"
         below = f"datum.index === 0 || {year} ? utcFormat({value}, '%Y') : ''"
-        text = f"{is_moment} ? '%H:%M' : {days:.0f} > 120 && utcdate({value}) === 1 ? '%b' : '%-d %b'"
+        text = f"{is_moment} ? '{'' if is_daily else '%H:%M'}' : {days:.0f} > 120 && utcdate({value}) === 1 ? '%b' : '%-d %b'"
         text = f"[utcFormat({value}, {text}), {below}]"
         text = (
             f"{days:.0f} > 900 && utcmonth({value}) === 0 && utcdate({value}) === 1 ? utcFormat({value}, '%Y') : {text}"
@@ -235,6 +235,8 @@ def colour(values: Sequence[float]) -> alt.Color:
 def dodge(places: dict[str, float], spacing: float, room: tuple[float, float]) -> dict[str, float] | None:
     """Return the places of labels, moved so that they are never closer than the spacing; None without room."""
     low, high = room
+    if len(places) == 1:
+        return places
     if len(places) * spacing > high - low:
         return None
     moved = sorted((place, name) for name, place in places.items())

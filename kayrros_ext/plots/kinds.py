@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # One chart holds this many lines that are told apart; more have a chart each.
 MAX_LINES, MAX_PANELS = 6, 200
+# The width of the title of a small chart, in pixels.
+TITLE = 175
 # Years of the range that a season is compared with.
 YEARS = 5
 _WHEN = "utcFormat(datum.date, utchours(datum.date) || utcminutes(datum.date) ? '%-d %b %Y %H:%M' : '%-d %b %Y')"
@@ -49,23 +51,23 @@ def line(
 
     With `moves`, it answers the pointer. `labelled` says whether the lines have their names.
     """
-    names = fit_names((name for one in data for name in one.frame), size.inner * (0.9 if size.is_narrow else 0.24))
-    split = len(data) == 1 and (len(names) > MAX_LINES if split is None else split)
-    _check_count(len(names), split=split)
+    count = len({name for one in data for name in one.frame})
+    split = len(data) == 1 < count and (count > MAX_LINES if split is None else split)
+    _check_count(count, split=split)
+    room = size.inner * (0.78 if size.is_narrow else 0.24)
+    names = fit_names((name for one in data for name in one.frame), min(room, TITLE) if split else room)
     points = {one.label: [{**row, "asset": names[row["asset"]]} for row in one.lines(size.inner)] for one in data}
     labels = {} if split or size.is_narrow or not labelled else _labels(data, names, size)
     rows = {label: several + labels.get(label, []) for label, several in points.items()}
     if split:
         rows = {name: [row for row in points[data[0].label] if row["asset"] == name] for name in names.values()}
     key = alt.Legend(orient="top", title=None, columns=1 if size.is_narrow else 3)
-    has_key = labelled and not labels and not split and len(names) > 1
+    has_key = labelled and not labels and not split
     by_asset = alt.Color(
         field="asset", type="nominal", scale=alt.Scale(domain=[*names.values()]), legend=key if has_key else None
     )
-    room, dates = (
-        190 if split and len(names) > 1 else size.inner,
-        [date for one in data for date in to_ms(one.frame.index)],
-    )
+    dates = [date for one in data for date in to_ms(one.frame.index)]
+    room = 190 if split else size.inner
     bands = _bands(gaps, 50 * (max(dates) - min(dates)) / room)
     layers = _lines(x_dates(data, room, zooms=moves), alt.Undefined if split else by_asset, rows, bands, moves=moves)
     notes = _notes(data)
@@ -74,7 +76,7 @@ def line(
     right = _width(names) if labels else 12
     chart = facet(layers, rows, size, columns=0 if split else 1, is_shared=split, right=right)
     subtitle = f"{data[0].label}, {_period(data)}" if len(data) == 1 else _period(data)
-    return Drawing(chart, subtitle, notes, () if split or len(names) < 2 else [*names.values()])
+    return Drawing(chart, subtitle, notes, () if split else [*names.values()])
 
 
 def seasonal(data: Sequence[ChartData], size: Size) -> Drawing:
@@ -260,7 +262,7 @@ def _labels(data: Sequence[ChartData], names: dict[str, str], size: Size) -> dic
         ends = {names[name]: values.dropna().iloc[-1] for name, values in one.frame.items()}
         low, high = float(one.frame.min(axis=None)), float(one.frame.max(axis=None))
         pixels = (size.height or 440) / len(data) - 170 / len(data)
-        if (places := dodge(ends, 16 * ((high - low) or 1) / pixels, (low, high or 1))) is None:
+        if (places := dodge(ends, 16 * ((high - low) or 1) / pixels, (low, high))) is None:
             return {}
         labels[one.label] = [{"asset": name, "label": place} for name, place in places.items()]
     return labels
@@ -292,14 +294,13 @@ def _panels(data: Sequence[ChartData]) -> dict[str, Rows]:
 
 def _columns(data: Sequence[ChartData]) -> "dict[str, pd.Series[float]]":
     """Return the values of each small chart by its title."""
-    titles = ({name: f"{one.label}: {name}" if len(data) > 1 else name for name in one.frame} for one in data)
     columns = {
-        title: one.frame[name].dropna()
-        for one, names in zip(data, titles, strict=True)
-        for name, title in names.items()
+        f"{one.label}: {name}" if len(data) > 1 else name: values.dropna()
+        for one in data
+        for name, values in one.frame.items()
     }
     _check_count(len(columns), split=True)
-    return columns
+    return {short: columns[title] for title, short in fit_names(columns, TITLE).items()}
 
 
 def _check_count(count: int, *, split: bool) -> None:
