@@ -1,32 +1,79 @@
-"""Draw the pictures of docs/plots.md and README.md from generated data: `python -m scripts.pictures`."""
+"""Draw the charts of docs/plots.md and README.md from generated data: `python -m scripts.pictures`.
 
-from datetime import UTC, datetime
+`python -m scripts.pictures --all FOLDER` draws each kind at 400, 800 and 1,600 pixels, light and dark, on one page.
+"""
+
+import argparse
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import attrs
 from PIL import Image
 
-from kayrros_ext import Gap
+from kayrros_ext import Gap, Results
 from kayrros_ext.testing import Platform
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
+WIDTHS, THEMES = (400, 800, 1600), ("light", "dark")
 
 
-def main() -> None:
-    """Draw a chart and a map, small enough for a page."""
+def data() -> dict[str, Results]:
+    """Generate tanks with a gap, their history of six years, daily values of many tanks, and methane hot spots."""
     platform = Platform()
     with platform.connect() as kayrros:
         tanks = kayrros.results(platform.generate(seed=4, assets=40, dates=52).id)
+        history = kayrros.results(platform.generate(seed=4, assets=8, dates=300, start="2020-01-06").id)
+        many = kayrros.results(platform.generate(seed=5, assets=40, dates=90, every=timedelta(days=1)).id)
         spots = kayrros.results(platform.generate(seed=2, assets=60, dates=8, template="methane-hotspots").id)
     gap = Gap(datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 9, 9, tzinfo=UTC))
     dates = tanks.table["value_date"].to_numpy()
     outside = (dates < gap.start.replace(tzinfo=None)) | (dates > gap.stop.replace(tzinfo=None))
     tanks = attrs.evolve(tanks, table=tanks.table.filter(outside), gaps=(gap,))
-    tanks.plot(FOLDER / "chart.png", metric="stored_volume_bbl", assets=4, size=(5.6, 3.2))
-    spots.plot(FOLDER / "map.png", metric="emission_rate_kg_per_h", map=True, size=(5.6, 2.9))
-    for path in sorted(FOLDER.iterdir()):
-        Image.open(path).quantize(96).save(path, optimize=True)  # a third of the size, for the repository
-        print(f"{path.name}: {path.stat().st_size} bytes")
+    return {"tanks": tanks, "history": history, "many": many, "spots": spots}
+
+
+# For each picture its data and the options of `Results.plot`. Those of the first letter of the docs are small.
+PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "chart": ("tanks", {"metric": "stored_volume_bbl", "assets": 4}),
+    "small": ("tanks", {"metric": "fill_level_pct", "assets": 12}),
+    "metrics": ("tanks", {"metric": ["stored_volume_bbl", "fill_level_pct"], "assets": 3}),
+    "seasonal": ("history", {"kind": "seasonal", "by": "total", "metric": "stored_volume_bbl"}),
+    "change": ("tanks", {"kind": "change", "by": "total", "metric": "stored_volume_bbl"}),
+    "heatmap": ("many", {"kind": "heatmap", "metric": "fill_level_pct", "assets": 20}),
+    "latest": ("spots", {"kind": "latest", "metric": "emission_rate_kg_per_h", "assets": 10}),
+}
+
+
+def main() -> None:
+    """Draw the charts of the docs, or with --all a page of every kind."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", type=Path, metavar="FOLDER", help="draw a page of every kind, to look at")
+    folder: Path | None = parser.parse_args().all
+    results = data()
+    for name, (key, options) in PICTURES.items():
+        path = FOLDER / f"{name}.png"
+        if folder:
+            for width in WIDTHS:
+                for theme in THEMES:
+                    results[key].plot(folder / f"{name}-{width}-{theme}.png", width=width, theme=theme, **options)
+            results[key].plot(folder / f"{name}.html", **options)
+        else:
+            results[key].plot(path, width=560, **options)
+            Image.open(path).quantize(96).save(path, optimize=True)  # a third of the size, for the repository
+            print(f"{path.name}: {path.stat().st_size} bytes")
+    if folder:
+        (folder / "index.html").write_text(index(), "utf-8")
+        print(folder / "index.html")
+
+
+def index() -> str:
+    """Return a page that shows all pictures in their size."""
+    parts = ["<!doctype html><meta charset=utf-8><title>All kinds</title><body style='font-family: sans-serif'>"]
+    for name in PICTURES:
+        parts.append(f"<h2><a href={name}.html>{name}</a></h2>")
+        parts += [f"<img src={name}-{width}-{theme}.png width={width}> " for width in WIDTHS for theme in THEMES]
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

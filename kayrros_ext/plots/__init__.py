@@ -94,12 +94,13 @@ def draw(
     is_page = target is not None and target.suffix.lower() == ".html"
     drawing = draw_kind(size, moves=target is None or is_page)
     texts = {
-        "title": printable(title or results.dataset_name or data[0].label),
+        "title": printable(title or results.dataset_name or " and ".join(one.label for one in data)),
         "subtitle": printable(subtitle or drawing.subtitle),
         "source": f"Source: Kayrros. {printable(results.attribution)}",
     }
     if texts["title"] == data[0].label:
-        texts["subtitle"] = texts["subtitle"].removeprefix(f"{data[0].label}, ")
+        text = texts["subtitle"].removeprefix(f"{data[0].label}, ")
+        texts["subtitle"] = text[:1].upper() + text[1:]
     colours = "dark" if theme == "dark" else "light"
     chart: alt.LayerChart | alt.VConcatChart = drawing.framed(texts, size, colours)
     if target and is_page:

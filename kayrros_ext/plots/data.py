@@ -63,7 +63,7 @@ class ChartData:
                 kept = [*pixels.idxmin(), *pixels.idxmax(), *pixels.head(1).index, *pixels.tail(1).index]
                 values = values[values.index.isin(kept)]
             for number, part in values.groupby(parts):
-                rows += [{"asset": name, "date": to_ms(part.index)[0], "value": None}] if number else []
+                rows += [{"asset": name, "date": rows[-1]["date"], "value": None}] if number else []
                 alone = {"alone": True} if len(part) == 1 else {}
                 rows += [{"asset": name, "date": date, "value": value, **alone} for date, value in to_points(part)]
         return rows

@@ -71,7 +71,7 @@ class Drawing:
             chart += alt.Chart(inline([{}])).mark_text(**mark, dy=46).encode(x=alt.value(0), y=alt.value("height"))
         else:
             footer = alt.Chart(inline([{}])).mark_text(**mark).encode(x=alt.value(0), y=alt.value(0))
-            chart = alt.vconcat(chart, footer.properties(width=1, height=15 * len(lines)))
+            chart = alt.vconcat(chart, footer.properties(width=size.inner - self.left, height=15 * len(lines)))
         title, subtitle = wrap(texts["title"], size.inner / 18), wrap(texts["subtitle"], size.inner / 13)
         heading = alt.TitleParams(text=title, subtitle=subtitle, dx=-self.left)
         description = f"{texts['title']}. {texts['subtitle']}"
@@ -92,18 +92,24 @@ def inline(rows: Rows) -> dict[str, Rows]:
 
 
 def facet(
-    layers: Sequence[Any], data: dict[str, Rows], size: "Size", *, columns: int = 0, is_shared: bool = False
+    layers: Sequence[Any],
+    data: dict[str, Rows],
+    size: "Size",
+    *,
+    columns: int = 0,
+    is_shared: bool = False,
+    right: float = 12,
 ) -> Any:
     """Return the layers as a chart, or as a small chart for each key of the data, side by side in columns.
 
-    They share one axis of values if `is_shared`.
+    They share one axis of values if `is_shared`. `right` is the width of what stands at their right, in pixels.
     """
     rows = [{"panel": panel, **row} for panel, several in data.items() for row in several]
     chart = alt.layer(*layers, data=inline(rows))
     if len(data) == 1:
         return chart
     columns = columns or min(len(data), max(size.inner // 220, 1), 6)
-    room = size.inner - (AXIS if is_shared else AXIS * columns) - SPACING * (columns - 1) - 12
+    room = size.inner - (AXIS if is_shared else AXIS * columns) - SPACING * (columns - 1) - right
     width, height = room / columns, max(room / columns / 2, 90) if columns > 1 else 180
     if size.height:
         height = max((size.height - 150) / -(-len(data) // columns) - 40, 40)
@@ -164,13 +170,13 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
     [first, *_, last] = [*to_ms(dates), *to_ms(dates[-1:])]
     days = (last - first) / DAY_MS
     gap = int(step.total_seconds() * 500) if margin or not days else 0
-    labels = _labels_on(dates, count) if is_daily and (step >= 5 * DAY or not days) else {}
+    labels = _labels_on(dates, count) if is_daily and (step >= 5 * DAY or days <= count) else {}
     value = "datum.value"
     is_moment = f"utchours({value}) || utcminutes({value})"
     if is_daily or days > count:
-        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {days / count + 1:.0f}"
+        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {days / count + 1:.0f} && utcyear({value}) > {dates[0].year}"
         below = f"datum.index === 0 || {year} ? utcFormat({value}, '%Y') : ''"
-        text = f"{is_moment} ? '%H:%M' : {days:.0f} > 120 && utcdate({value}) === 1 ? '%b' : '%-d %b'"
+        text = f"{is_moment} ? '{'' if is_daily else '%H:%M'}' : {days:.0f} > 120 && utcdate({value}) === 1 ? '%b' : '%-d %b'"
         text = f"[utcFormat({value}, {text}), {below}]"
         text = (
             f"{days:.0f} > 900 && utcmonth({value}) === 0 && utcdate({value}) === 1 ? utcFormat({value}, '%Y') : {text}"
@@ -180,7 +186,8 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
             f"[utcFormat({value}, '%H:%M'), datum.index === 0 || !({is_moment}) ? utcFormat({value}, '%-d %b %Y') : '']"
         )
     text = "".join(f"time({value}) === {time} ? {lines} : " for time, lines in labels.items()) + text
-    ticks: Any = alt.ExprRef(f"zoom.date ? null : {[*labels]}") if zooms else [*labels]
+    # An expression, because Vega's interpreter, which a page uses, does not read the numbers of a list as dates.
+    ticks: Any = alt.ExprRef(f"{'zoom.date ? null : ' * zooms}{[*labels]}")
     axis = alt.Axis(
         labelExpr=text, title=None, labelFlush=False, tickCount=count, tickMinStep=DAY_MS if is_daily else alt.Undefined
     )
@@ -195,7 +202,7 @@ def _labels_on(dates: pd.DatetimeIndex, count: int) -> dict[int, list[str]]:
     ticks, months = dates[:: -(-len(dates) // count)], 1
     if len(dates) > 4 * count:
         for months in (1, 2, 3, 6, 12, *(12 * factor * 10**power for power in range(4) for factor in (2, 5, 10))):
-            ticks = dates.to_series().groupby((dates.year * 12 + dates.month - 1) // months).min()
+            ticks = dates.to_series().groupby(((dates.year - dates[0].year) * 12 + dates.month - 1) // months).min()
             if len(ticks) <= count:
                 break
         ticks = ticks[1:] if len(ticks) > 2 and ticks.iloc[1] - ticks.iloc[0] < 20 * months * DAY else ticks
@@ -228,6 +235,8 @@ def colour(values: Sequence[float]) -> alt.Color:
 def dodge(places: dict[str, float], spacing: float, room: tuple[float, float]) -> dict[str, float] | None:
     """Return the places of labels, moved so that they are never closer than the spacing; None without room."""
     low, high = room
+    if len(places) == 1:
+        return places
     if len(places) * spacing > high - low:
         return None
     moved = sorted((place, name) for name, place in places.items())

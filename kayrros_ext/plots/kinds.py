@@ -1,6 +1,7 @@
 """The kinds of charts. Each says what is shown; Vega-Lite computes and draws it."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # One chart holds this many lines that are told apart; more have a chart each.
 MAX_LINES, MAX_PANELS = 6, 200
+# The width of the title of a small chart, in pixels.
+TITLE = 175
 # Years of the range that a season is compared with.
 YEARS = 5
 _WHEN = "utcFormat(datum.date, utchours(datum.date) || utcminutes(datum.date) ? '%-d %b %Y %H:%M' : '%-d %b %Y')"
@@ -35,6 +38,10 @@ _WHEN = "utcFormat(datum.date, utchours(datum.date) || utcminutes(datum.date) ? 
 _AT_CURSOR = "at_date === null ? hover.date && +hover.date[0] === +datum.date : at_date === +datum.date"
 _HIDDEN = "only === null ? isolated.asset && indexof(isolated.asset, datum.asset) < 0 : only !== datum.asset"
 _FADED = "hover.asset && hover.asset[0] !== datum.asset"
+# The values of all lines. The pointer is over a cell around a point, whose datum is the point, whose datum is the row.
+_VALUES = """{'Date': (datum.datum || datum).when,
+'Asset': join(pluck((datum.datum || datum).all, 'asset'), '\\n'),
+'Value': join(pluck((datum.datum || datum).all, 'text'), '\\n')}"""
 
 
 def line(
@@ -44,27 +51,32 @@ def line(
 
     With `moves`, it answers the pointer. `labelled` says whether the lines have their names.
     """
-    names = fit_names((name for one in data for name in one.frame), size.inner * (0.9 if size.is_narrow else 0.24))
-    split = len(data) == 1 and (len(names) > MAX_LINES if split is None else split)
-    _check_count(len(names), split=split)
+    count = len({name for one in data for name in one.frame})
+    split = len(data) == 1 < count and (count > MAX_LINES if split is None else split)
+    _check_count(count, split=split)
+    room = size.inner * (0.78 if size.is_narrow else 0.24)
+    names = fit_names((name for one in data for name in one.frame), min(room, TITLE) if split else room)
     points = {one.label: [{**row, "asset": names[row["asset"]]} for row in one.lines(size.inner)] for one in data}
     labels = {} if split or size.is_narrow or not labelled else _labels(data, names, size)
     rows = {label: several + labels.get(label, []) for label, several in points.items()}
     if split:
         rows = {name: [row for row in points[data[0].label] if row["asset"] == name] for name in names.values()}
     key = alt.Legend(orient="top", title=None, columns=1 if size.is_narrow else 3)
-    has_key = labelled and not labels and not split and len(names) > 1
+    has_key = labelled and not labels and not split
     by_asset = alt.Color(
         field="asset", type="nominal", scale=alt.Scale(domain=[*names.values()]), legend=key if has_key else None
     )
-    x = x_dates(data, 190 if split and len(names) > 1 else size.inner, zooms=moves)
-    layers = [*_bands(gaps), *_lines(x, alt.Undefined if split else by_asset, rows, moves=moves)]
+    dates = [date for one in data for date in to_ms(one.frame.index)]
+    room = 190 if split else size.inner
+    bands = _bands(gaps, 50 * (max(dates) - min(dates)) / room)
+    layers = _lines(x_dates(data, room, zooms=moves), alt.Undefined if split else by_asset, rows, bands, moves=moves)
     notes = _notes(data)
-    if any(row.get("value", 0) is None for several in points.values() for row in several):
+    if any(_is_unobserved(*pair, gaps) for several in points.values() for pair in pairwise(several)):
         notes.insert(0, "A line breaks where an asset was not observed.")
-    chart = facet(layers, rows, size, columns=0 if split else 1, is_shared=split)
+    right = _width(names) if labels else 12
+    chart = facet(layers, rows, size, columns=0 if split else 1, is_shared=split, right=right)
     subtitle = f"{data[0].label}, {_period(data)}" if len(data) == 1 else _period(data)
-    return Drawing(chart, subtitle, notes, () if split or len(names) < 2 else [*names.values()])
+    return Drawing(chart, subtitle, notes, () if split else [*names.values()])
 
 
 def seasonal(data: Sequence[ChartData], size: Size) -> Drawing:
@@ -118,14 +130,14 @@ def change(data: Sequence[ChartData], size: Size, *, statistic: str) -> Drawing:
     room = size.inner / (1 if len(rows) == 1 else 4)
     count = (data[0].frame.index[-1] - data[0].frame.index[0]) / step + 1
     x, y = x_dates(data, room, margin=True), y_values(zero=True)
-    base = alt.Chart().transform_calculate(when=_WHEN).encode(x=x, y=y, tooltip=_tooltip("when", value="Change"))
-    layers = [
-        base.mark_bar(style=style, width=max(room / count * 0.7, 1)).transform_filter(f"datum.value {sign} 0")
-        for style, sign in (("rising", ">="), ("falling", "<"))
-    ]
+    # The first two colours of the theme.
+    sign = alt.Color(field="sign", type="nominal", scale=alt.Scale(domain=["fall", "rise"]), legend=None)
+    bars = alt.Chart().transform_calculate(when=_WHEN, sign="datum.value < 0 ? 'fall' : 'rise'")
+    bars = bars.encode(x=x, y=y, color=sign, tooltip=_tooltip("when", value="Change"))
+    bars = bars.mark_bar(width=max(room / count * 0.7, 1))
     notes = [f"{plural(skipped, 'change')} over a break in the data left out."] if skipped else []
     return Drawing(
-        facet(layers, rows, size),
+        facet([bars], rows, size),
         f"{data[0].label}, change to the previous {statistic}, {_period(data)}",
         [*_notes(data), *notes],
     )
@@ -162,7 +174,8 @@ def heatmap(data: ChartData, size: Size) -> Drawing:
     )
     shade = colour([value for _, values in data.frame.items() for _, value in to_points(values)]).aggregate("mean")
     value = alt.Tooltip(field="value", type="quantitative", aggregate="mean", format=",.6~r", title=data.label)
-    cells = alt.Chart(inline(rows)).mark_rect().encode(x=x, y=y, color=shade, tooltip=[*_tooltip("asset"), value])
+    when = alt.Tooltip(field="date", type="temporal", timeUnit=unit, format="%-d %b %Y", title="Date")
+    cells = alt.Chart(inline(rows)).mark_rect().encode(x=x, y=y, color=shade, tooltip=[when, *_tooltip("asset"), value])
     notes = [f"A cell is the mean of a {units[unit][0]}."] if data.step < units[unit][1] * DAY * 0.9 else []
     notes += ["Blank: not observed."] if len(rows) < data.frame.size else []
     height = max(len(names) * max(15, min(28, 280 // len(names))) + 190, 260)
@@ -202,30 +215,33 @@ def latest(data: ChartData, size: Size, *, statistic: str) -> Drawing:
     return Drawing(alt.layer(*layers), subtitle, notes, left=left, height=max(len(rows) * 24 + 170, 220))
 
 
-def _lines(x: alt.X, by_asset: Any, rows: dict[str, Rows], *, moves: bool) -> list[alt.Chart]:
+def _lines(
+    x: alt.X, by_asset: Any, rows: dict[str, Rows], bands: dict[str, alt.Chart], *, moves: bool
+) -> list[alt.Chart]:
     """Return lines with their isolated values and names, if there are rows of them, and what answers the pointer."""
     fields = {field for several in rows.values() for row in several for field in row}
     opacity = alt.when(_HIDDEN).then(alt.value(0.08)).when(_FADED).then(alt.value(0.3)).otherwise(alt.value(1))
     base = alt.Chart().encode(x=x, y=y_values(), color=by_asset, **({"opacity": opacity} if moves else {}))
-    layers = {"lines": base.mark_line(clip=True).transform_filter("isValid(datum.date)")}
+    layers: dict[str, alt.Chart] = {}
+    if moves:
+        is_crowded = any(len({row["asset"] for row in several}) > 1 for several in rows.values())
+        at_cursor = alt.when(_AT_CURSOR).then(alt.value(1)).otherwise(alt.value(0))
+        points = alt.Chart().transform_filter("isValid(datum.value)").encode(x=x, opacity=at_cursor)
+        targets = points.transform_calculate(when=_WHEN, text="format(datum.value, ',.6~r')")
+        targets = targets.transform_joinaggregate(all="values(asset)", groupby=["panel", "date"])
+        targets = targets.mark_point(style="dot", size=70, clip=True).encode(
+            y=y_values(), color=by_asset, tooltip=alt.value(alt.ExprRef(_VALUES))
+        )
+        nearest: Any = {"fields": ["date", "asset"]} if is_crowded else {"encodings": ["x"], "fields": ["asset"]}
+        hover = alt.selection_point("hover", nearest=True, on="mouseover", clear="mouseout", **nearest)
+        keys = [alt.param("at_date", value=None), alt.param("only", value=None)]
+        # First, because Altair moves all selections of small charts to their first layer.
+        layers["targets"] = targets.add_params(hover, alt.selection_interval("zoom", bind="scales", encodings=["x"]))
+        layers["rule"] = points.mark_rule(style="cursor", clip=True).add_params(*keys)
+    layers |= bands
+    layers["lines"] = base.mark_line(clip=True).transform_filter("isValid(datum.date)")
     if "alone" in fields:
         layers["dots"] = base.mark_point(style="dot", clip=True).transform_filter("datum.alone")
-    if moves:
-        at_cursor = alt.when(_AT_CURSOR).then(alt.value(1)).otherwise(alt.value(0))
-        points = (
-            alt.Chart()
-            .transform_filter("isValid(datum.value)")
-            .transform_calculate(when=_WHEN)
-            .encode(x=x, opacity=at_cursor)
-        )
-        targets = points.mark_point(style="dot", size=70, clip=True).encode(y=y_values(), color=by_asset)
-        targets = targets.encode(tooltip=_tooltip("when", "asset", value="Value"))
-        hover = alt.selection_point("hover", nearest=True, on="mouseover", clear="mouseout", fields=["date", "asset"])
-        keys = [alt.param("at_date", value=None), alt.param("only", value=None)]
-        layers["rule"] = points.mark_rule(style="cursor", clip=True).add_params(*keys)
-        layers["targets"] = targets.add_params(hover)
-        zoom = alt.selection_interval("zoom", bind="scales", encodings=["x"])
-        layers["lines"] = layers["lines"].add_params(zoom)
     if "label" in fields:
         names = base.mark_text(style="label", dx=8, clip=False).transform_filter("isValid(datum.label)")
         layers["names"] = names.encode(x=alt.value("width"), y=y_values("label"), text="asset:N")
@@ -246,19 +262,27 @@ def _labels(data: Sequence[ChartData], names: dict[str, str], size: Size) -> dic
         ends = {names[name]: values.dropna().iloc[-1] for name, values in one.frame.items()}
         low, high = float(one.frame.min(axis=None)), float(one.frame.max(axis=None))
         pixels = (size.height or 440) / len(data) - 170 / len(data)
-        if (places := dodge(ends, 16 * ((high - low) or 1) / pixels, (low, high or 1))) is None:
+        if (places := dodge(ends, 16 * ((high - low) or 1) / pixels, (low, high))) is None:
             return {}
         labels[one.label] = [{"asset": name, "label": place} for name, place in places.items()]
     return labels
 
 
-def _bands(gaps: Rows) -> list[alt.Chart]:
-    """Return bands over the parts that could not be fetched."""
+def _is_unobserved(row: dict[str, Any], following: dict[str, Any], gaps: Rows) -> bool:
+    """Return whether a line breaks before a row, and no failed request explains it."""
+    return row["value"] is None and not any(
+        gap["date"] < following["date"] and gap["stop"] > row["date"] for gap in gaps
+    )
+
+
+def _bands(gaps: Rows, least: float) -> dict[str, alt.Chart]:
+    """Return bands over the parts that could not be fetched; with a name, if they are longer than `least` milliseconds."""
     if not gaps:
-        return []
+        return {}
     band = alt.Chart(inline(gaps)).encode(x=alt.X(field="date", type="temporal", scale=alt.Scale(type="utc")))
     text = band.mark_text(style="note", dx=4, dy=4, clip=True, text="no data").encode(y=alt.value(0))
-    return [band.mark_rect(style="unavailable", clip=True).encode(x2=alt.X2(field="stop")), text]
+    text = text.transform_filter(f"datum.stop - datum.date > {least}")
+    return {"bands": band.mark_rect(style="unavailable", clip=True).encode(x2=alt.X2(field="stop")), "gaps": text}
 
 
 def _panels(data: Sequence[ChartData]) -> dict[str, Rows]:
@@ -270,14 +294,13 @@ def _panels(data: Sequence[ChartData]) -> dict[str, Rows]:
 
 def _columns(data: Sequence[ChartData]) -> "dict[str, pd.Series[float]]":
     """Return the values of each small chart by its title."""
-    titles = ({name: f"{one.label}: {name}" if len(data) > 1 else name for name in one.frame} for one in data)
     columns = {
-        title: one.frame[name].dropna()
-        for one, names in zip(data, titles, strict=True)
-        for name, title in names.items()
+        f"{one.label}: {name}" if len(data) > 1 else name: values.dropna()
+        for one in data
+        for name, values in one.frame.items()
     }
     _check_count(len(columns), split=True)
-    return columns
+    return {short: columns[title] for title, short in fit_names(columns, TITLE).items()}
 
 
 def _check_count(count: int, *, split: bool) -> None:

@@ -7,18 +7,31 @@ const list = document.getElementById("names");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const format = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
-let view, hasCursor, only, index, names, dates, atDate;
+let view, hasCursor, only, index, names, dates, atDate, pointerX, over;
 
 function showValues(date, asset) {
   const values = (atDate.get(date) ?? []).filter((row) => names.length || asset === undefined || row.asset === asset);
-  const texts = new Map(values.map((row) => [row.asset, number.format(row.value)]));
+  const texts = new Map(); // of several metrics, if there are
+  for (const row of values) texts.set(row.asset, [...(texts.get(row.asset) ?? []), number.format(row.value)]);
   status.textContent = values.length ? [format.format(date), ...values.slice(0, 6).map((row) => `${row.asset ?? row.panel} ${number.format(row.value)}`)].join(" · ") : "";
   status.classList.toggle("unseen", names.length > 0);
   shownDate.textContent = values.length && names.length ? format.format(date) : "";
   for (const button of list.querySelectorAll("button")) {
     const text = texts.get(button.dataset.name);
-    button.lastChild.textContent = text === undefined ? button.dataset.name : `${button.dataset.name}  ${text}`;
+    button.lastChild.textContent = text === undefined ? button.dataset.name : `${button.dataset.name}  ${text.join(" · ")}`;
   }
+}
+
+function moveTo(number) {
+  index = number;
+  showValues(dates[index]);
+  if (hasCursor) view.signal("at_date", dates[index] ?? null).runAsync();
+}
+
+// To the nearest date, where Vega selects the nearest point.
+function followPointer() {
+  const time = +view.scale("x").invert(pointerX - chart.querySelector(".mark-path.role-mark").getScreenCTM().e);
+  moveTo(dates.reduce((best, date, number) => (Math.abs(date - time) < Math.abs(dates[best] - time) ? number : best), 0));
 }
 
 function isolate(name) {
@@ -52,20 +65,22 @@ async function draw() {
   dates = [...new Set(rows.map((row) => row.date))].sort((one, other) => one - other);
   atDate = new Map(dates.map((date) => [date, []]));
   for (const row of rows) atDate.get(row.date).push(row);
-  [names, only, index] = [drawing.names, null, -1];
+  [names, only, index, over] = [drawing.names, null, -1];
   if (spec.autosize) spec.width = width;
   const config = page.config[isDark ? "dark" : "light"];
   list.replaceChildren(...names.map((name, number) => makeButton(name, config.range.category[number])));
   view?.finalize();
-  const options = { mode: "vega-lite", renderer: "svg", config, ast: true, actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+  const options = { mode: "vega-lite", renderer: "svg", config, ast: true, actions: false, defaultStyle: false, tooltip: names.length ? false : { disableDefaultStyle: true } };
   view = (await vegaEmbed(chart, { ...spec, datasets: page.datasets }, options)).view;
   const params = (spec.params ?? []).map((param) => param.name);
   hasCursor = params.includes("at_date");
   if (hasCursor) {
     view.addSignalListener("hover", (_, { date, asset }) => {
+      over = asset?.[0];
+      if (over !== undefined && names.length) return followPointer();
       if (date) index = dates.indexOf(+date[0]);
-      view.signal("at_date", null);
-      showValues(date ? +date[0] : null, asset?.[0]);
+      view.signal("at_date", null).runAsync();
+      showValues(date ? +date[0] : null, over);
     });
   }
   if (params.includes("map_zoom")) zoomMap(view, chart);
@@ -76,10 +91,14 @@ chart.addEventListener("keydown", (event) => {
   if (!dates.length || (step === undefined && event.key !== "Escape")) return;
   event.preventDefault();
   const start = index < 0 && step === -1 ? dates.length : index;
-  index = step === undefined ? -1 : Math.min(Math.max(start + step, 0), dates.length - 1);
-  showValues(dates[index]);
-  if (hasCursor) view.signal("at_date", dates[index] ?? null).runAsync();
+  moveTo(step === undefined ? -1 : Math.min(Math.max(start + step, 0), dates.length - 1));
 });
+for (const type of ["mouseover", "mousemove"]) {
+  chart.addEventListener(type, ({ clientX }) => {
+    pointerX = clientX;
+    if (over !== undefined && names.length) followPointer();
+  }, true);
+}
 dark.addEventListener("change", draw);
 let resized;
 addEventListener("resize", () => {
