@@ -6,16 +6,16 @@
 import argparse
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
-from PIL import Image
 
 from kayrros_ext import Gap, Results
 from kayrros_ext.testing import Platform
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
-WIDTHS, THEMES = (400, 800, 1600), ("light", "dark")
+WIDTHS = (400, 800, 1600)
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def data() -> dict[str, Results]:
@@ -33,7 +33,7 @@ def data() -> dict[str, Results]:
     return {"tanks": tanks, "history": history, "many": many, "spots": spots}
 
 
-# For each picture its data and the options of `Results.plot`. Those of the first letter of the docs are small.
+# For each picture its data and the options of `Results.plot`.
 PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "chart": ("tanks", {"metric": "stored_volume_bbl", "assets": 4}),
     "small": ("tanks", {"metric": "fill_level_pct", "assets": 12}),
@@ -42,6 +42,7 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "change": ("tanks", {"kind": "change", "by": "total", "metric": "stored_volume_bbl"}),
     "heatmap": ("many", {"kind": "heatmap", "metric": "fill_level_pct", "assets": 20}),
     "latest": ("spots", {"kind": "latest", "metric": "emission_rate_kg_per_h", "assets": 10}),
+    "map": ("spots", {"kind": "map", "metric": "emission_rate_kg_per_h"}),
 }
 
 
@@ -60,7 +61,6 @@ def main() -> None:
             results[key].plot(folder / f"{name}.html", **options)
         else:
             results[key].plot(path, width=560, **options)
-            Image.open(path).quantize(96).save(path, optimize=True)  # a third of the size, for the repository
             print(f"{path.name}: {path.stat().st_size} bytes")
     if folder:
         (folder / "index.html").write_text(index(), "utf-8")
