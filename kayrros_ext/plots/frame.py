@@ -45,7 +45,7 @@ class Size:
 class Drawing:
     """A chart without its frame; what its subtitle says; a sentence for all that is left out; the lines with a colour each.
 
-    `left` is the width of what stands at the left of the plot, in pixels, and `height` that of the whole picture.
+    `left` is the width of what stands at the left of the plot, in pixels, and `height` that of the plot.
     """
 
     chart: Any
@@ -53,13 +53,13 @@ class Drawing:
     notes: Sequence[str]
     names: Sequence[str] = ()
     left: float = AXIS
-    height: float = 440
+    height: float = 300
 
     def sized(self, size: Size) -> Any:
         """Return a single chart so wide and high with all its texts. Small charts have their size already."""
         if not isinstance(self.chart, alt.LayerChart):
             return self.chart
-        fit = alt.AutoSizeParams(type="fit", contains="padding")
+        fit = alt.AutoSizeParams(type="fit" if size.height else "fit-x", contains="padding")
         return self.chart.properties(width=size.width, height=size.height or self.height, autosize=fit)
 
     def framed(self, texts: dict[str, str], size: Size, theme: str) -> Any:

@@ -178,7 +178,7 @@ def heatmap(data: ChartData, size: Size) -> Drawing:
     cells = alt.Chart(inline(rows)).mark_rect().encode(x=x, y=y, color=shade, tooltip=[when, *_tooltip("asset"), value])
     notes = [f"A cell is the mean of a {units[unit][0]}."] if data.step < units[unit][1] * DAY * 0.9 else []
     notes += ["Blank: not observed."] if len(rows) < data.frame.size else []
-    height = max(len(names) * max(15, min(28, 280 // len(names))) + 190, 260)
+    height = max(len(names) * max(15, min(28, 280 // len(names))), 60)
     return Drawing(
         alt.layer(cells), f"{data.label}, {data.period}", [*_notes([data]), *notes], left=left, height=height
     )
@@ -212,7 +212,7 @@ def latest(data: ChartData, size: Size, *, statistic: str) -> Drawing:
         subtitle = f"{data.label}, latest value, {format_date(last)}; the line marks the value before"
         older = sum(row["when"] != format_date(last) for row in rows)
         notes += [f"The latest value of {plural(older, 'asset')} is older."] if older else []
-    return Drawing(alt.layer(*layers), subtitle, notes, left=left, height=max(len(rows) * 24 + 170, 220))
+    return Drawing(alt.layer(*layers), subtitle, notes, left=left, height=max(len(rows) * 24, 50))
 
 
 def _lines(
@@ -261,7 +261,7 @@ def _labels(data: Sequence[ChartData], names: dict[str, str], size: Size) -> dic
     for one in data:
         ends = {names[name]: values.dropna().iloc[-1] for name, values in one.frame.items()}
         low, high = float(one.frame.min(axis=None)), float(one.frame.max(axis=None))
-        pixels = (size.height or 440) / len(data) - 170 / len(data)
+        pixels = ((size.height or 470) - 170) / len(data)
         if (places := dodge(ends, 16 * ((high - low) or 1) / pixels, (low, high))) is None:
             return {}
         labels[one.label] = [{"asset": name, "label": place} for name, place in places.items()]

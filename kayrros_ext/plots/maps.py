@@ -75,9 +75,7 @@ def draw_map(data: ChartData, assets: pa.Table, size: Size, *, statistic: str) -
     )
     notes.append("Coast and borders: Natural Earth, accurate to about 2 km. Towns: GeoNames.")
     period = data.period if statistic == "mean" else format_date(data.frame.index[-1])
-    return Drawing(
-        chart, f"{data.label}, {statistic} value, {period}", [*data.notes, *notes], left=0, height=height + 150
-    )
+    return Drawing(chart, f"{data.label}, {statistic} value, {period}", [*data.notes, *notes], left=0, height=height)
 
 
 def _rows(data: ChartData, assets: pa.Table, statistic: str) -> Iterator[dict[str, Any]]:
@@ -197,25 +195,14 @@ def _towns(
     for name, longitude, latitude in json.loads(_read("towns.json.gz")):
         east, north = project(longitude, latitude)
         place = size[0] / 2 + east * pixels, size[1] / 2 - north * pixels
-        if len(labels) < size[0] / 90 and (label := _place(name, place, boxes, size, gap=4)):
-            labels.append(
-                {
-                    **label,
-                    "text": f"· {name}",
-                    "align": "left",
-                    "dx": -2,
-                    "dy": 0,
-                    "longitude": longitude,
-                    "latitude": latitude,
-                    "style": "town",
-                    "to": 10**9,
-                }
-            )
+        if len(labels) < size[0] / 90 and (label := _place(f"· {name}", place, boxes, size, gap=-2, sides=1)):
+            at = {"longitude": longitude, "latitude": latitude}
+            labels.append({**label, **at, "style": "town", "to": 10**9})
     return labels
 
 
 def _place(
-    text: str, place: Point, boxes: list[Box], size: tuple[float, float], *, gap: float
+    text: str, place: Point, boxes: list[Box], size: tuple[float, float], *, gap: float, sides: int = 4
 ) -> dict[str, Any] | None:
     """Return where a text has room next to a place, and add its box to the boxes; None without room."""
     (x, y), width = place, cell_width(text) * 7.0
@@ -224,7 +211,7 @@ def _place(
         ("right", -gap, 0, x - gap - width),
         ("center", 0, -gap - 7, x - width / 2),
         ("center", 0, gap + 7, x - width / 2),
-    ):
+    )[:sides]:
         box = (left, y + dy - 8, left + width, y + dy + 8)
         is_inside = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
         if is_inside and not any(
