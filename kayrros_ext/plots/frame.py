@@ -223,7 +223,7 @@ def colour(values: Sequence[float]) -> alt.Color:
     low, high = min(values), max(values)
     scale = alt.Scale(range="ramp", domain=[low, high] if low < high else [low - 1, high])
     if low < 0 < high:
-        scale = alt.Scale(range="diverging", domain=[-max(-low, high), max(-low, high)], domainMid=0)
+        scale = alt.Scale(range="diverging", domain=[-max(-low, high), max(-low, high)], domainMid=0, interpolate="rgb")
     elif low > 0 and high > 30 * sorted(values)[len(values) // 2]:
         scale = alt.Scale(type="log", range="ramp")
     legend = alt.Legend(
