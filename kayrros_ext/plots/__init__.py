@@ -170,7 +170,7 @@ def terminal_chart(
     Args:
         results: kayrros_ext.Results.
         metric: name of the metric; by default the first of the table.
-        assets: ids or names, or a number to draw that many of the largest. At most 6, and 2 in 10 lines, which is the
+        assets: ids or names, or a number to draw that many of the largest. At most 6, and 1 in 10 lines, which is the
             default.
         width: in columns, at least 40.
         height: in lines, at least 10.

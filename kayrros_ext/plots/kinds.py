@@ -5,10 +5,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
+import numpy as np
 
 from kayrros_ext._text import cell_width, plural
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.data import BREAK_FACTOR, ChartData, Rows, format_date, format_short, to_ms, to_points
+from kayrros_ext.plots.data import (
+    BREAK_FACTOR,
+    ChartData,
+    Rows,
+    format_date,
+    format_short,
+    format_value,
+    to_ms,
+    to_points,
+)
 from kayrros_ext.plots.frame import (
     DAY,
     LETTER,
@@ -32,6 +42,8 @@ MAX_LINES, MAX_PANELS = 6, 200
 TITLE = 175
 # Years of the range that a season is compared with.
 YEARS = 5
+# The cells of a heatmap: their units in numpy, with names and lengths in days.
+UNITS = {"D": ("day", 1), "W": ("week", 7), "M": ("month", 31), "Y": ("year", 366)}
 _WHEN = "utcFormat(datum.date, utchours(datum.date) || utcminutes(datum.date) ? '%-d %b %Y %H:%M' : '%-d %b %Y')"
 # What the reader points at: with the pointer, or with the keys of an HTML page, which sets `at_date` and `only`. A click on
 # a name isolates its line.
@@ -147,37 +159,32 @@ def heatmap(data: ChartData, size: Size) -> Drawing:
     """Draw the values of many assets by date as colours, the largest asset first."""
     names = fit_names(data.frame, size.inner * (0.42 if size.is_narrow else 0.3))
     left, days = _width(names), (data.frame.index[-1] - data.frame.index[0]) / DAY
-    units = {
-        "utcyearmonthdate": ("day", 1),
-        "utcyearweek": ("week", 7),
-        "utcyearmonth": ("month", 31),
-        "utcyear": ("year", 366),
-    }
-    fitting = [
+    fitting = (
         unit
-        for unit, (_, length) in units.items()
+        for unit, (_, length) in UNITS.items()
         if length * DAY >= data.step * 0.9 and days / length < (size.inner - left) / 2
-    ]
-    unit: Any = next(iter(fitting), "utcyear")
-    rows = [
-        {"asset": names[name], "date": date, "value": value}
-        for name, values in data.frame.items()
-        for date, value in to_points(values)
-    ]
-    y = _y_names(names, left)
-    x = alt.X(
-        field="date",
-        type="temporal",
-        timeUnit=unit,
-        axis=x_dates([data], size.inner - left)["axis"],
-        scale=alt.Scale(type="utc"),
     )
-    shade = colour([value for _, values in data.frame.items() for _, value in to_points(values)]).aggregate("mean")
-    value = alt.Tooltip(field="value", type="quantitative", aggregate="mean", format=",.6~r", title=data.label)
-    when = alt.Tooltip(field="date", type="temporal", timeUnit=unit, format="%-d %b %Y", title="Date")
-    cells = alt.Chart(inline(rows)).mark_rect().encode(x=x, y=y, color=shade, tooltip=[when, *_tooltip("asset"), value])
-    notes = [f"A cell is the mean of a {units[unit][0]}."] if data.step < units[unit][1] * DAY * 0.9 else []
-    notes += ["Blank: not observed."] if len(rows) < data.frame.size else []
+    unit = next(fitting, "Y")
+    monday = np.timedelta64(4 * (unit == "W"), "D")  # weeks of numpy begin with a Thursday, as 1970 does
+    starts = (data.frame.index.to_numpy() - monday).astype(f"datetime64[{unit}]")
+    means = data.frame.groupby(starts.astype("datetime64[s]")).mean()
+    starts = means.index.to_numpy().astype(f"datetime64[{unit}]")
+    edges = [((times + monday).astype("datetime64[ms]").astype("int64")).tolist() for times in (starts, starts + 1)]
+    rows = [
+        {"asset": names[name], "date": start, "stop": stop, "value": value}
+        for name, values in means.items()
+        for start, stop, value in zip(*edges, values, strict=True)
+        if not np.isnan(value)
+    ]
+    x = x_dates([data], size.inner - left)
+    x["scale"].domain = [alt.ExprRef(str(edges[0][0])), alt.ExprRef(str(edges[1][-1]))]
+    shade = colour([row["value"] for row in rows])
+    cells = alt.Chart(inline(rows)).transform_calculate(when=_WHEN).mark_rect()
+    cells = cells.encode(
+        x=x, x2="stop", y=_y_names(names, left), color=shade, tooltip=_tooltip("when", "asset", value=data.label)
+    )
+    notes = [f"A cell is the mean of a {UNITS[unit][0]}."] if data.step < UNITS[unit][1] * DAY * 0.9 else []
+    notes += ["Blank: not observed."] if len(rows) < means.size else []
     height = max(len(names) * max(15, min(28, 280 // len(names))), 60)
     return Drawing(
         alt.layer(cells), f"{data.label}, {data.period}", [*_notes([data]), *notes], left=left, height=height
@@ -193,13 +200,13 @@ def latest(data: ChartData, size: Size, *, statistic: str) -> Drawing:
         row = {"asset": names[name], "value": values.mean(), "when": data.period}
         if statistic == "latest":
             row |= {"value": values.iloc[-1], "when": format_date(values.index[-1])}
-            row |= {"before": values.iloc[-2]} if len(values) > 1 else {}
+            row |= {"before": values.iloc[-2], "previous": format_value(values.iloc[-2])} if len(values) > 1 else {}
         rows.append(row)
     rows = [{**row, "short": format_short(row["value"])} for row in sorted(rows, key=lambda row: -row["value"])]
     left, last = _width(names), data.frame.index[-1]
     y = _y_names([row["asset"] for row in rows], left)
     x = alt.X(field="value", type="quantitative", axis=y_values()["axis"], scale=alt.Scale(zero=True))
-    base = alt.Chart(inline(rows)).encode(y=y, tooltip=_tooltip("when", "asset", value=data.label, before="Before"))
+    base = alt.Chart(inline(rows)).encode(y=y, tooltip=_tooltip("when", "asset", "previous", value=data.label))
     layers = [
         base.mark_bar(height=alt.RelativeBandSize(band=0.7)).encode(x=x),
         base.mark_tick(style="before")
@@ -329,7 +336,7 @@ def _y_names(names: Iterable[str], left: float) -> alt.Y:
 
 
 def _tooltip(*texts: str, **numbers: str) -> list[alt.Tooltip]:
-    titles = {"when": "Date", "asset": "Asset"}
+    titles = {"when": "Date", "asset": "Asset", "previous": "Before"}
     shown = [alt.Tooltip(field=name, type="nominal", title=titles[name]) for name in texts]
     return shown + [
         alt.Tooltip(field=name, type="quantitative", format=",.6~r", title=title) for name, title in numbers.items()
