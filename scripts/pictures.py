@@ -12,28 +12,36 @@ import attrs
 from PIL import Image
 
 from kayrros_ext import Gap, Results
+from kayrros_ext.plots import Theme
 from kayrros_ext.testing import Platform
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
-WIDTHS, THEMES = (400, 800, 1600), ("light", "dark")
+WIDTHS = (400, 800, 1600)
+THEMES: tuple[Theme, ...] = ("light", "dark")
 
 
 def data() -> dict[str, Results]:
     """Generate tanks with a gap, their history of six years, daily values of many tanks, and methane hot spots."""
     platform = Platform()
+    options: dict[str, dict[str, Any]] = {
+        "tanks": {"seed": 4, "assets": 40, "dates": 52},
+        "history": {"seed": 4, "assets": 8, "dates": 300, "start": "2020-01-06"},
+        "many": {"seed": 5, "assets": 40, "dates": 90, "every": timedelta(days=1)},
+        "spots": {"seed": 2, "assets": 60, "dates": 8, "template": "methane-hotspots"},
+    }
+    datasets = {key: platform.generate(**several).id for key, several in options.items()}
     with platform.connect() as kayrros:
-        tanks = kayrros.results(platform.generate(seed=4, assets=40, dates=52).id)
-        history = kayrros.results(platform.generate(seed=4, assets=8, dates=300, start="2020-01-06").id)
-        many = kayrros.results(platform.generate(seed=5, assets=40, dates=90, every=timedelta(days=1)).id)
-        spots = kayrros.results(platform.generate(seed=2, assets=60, dates=8, template="methane-hotspots").id)
+        for dataset in datasets.values():
+            kayrros.metadata(dataset)  # for the titles
+        results = {key: kayrros.results(dataset) for key, dataset in datasets.items()}
     gap = Gap(datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 9, 9, tzinfo=UTC))
+    tanks = results["tanks"]
     dates = tanks.table["value_date"].to_numpy()
     outside = (dates < gap.start.replace(tzinfo=None)) | (dates > gap.stop.replace(tzinfo=None))
-    tanks = attrs.evolve(tanks, table=tanks.table.filter(outside), gaps=(gap,))
-    return {"tanks": tanks, "history": history, "many": many, "spots": spots}
+    return results | {"tanks": attrs.evolve(tanks, table=tanks.table.filter(outside), gaps=(gap,))}
 
 
-# For each picture its data and the options of `Results.plot`. Those of the first letter of the docs are small.
+# For each picture its data and the options of `Results.plot`.
 PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "chart": ("tanks", {"metric": "stored_volume_bbl", "assets": 4}),
     "small": ("tanks", {"metric": "fill_level_pct", "assets": 12}),
