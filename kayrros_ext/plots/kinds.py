@@ -177,7 +177,7 @@ def heatmap(data: ChartData, size: Size) -> Drawing:
         if not np.isnan(value)
     ]
     x = x_dates([data], size.inner - left)
-    x["scale"].domain = [alt.ExprRef(str(edges[0][0])), alt.ExprRef(str(edges[1][-1]))]
+    x["scale"].domain = alt.Undefined  # from the first to the last edge
     shade = colour([row["value"] for row in rows])
     cells = alt.Chart(inline(rows)).transform_calculate(when=_WHEN).mark_rect()
     cells = cells.encode(
