@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from kayrros_ext._results.model import Gap, Results
     from kayrros_ext.client import Kayrros
     from kayrros_ext.errors import *
+    from kayrros_ext.mirror import Mirror, SyncReport
 
-__all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Progress", "Results", "Retries"]
+__all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Mirror", "Progress", "Results", "Retries"]
+__all__ += ["SyncReport"]
 __all__ += ["ConfigurationError", "KayrrosError", "MissingExtraError", "MockError", "UsageError"]
 __all__ += ["APIError", "AccessDeniedError", "ContractError", "LoginError", "NotFoundError", "UnauthorizedError"]
-__all__ += ["DownloadError", "ExportError", "GapError", "TransportError"]
+__all__ += ["DownloadError", "ExportError", "GapError", "MirrorError", "TransportError"]
 
 # Modules of all names but errors. They load on first use, because each run of pytest imports this package for its plugin.
 _MODULES = {
@@ -28,9 +30,11 @@ _MODULES = {
     "Identity": "_config.credentials",
     "Kayrros": "client",
     "Metadata": "_results.metadata",
+    "Mirror": "mirror",
     "Progress": "_progress",
     "Results": "_results.model",
     "Retries": "_config.retries",
+    "SyncReport": "mirror",
 }
 
 
