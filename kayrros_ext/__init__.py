@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from kayrros_ext.errors import *
     from kayrros_ext.mirror import Mirror, SyncReport
 
-__all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Mirror", "Progress", "Results", "Retries"]
+__all__ = [
+    "Download",
+    "ExportedDataset",
+    "Gap",
+    "Identity",
+    "Kayrros",
+    "Metadata",
+    "Mirror",
+    "Progress",
+    "Results",
+    "Retries",
+]
 __all__ += ["SyncReport"]
 __all__ += ["ConfigurationError", "KayrrosError", "MissingExtraError", "MockError", "UsageError"]
 __all__ += ["APIError", "AccessDeniedError", "ContractError", "LoginError", "NotFoundError", "UnauthorizedError"]

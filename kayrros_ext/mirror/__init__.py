@@ -1,7 +1,6 @@
 """A local copy of datasets, with the history of their revisions: Parquet files that other programs read as they are."""
 
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Never
 from uuid import UUID
@@ -9,24 +8,22 @@ from uuid import UUID
 import attrs
 
 from kayrros_ext._arguments import describe, unknown_argument
-from kayrros_ext._results.fetch import check_bools
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import parse_instant
 from kayrros_ext._text import list_names
-from kayrros_ext.errors import KayrrosError, NotFoundError, UsageError
+from kayrros_ext.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    import os
+
     import pyarrow as pa
 
     from kayrros_ext._arguments import IdOrName
     from kayrros_ext._progress import ProgressCallback
     from kayrros_ext._results.query import Instant, Names
     from kayrros_ext.client import Kayrros
-    from kayrros_ext.mirror._sync import SyncOptions
 
 __all__ = ["Mirror", "SyncReport"]
-
-_REVISIONS = timedelta(days=90)
 
 
 @attrs.frozen(kw_only=True)
@@ -45,33 +42,26 @@ class SyncReport:
             that `revisions` can be set by fact; None without any.
         withheld: number of rows that did not come, and stay, because it is not certain that the API no longer has them.
         gaps: the parts that were unavailable. The next sync fetches them.
-        error: why the dataset failed, from `sync_many`; else None. Months that were complete before are in the mirror.
     """
 
     dataset_id: UUID
-    name: str | None = None
-    added: int = 0
-    changed: int = 0
-    gone: int = 0
-    unchanged: int = 0
-    requests: int = 0
-    oldest_revision: timedelta | None = None
-    withheld: int = 0
-    gaps: tuple[Gap, ...] = ()
-    error: KayrrosError | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything that was to be fetched has come."""
-        return not (self.error or self.gaps)
+    name: str | None
+    added: int
+    changed: int
+    gone: int
+    unchanged: int
+    requests: int
+    withheld: int
+    oldest_revision: timedelta | None
+    gaps: tuple[Gap, ...]
 
 
 class Mirror:
     """A copy of datasets in a folder or an object store, current and as it was at any time since the first sync.
 
     `data/dataset=<id>/month=2024-01/part-0.parquet` has the current rows, in the schema of `Results.table`. DuckDB, polars,
-    pandas, pyarrow, Dask and Spark read the folder `data` as it is, in hive partitions. `history/` has the changes of each
-    sync, and `assets/` the assets.
+    pandas, pyarrow, Dask and Spark read the folder `data` as it is, in hive partitions. `history` has the changes that each
+    sync saw, and `assets` the assets.
 
     Example:
         >>> mirror = Mirror("lake/")
@@ -99,7 +89,7 @@ class Mirror:
         kayrros: "Kayrros",
         dataset: "IdOrName",
         *,
-        revisions: timedelta | str = _REVISIONS,
+        revisions: timedelta | str = "90d",
         full: bool = False,
         accept_removals: bool = False,
         repair: bool = False,
@@ -109,71 +99,36 @@ class Mirror:
         """Bring a dataset up to date, and return what has changed.
 
         The first time, everything is fetched; then what is dated after the last date less `revisions`, new assets from their
-        beginning, and what is missing from earlier runs. A row is gone only if the part of the results that it belongs to has
-        come completely, and the API still lists its assets.
+        beginning, and what is missing from earlier runs. A row is gone only if its part of the results came completely.
 
-        A run may end at any moment. Readers then see the last complete state of each month, and the next run completes it.
-        Large first syncs resume where they were interrupted.
+        A run may end at any moment: readers see the last complete state of each month, and the next run completes it. One
+        that fails keeps the months that were complete.
 
         Args:
             kayrros: a client.
             dataset: as for `Kayrros.metadata`.
             revisions: how far before the last date values may be revised: a timedelta, text such as "30d", or "all".
             full: whether to fetch and compare everything, as with revisions="all".
-            accept_removals: whether rows that did not come are gone although the list of assets has shrunk by more than half,
-                or other signs say that the answer is short.
-            repair: whether to look for damaged files first, and to rebuild them from the API. Their history stays.
+            accept_removals: whether rows that did not come are gone although the API lists less than half of the assets that
+                it listed before, or there are other signs of a short answer.
+            repair: whether to look for damaged files first, and rebuild them from the API. Their history stays.
             progress: as for `Kayrros.results`.
 
         Raises:
             MirrorError: the location is no mirror and not empty, or a mirror of another host or account, of a newer version,
                 damaged, in use by another process, or not writable.
-            KayrrosError: as `Kayrros.iter_results`. Months that were complete before are in the mirror.
+            KayrrosError: as `Kayrros.iter_results`.
         """
         if _unknown:
             raise unknown_argument(Mirror.sync, _unknown)
         from kayrros_ext._progress import make_callback
+        from kayrros_ext._results.fetch import check_bools
         from kayrros_ext.mirror._sync import Sync
 
-        options = _options(revisions, full=full, accept_removals=accept_removals, repair=repair)
-        callback = make_callback(progress)
-        return Sync(self._store, kayrros, kayrros._dataset_id(dataset), options, callback).run()
-
-    def sync_many(
-        self,
-        kayrros: "Kayrros",
-        datasets: "Iterable[IdOrName]",
-        *,
-        revisions: timedelta | str = _REVISIONS,
-        full: bool = False,
-        accept_removals: bool = False,
-        repair: bool = False,
-        progress: "ProgressCallback | bool | None" = None,
-        **_unknown: Never,
-    ) -> list[SyncReport]:
-        """Bring datasets up to date, several at a time. Return a report for each; an error of one does not stop the others.
-
-        Arguments are those of `sync`; `progress` is over all datasets, and threads call it, one at a time.
-
-        Example:
-            >>> reports = mirror.sync_many(kayrros, kayrros.datasets("Oil storage"))
-            >>> [report.error for report in reports if report.error]
-            []
-
-        Raises:
-            KayrrosError: an argument is wrong, or a name does not match one dataset.
-        """
-        if _unknown:
-            raise unknown_argument(Mirror.sync_many, _unknown)
-        from kayrros_ext._progress import make_callback
-        from kayrros_ext.mirror._many import sync_many
-
-        options = _options(revisions, full=full, accept_removals=accept_removals, repair=repair)
-        if isinstance(datasets, str | bytes) or not isinstance(datasets, Iterable):
-            hint = 'Pass a list: kayrros.datasets("Oil storage").'
-            raise UsageError(f"datasets is {describe(datasets)}.", hint=hint)
-        ids = list(dict.fromkeys(map(kayrros._dataset_id, datasets)))
-        return sync_many(self._store, kayrros, ids, options, make_callback(progress))
+        check_bools(full=full, accept_removals=accept_removals, repair=repair)
+        run = Sync(self._store, kayrros, revisions=None if full else parse_revisions(revisions), repair=repair)
+        run.accept_removals, run.progress = accept_removals, make_callback(progress)
+        return run.run(kayrros._dataset_id(dataset))
 
     def read(
         self,
@@ -197,8 +152,8 @@ class Mirror:
             stop: as for `Kayrros.results`.
             metrics: as `metric` for `Kayrros.results`.
             assets: as for `Kayrros.results`.
-            as_of: a moment, written as for `start`. Values are those that a sync had seen by then; what describes an asset is
-                as it is now, without its version.
+            as_of: a moment, written as for `start`. Values are those that syncs had seen by then. The columns that describe
+                an asset, other than its version, are as they are now.
 
         Raises:
             NotFoundError: the mirror has no such dataset, or several.
@@ -210,15 +165,14 @@ class Mirror:
         from kayrros_ext.mirror import _read
 
         moment = None if as_of is None else parse_instant("as_of", as_of)
-        return _read.read(self._store, self._key(dataset), start, stop, metrics, assets, moment)
+        return _read.read(self._store, self._key(dataset), (start, stop), (metrics, assets), moment)
 
     def changes(
         self,
         since: "Instant | None" = None,
         datasets: "IdOrName | Iterable[IdOrName] | None" = None,
-        **_unknown: Never,
     ) -> "pa.Table":
-        """Return what the syncs have added, changed and removed, ordered by the time at which they saw it.
+        """Return what the syncs have added, changed and removed, in the order in which they saw it.
 
         Args:
             since: first moment, written as for `Kayrros.results`. Default: all of the history.
@@ -232,45 +186,34 @@ class Mirror:
         Raises:
             KayrrosError: as `read`.
         """
-        if _unknown:
-            raise unknown_argument(Mirror.changes, _unknown)
         since_ms = None if since is None else parse_instant("since", since)
         return self._changes(datasets, lambda _: since_ms)
 
     def compact(self, before: "Instant") -> int:
-        """Drop the history before a moment, written as for `Kayrros.results`. Return the number of files that are deleted.
+        """Drop the history before a moment, written as for `Kayrros.results`. Return the number of deleted files.
 
-        `as_of` then works from that moment on.
-
-        Raises:
-            MirrorError: as `sync`.
-            UsageError: the moment is wrong.
+        `as_of` then works from that moment on. MirrorError and UsageError are raised as by `sync` and `read`.
         """
         from kayrros_ext.mirror import _read
 
         before_ms = parse_instant("before", before)
-        with self._store.errors():
-            self._store.check()
-            return sum(_read.compact(self._store, key, before_ms) for key in self._store.keys())
+        return sum(_read.compact(self._store, str(key), before_ms) for key in self.datasets())
 
     def datasets(self) -> dict[UUID, str | None]:
-        """Return the names of the datasets of the mirror, by their ids.
-
-        Raises:
-            MirrorError: there is no mirror.
-        """
+        """Return the names of the datasets of the mirror, by their ids. Raise MirrorError if there is no mirror."""
         with self._store.errors():
             self._store.check()
-            return {UUID(key): state.name for key in self._store.keys() if (state := self._store.state(key))}
+            return {UUID(key): state.name for key in self._store.ids() if (state := self._store.state(key))}
 
-    def _changes(self, datasets: Any, since: Any) -> "pa.Table":
+    def _changes(self, datasets: Any, since: Callable[[int], int | None]) -> "pa.Table":
+        """Return changes since the moments that follow from those at which the last run of each dataset started."""
         from kayrros_ext.mirror import _read
 
-        one = datasets is not None and (isinstance(datasets, str | UUID) or hasattr(datasets, "id"))
-        keys = [*map(self._key, [datasets] if one else datasets)] if datasets is not None else None
-        with self._store.errors():
-            self._store.check()
-            return _read.changes(self._store, self._store.keys() if keys is None else keys, since)
+        several = isinstance(datasets, Iterable) and not isinstance(datasets, str)
+        keys = (
+            map(self._key, datasets if several else [datasets]) if datasets is not None else map(str, self.datasets())
+        )
+        return _read.changes(self._store, list(keys), since)
 
     def _key(self, dataset: "IdOrName") -> str:
         from kayrros_ext._catalog import _id_or_name, _pick
@@ -287,22 +230,13 @@ class Mirror:
         return f"Mirror({self.location!r})"
 
 
-def _options(revisions: timedelta | str, *, full: bool, accept_removals: bool, repair: bool) -> "SyncOptions":
-    from kayrros_ext.mirror._sync import SyncOptions
-
-    check_bools(full=full, accept_removals=accept_removals, repair=repair)
-    window = None if full else parse_revisions(revisions)
-    return SyncOptions(revisions=window, accept_removals=accept_removals, repair=repair)
-
-
 def parse_revisions(value: object) -> timedelta | None:
-    """Return how far back revisions are looked for; None for "all". Raise UsageError for anything but 30d, or a timedelta."""
+    """Return how far back revisions are looked for; None for "all". Raise UsageError unless it is 30d, or a timedelta."""
     if value == "all":
         return None
     if isinstance(value, str) and value.endswith("d") and value[:-1].isdecimal() and len(value) < 7:
         value = timedelta(days=int(value[:-1]))
     if not isinstance(value, timedelta) or value < timedelta():
         hint = 'Pass a timedelta, a number of days such as "30d", or "all".'
-        hint_cli = "Write --revisions 30d, or --revisions all."
-        raise UsageError(f"revisions is {describe(value)}.", hint=hint, hint_cli=hint_cli)
+        raise UsageError(f"revisions is {describe(value)}.", hint=hint, hint_cli="Write --revisions 30d, or all.")
     return value
