@@ -92,7 +92,8 @@ class Store:
             yield
         except OSError as error:
             hint = HINTS.get(error.errno or 0, "Check the disk, the network and the permissions, and run it again.")
-            raise self.error(f"can't be read or written ({error.strerror or str(error):.300}).", hint) from error
+            problem = os.strerror(error.errno) if error.errno else f"{error!s:.300}"  # that of Arrow is longer
+            raise self.error(f"can't be read or written ({problem}).", hint) from error
 
     def check(self, host: str | None = None, account: str | None = None) -> bool:
         """Raise MirrorError unless this is a mirror; with a host, one of that and of the account, or an empty place.
