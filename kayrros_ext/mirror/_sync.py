@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kayrros_ext._export.metadata import FileMetadata
-from kayrros_ext._progress import Progress, ProgressCallback, warn
+from kayrros_ext._progress import ProgressCallback, warn
 from kayrros_ext._results.fetch import MAX_SHIFT_MS
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import EPOCH, FIRST_MS, MILLISECOND, MIN_LIKELY_MS
@@ -30,7 +29,7 @@ from kayrros_ext.errors import KayrrosError, MirrorError
 from kayrros_ext.mirror import SyncReport
 from kayrros_ext.mirror import _tables as tables
 from kayrros_ext.mirror._store import State, Store, assets_file, data_file, history_file, staged_file
-from kayrros_ext.mirror._tables import ASSETS, CHANGES, NO_MONTH, START_MS, STOP_MS, concat, fill, in_range, month_range
+from kayrros_ext.mirror._tables import ASSETS, CHANGES, NO_MONTH, START_MS, STOP_MS, concat, in_range, month_range
 
 if TYPE_CHECKING:
     from kayrros_ext.client import Kayrros
@@ -69,7 +68,7 @@ class Sync:
         self._metadata, identity, store = self._kayrros.metadata(self._id), self._kayrros.whoami(), self._store
         self._name = self._metadata.name or self._kayrros._names.get(self._id)
         with store.errors():
-            self._is_same_account = store.check(identity.base_url, identity.email)
+            self._is_same_account = store.check(identity.base_url, identity.email and identity.email.lower())
             with store.lock(self._key) as self._check_lock:
                 try:
                     self._begin()
@@ -125,8 +124,9 @@ class Sync:
     def _fetch(self, span: _Span, rest: list[_Span], place: tuple[int, int], assets: list[str] | None = None) -> None:
         """Fetch a range, and compare its months. With assets, these are new, and no row of theirs can be gone."""
         start, stop = (None if span[0] <= MIN_LIKELY_MS else span[0]), (None if span[1] >= STOP_MS else span[1])
-        options: Any = {"start": start, "stop": stop, "assets": assets, "on_gap": "warn"}
-        options["progress"] = partial(self._report, *place) if self.progress else False
+        options: Any = {"start": start, "stop": stop, "assets": assets, "on_gap": "warn", "progress": False}
+        if callback := self.progress:
+            options["progress"] = lambda it: callback(attrs.evolve(it, fraction=(place[0] + it.fraction) / place[1]))
         fetcher = self._kayrros._fetcher(self._id, options, bounded_memory=True, concurrency=self.concurrency)
         fetcher.metadata, fetcher.fetch_metadata = self._metadata, lambda: self._metadata
         if assets:
@@ -139,11 +139,11 @@ class Sync:
                 if fetcher.window:
                     self._settle(fetcher.window.start_ms - MAX_SHIFT_MS)
                     frontier_ms = frontier_ms if assets else fetcher.window.start_ms
-                if self._change_rows() >= CHECKPOINT_ROWS:
+                if sum(map(len, self._changes)) >= CHECKPOINT_ROWS:
                     self._commit([(frontier_ms, span[1]), *rest, *self._gap_spans()])
                 del part  # else it would stay in memory while the next one is made
         except KayrrosError as error:
-            if self._change_rows() and not isinstance(error, MirrorError):  # what has come is not lost
+            if sum(map(len, self._changes)) and not isinstance(error, MirrorError):  # what has come is not lost
                 self._commit([(frontier_ms, span[1]), *rest, *self._gap_spans()])
             raise
         self._settle(2 * STOP_MS)
@@ -158,10 +158,6 @@ class Sync:
         ranges = {month: month_range(month) for month in self._state.months}
         self._waiting = {month for month, (a, b) in ranges.items() if not is_new and b > first and a <= last}
         self._waiting -= set() if self._is_everything else {NO_MONTH}
-
-    def _report(self, place: int, count: int, progress: Progress) -> None:
-        if self.progress:
-            self.progress(attrs.evolve(progress, fraction=(place + progress.fraction) / count))
 
     def _take(self, part: Results) -> None:
         """Sort the rows of a part into months."""
@@ -195,7 +191,7 @@ class Sync:
         self._note(changes)
         if self._covered:
             self._counts["unchanged"] += result.unchanged
-            is_covered = fill(in_range(result.missing["value_date"], *self._covered), value=self._is_everything)
+            is_covered = in_range(result.missing["value_date"], *self._covered, null=self._is_everything)
             if (missing := result.missing.filter(is_covered)).num_rows:
                 self._missing[month] = missing
         if new.num_rows and month != NO_MONTH:
@@ -215,31 +211,27 @@ class Sync:
         if self._last_ms > START_MS and self._covered:
             # A value that comes late counts as a revision, unless its asset is new.
             is_old = pc.is_in(changes["asset_id"].cast(pa.string()), pa.array(sorted(self._old_ids), pa.string()))
-            is_late = pc.and_(is_old, fill(in_range(changes["value_date"], START_MS, self._last_ms), value=False))
+            is_late = pc.and_(is_old, in_range(changes["value_date"], START_MS, self._last_ms))
             dates = changes["value_date"].filter(pc.or_(pc.not_equal(kinds, "added"), is_late)).drop_null()
             oldest = pc.min(dates.cast(pa.int64())).as_py()
             self._oldest_ms = self._oldest_ms if oldest is None else min(self._oldest_ms, oldest // 1000)
-
-    def _change_rows(self) -> int:
-        return sum(changes.num_rows for changes in self._changes)
 
     def _remove_gone(self) -> None:
         """Remove the rows that the API no longer has, unless it may not have sent all of them."""
         missing = dict[str, pa.Table]()
         for month, rows in self._missing.items():
             for start_ms, stop_ms in self._gap_spans(with_outside=True):
-                inside = in_range(rows["value_date"], start_ms - MAX_SHIFT_MS, stop_ms + MAX_SHIFT_MS)
-                rows = rows.filter(pc.invert(fill(inside, value=True)))  # noqa: PLW2901 - fewer of them
+                is_gap = in_range(rows["value_date"], start_ms - MAX_SHIFT_MS, stop_ms + MAX_SHIFT_MS, null=True)
+                rows = rows.filter(pc.invert(is_gap))  # noqa: PLW2901 - fewer of them
             missing |= {month: rows} if rows.num_rows else {}
-        count, state = len(_ids(self._listed)), self._state
+        count = len(_ids(self._listed))
         problem = None if self.accept_removals else self._doubt(count)
-        if 2 * count >= state.asset_count or self.accept_removals:
-            state.asset_count = count
+        if 2 * count >= self._state.asset_count or self.accept_removals:
+            self._state.asset_count = count
         if problem and missing:
-            self._counts["withheld"] = sum(rows.num_rows for rows in missing.values())
-            rows_text = plural(self._counts["withheld"], "row")
+            self._counts["withheld"] = sum(map(len, missing.values()))
             text = "%s of %s did not come, and stay in the mirror, because %s. Removals have to be accepted."
-            warn(text, rows_text, self._name or self._key, problem)
+            warn(text, plural(self._counts["withheld"], "row"), self._name or self._key, problem)
             return
         self._covered = (START_MS, STOP_MS)
         for month, rows in missing.items():
@@ -249,17 +241,16 @@ class Sync:
     def _doubt(self, count: int) -> str | None:
         """Return why rows that did not come need not be gone; None if they are. `count` is of the assets that are listed."""
         total, stop_ms = self._metadata.asset_count, self._metadata.stop_date
-        if not self._is_same_account:
-            return "the account of the mirror, or of the client, is unknown"
-        if 2 * count < self._state.asset_count:
-            return f"the API lists {count:,} assets, and listed {self._state.asset_count:,} before"
-        if isinstance(total, int) and count < total:
-            return f"the API lists {count:,} assets, and its metadata has {total:,}"
-        if self._newest_ms == START_MS:
-            return "the API has sent no rows"
-        if isinstance(stop_ms, int) and self._newest_ms < self._last_ms <= stop_ms:
-            return "the API has not sent the last date of its metadata"
-        return None
+        is_without_end = isinstance(stop_ms, int) and self._newest_ms < self._last_ms <= stop_ms
+        before, listed = self._state.asset_count, f"the API lists {count:,} assets, and"
+        reasons = {
+            "the account of the mirror, or of the client, is unknown": not self._is_same_account,
+            f"{listed} listed {before:,} before": 2 * count < before,
+            f"{listed} its metadata has {total}": isinstance(total, int) and count < total,
+            "the API has sent no rows": self._newest_ms == START_MS,
+            "the API has not sent the last date of its metadata": is_without_end,
+        }
+        return next((reason for reason, applies in reasons.items() if applies), None)
 
     # What is written
 
@@ -270,9 +261,8 @@ class Sync:
             parts = [self._store.read_table(staged_file(self._key, name))]
         elif month in self._damaged:
             history = concat(map(self._store.read_table, self._store.history(self._key).values()), CHANGES)
-            first, stop = month_range(month)
-            is_inside = fill(in_range(history["value_date"], first, stop - 1), value=month == NO_MONTH)
-            parts = [tables.replay(history.filter(is_inside), concat([self._assets], ASSETS))]
+            changes = tables.split_months(history).get(month, CHANGES.empty_table())
+            parts = [tables.replay(changes, concat([self._assets], ASSETS))]
         elif month in self._state.months:
             parts = [self._store.read_table(name)]
         return concat(parts, RESULTS)
@@ -283,10 +273,8 @@ class Sync:
         if not rows.num_rows:
             self._removed |= {month} if self._state.months.pop(month, None) else set()
             return
-        facts, ids = FileMetadata(), tuple(self._processing_ids)
-        facts.add(
-            Results(rows, None, None, ids, (), dataset_id=self._id, dataset_name=self._name, metadata=self._metadata)
-        )
+        facts, part = FileMetadata(), Results(rows, self._listed, None, tuple(self._processing_ids), ())
+        facts.add(attrs.evolve(part, dataset_id=self._id, dataset_name=self._name, metadata=self._metadata))
         metadata = {name: text for name, text in facts.to_dict().items() if name not in {"requests", "gaps"}}
         self._store.stage(self._key, data_file(self._key, month), rows.replace_schema_metadata(metadata))
         self._staged.add(month)
@@ -303,23 +291,20 @@ class Sync:
         # In the middle of a run, new assets are not noted, because their earlier rows are still to be fetched.
         if is_new and (is_last or not self._old_ids):
             self._assets = assets.replace_schema_metadata(metadata)
-            self._store.stage(key, assets_file(key), self._assets)
             files.append(assets_file(key))
+            self._store.stage(key, files[-1], self._assets)
         if self._changes:
             state.seen_ms = max(_now_ms(), state.seen_ms + 1)
-            changes = tables.stamp(
-                concat(self._changes, CHANGES), state.seen_ms, "; ".join(self._processing_ids) or None
-            )
-            self._store.stage(key, history_file(key, state.seen_ms), changes)
+            changes, processing_id = concat(self._changes, CHANGES), "; ".join(self._processing_ids) or None
             files.append(history_file(key, state.seen_ms))
+            self._store.stage(key, files[-1], tables.stamp(changes, state.seen_ms, processing_id))
         if not is_last:  # months that wait for rows, or for the end of the run, are fetched again
             firsts = [month_range(month)[0] for month in {*self._buffer, *self._waiting, *self._missing}]
             missing = [(min([missing[0][0], *firsts]), missing[0][1]), *missing[1:]]
         state.missing = [(None if a <= START_MS else a, None if b >= STOP_MS else b) for a, b in _union(missing)]
         state.is_running = not is_last
-        state.last_ms = max(self._newest_ms, self._last_ms)
-        if state.last_ms == START_MS:
-            state.last_ms = None
+        newest_ms = max(self._newest_ms, self._last_ms)
+        state.last_ms = None if newest_ms == START_MS else newest_ms
         self._store.commit(key, files, [data_file(key, month) for month in self._removed], state)
         self._changes, self._staged, self._removed = [], set(), set()
 

@@ -33,21 +33,13 @@ START_MS, STOP_MS = -(2**52), 2**52
 
 
 class Comparison(NamedTuple):
-    """How new rows differ from the earlier ones of their month.
+    """How new rows differ from the earlier ones of their month."""
 
-    Attributes:
-        rows: the new rows, each key once, and the earlier rows that are not among them; in order. None if all is as before.
-        changes: those added and changed, without seen_at and processing_id.
-        missing: the earlier rows that are not among the new ones, as changes of the kind "gone".
-        unchanged: number of rows with the value that they had.
-        repeated: number of new rows that were dropped, because another has the same key.
-    """
-
-    rows: pa.Table | None
-    changes: pa.Table
-    missing: pa.Table
-    unchanged: int
-    repeated: int
+    rows: pa.Table | None  # the new ones, each key once, and the missing ones, in order; None if all is as before
+    changes: pa.Table  # those added and changed, without seen_at and processing_id
+    missing: pa.Table  # the earlier rows that are not among the new ones, as changes of the kind "gone"
+    unchanged: int  # number of rows with the value that they had
+    repeated: int  # number of new rows that were dropped, because another has the same key
 
 
 def compare(old: pa.Table, new: pa.Table) -> Comparison:
@@ -55,21 +47,20 @@ def compare(old: pa.Table, new: pa.Table) -> Comparison:
     if is_same(old, new):
         return Comparison(None, CHANGES.empty_table(), CHANGES.empty_table(), old.num_rows, 0)
     first, last = _places_of_keys(old, new)
-    is_old, is_new = pc.less(first, old.num_rows), pc.greater_equal(last, old.num_rows)
-    places = pc.subtract(last, old.num_rows)
-    added = new.take(places.filter(pc.invert(is_old)))
+    is_old, is_new, places = pc.less(first, len(old)), pc.greater_equal(last, len(old)), pc.subtract(last, len(old))
+    added, missing = new.take(places.filter(pc.invert(is_old))), old.take(first.filter(pc.invert(is_new)))
     before, after = old.take(first.filter(pc.and_(is_old, is_new))), new.take(places.filter(pc.and_(is_old, is_new)))
-    is_null = pc.and_(before["value"].is_null(), after["value"].is_null())
-    is_changed = pc.invert(pc.or_(fill(pc.equal(before["value"], after["value"]), value=False), is_null))
-    missing = old.take(first.filter(pc.invert(is_new)))
-    rows = sort_table(pa.concat_tables([added, after, missing]))
+    is_same_null = pc.and_(before["value"].is_null(), after["value"].is_null())
+    is_equal = pc.or_kleene(is_same_null, pc.equal(before["value"], after["value"]))
+    is_changed = pc.invert(pc.coalesce(is_equal, is_same_null))
     changed = _make_changes("changed", before.filter(is_changed), after.filter(is_changed))
+    rows = sort_table(pa.concat_tables([added, after, missing]))
     return Comparison(
         None if is_same(rows, old) else rows,
         pa.concat_tables([_make_changes("added", None, added), changed]),
         _make_changes("gone", missing, None),
-        after.num_rows - changed.num_rows,
-        new.num_rows - added.num_rows - after.num_rows,
+        unchanged=len(after) - len(changed),
+        repeated=len(new) - len(added) - len(after),
     )
 
 
@@ -94,17 +85,16 @@ def stamp(changes: pa.Table, seen_ms: int, processing_id: str | None) -> pa.Tabl
 
 def undo(rows: pa.Table, later: pa.Table, assets: pa.Table) -> pa.Table:
     """Return rows as they were before later changes, which are in order of time."""
-    later = later.take(_places_of_keys(later)[0])  # the first change of each key
-    existed = later.filter(pc.not_equal(later["kind"].cast(pa.string()), strings(["added"])[0]))
-    restored = _describe(existed, assets, value="old", version="old_asset_version")
-    return sort_table(pa.concat_tables([without(rows, later), restored]))
+    first = later.take(_places_of_keys(later)[0])  # the first change of each key
+    return sort_table(
+        pa.concat_tables([without(rows, first), _describe(first, assets, "added", "old", "old_asset_version")])
+    )
 
 
 def replay(changes: pa.Table, assets: pa.Table) -> pa.Table:
     """Return the rows that changes, in order of time, have left."""
     last = changes.take(_places_of_keys(changes)[1])
-    exist = last.filter(pc.not_equal(last["kind"].cast(pa.string()), strings(["gone"])[0]))
-    return sort_table(_describe(exist, assets, value="new", version="asset_version"))
+    return sort_table(_describe(last, assets, "gone", "new", "asset_version"))
 
 
 def without(rows: pa.Table, others: pa.Table) -> pa.Table:
@@ -114,8 +104,9 @@ def without(rows: pa.Table, others: pa.Table) -> pa.Table:
     return rows.take(places.take(pc.array_sort_indices(places)))
 
 
-def _describe(keys: pa.Table, assets: pa.Table, *, value: str, version: str) -> pa.Table:
-    """Return the rows of some keys, with the columns that describe their assets."""
+def _describe(changes: pa.Table, assets: pa.Table, kind: str, value: str, version: str) -> pa.Table:
+    """Return the rows of changes that are not of a kind, with the columns that describe their assets."""
+    keys = changes.filter(pc.not_equal(changes["kind"].cast(pa.string()), strings([kind])[0]))
     described = assets.take(
         pc.index_in(*(rows["asset_id"].cast(pa.string()).combine_chunks() for rows in (keys, assets)))
     )
@@ -165,10 +156,10 @@ def month_range(month: str) -> tuple[int, int]:
     return (first - EPOCH) // MILLISECOND, (stop - EPOCH) // MILLISECOND
 
 
-def in_range(dates: pa.ChunkedArray, start_ms: int, stop_ms: int) -> pa.ChunkedArray:
-    """Return whether each date is in a range with both ends; null where it is null."""
+def in_range(dates: pa.ChunkedArray, start_ms: int, stop_ms: int, *, null: bool = False) -> pa.ChunkedArray:
+    """Return whether each date is in a range with both ends; `null` for a missing one."""
     numbers, (first, last) = dates.cast(pa.int64()), int64s([start_ms * 1000, stop_ms * 1000 + 999])
-    return pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
+    return pc.fill_null(pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last)), null)
 
 
 def constant(value: str | None, rows: int) -> pa.Array:
@@ -179,11 +170,6 @@ def constant(value: str | None, rows: int) -> pa.Array:
 def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
     """Return the rows of all tables, in the columns of a schema."""
     return pa.concat_tables([schema.empty_table(), *(table.select(schema.names).cast(schema) for table in tables)])
-
-
-def fill(column: pa.ChunkedArray, *, value: bool) -> pa.ChunkedArray:
-    """Return a column of booleans with a value in place of null."""
-    return pc.fill_null(column, value)
 
 
 def is_same(first: pa.Table, second: pa.Table) -> bool:
