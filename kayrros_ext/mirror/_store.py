@@ -103,9 +103,9 @@ class Store:
         content = self.read(MARKER)
         if content is None and host is None:
             raise self.error("is not a mirror.", "Mirror.sync makes one.", hint_cli="`kayrros sync` makes one.")
+        if content is None and self.list("").keys() - {_PRIVATE} and not (content := self.read(MARKER)):
+            raise self.error("is not a mirror, and not empty.", "Choose an empty folder, or a new one.")
         if content is None:
-            if any(name != _PRIVATE for name in self.list("")):
-                raise self.error("is not a mirror, and not empty.", "Choose an empty folder, or a new one.")
             content = msgspec.json.format(msgspec.json.encode(_Marker(FORMAT, str(host), account)))
             self.write(MARKER, content)
         try:

@@ -43,7 +43,7 @@ print(report.added, report.changed, report.gone)
 
 
 @pytest.fixture
-def platform() -> Platform:  # type: ignore[override]
+def platform() -> Platform:
     return Platform(max_rows=400)
 
 

@@ -46,7 +46,8 @@ def tanks(fake: Platform) -> Dataset:
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
-    return table.to_pylist()
+    listed: list[dict[str, Any]] = table.to_pylist()
+    return listed
 
 
 def counts(report: SyncReport) -> tuple[int, int, int]:
@@ -176,12 +177,13 @@ def test_many_runs_can_be_read_as_of_each(fake: Platform, kayrros: Kayrros, mirr
     for _ in range(12):
         mirror.sync(kayrros, dataset.id, full=True)
         seen.append((now(), rows(kayrros.results(dataset.id).table)))
-        day = lambda: f"2024-{draw.randint(1, 9):02d}-{draw.randint(1, 28):02d}"  # noqa: E731
-        value = lambda: draw.choice([None, draw.random(), {FILL: None}, {FILL: draw.random()}])  # noqa: E731
-        cell = lambda it: it if it is None or isinstance(it, dict) else {FILL: it, "other": it}  # noqa: E731
         existing = dataset.payload()["assets"]
-        dates = [draw.choice(existing[0]["results"])["value_date"], *(day() for _ in range(3))]
-        fake.revise(dataset, {asset["asset_id"]: {date: cell(value()) for date in dates} for asset in existing[:3]})
+        dates = [f"2024-{draw.randint(1, 9):02d}-{draw.randint(1, 28):02d}" for _ in range(3)]
+        dates.append(draw.choice(existing[0]["results"])["value_date"])
+        cells = [None, {FILL: None}, {FILL: draw.random()}, {FILL: 0.5, "other": draw.random()}]
+        fake.revise(
+            dataset, {asset["asset_id"]: {date: draw.choice(cells) for date in dates} for asset in existing[:3]}
+        )
     for moment, expected in seen:
         assert rows(mirror.read(dataset.id, as_of=moment).table) == expected
     kinds = mirror.changes()["kind"].to_pylist()

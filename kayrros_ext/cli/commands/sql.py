@@ -215,13 +215,8 @@ def _write_file(target: Path, table: "pa.Table") -> None:
 def _write_workbook(file: Any, table: "pa.Table") -> None:
     from kayrros_ext._results.convert import import_optional
 
-    options = {
-        "remove_timezone": True,
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "nan_inf_to_errors": True,
-    }
-    options |= {"default_date_format": "yyyy-mm-dd hh:mm:ss"}
+    options: dict[str, Any] = dict.fromkeys(("remove_timezone", "nan_inf_to_errors"), True)
+    options |= {"strings_to_formulas": False, "strings_to_urls": False, "default_date_format": "yyyy-mm-dd hh:mm:ss"}
     with import_optional("xlsxwriter", extra="excel").Workbook(file, options) as book:
         sheet = book.add_worksheet("rows")
         sheet.write_row(0, 0, table.column_names)
