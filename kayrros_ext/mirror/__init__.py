@@ -33,8 +33,7 @@ class SyncReport:
     Attributes:
         dataset_id: its id.
         name: its name, if there is one.
-        added: number of rows that are new.
-        changed: number of rows with another value than before.
+        added, changed: number of rows that are new, and of those with another value than before.
         gone: number of rows that were removed, because the API no longer has them.
         unchanged: number of rows that were compared and have the value that they had.
         requests: number of requests for results, retries included.

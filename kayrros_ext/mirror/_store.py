@@ -35,6 +35,9 @@ from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import MirrorError, UsageError
 
 MARKER, FORMAT, _PRIVATE = "kayrros-mirror.json", 1, ".kayrros"
+# The names of files, by dataset.
+data_file, assets_file = "data/dataset={}/month={}/part-0.parquet".format, "assets/dataset={}.parquet".format
+staged_file, _state_file = f"{_PRIVATE}/pending/{{}}/{{}}".format, f"{_PRIVATE}/state/{{}}.json".format
 # A ticket in an object store is renewed this often, and void after this long.
 RENEW_S, LEASE_S = 60.0, 300.0
 
@@ -53,15 +56,10 @@ class State(msgspec.Struct, omit_defaults=True):
     history_from_ms: int | None = None  # the history before was dropped
 
 
-class _Commit(msgspec.Struct):
-    files: list[str]
-    removed: list[str]
-
-
 class _Marker(msgspec.Struct):
     format: int
     host: str
-    account: str | None = None
+    account: str | None = None  # None if the first sync had a token alone
     client: str = f"kayrros-ext {__version__}"
 
 
@@ -115,11 +113,10 @@ class Store:
         if marker.format > FORMAT:
             text = f"was written by a newer version ({marker.client}; this is {__version__})."
             raise self.error(text, 'Upgrade with `pip install --upgrade "kayrros-ext"`.')
-        if host and marker.host != host:
-            raise self.error(f"is a mirror of {marker.host}, not of {host}.", "Choose another folder for this host.")
-        if account and marker.account not in {None, account}:
-            text = f"is a mirror of the account {marker.account}, not of {account}."
-            raise self.error(text, "Choose another folder, because this account may see other data.")
+        for ours, theirs, kind in ((marker.host, host, "host"), (marker.account, account, "account")):
+            if ours and theirs and ours != theirs:
+                hint = "Choose another folder, because the data may differ."
+                raise self.error(f"is a mirror of the {kind} {ours}, not of {theirs}.", hint)
         return account == marker.account
 
     # Datasets
@@ -136,15 +133,14 @@ class Store:
 
     def history(self, key: str) -> dict[int, str]:
         """Return the files of the history of a dataset by their time in epoch milliseconds, in order."""
-        folder, commit = f"history/dataset={key}/", self._pending(key)
-        names = {f"{folder}{name}" for name in self.list(folder)} | {*(commit.files if commit else ())}
+        folder, (pending, _) = f"history/dataset={key}/", self._pending(key) or ([], [])
+        names = {f"{folder}{name}" for name in self.list(folder)} | {*pending}
         names = {name for name in names if name.startswith(folder) and name.endswith("Z.parquet")}
         return {_parse_time(name.removeprefix(folder)): name for name in sorted(names)}
 
     def view(self, key: str) -> Callable[[str], str]:
         """Return a function from the name of a file to where it is: in `pending`, while a commit is not complete."""
-        commit = self._pending(key)
-        files = {*commit.files} if commit else set[str]()
+        files, _ = self._pending(key) or ([], [])
         return lambda name: staged if name in files and self.exists(staged := staged_file(key, name)) else name
 
     def commit(self, key: str, files: list[str], removed: list[str], state: State) -> None:
@@ -154,24 +150,25 @@ class Store:
             self.write(name, content)
             return
         self.write(staged_file(key, name), content)
-        self.write(staged_file(key, "commit.json"), msgspec.json.encode(_Commit([*files, name], removed)))
+        self.write(staged_file(key, "commit.json"), msgspec.json.encode(([*files, name], removed)))
         self.recover(key)
 
     def recover(self, key: str) -> bool:
         """Complete the last commit and return True; or delete what is left of one that was never published."""
-        if commit := self._pending(key):
-            for name in commit.files:
-                if self.exists(staged := staged_file(key, name)):
-                    self._move(staged, name)
-            for name in commit.removed:
-                self.delete(name.removesuffix("part-0.parquet"))
-            self.delete(staged_file(key, "commit.json"))
+        files, removed = commit = self._pending(key) or ([], [])
+        for name in files:
+            if self.exists(staged := staged_file(key, name)):
+                self._move(staged, name)
+        for name in removed:
+            self.delete(name.removesuffix("part-0.parquet"))
+        self.delete(staged_file(key, "commit.json"))
         self.delete(staged_file(key, ""))
-        return commit is not None
+        return commit != ([], [])
 
-    def _pending(self, key: str) -> _Commit | None:
+    def _pending(self, key: str) -> tuple[list[str], list[str]] | None:
+        """Return the names of the files of a commit that is not complete, and of those that it removes."""
         content = self.read(staged_file(key, "commit.json"))
-        return msgspec.json.decode(content, type=_Commit) if content else None
+        return msgspec.json.decode(content, type=tuple[list[str], list[str]]) if content else None
 
     # Files
 
@@ -252,76 +249,56 @@ class Store:
     def lock(self, key: str) -> Iterator[Callable[[], None]]:
         """Hold the lock of a dataset, or raise MirrorError. Yield a function that raises it when the lock was lost."""
         busy = self.error(f"is in use: another process writes the dataset {key}.", "Run it again when that has ended.")
-        if self._is_local:
-            lock = acquire_lock(Path(self.path(f"{_PRIVATE}/locks/{key}.lock")), self._lock_timeout_s, busy)
-            try:
-                yield lambda: None
-            finally:
-                release_lock(lock)
+        folder = f"{_PRIVATE}/locks/{key}"
+        if not self._is_local:
+            with self._lease(folder, busy) as check:
+                yield check
             return
-        lease = _Lease(self, f"{_PRIVATE}/locks/{key}", busy)
-        lease.acquire(self._lock_timeout_s)
+        lock = acquire_lock(Path(self.path(f"{folder}.lock")), self._lock_timeout_s, busy)
         try:
-            yield lease.check
+            yield lambda: None
         finally:
-            lease.ended.set()
-            with contextlib.suppress(OSError):
-                self.delete(lease.name)
+            release_lock(lock)
 
+    @contextlib.contextmanager
+    def _lease(self, folder: str, busy: MirrorError) -> Iterator[Callable[[], None]]:
+        """Hold a lock in an object store, which has none: a ticket that its writer renews.
 
-class _Lease:
-    """A lock in an object store, which has none: a ticket that its writer renews.
+        A writer puts its ticket first, then lists all, and withdraws when it sees another. Listings are consistent, so of
+        two that come at once at least one sees the other. The clock of the store tells which tickets are void.
+        """
+        ticket, ended, deadline = secrets.token_hex(8), threading.Event(), time.monotonic() + self._lock_timeout_s
 
-    A writer puts its ticket first, then lists all, and withdraws when it sees another. Listings are consistent, so of two
-    that come at once at least one sees the other. The clock of the store tells which tickets are void.
-    """
+        def keep() -> None:
+            renewed_at = time.time()  # after a long sleep of the machine, another process may have the lock
+            while not ended.wait(RENEW_S) and time.time() - renewed_at < LEASE_S:
+                with contextlib.suppress(OSError):
+                    self.write(f"{folder}/{ticket}", b"kayrros")
+                    renewed_at = time.time()
 
-    def __init__(self, store: Store, folder: str, busy: MirrorError) -> None:
-        self._store, self._folder, self._busy, self._ticket = store, folder, busy, secrets.token_hex(8)
-        self.name, self.ended, self._renewed_at = f"{folder}/{self._ticket}", threading.Event(), 0.0
+        def check() -> None:
+            if not self.exists(f"{folder}/{ticket}"):
+                raise busy
 
-    def acquire(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not self._try():
+        while True:
+            self.write(f"{folder}/{ticket}", b"kayrros")
+            others = self.list(folder)
+            now = others.pop(ticket)
+            void = [name for name, written_at in others.items() if now - written_at > LEASE_S]
+            for name in void if len(void) == len(others) else [ticket]:
+                self.delete(f"{folder}/{name}")
+            if len(void) == len(others):
+                break
             if time.monotonic() > deadline:
-                raise self._busy
+                raise busy
             time.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - so that two do not meet again  # nosec B311
-        run_in_daemon(self._keep, "kayrros-lease")
-
-    def check(self) -> None:
-        """Raise the error of a lock that was lost, because the process was suspended for long."""
-        if time.time() - self._renewed_at > LEASE_S or not self._store.exists(self.name):
-            raise self._busy
-
-    def _put(self) -> None:
-        now = time.time()
-        self._store.write(self.name, b"kayrros")
-        self._renewed_at = now
-
-    def _try(self) -> bool:
-        self._put()
-        tickets = self._store.list(self._folder)
-        now = tickets.pop(self._ticket)
-        for name, at in tickets.items():
-            if now - at > LEASE_S:
-                self._store.delete(f"{self._folder}/{name}")
-        is_alone = all(now - at > LEASE_S for at in tickets.values())
-        if not is_alone:
-            self._store.delete(self.name)
-        return is_alone
-
-    def _keep(self) -> None:
-        while not self.ended.wait(RENEW_S) and time.time() - self._renewed_at < LEASE_S:
+        run_in_daemon(keep, "kayrros-lease")
+        try:
+            yield check
+        finally:
+            ended.set()
             with contextlib.suppress(OSError):
-                self._put()
-
-
-def data_file(key: str, month: str) -> str:
-    return f"data/dataset={key}/month={month}/part-0.parquet"
-
-
-def assets_file(key: str) -> str:
-    return f"assets/dataset={key}.parquet"
+                self.delete(f"{folder}/{ticket}")
 
 
 def history_file(key: str, epoch_ms: int) -> str:
@@ -332,11 +309,3 @@ def history_file(key: str, epoch_ms: int) -> str:
 
 def _parse_time(name: str) -> int:
     return calendar.timegm(time.strptime(name[:15], "%Y%m%dT%H%M%S")) * 1000 + int(name[16:19])
-
-
-def _state_file(key: str) -> str:
-    return f"{_PRIVATE}/state/{key}.json"
-
-
-def staged_file(key: str, name: str) -> str:
-    return f"{_PRIVATE}/pending/{key}/{name}"

@@ -88,8 +88,11 @@ class Sync:
         was_interrupted = self._store.recover(self._key)
         state = self._state = self._store.state(self._key) or State()
         if not (state.is_running or was_interrupted):
-            state.started_ms = _now_ms()
-        state.name, self._last_ms = self._name, START_MS if state.last_ms is None else min(state.last_ms, _now_ms())
+            state.started_ms = time.time_ns() // 10**6
+        state.name, self._last_ms = (
+            self._name,
+            START_MS if state.last_ms is None else min(state.last_ms, time.time_ns() // 10**6),
+        )
         self._assets = ASSETS.empty_table()
         with contextlib.suppress(MirrorError):  # the API has them all
             self._assets = self._store.read_table(assets_file(self._key))
@@ -104,22 +107,22 @@ class Sync:
     # What is fetched
 
     def _fetch_all(self) -> None:
-        spans = self._spans()
+        """Fetch what is new, may be revised, is missing from earlier runs or damaged; then earlier rows of new assets."""
+        state, spans = self._state, [(START_MS, STOP_MS)]
+        if state.last_ms is not None and self._revisions is not None and NO_MONTH not in self._damaged:
+            missing = [(START_MS if a is None else a, STOP_MS if b is None else b) for a, b in state.missing]
+            spans = [
+                (self._last_ms - self._revisions // MILLISECOND, STOP_MS),
+                *map(month_range, self._damaged),
+                *missing,
+            ]
+            spans = _union((start - MAX_SHIFT_MS, stop + MAX_SHIFT_MS) for start, stop in spans)
         for number, span in enumerate(spans):
             self._fetch(span, spans[number + 1 :], (number, len(spans)))
         # The API lists an asset in each response, and its values only within the range (assumed).
         new_ids = sorted(_ids(self._listed) - self._old_ids)
         if new_ids and self._old_ids and spans[-1][0] > START_MS:
             self._fetch((START_MS, spans[-1][0] + MAX_SHIFT_MS), [], (0, 1), new_ids)
-
-    def _spans(self) -> list[_Span]:
-        """Return the ranges to fetch, in order: what is new or may be revised, missing from earlier runs, or damaged."""
-        state, window = self._state, self._revisions
-        if state.last_ms is None or window is None or NO_MONTH in self._damaged:
-            return [(START_MS, STOP_MS)]
-        spans = [(self._last_ms - window // MILLISECOND, STOP_MS), *map(month_range, self._damaged)]
-        spans += [(START_MS if a is None else a, STOP_MS if b is None else b) for a, b in state.missing]
-        return _union((start - MAX_SHIFT_MS, stop + MAX_SHIFT_MS) for start, stop in spans)
 
     def _fetch(self, span: _Span, rest: list[_Span], place: tuple[int, int], assets: list[str] | None = None) -> None:
         """Fetch a range, and compare its months. With assets, these are new, and no row of theirs can be gone."""
@@ -137,7 +140,7 @@ class Sync:
             for part in fetcher:
                 self._take(part)
                 if fetcher.window:
-                    self._settle(fetcher.window.start_ms - MAX_SHIFT_MS)
+                    self._compare_months(fetcher.window.start_ms - MAX_SHIFT_MS)
                     frontier_ms = frontier_ms if assets else fetcher.window.start_ms
                 if sum(map(len, self._changes)) >= CHECKPOINT_ROWS:
                     self._commit([(frontier_ms, span[1]), *rest, *self._gap_spans()])
@@ -146,7 +149,7 @@ class Sync:
             if sum(map(len, self._changes)) and not isinstance(error, MirrorError):  # what has come is not lost
                 self._commit([(frontier_ms, span[1]), *rest, *self._gap_spans()])
             raise
-        self._settle(2 * STOP_MS)
+        self._compare_months(2 * STOP_MS)
 
     def _cover(self, start: int | None, stop: int | None, *, is_new: bool) -> None:
         """Note the range in which all rows come, and the months that lie there."""
@@ -172,7 +175,7 @@ class Sync:
 
     # What has changed
 
-    def _settle(self, before_ms: int) -> None:
+    def _compare_months(self, before_ms: int) -> None:
         """Compare the months that end before a moment, because no more rows of them can come."""
         for month in sorted({*self._buffer, *self._waiting}):
             if month_range(month)[1] <= before_ms:
@@ -294,7 +297,7 @@ class Sync:
             files.append(assets_file(key))
             self._store.stage(key, files[-1], self._assets)
         if self._changes:
-            state.seen_ms = max(_now_ms(), state.seen_ms + 1)
+            state.seen_ms = max(time.time_ns() // 10**6, state.seen_ms + 1)
             changes, processing_id = concat(self._changes, CHANGES), "; ".join(self._processing_ids) or None
             files.append(history_file(key, state.seen_ms))
             self._store.stage(key, files[-1], tables.stamp(changes, state.seen_ms, processing_id))
@@ -312,10 +315,6 @@ class Sync:
         for gap in self._gaps:
             if with_outside or not gap.is_outside:
                 yield (gap.start - EPOCH) // MILLISECOND, (gap.stop - EPOCH) // MILLISECOND
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def _ids(assets: pa.Table) -> set[str]:

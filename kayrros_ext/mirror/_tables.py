@@ -67,18 +67,17 @@ def compare(old: pa.Table, new: pa.Table) -> Comparison:
 def _make_changes(kind: str, old: pa.Table | None, new: pa.Table | None) -> pa.Table:
     rows = old if new is None else new
     assert rows is not None  # noqa: S101 - one of them is there  # nosec B101
-    columns = {name: rows[name] for name in (*KEYS, "asset_version")} | {"kind": constant(kind, rows.num_rows)}
+    columns = {field.name: pa.nulls(rows.num_rows, field.type) for field in CHANGES}
+    columns |= {name: rows[name] for name in (*KEYS, "asset_version")} | {"kind": constant(kind, rows.num_rows)}
     columns |= {} if old is None else {"old": old["value"], "old_asset_version": old["asset_version"]}
     columns |= {} if new is None else {"new": new["value"]}
-    nulls = {field.name: pa.nulls(rows.num_rows, field.type) for field in CHANGES if field.name not in columns}
-    return pa.table(columns | nulls).select(CHANGES.names).cast(CHANGES)
+    return pa.table(columns).cast(CHANGES)
 
 
 def stamp(changes: pa.Table, seen_ms: int, processing_id: str | None) -> pa.Table:
     """Return changes with the moment at which they were seen, in order."""
-    rows = changes.num_rows
-    seen_at = int64s([seen_ms * 1000]).cast(_DATE).take(_zeros(rows))
-    for name, column in {"seen_at": seen_at, "processing_id": constant(processing_id, rows)}.items():
+    seen_at = pa.repeat(pa.scalar(seen_ms * 1000, _DATE), len(changes))
+    for name, column in {"seen_at": seen_at, "processing_id": constant(processing_id, len(changes))}.items():
         changes = changes.set_column(CHANGES.get_field_index(name), CHANGES.field(name), column)
     return sort_table(changes)
 
@@ -113,8 +112,7 @@ def _describe(changes: pa.Table, assets: pa.Table, kind: str, value: str, versio
     metrics = keys["metric"].cast(pa.string()).combine_chunks().dictionary_encode()
     units = unit_labels(tuple(metrics.dictionary.to_pylist())).take(metrics.indices)
     columns = {name: described[name] for name in ASSETS.names} | {name: keys[name] for name in KEYS}
-    columns |= {"asset_version": keys[version], "unit": units, "value": keys[value]}
-    return pa.table(columns).select(RESULTS.names).cast(RESULTS)
+    return pa.table(columns | {"asset_version": keys[version], "unit": units, "value": keys[value]}).cast(RESULTS)
 
 
 def _places_of_keys(*tables: pa.Table) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
@@ -164,7 +162,7 @@ def in_range(dates: pa.ChunkedArray, start_ms: int, stop_ms: int, *, null: bool 
 
 def constant(value: str | None, rows: int) -> pa.Array:
     """Return a column of labels with one value."""
-    return pa.nulls(rows, LABEL) if value is None else pa.DictionaryArray.from_arrays(_zeros(rows), strings([value]))
+    return pa.repeat(pa.scalar(value, pa.string()), rows).dictionary_encode()
 
 
 def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
@@ -174,13 +172,7 @@ def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
 
 def is_same(first: pa.Table, second: pa.Table) -> bool:
     """Return whether two tables have the same values in the same order. The columns that compare fastest come first."""
-
-    def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-        return column.cast(pa.string()) if column.type == LABEL else column
-
-    names = sorted(first.column_names, key=lambda name: first.schema.field(name).type == LABEL)
-    return first.num_rows == second.num_rows and all(plain(first[name]).equals(plain(second[name])) for name in names)
-
-
-def _zeros(rows: int) -> pa.Array:
-    return pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(bytes(4 * rows))])
+    types = {field.name: pa.string() if field.type == LABEL else field.type for field in first.schema}
+    names = sorted(types, key=lambda name: first.schema.field(name).type == LABEL)
+    equal = (first[name].cast(types[name]).equals(second[name].cast(types[name])) for name in names)
+    return first.num_rows == second.num_rows and all(equal)

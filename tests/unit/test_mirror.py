@@ -435,7 +435,7 @@ def test_other_account_or_host_is_refused(fake: Platform, kayrros: Kayrros, mirr
     with (
         fake.serve() as url,
         fake.connect(base_url=url) as client,
-        pytest.raises(MirrorError, match="is a mirror of https://platform.api.kayrros.com, not of http://127"),
+        pytest.raises(MirrorError, match="is a mirror of the host https://platform.api.kayrros.com, not of http://127"),
     ):
         mirror.sync(client, tanks.id)
     fake.revise(tanks, {tank(tanks): {"2025-02-18": None}})
