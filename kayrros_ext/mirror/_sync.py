@@ -156,7 +156,10 @@ class Sync:
         # Rows near an end may not come, because a server may filter in its own time zone.
         first = (START_MS if stop is None else FIRST_MS) if start is None else start + MAX_SHIFT_MS
         last = STOP_MS if stop is None else stop - MAX_SHIFT_MS
-        self._is_everything = start is stop is None
+        self._span, self._is_everything = (
+            (START_MS if start is None else start, STOP_MS if stop is None else stop),
+            start is stop is None,
+        )
         self._covered = None if is_new else (first, last)
         ranges = {month: month_range(month) for month in self._state.months}
         self._waiting = {month for month, (a, b) in ranges.items() if not is_new and b > first and a <= last}
@@ -184,6 +187,12 @@ class Sync:
 
     def _compare(self, month: str) -> None:
         new, old = sort_table(concat(self._buffer.pop(month, []), RESULTS)), self._rows(month)
+        if len(new) and month != NO_MONTH:
+            self._newest_ms = max(self._newest_ms, pc.max(new["value_date"].cast(pa.int64())).as_py() // 1000)
+        inside = old.filter(in_range(old["value_date"], *self._span, null=self._is_everything))
+        if self._covered and month not in self._damaged and tables.is_same(inside, new):
+            self._counts["unchanged"] += len(new)
+            return
         result = tables.compare(old, new)
         if result.repeated:
             text = "%s of %s in %s share asset, date and metric with another one, and are left out."
@@ -197,8 +206,6 @@ class Sync:
             is_covered = in_range(result.missing["value_date"], *self._covered, null=self._is_everything)
             if (missing := result.missing.filter(is_covered)).num_rows:
                 self._missing[month] = missing
-        if new.num_rows and month != NO_MONTH:
-            self._newest_ms = max(self._newest_ms, pc.max(new["value_date"].cast(pa.int64())).as_py() // 1000)
         rows = old if is_damaged and result.rows is None else result.rows
         if rows is not None:
             self._stage(month, rows)
