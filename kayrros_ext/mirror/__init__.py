@@ -11,7 +11,7 @@ from kayrros_ext._arguments import describe, unknown_argument
 from kayrros_ext._results.model import Gap, Results
 from kayrros_ext._results.query import parse_instant
 from kayrros_ext._text import list_names
-from kayrros_ext.errors import NotFoundError, UsageError
+from kayrros_ext.errors import MirrorError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     import os
@@ -30,17 +30,12 @@ __all__ = ["Mirror", "SyncReport"]
 class SyncReport:
     """What a sync did with a dataset.
 
-    Attributes:
-        dataset_id: its id.
-        name: its name, if there is one.
-        added, changed: number of rows that are new, and of those with another value than before.
-        gone: number of rows that were removed, because the API no longer has them.
-        unchanged: number of rows that were compared and have the value that they had.
-        requests: number of requests for results, retries included.
-        oldest_revision: how long before the last date of the mirror the oldest revised, late or removed value is dated, so
-            that `revisions` can be set by fact; None without any.
-        withheld: number of rows that did not come, and stay, because it is not certain that the API no longer has them.
-        gaps: the parts that were unavailable. The next sync fetches them.
+    It counts the rows that are new (`added`), have another value (`changed`), were removed because the API no longer has
+    them (`gone`), or have the value that they had (`unchanged`), and the requests for results, retries included.
+
+    `oldest_revision` is how long before the last date the oldest revised, late or removed value is dated, so that
+    `revisions` can be set by fact; None without any. `withheld` counts the rows that did not come, and stay, because it is
+    not certain that the API no longer has them. `gaps` are the parts that were unavailable; the next sync fetches them.
     """
 
     dataset_id: UUID
@@ -64,8 +59,7 @@ class Mirror:
 
     Example:
         >>> mirror = Mirror("lake/")
-        >>> with Kayrros() as kayrros:
-        ...     mirror.sync(kayrros, "Crude oil storage")
+        >>> mirror.sync(kayrros, "Crude oil storage")
         >>> mirror.read("Crude oil storage", as_of="2026-03-01").to_pandas()
 
     Args:
@@ -142,9 +136,6 @@ class Mirror:
     ) -> Results:
         """Return the results of a dataset from the mirror, as they are now or were at an earlier time. Nothing is sent.
 
-        Example:
-            >>> before = mirror.read(dataset, metrics="fill_level_pct", as_of="2026-03-01T00:00Z")
-
         Args:
             dataset: id or name of a dataset of the mirror, or the beginning of either, or an object that has its id.
             start: as for `Kayrros.results`.
@@ -164,7 +155,11 @@ class Mirror:
         from kayrros_ext.mirror import _read
 
         moment = None if as_of is None else parse_instant("as_of", as_of)
-        return _read.read(self._store, self._key(dataset), (start, stop), (metrics, assets), moment)
+        arguments = self._store, self._key(dataset), (start, stop), (metrics, assets), moment
+        try:
+            return _read.read(*arguments)
+        except MirrorError:  # a writer may have moved a file between looking and reading
+            return _read.read(*arguments)
 
     def changes(
         self,

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import attrs
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +16,7 @@ from kayrros_ext._results.model import Results
 from kayrros_ext._results.query import EPOCH, MILLISECOND, parse_filter, parse_names
 from kayrros_ext._results.reader import sort_table
 from kayrros_ext._results.selection import filter_metrics, find_assets
-from kayrros_ext.errors import MirrorError, UsageError
+from kayrros_ext.errors import UsageError
 from kayrros_ext.mirror._store import State, Store, assets_file, data_file
 from kayrros_ext.mirror._tables import ASSETS, CHANGES, NO_MONTH, concat, constant, in_range, month_range, undo
 
@@ -36,58 +35,45 @@ def read(
     selection: "tuple[Names | None, Names | None]",
     as_of: int | None,
 ) -> Results:
-    """Return the results of a dataset as `Mirror.read` does."""
-    query = parse_filter(*ends, None)
+    """Return the results of a dataset as `Mirror.read` does, for the start and stop, and some metrics and assets."""
+    query, metrics = (
+        parse_filter(*ends, None),
+        selection[0] if selection[0] is None else parse_names("metric", selection[0]),
+    )
     bounds = (query.time_range.start_date, query.time_range.stop_date) if query and query.time_range else None
-    metrics, assets = selection
-    names = None if assets is None else parse_names("assets", assets)
+    names = None if selection[1] is None else parse_names("assets", selection[1])
     with store.errors():
-        try:
-            results = _read(store, key, bounds, names, as_of)
-        except MirrorError:  # a writer may have moved a file between looking and reading
-            results = _read(store, key, bounds, names, as_of)
+        locate, state = store.view(key), store.state(key) or State()
+        if as_of is not None and as_of < state.history_from_ms:
+            text = f"The history before {EPOCH + state.history_from_ms * MILLISECOND:%Y-%m-%dT%H:%M:%SZ} was dropped."
+            raise UsageError(text, hint="Pass a later as_of.")
+        file = store.read_table(locate(assets_file(key)))
+        assets = concat([file], ASSETS)
+        ids = None if names is None else schema.strings(find_assets(names, assets))
+
+        def select(rows: pa.Table) -> pa.Table:
+            if bounds and "value_date" in rows.column_names:
+                rows = rows.filter(in_range(rows["value_date"], *bounds))
+            return rows if ids is None else rows.filter(pc.is_in(rows["asset_id"].cast(pa.string()), ids))
+
+        parts, processing_ids = list[pa.Table](), dict[str, None]()
+        for month, (first, last) in ((month, month_range(month)) for month in sorted(state.months)):
+            if not bounds or (month != NO_MONTH and bounds[0] < last and bounds[1] >= first):
+                rows = store.read_table(locate(data_file(key, month)))
+                processing_ids |= dict.fromkeys(
+                    (rows.schema.metadata or {}).get(b"processing_id", b"").decode().split("; ")
+                )
+                parts.append(select(rows))
+        table = sort_table(concat(parts, schema.RESULTS))
+        if as_of is not None:
+            # Read after the rows, because changes that are committed meanwhile are undone whether or not the rows have them.
+            table = undo(table, select(_history(store, key, as_of + 1)), assets)
+    listed = select(assets)
+    listed = listed.append_column(schema.ASSETS.field("date_count"), schema.int64s([0] * len(listed)))
     pairs = zip(("start", "stop", "as_of"), (*ends, as_of), (*(bounds or (0, 0)), as_of or 0), strict=True)
-    facts = {name: (EPOCH + ms * MILLISECOND).isoformat() for name, argument, ms in pairs if argument is not None}
-    results = attrs.evolve(results, query=facts)
-    if metrics is not None:
-        [results] = filter_metrics([results], parse_names("metric", metrics))
-    counts = schema.int64s([0] * results.assets.num_rows)
-    listed = results.assets.append_column(schema.ASSETS.field("date_count"), counts)
-    return attrs.evolve(results, assets=recount_dates(listed, [results.table]) if len(results) else listed)
-
-
-def _read(
-    store: Store, key: str, bounds: tuple[int, int] | None, names: list[str] | None, as_of: int | None
-) -> Results:
-    locate, state = store.view(key), store.state(key) or State()
-    if as_of is not None and state.history_from_ms is not None and as_of < state.history_from_ms:
-        text = f"The history before {EPOCH + state.history_from_ms * MILLISECOND:%Y-%m-%dT%H:%M:%SZ} was dropped."
-        raise UsageError(text, hint="Pass a later as_of.")
-    file = store.read_table(locate(assets_file(key)))
-    assets = concat([file], ASSETS)
-    ids = None if names is None else schema.strings(find_assets(names, assets))
-
-    def select(rows: pa.Table) -> pa.Table:
-        if bounds and "value_date" in rows.column_names:
-            rows = rows.filter(in_range(rows["value_date"], *bounds))
-        return rows if ids is None else rows.filter(pc.is_in(rows["asset_id"].cast(pa.string()), ids))
-
-    parts, processing_ids = list[pa.Table](), dict[str, None]()
-    for month in sorted(state.months):
-        first, last = month_range(month)
-        if not bounds or (month != NO_MONTH and bounds[0] < last and bounds[1] >= first):
-            rows = store.read_table(locate(data_file(key, month)))
-            processing_ids |= dict.fromkeys(
-                (rows.schema.metadata or {}).get(b"processing_id", b"").decode().split("; ")
-            )
-            parts.append(select(rows))
-    table = sort_table(concat(parts, schema.RESULTS))
-    if as_of is not None:
-        # Read after the rows, because changes that are committed meanwhile are undone whether or not the rows have them.
-        table = undo(table, select(_history(store, key, as_of + 1)), assets)
-    return Results(
+    results = Results(
         table,
-        select(assets),
+        recount_dates(listed, [table]) if len(table) else listed,
         schema.WITHOUT_METRICS.empty_table(),
         tuple(filter(None, processing_ids)) if as_of is None else (),
         (),
@@ -95,7 +81,9 @@ def _read(
         dataset_name=state.name,
         metadata=Metadata.from_dict(msgspec.json.decode(file.schema.metadata[b"metadata"])),
         retrieved_at=EPOCH + state.started_ms * MILLISECOND,
+        query={name: (EPOCH + ms * MILLISECOND).isoformat() for name, it, ms in pairs if it is not None},
     )
+    return results if metrics is None else next(iter([*filter_metrics([results], metrics)]))
 
 
 def changes(store: Store, keys: list[str], since: Callable[[int], int | None]) -> pa.Table:
@@ -122,7 +110,7 @@ def compact(store: Store, key: str, before_ms: int) -> int:
         store.recover(key)
         state, before_ms = store.state(key) or State(), min(before_ms, int(time.time() * 1000))
         old = [name for at, name in store.history(key).items() if at < before_ms]
-        state.history_from_ms = max(before_ms, state.history_from_ms or before_ms)
+        state.history_from_ms = max(before_ms, state.history_from_ms)
         check_lock()
         store.commit(key, [], [], state)
         for name in old:

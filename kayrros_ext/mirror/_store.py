@@ -11,7 +11,6 @@ A commit moves its files into place one by one. As long as its list is there, ou
 from `pending`, and the next writer moves it.
 """
 
-import calendar
 import contextlib
 import os
 import random
@@ -20,6 +19,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -31,13 +31,16 @@ from kayrros_ext import __version__
 from kayrros_ext._download.partial import acquire_lock, release_lock
 from kayrros_ext._export.parquet import ROW_GROUP
 from kayrros_ext._files import HINTS, parse_output
+from kayrros_ext._results.query import EPOCH, MILLISECOND
 from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import MirrorError, UsageError
+from kayrros_ext.mirror._tables import START_MS
 
 MARKER, FORMAT, _PRIVATE = "kayrros-mirror.json", 1, ".kayrros"
 # The names of files, by dataset.
 data_file, assets_file = "data/dataset={}/month={}/part-0.parquet".format, "assets/dataset={}.parquet".format
 staged_file, _state_file = f"{_PRIVATE}/pending/{{}}/{{}}".format, f"{_PRIVATE}/state/{{}}.json".format
+_TIME = "%Y%m%dT%H%M%S.%fZ.parquet"
 # A ticket in an object store is renewed this often, and void after this long.
 RENEW_S, LEASE_S = 60.0, 300.0
 
@@ -47,13 +50,13 @@ class State(msgspec.Struct, omit_defaults=True):
 
     name: str | None = None
     months: dict[str, int] = {}  # the number of rows of each
-    last_ms: int | None = None  # the last date of a row
-    missing: list[tuple[int | None, int | None]] = []  # ranges that are still to be fetched; None for an open end
+    last_ms: int = START_MS  # the last date of a row
+    missing: list[tuple[int, int]] = []  # ranges that are still to be fetched
     asset_count: int = 0  # of the API's last list
     started_ms: int = 0  # when the last run started; if runs before it did not end, the first of them
     is_running: bool = False  # whether that run has not ended
     seen_ms: int = 0  # the time of the last file of the history
-    history_from_ms: int | None = None  # the history before was dropped
+    history_from_ms: int = START_MS  # the history before was dropped
 
 
 class _Marker(msgspec.Struct):
@@ -80,7 +83,7 @@ class Store:
             self.name, self.fs, root = str(path), pafs.LocalFileSystem(), str(path.absolute())
         self._root, self._is_local = root.rstrip("/"), isinstance(self.fs, pafs.LocalFileSystem)
 
-    def error(self, problem: str, hint: str, **details: str) -> MirrorError:
+    def error(self, problem: str, hint: str, **details: str | None) -> MirrorError:
         return MirrorError(f"{self.name} {problem}", hint=hint, location=self.name, **details)
 
     @contextlib.contextmanager
@@ -119,8 +122,6 @@ class Store:
                 raise self.error(f"is a mirror of the {kind} {ours}, not of {theirs}.", hint)
         return account == marker.account
 
-    # Datasets
-
     def ids(self) -> list[str]:
         """Return the ids of all datasets."""
         names = {Path(name).stem for folder in ("state", "pending") for name in self.list(f"{_PRIVATE}/{folder}")}
@@ -134,9 +135,11 @@ class Store:
     def history(self, key: str) -> dict[int, str]:
         """Return the files of the history of a dataset by their time in epoch milliseconds, in order."""
         folder, (pending, _) = f"history/dataset={key}/", self._pending(key) or ([], [])
-        names = {f"{folder}{name}" for name in self.list(folder)} | {*pending}
-        names = {name for name in names if name.startswith(folder) and name.endswith("Z.parquet")}
-        return {_parse_time(name.removeprefix(folder)): name for name in sorted(names)}
+        names = sorted(
+            {*self.list(folder), *(name.removeprefix(folder) for name in pending if name.startswith(folder))}
+        )
+        times = ((datetime.strptime(name, _TIME).replace(tzinfo=UTC) - EPOCH) // MILLISECOND for name in names)
+        return {time_ms: f"{folder}{name}" for time_ms, name in zip(times, names, strict=True)}
 
     def view(self, key: str) -> Callable[[str], str]:
         """Return a function from the name of a file to where it is: in `pending`, while a commit is not complete."""
@@ -170,8 +173,6 @@ class Store:
         content = self.read(staged_file(key, "commit.json"))
         return msgspec.json.decode(content, type=tuple[list[str], list[str]]) if content else None
 
-    # Files
-
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None if there is no such file."""
         try:
@@ -189,11 +190,11 @@ class Store:
                 return pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
             except (pa.ArrowException, OSError, ValueError) as error:
                 problem = f"{error!s:.200}"
-        hint, hint_cli = "Restore it from a backup.", None
+        text, hint, hint_cli = f"has a damaged file, {name} ({problem}).", "Restore it from a backup.", None
         if not name.startswith("history"):
             hint = "Rebuild it with Mirror.sync(..., repair=True). Its history stays."
             hint_cli = f"Rebuild it with `kayrros sync --repair DATASET {self.name}`. Its history stays."
-        raise MirrorError(f"{name} of {self.name} is damaged ({problem}).", hint=hint, hint_cli=hint_cli, file=name)
+        raise self.error(text, hint, hint_cli=hint_cli, file=name)
 
     def stage(self, key: str, name: str, table: pa.Table) -> None:
         """Write a Parquet file of the next commit."""
@@ -249,12 +250,12 @@ class Store:
     def lock(self, key: str) -> Iterator[Callable[[], None]]:
         """Hold the lock of a dataset, or raise MirrorError. Yield a function that raises it when the lock was lost."""
         busy = self.error(f"is in use: another process writes the dataset {key}.", "Run it again when that has ended.")
-        folder = f"{_PRIVATE}/locks/{key}"
-        if not self._is_local:
-            with self._lease(folder, busy) as check:
-                yield check
-            return
-        lock = acquire_lock(Path(self.path(f"{folder}.lock")), self._lock_timeout_s, busy)
+        with (self._lock_file if self._is_local else self._lease)(f"{_PRIVATE}/locks/{key}", busy) as check:
+            yield check
+
+    @contextlib.contextmanager
+    def _lock_file(self, name: str, busy: MirrorError) -> Iterator[Callable[[], None]]:
+        lock = acquire_lock(Path(self.path(f"{name}.lock")), self._lock_timeout_s, busy)
         try:
             yield lambda: None
         finally:
@@ -302,10 +303,5 @@ class Store:
 
 
 def history_file(key: str, epoch_ms: int) -> str:
-    """Return the name of a file of the history, such as 20260301T120000.250Z.parquet."""
-    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(epoch_ms // 1000))
-    return f"history/dataset={key}/{moment}.{epoch_ms % 1000:03d}Z.parquet"
-
-
-def _parse_time(name: str) -> int:
-    return calendar.timegm(time.strptime(name[:15], "%Y%m%dT%H%M%S")) * 1000 + int(name[16:19])
+    """Return the name of a file of the history, such as 20260301T120000.250000Z.parquet."""
+    return f"history/dataset={key}/{EPOCH + epoch_ms * MILLISECOND:{_TIME}}"

@@ -89,10 +89,7 @@ class Sync:
         state = self._state = self._store.state(self._key) or State()
         if not (state.is_running or was_interrupted):
             state.started_ms = time.time_ns() // 10**6
-        state.name, self._last_ms = (
-            self._name,
-            START_MS if state.last_ms is None else min(state.last_ms, time.time_ns() // 10**6),
-        )
+        state.name, self._last_ms = self._name, min(state.last_ms, time.time_ns() // 10**6)
         self._assets = ASSETS.empty_table()
         with contextlib.suppress(MirrorError):  # the API has them all
             self._assets = self._store.read_table(assets_file(self._key))
@@ -104,18 +101,12 @@ class Sync:
             warn("%s of %s is damaged. It is rebuilt.", data_file(self._key, month), self._store.name)
             self._damaged.add(month)
 
-    # What is fetched
-
     def _fetch_all(self) -> None:
         """Fetch what is new, may be revised, is missing from earlier runs or damaged; then earlier rows of new assets."""
-        state, spans = self._state, [(START_MS, STOP_MS)]
-        if state.last_ms is not None and self._revisions is not None and NO_MONTH not in self._damaged:
-            missing = [(START_MS if a is None else a, STOP_MS if b is None else b) for a, b in state.missing]
-            spans = [
-                (self._last_ms - self._revisions // MILLISECOND, STOP_MS),
-                *map(month_range, self._damaged),
-                *missing,
-            ]
+        spans = [(START_MS, STOP_MS)]
+        if self._last_ms > START_MS and self._revisions is not None and NO_MONTH not in self._damaged:
+            start_ms = self._last_ms - self._revisions // MILLISECOND
+            spans = [(start_ms, STOP_MS), *map(month_range, self._damaged), *self._state.missing]
             spans = _union((start - MAX_SHIFT_MS, stop + MAX_SHIFT_MS) for start, stop in spans)
         for number, span in enumerate(spans):
             self._fetch(span, spans[number + 1 :], (number, len(spans)))
@@ -152,18 +143,14 @@ class Sync:
         self._compare_months(2 * STOP_MS)
 
     def _cover(self, start: int | None, stop: int | None, *, is_new: bool) -> None:
-        """Note the range in which all rows come, and the months that lie there."""
-        # Rows near an end may not come, because a server may filter in its own time zone.
-        first = (START_MS if stop is None else FIRST_MS) if start is None else start + MAX_SHIFT_MS
-        last = STOP_MS if stop is None else stop - MAX_SHIFT_MS
-        self._span, self._is_everything = (
-            (START_MS if start is None else start, STOP_MS if stop is None else stop),
-            start is stop is None,
-        )
+        """Note the range that is fetched, the one in which all rows come, and the months that lie there."""
+        self._is_everything = start is stop is None
+        self._span = first, last = START_MS if start is None else start, STOP_MS if stop is None else stop
+        if not self._is_everything:  # rows near an end may not come, because a server may filter in its own time zone
+            first, last = max(first, FIRST_MS) + MAX_SHIFT_MS, last - MAX_SHIFT_MS
         self._covered = None if is_new else (first, last)
-        ranges = {month: month_range(month) for month in self._state.months}
+        ranges = {month: month_range(month) for month in self._state.months if self._is_everything or month != NO_MONTH}
         self._waiting = {month for month, (a, b) in ranges.items() if not is_new and b > first and a <= last}
-        self._waiting -= set() if self._is_everything else {NO_MONTH}
 
     def _take(self, part: Results) -> None:
         """Sort the rows of a part into months."""
@@ -175,8 +162,6 @@ class Sync:
             self._last_listed, self._listed = listed, _merge_assets(self._listed, listed)
         for month, rows in tables.split_months(part.table).items():
             self._buffer[month].append(rows)
-
-    # What has changed
 
     def _compare_months(self, before_ms: int) -> None:
         """Compare the months that end before a moment, because no more rows of them can come."""
@@ -198,7 +183,9 @@ class Sync:
             text = "%s of %s in %s share asset, date and metric with another one, and are left out."
             warn(text, plural(result.repeated, "row"), self._name or self._key, month)
         changes, is_damaged = result.changes, month in self._damaged
-        if is_damaged and self._state.history_from_ms:  # the file may have had rows that the history does not have
+        if (
+            is_damaged and self._state.history_from_ms > START_MS
+        ):  # the file may have had rows that the history does not have
             changes = changes.filter(pc.equal(changes["kind"].cast(pa.string()), "changed"))
         self._note(changes)
         if self._covered:
@@ -262,8 +249,6 @@ class Sync:
         }
         return next((reason for reason, applies in reasons.items() if applies), None)
 
-    # What is written
-
     def _rows(self, month: str) -> pa.Table:
         """Return the rows of a month, with what is staged."""
         name, parts = data_file(self._key, month), list[pa.Table]()
@@ -311,10 +296,9 @@ class Sync:
         if not is_last:  # months that wait for rows, or for the end of the run, are fetched again
             firsts = [month_range(month)[0] for month in {*self._buffer, *self._waiting, *self._missing}]
             missing = [(min([missing[0][0], *firsts]), missing[0][1]), *missing[1:]]
-        state.missing = [(None if a <= START_MS else a, None if b >= STOP_MS else b) for a, b in _union(missing)]
+        state.missing = _union(missing)
         state.is_running = not is_last
-        newest_ms = max(self._newest_ms, self._last_ms)
-        state.last_ms = None if newest_ms == START_MS else newest_ms
+        state.last_ms = max(self._newest_ms, self._last_ms)
         self._store.commit(key, files, [data_file(key, month) for month in self._removed], state)
         self._changes, self._staged, self._removed = [], set(), set()
 

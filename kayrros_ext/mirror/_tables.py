@@ -16,15 +16,10 @@ from kayrros_ext._results.reader import sort_table
 from kayrros_ext._results.schema import ASSET_FIELDS, DOUBLE, INTEGER, LABEL, RESULTS, int64s, strings, unit_labels
 
 _DATE = RESULTS.field("value_date").type
-# A row per change. asset_version is that of the row that came or, where it is gone, of the last one; old_asset_version that
-# of the row before.
-CHANGES = pa.schema(
-    [
-        *(RESULTS.field(name) for name in KEYS),
-        *[pa.field("kind", LABEL), pa.field("old", DOUBLE), pa.field("new", DOUBLE), pa.field("seen_at", _DATE)],
-        *[pa.field("processing_id", LABEL), pa.field("asset_version", INTEGER), pa.field("old_asset_version", INTEGER)],
-    ]
-)
+# A row per change. asset_version is that of the row that came or, where it is gone, of the last one.
+_TYPES = {"kind": LABEL, "old": DOUBLE, "new": DOUBLE, "seen_at": _DATE, "processing_id": LABEL}
+_TYPES |= {"asset_version": INTEGER, "old_asset_version": INTEGER}
+CHANGES = pa.schema([*(RESULTS.field(name) for name in KEYS), *_TYPES.items()])
 ASSETS = pa.schema(ASSET_FIELDS)
 # The name that Hive has for the partition of rows without a value, here a date.
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
@@ -51,20 +46,19 @@ def compare(old: pa.Table, new: pa.Table) -> Comparison:
     is_same_null = pc.and_(before["value"].is_null(), after["value"].is_null())
     is_equal = pc.or_kleene(is_same_null, pc.equal(before["value"], after["value"]))
     is_changed = pc.invert(pc.coalesce(is_equal, is_same_null))
-    changed = _make_changes("changed", before.filter(is_changed), after.filter(is_changed))
+    old_rows, new_rows = before.filter(is_changed), after.filter(is_changed)
+    changes = [_make_changes("added", added, new=added), _make_changes("changed", new_rows, old=old_rows, new=new_rows)]
     rows = sort_table(pa.concat_tables([added, after, missing]))
     return Comparison(
         None if is_same(rows, old) else rows,
-        pa.concat_tables([_make_changes("added", None, added), changed]),
-        _make_changes("gone", missing, None),
-        unchanged=len(after) - len(changed),
+        pa.concat_tables(changes),
+        _make_changes("gone", missing, old=missing),
+        unchanged=len(after) - len(new_rows),
         repeated=len(new) - len(added) - len(after),
     )
 
 
-def _make_changes(kind: str, old: pa.Table | None, new: pa.Table | None) -> pa.Table:
-    rows = old if new is None else new
-    assert rows is not None  # noqa: S101 - one of them is there  # nosec B101
+def _make_changes(kind: str, rows: pa.Table, *, old: pa.Table | None = None, new: pa.Table | None = None) -> pa.Table:
     columns = {field.name: pa.nulls(rows.num_rows, field.type) for field in CHANGES}
     columns |= {name: rows[name] for name in (*KEYS, "asset_version")} | {"kind": constant(kind, rows.num_rows)}
     columns |= {} if old is None else {"old": old["value"], "old_asset_version": old["asset_version"]}
@@ -83,9 +77,8 @@ def stamp(changes: pa.Table, seen_ms: int, processing_id: str | None) -> pa.Tabl
 def undo(rows: pa.Table, later: pa.Table, assets: pa.Table) -> pa.Table:
     """Return rows as they were before later changes, which are in order of time."""
     first = later.take(_places_of_keys(later)[0])  # the first change of each key
-    return sort_table(
-        pa.concat_tables([without(rows, first), _describe(first, assets, "added", "old", "old_asset_version")])
-    )
+    restored = _describe(first, assets, "added", "old", "old_asset_version")
+    return sort_table(pa.concat_tables([without(rows, first), restored]))
 
 
 def replay(changes: pa.Table, assets: pa.Table) -> pa.Table:
@@ -104,9 +97,8 @@ def without(rows: pa.Table, others: pa.Table) -> pa.Table:
 def _describe(changes: pa.Table, assets: pa.Table, kind: str, value: str, version: str) -> pa.Table:
     """Return the rows of changes that are not of a kind, with the columns that describe their assets."""
     keys = changes.filter(pc.not_equal(changes["kind"].cast(pa.string()), strings([kind])[0]))
-    described = assets.take(
-        pc.index_in(*(rows["asset_id"].cast(pa.string()).combine_chunks() for rows in (keys, assets)))
-    )
+    ids = (rows["asset_id"].cast(pa.string()).combine_chunks() for rows in (keys, assets))
+    described = assets.take(pc.index_in(*ids))
     metrics = keys["metric"].cast(pa.string()).combine_chunks().dictionary_encode()
     units = unit_labels(tuple(metrics.dictionary.to_pylist())).take(metrics.indices)
     columns = {name: described[name] for name in ASSETS.names} | {name: keys[name] for name in KEYS}

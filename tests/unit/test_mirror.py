@@ -482,7 +482,7 @@ def test_damaged_month_is_named_and_rebuilt(
     fake.revise(tanks, {tank(tanks): {"2025-02-18": {FILL: 2.5}}})
     for use in (lambda: mirror.sync(kayrros, tanks.id), lambda: mirror.read(tanks.id)):
         with pytest.raises(
-            MirrorError, match=r"data/dataset=.*/part-0.parquet of .*lake is damaged.*repair=True"
+            MirrorError, match=r"lake has a damaged file, data/dataset=.*/part-0.parquet.*repair=True"
         ) as caught:
             use()
         assert caught.value.file
