@@ -92,10 +92,8 @@ class Mirror:
         """Bring a dataset up to date, and return what has changed.
 
         The first time, everything is fetched; then what is dated after the last date less `revisions`, new assets from their
-        beginning, and what is missing from earlier runs. A row is gone only if its part of the results came completely.
-
-        A run may end at any moment: readers see the last complete state of each month, and the next run completes it. One
-        that fails keeps the months that were complete.
+        beginning, and what is missing from earlier runs. A row is gone only if its part of the results came completely. A
+        run may end at any moment, and the next one completes it.
 
         Args:
             kayrros: a client.
@@ -174,8 +172,7 @@ class Mirror:
 
         Returns:
             An Arrow table with a row per change: dataset_id, asset_id, value_date, metric, kind ("added", "changed" or
-            "gone"), old and new (the values before and after, null where there is none), seen_at (UTC), processing_id, and
-            asset_version. The first sync of a dataset adds all of its rows.
+            "gone"), old and new (values; null where there is none), seen_at (UTC), processing_id and asset_version.
 
         Raises:
             KayrrosError: as `read`.

@@ -20,7 +20,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pyarrow as pa
@@ -248,58 +250,53 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[Callable[[], None]]:
-        """Hold the lock of a dataset, or raise MirrorError. Yield a function that raises it when the lock was lost."""
-        busy = self.error(f"is in use: another process writes the dataset {key}.", "Run it again when that has ended.")
-        with (self._lock_file if self._is_local else self._lease)(f"{_PRIVATE}/locks/{key}", busy) as check:
-            yield check
+        """Hold the lock of a dataset, or raise MirrorError. Yield a function that raises it when the lock was lost.
 
-    @contextlib.contextmanager
-    def _lock_file(self, name: str, busy: MirrorError) -> Iterator[Callable[[], None]]:
-        lock = acquire_lock(Path(self.path(f"{name}.lock")), self._lock_timeout_s, busy)
-        try:
-            yield lambda: None
-        finally:
-            release_lock(lock)
-
-    @contextlib.contextmanager
-    def _lease(self, folder: str, busy: MirrorError) -> Iterator[Callable[[], None]]:
-        """Hold a lock in an object store, which has none: a ticket that its writer renews.
-
-        A writer puts its ticket first, then lists all, and withdraws when it sees another. Listings are consistent, so of
-        two that come at once at least one sees the other. The clock of the store tells which tickets are void.
+        An object store has no locks, so a writer renews a ticket. It puts the ticket first, then lists all, and withdraws
+        when it sees another. Listings are consistent, so of two that come at once at least one sees the other.
         """
-        ticket, ended, deadline = secrets.token_hex(8), threading.Event(), time.monotonic() + self._lock_timeout_s
-
-        def keep() -> None:
-            renewed_at = time.time()  # after a long sleep of the machine, another process may have the lock
-            while not ended.wait(RENEW_S) and time.time() - renewed_at < LEASE_S:
-                with contextlib.suppress(OSError):
-                    self.write(f"{folder}/{ticket}", b"kayrros")
-                    renewed_at = time.time()
-
-        def check() -> None:
-            if not self.exists(f"{folder}/{ticket}"):
-                raise busy
-
-        while True:
-            self.write(f"{folder}/{ticket}", b"kayrros")
-            others = self.list(folder)
-            now = others.pop(ticket)
-            void = [name for name, written_at in others.items() if now - written_at > LEASE_S]
-            for name in void if len(void) == len(others) else [ticket]:
-                self.delete(f"{folder}/{name}")
-            if len(void) == len(others):
-                break
+        busy = self.error(f"is in use: another process writes the dataset {key}.", "Run it again when that has ended.")
+        name, ended = f"{_PRIVATE}/locks/{key}", threading.Event()
+        if self._is_local:
+            lock = acquire_lock(Path(self.path(f"{name}.lock")), self._lock_timeout_s, busy)
+            try:
+                yield lambda: None
+            finally:
+                release_lock(lock)
+            return
+        ticket, deadline = f"{name}/{secrets.token_hex(8)}", time.monotonic() + self._lock_timeout_s
+        while not self._is_alone(ticket):
             if time.monotonic() > deadline:
                 raise busy
             time.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - so that two do not meet again  # nosec B311
-        run_in_daemon(keep, "kayrros-lease")
+        run_in_daemon(partial(self._renew, ticket, ended), "kayrros-lease")
         try:
-            yield check
+            yield lambda: None if self.exists(ticket) else _raise(busy)
         finally:
             ended.set()
             with contextlib.suppress(OSError):
-                self.delete(f"{folder}/{ticket}")
+                self.delete(ticket)
+
+    def _is_alone(self, ticket: str) -> bool:
+        """Put a ticket, and withdraw it if there are others that are not void, by the clock of the store."""
+        self.write(ticket, b"kayrros")
+        folder, _, own = ticket.rpartition("/")
+        tickets = self.list(folder)
+        others = {name: tickets[own] - written_at > LEASE_S for name, written_at in tickets.items() if name != own}
+        for name in others if all(others.values()) else [own]:
+            self.delete(f"{folder}/{name}")
+        return all(others.values())
+
+    def _renew(self, ticket: str, ended: threading.Event) -> None:
+        renewed_at = time.time()  # after a long sleep of the machine, another process may have the lock
+        while not ended.wait(RENEW_S) and time.time() - renewed_at < LEASE_S:
+            with contextlib.suppress(OSError):
+                self.write(ticket, b"kayrros")
+                renewed_at = time.time()
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def history_file(key: str, epoch_ms: int) -> str:

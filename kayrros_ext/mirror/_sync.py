@@ -25,7 +25,7 @@ from kayrros_ext._results.query import EPOCH, FIRST_MS, MILLISECOND, MIN_LIKELY_
 from kayrros_ext._results.reader import sort_table
 from kayrros_ext._results.schema import RESULTS
 from kayrros_ext._text import plural
-from kayrros_ext.errors import KayrrosError, MirrorError
+from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, MirrorError, TransportError
 from kayrros_ext.mirror import SyncReport
 from kayrros_ext.mirror import _tables as tables
 from kayrros_ext.mirror._store import State, Store, assets_file, data_file, history_file, staged_file
@@ -52,7 +52,7 @@ class Sync:
         self._gaps: list[Gap] = []
         self._oldest_ms, self._newest_ms = STOP_MS, START_MS  # dates: of a revision, and of all that the API has sent
         self._processing_ids: dict[str, None] = {}
-        self._listed = self._last_listed = ASSETS.empty_table()  # by the API: in all responses, and in the last one
+        self._listed = ASSETS.empty_table()  # by the API
         # Of each month: rows that wait for others, and those that may be gone.
         self._buffer: dict[str, list[pa.Table]] = defaultdict(list)
         self._missing: dict[str, pa.Table] = {}
@@ -74,7 +74,7 @@ class Sync:
                     self._begin()
                     self._fetch_all()
                     self._remove_gone()
-                    self._commit([*self._gap_spans()], is_last=True)
+                    self._commit(self._gap_spans(), is_last=True)
                 except BaseException:
                     with contextlib.suppress(OSError, KayrrosError):
                         store.recover(self._key)  # frees the disk
@@ -136,8 +136,8 @@ class Sync:
                 if sum(map(len, self._changes)) >= CHECKPOINT_ROWS:
                     self._commit([(frontier_ms, span[1]), *rest, *self._gap_spans()])
                 del part  # else it would stay in memory while the next one is made
-        except KayrrosError as error:
-            if sum(map(len, self._changes)) and not isinstance(error, MirrorError):  # what has come is not lost
+        except (APIError, ContractError, GapError, TransportError):  # what has come is not lost
+            if self._changes:
                 self._commit([(frontier_ms, span[1]), *rest, *self._gap_spans()])
             raise
         self._compare_months(2 * STOP_MS)
@@ -157,9 +157,7 @@ class Sync:
         self._counts["requests"] += part.requests
         self._gaps += part.gaps
         self._processing_ids |= dict.fromkeys(part.processing_ids)
-        listed = part.assets.select(ASSETS.names)
-        if not listed.equals(self._last_listed):
-            self._last_listed, self._listed = listed, _merge_assets(self._listed, listed)
+        self._listed = _merge_assets(self._listed, part.assets)
         for month, rows in tables.split_months(part.table).items():
             self._buffer[month].append(rows)
 
@@ -302,10 +300,9 @@ class Sync:
         self._store.commit(key, files, [data_file(key, month) for month in self._removed], state)
         self._changes, self._staged, self._removed = [], set(), set()
 
-    def _gap_spans(self, *, with_outside: bool = False) -> Iterable[_Span]:
-        for gap in self._gaps:
-            if with_outside or not gap.is_outside:
-                yield (gap.start - EPOCH) // MILLISECOND, (gap.stop - EPOCH) // MILLISECOND
+    def _gap_spans(self, *, with_outside: bool = False) -> list[_Span]:
+        gaps = [gap for gap in self._gaps if with_outside or not gap.is_outside]
+        return [((gap.start - EPOCH) // MILLISECOND, (gap.stop - EPOCH) // MILLISECOND) for gap in gaps]
 
 
 def _ids(assets: pa.Table) -> set[str]:
