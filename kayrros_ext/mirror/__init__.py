@@ -1,6 +1,7 @@
 """A local copy of datasets, with the history of their revisions: Parquet files that other programs read as they are."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Never
 from uuid import UUID
@@ -144,8 +145,7 @@ class Mirror:
                 an asset, other than its version, are as they are now.
 
         Raises:
-            NotFoundError: the mirror has no such dataset, or several.
-            UsageError: an argument is wrong, or the history of that moment was dropped.
+            NotFoundError, UsageError: the mirror has no such dataset, an argument is wrong, or that history was dropped.
             MirrorError: there is no mirror, or a file of it is damaged; the message names it.
         """
         if _unknown:
@@ -167,7 +167,8 @@ class Mirror:
         """Return what the syncs have added, changed and removed, in the order in which they saw it.
 
         Args:
-            since: first moment, written as for `Kayrros.results`. Default: all of the history.
+            since: first moment, written as for `Kayrros.results`; or "last", for what the last run of each dataset has seen,
+                and runs before it that did not end. Default: all of the history.
             datasets: one or several, each as for `read`. Default: all.
 
         Returns:
@@ -177,14 +178,16 @@ class Mirror:
         Raises:
             KayrrosError: as `read`.
         """
-        since_ms = None if since is None else parse_instant("since", since)
-        return self._changes(datasets, lambda _: since_ms)
+        from kayrros_ext.mirror import _read
+
+        since_ms = None if since == "last" else -(2**52) if since is None else parse_instant("since", since)
+        several = isinstance(datasets, Iterable) and not isinstance(datasets, str)
+        values: Any = datasets if several else [datasets]
+        keys = map(str, self.datasets()) if datasets is None else map(self._key, values)
+        return _read.changes(self._store, list(keys), since_ms)
 
     def compact(self, before: "Instant") -> int:
-        """Drop the history before a moment, written as for `Kayrros.results`. Return the number of deleted files.
-
-        `as_of` then works from that moment on. MirrorError and UsageError are raised as by `sync` and `read`.
-        """
+        """Drop the history before a moment, from which `as_of` then works. Return the number of deleted files."""
         from kayrros_ext.mirror import _read
 
         before_ms = parse_instant("before", before)
@@ -194,17 +197,7 @@ class Mirror:
         """Return the names of the datasets of the mirror, by their ids. Raise MirrorError if there is no mirror."""
         with self._store.errors():
             self._store.check()
-            return {UUID(key): state.name for key in self._store.ids() if (state := self._store.state(key))}
-
-    def _changes(self, datasets: Any, since: Callable[[int], int | None]) -> "pa.Table":
-        """Return changes since the moments that follow from those at which the last run of each dataset started."""
-        from kayrros_ext.mirror import _read
-
-        several = isinstance(datasets, Iterable) and not isinstance(datasets, str)
-        keys = (
-            map(self._key, datasets if several else [datasets]) if datasets is not None else map(str, self.datasets())
-        )
-        return _read.changes(self._store, list(keys), since)
+            return {UUID(key): state.name for key, state in self._store.states().items()}
 
     def _key(self, dataset: "IdOrName") -> str:
         from kayrros_ext._catalog import _id_or_name, _pick
@@ -225,7 +218,7 @@ def parse_revisions(value: object) -> timedelta | None:
     """Return how far back revisions are looked for; None for "all". Raise UsageError unless it is 30d, or a timedelta."""
     if value == "all":
         return None
-    if isinstance(value, str) and value.endswith("d") and value[:-1].isdecimal() and len(value) < 7:
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,5}d", value):
         value = timedelta(days=int(value[:-1]))
     if not isinstance(value, timedelta) or value < timedelta():
         hint = 'Pass a timedelta, a number of days such as "30d", or "all".'

@@ -1,7 +1,6 @@
 """Read the rows and the changes of a mirror, and drop old history."""
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from kayrros_ext._results.query import Instant, Names
 
 _DATASET_ID = pa.field("dataset_id", schema.LABEL)
-# What users see of a change.
-COLUMNS = ["dataset_id", *KEYS, "kind", "old", "new", "seen_at", "processing_id", "asset_version"]
+_COLUMNS = ["dataset_id", *KEYS, "kind", "old", "new", "seen_at", "processing_id", "asset_version"]
 
 
 def read(
@@ -86,21 +84,21 @@ def read(
     return results if metrics is None else next(iter([*filter_metrics([results], metrics)]))
 
 
-def changes(store: Store, keys: list[str], since: Callable[[int], int | None]) -> pa.Table:
-    """Return the changes of some datasets, as `Mirror._changes` does."""
+def changes(store: Store, keys: list[str], since_ms: int | None) -> pa.Table:
+    """Return the changes of some datasets since a moment; None for the start of the last run of each."""
     tables = []
     with store.errors():
         for key in keys:
-            rows = _history(store, key, since((store.state(key) or State()).started_ms))
+            started_ms = (store.state(key) or State()).started_ms
+            rows = _history(store, key, started_ms if since_ms is None else since_ms)
             tables.append(rows.append_column(_DATASET_ID, constant(key, rows.num_rows)))
-    table = concat(tables, pa.schema([*CHANGES, _DATASET_ID])).select(COLUMNS).unify_dictionaries()
+    table = concat(tables, pa.schema([*CHANGES, _DATASET_ID])).select(_COLUMNS).unify_dictionaries()
     return table.take(pc.array_sort_indices(table["seen_at"].cast(pa.int64()))) if len(keys) > 1 else table
 
 
-def _history(store: Store, key: str, since_ms: int | None) -> pa.Table:
+def _history(store: Store, key: str, since_ms: int) -> pa.Table:
     """Return the changes since a moment, in order of time."""
-    locate = store.view(key)
-    names = (name for at, name in store.history(key).items() if since_ms is None or at >= since_ms)
+    locate, names = store.view(key), (name for at, name in store.history(key).items() if at >= since_ms)
     return concat((store.read_table(locate(name)) for name in names), CHANGES)
 
 

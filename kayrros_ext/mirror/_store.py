@@ -1,14 +1,8 @@
 """The files of a mirror, on disk or in an object store: one writer at a time, and commits that survive a crash.
 
-    kayrros-mirror.json                               marks a mirror: format, host, account
-    data/dataset=<id>/month=2024-01/part-0.parquet    the current rows
-    history/dataset=<id>/<time>.parquet               the changes that were seen at that time
-    assets/dataset=<id>.parquet                       the assets, with the metadata of the dataset in that of the file
-    .kayrros/state/<id>.json                          how far the dataset is
-    .kayrros/pending/<id>/                            the files of a commit, and last of all their list, commit.json
-
-A commit moves its files into place one by one. As long as its list is there, our readers take a file that was not yet moved
-from `pending`, and the next writer moves it.
+`.kayrros/state/<id>.json` tells how far a dataset is. `.kayrros/pending/<id>/` has the files of a commit, and last of all
+their list, commit.json. They are moved into place one by one. As long as the list is there, our readers take a file that
+was not yet moved from `pending`, and the next writer moves it.
 """
 
 import contextlib
@@ -22,7 +16,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 import pyarrow as pa
@@ -94,14 +87,14 @@ class Store:
         try:
             yield
         except OSError as error:
-            hint = HINTS.get(error.errno or 0, "Check the disk, the network and the permissions, and run it again.")
             problem = os.strerror(error.errno) if error.errno else f"{error!s:.300}"  # that of Arrow is longer
+            hint = HINTS.get(error.errno or 0, "Check the disk, the network and the permissions, and run it again.")
             raise self.error(f"can't be read or written ({problem}).", hint) from error
 
     def check(self, host: str | None = None, account: str | None = None) -> bool:
-        """Raise MirrorError unless this is a mirror; with a host, one of that and of the account, or an empty place.
+        """Return whether the account is certainly that of the mirror. With a host, make a mirror in an empty place.
 
-        Return whether it is certain that the account is that of the mirror.
+        Raise MirrorError for any other place, and for a mirror that is newer, or of another host or account.
         """
         content = self.read(MARKER)
         if content is None and host is None:
@@ -120,14 +113,13 @@ class Store:
             raise self.error(text, 'Upgrade with `pip install --upgrade "kayrros-ext"`.')
         for ours, theirs, kind in ((marker.host, host, "host"), (marker.account, account, "account")):
             if ours and theirs and ours != theirs:
-                hint = "Choose another folder, because the data may differ."
-                raise self.error(f"is a mirror of the {kind} {ours}, not of {theirs}.", hint)
+                raise self.error(f"is a mirror of the {kind} {ours}, not of {theirs}.", "Choose another folder.")
         return account == marker.account
 
-    def ids(self) -> list[str]:
-        """Return the ids of all datasets."""
+    def states(self) -> dict[str, State]:
+        """Return how far each dataset is, by its id."""
         names = {Path(name).stem for folder in ("state", "pending") for name in self.list(f"{_PRIVATE}/{folder}")}
-        return sorted(key for key in names if self.state(key))
+        return {key: state for key in sorted(names) if (state := self.state(key))}
 
     def state(self, key: str) -> State | None:
         """Return how far a dataset is; None if the mirror does not have it."""
@@ -179,8 +171,7 @@ class Store:
         """Return the content of a file; None if there is no such file."""
         try:
             with self.fs.open_input_stream(self.path(name)) as file:
-                content: bytes = file.readall()
-                return content
+                return bytes(file.readall())
         except FileNotFoundError:
             return None
 
@@ -258,20 +249,24 @@ class Store:
         busy = self.error(f"is in use: another process writes the dataset {key}.", "Run it again when that has ended.")
         name, ended = f"{_PRIVATE}/locks/{key}", threading.Event()
         if self._is_local:
-            lock = acquire_lock(Path(self.path(f"{name}.lock")), self._lock_timeout_s, busy)
-            try:
+            with contextlib.ExitStack() as stack:
+                lock = acquire_lock(Path(self.path(f"{name}.lock")), self._lock_timeout_s, busy)
+                stack.callback(release_lock, lock)
                 yield lambda: None
-            finally:
-                release_lock(lock)
             return
         ticket, deadline = f"{name}/{secrets.token_hex(8)}", time.monotonic() + self._lock_timeout_s
         while not self._is_alone(ticket):
             if time.monotonic() > deadline:
                 raise busy
             time.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - so that two do not meet again  # nosec B311
+
+        def check() -> None:
+            if not self.exists(ticket):
+                raise busy
+
         run_in_daemon(partial(self._renew, ticket, ended), "kayrros-lease")
         try:
-            yield lambda: None if self.exists(ticket) else _raise(busy)
+            yield check
         finally:
             ended.set()
             with contextlib.suppress(OSError):
@@ -293,10 +288,6 @@ class Store:
             with contextlib.suppress(OSError):
                 self.write(ticket, b"kayrros")
                 renewed_at = time.time()
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error
 
 
 def history_file(key: str, epoch_ms: int) -> str:

@@ -26,8 +26,7 @@ from kayrros_ext._results.reader import sort_table
 from kayrros_ext._results.schema import RESULTS
 from kayrros_ext._text import plural
 from kayrros_ext.errors import APIError, ContractError, GapError, KayrrosError, MirrorError, TransportError
-from kayrros_ext.mirror import SyncReport
-from kayrros_ext.mirror import _tables as tables
+from kayrros_ext.mirror import SyncReport, _tables
 from kayrros_ext.mirror._store import State, Store, assets_file, data_file, history_file, staged_file
 from kayrros_ext.mirror._tables import ASSETS, CHANGES, NO_MONTH, START_MS, STOP_MS, concat, in_range, month_range
 
@@ -49,18 +48,13 @@ class Sync:
     def __init__(self, store: Store, kayrros: "Kayrros", *, revisions: timedelta | None, repair: bool = False) -> None:
         self._store, self._kayrros, self._revisions, self._repair = store, kayrros, revisions, repair
         self._counts = dict.fromkeys(("added", "changed", "gone", "unchanged", "requests", "withheld"), 0)
-        self._gaps: list[Gap] = []
+        self._gaps, self._processing_ids = list[Gap](), dict[str, None]()
         self._oldest_ms, self._newest_ms = STOP_MS, START_MS  # dates: of a revision, and of all that the API has sent
-        self._processing_ids: dict[str, None] = {}
         self._listed = ASSETS.empty_table()  # by the API
         # Of each month: rows that wait for others, and those that may be gone.
-        self._buffer: dict[str, list[pa.Table]] = defaultdict(list)
-        self._missing: dict[str, pa.Table] = {}
-        # Of the next commit.
-        self._changes: list[pa.Table] = []
-        self._staged: set[str] = set()
-        self._removed: set[str] = set()
-        self._damaged: set[str] = set()
+        self._buffer, self._missing = defaultdict[str, list[pa.Table]](list), dict[str, pa.Table]()
+        self._changes, self._staged, self._removed = list[pa.Table](), set[str](), set[str]()  # of the next commit
+        self._damaged = set[str]()
 
     def run(self, dataset_id: UUID) -> SyncReport:
         """Bring a dataset up to date, and return what has changed."""
@@ -81,7 +75,7 @@ class Sync:
                     raise
         age = None if self._oldest_ms == STOP_MS else (self._last_ms - self._oldest_ms) * MILLISECOND
         gaps = tuple(gap for gap in self._gaps if not gap.is_outside)
-        return SyncReport(dataset_id=self._id, name=self._name, **self._counts, oldest_revision=age, gaps=gaps)
+        return SyncReport(dataset_id=dataset_id, name=self._name, **self._counts, oldest_revision=age, gaps=gaps)
 
     def _begin(self) -> None:
         """Complete the commit of an earlier run, and read how far the dataset is."""
@@ -123,8 +117,7 @@ class Sync:
             options["progress"] = lambda it: callback(attrs.evolve(it, fraction=(place[0] + it.fraction) / place[1]))
         fetcher = self._kayrros._fetcher(self._id, options, bounded_memory=True, concurrency=self.concurrency)
         fetcher.metadata, fetcher.fetch_metadata = self._metadata, lambda: self._metadata
-        if assets:
-            fetcher._known_assets = {self._id: self._listed}
+        fetcher._known_assets = {self._id: self._listed}
         self._cover(start, stop, is_new=bool(assets))
         frontier_ms = span[0]
         try:
@@ -158,7 +151,7 @@ class Sync:
         self._gaps += part.gaps
         self._processing_ids |= dict.fromkeys(part.processing_ids)
         self._listed = _merge_assets(self._listed, part.assets)
-        for month, rows in tables.split_months(part.table).items():
+        for month, rows in _tables.split_months(part.table).items():
             self._buffer[month].append(rows)
 
     def _compare_months(self, before_ms: int) -> None:
@@ -173,10 +166,10 @@ class Sync:
         if len(new) and month != NO_MONTH:
             self._newest_ms = max(self._newest_ms, pc.max(new["value_date"].cast(pa.int64())).as_py() // 1000)
         inside = old.filter(in_range(old["value_date"], *self._span, null=self._is_everything))
-        if self._covered and month not in self._damaged and tables.is_same(inside, new):
+        if self._covered and month not in self._damaged and _tables.is_same(inside, new):
             self._counts["unchanged"] += len(new)
             return
-        result = tables.compare(old, new)
+        result = _tables.compare(old, new)
         if result.repeated:
             text = "%s of %s in %s share asset, date and metric with another one, and are left out."
             warn(text, plural(result.repeated, "row"), self._name or self._key, month)
@@ -219,33 +212,27 @@ class Sync:
                 is_gap = in_range(rows["value_date"], start_ms - MAX_SHIFT_MS, stop_ms + MAX_SHIFT_MS, null=True)
                 rows = rows.filter(pc.invert(is_gap))  # noqa: PLW2901 - fewer of them
             missing |= {month: rows} if rows.num_rows else {}
-        count = len(_ids(self._listed))
-        problem = None if self.accept_removals else self._doubt(count)
-        if 2 * count >= self._state.asset_count or self.accept_removals:
+        count, before = len(_ids(self._listed)), self._state.asset_count
+        total, last_ms = self._metadata.asset_count, self._metadata.stop_date
+        doubts = {
+            "the account of the mirror, or of the client, is unknown": not self._is_same_account,
+            f"the API lists {count:,} assets, and listed {before:,} before": 2 * count < before,
+            f"the API lists {count:,} of {total} assets": isinstance(total, int) and count < total,
+            "the API has sent no rows": self._newest_ms == START_MS,
+            "the last date is missing": isinstance(last_ms, int) and self._newest_ms < self._last_ms <= last_ms,
+        }
+        if 2 * count >= before or self.accept_removals:
             self._state.asset_count = count
-        if problem and missing:
+        if missing and any(doubts.values()) and not self.accept_removals:
             self._counts["withheld"] = sum(map(len, missing.values()))
             text = "%s of %s did not come, and stay in the mirror, because %s. Removals have to be accepted."
-            warn(text, plural(self._counts["withheld"], "row"), self._name or self._key, problem)
+            reasons = " and ".join(doubt for doubt, applies in doubts.items() if applies)
+            warn(text, plural(self._counts["withheld"], "row"), self._name or self._key, reasons)
             return
         self._covered = (START_MS, STOP_MS)
         for month, rows in missing.items():
-            self._stage(month, tables.without(self._rows(month), rows))
+            self._stage(month, _tables.without(self._rows(month), rows))
             self._note(rows)
-
-    def _doubt(self, count: int) -> str | None:
-        """Return why rows that did not come need not be gone; None if they are. `count` is of the assets that are listed."""
-        total, stop_ms = self._metadata.asset_count, self._metadata.stop_date
-        is_without_end = isinstance(stop_ms, int) and self._newest_ms < self._last_ms <= stop_ms
-        before, listed = self._state.asset_count, f"the API lists {count:,} assets, and"
-        reasons = {
-            "the account of the mirror, or of the client, is unknown": not self._is_same_account,
-            f"{listed} listed {before:,} before": 2 * count < before,
-            f"{listed} its metadata has {total}": isinstance(total, int) and count < total,
-            "the API has sent no rows": self._newest_ms == START_MS,
-            "the API has not sent the last date of its metadata": is_without_end,
-        }
-        return next((reason for reason, applies in reasons.items() if applies), None)
 
     def _rows(self, month: str) -> pa.Table:
         """Return the rows of a month, with what is staged."""
@@ -254,8 +241,8 @@ class Sync:
             parts = [self._store.read_table(staged_file(self._key, name))]
         elif month in self._damaged:
             history = concat(map(self._store.read_table, self._store.history(self._key).values()), CHANGES)
-            changes = tables.split_months(history).get(month, CHANGES.empty_table())
-            parts = [tables.replay(changes, concat([self._assets], ASSETS))]
+            changes = _tables.split_months(history).get(month, CHANGES.empty_table())
+            parts = [_tables.replay(changes, concat([self._assets], ASSETS))]
         elif month in self._state.months:
             parts = [self._store.read_table(name)]
         return concat(parts, RESULTS)
@@ -280,7 +267,7 @@ class Sync:
         files = [data_file(key, month) for month in sorted(self._staged)]
         metadata = {b"metadata": msgspec.json.encode(self._metadata.to_dict())}
         assets = sort_table(_merge_assets(self._listed, self._assets), ["asset_id"])
-        is_new = self._assets.schema.metadata != metadata or not tables.is_same(assets, self._assets)
+        is_new = self._assets.schema.metadata != metadata or not _tables.is_same(assets, self._assets)
         # In the middle of a run, new assets are not noted, because their earlier rows are still to be fetched.
         if is_new and (is_last or not self._old_ids):
             self._assets = assets.replace_schema_metadata(metadata)
@@ -290,7 +277,7 @@ class Sync:
             state.seen_ms = max(time.time_ns() // 10**6, state.seen_ms + 1)
             changes, processing_id = concat(self._changes, CHANGES), "; ".join(self._processing_ids) or None
             files.append(history_file(key, state.seen_ms))
-            self._store.stage(key, files[-1], tables.stamp(changes, state.seen_ms, processing_id))
+            self._store.stage(key, files[-1], _tables.stamp(changes, state.seen_ms, processing_id))
         if not is_last:  # months that wait for rows, or for the end of the run, are fetched again
             firsts = [month_range(month)[0] for month in {*self._buffer, *self._waiting, *self._missing}]
             missing = [(min([missing[0][0], *firsts]), missing[0][1]), *missing[1:]]

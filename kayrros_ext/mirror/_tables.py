@@ -1,7 +1,4 @@
-"""Compare rows with earlier ones, and undo changes. Tables in, tables out.
-
-Rows have the schema RESULTS. Their keys, (asset_id, value_date, metric), are unique within a mirror.
-"""
+"""Compare rows of the schema RESULTS with earlier ones, and undo changes. The keys of rows are unique within a mirror."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
