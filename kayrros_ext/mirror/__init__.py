@@ -33,7 +33,6 @@ class SyncReport:
 
     It counts the rows that are new (`added`), have another value (`changed`), were removed because the API no longer has
     them (`gone`), or have the value that they had (`unchanged`), and the requests for results, retries included.
-
     `oldest_revision` is how long before the last date the oldest revised, late or removed value is dated, so that
     `revisions` can be set by fact; None without any. `withheld` counts the rows that did not come, and stay, because it is
     not certain that the API no longer has them. `gaps` are the parts that were unavailable; the next sync fetches them.
@@ -55,8 +54,7 @@ class Mirror:
     """A copy of datasets in a folder or an object store, current and as it was at any time since the first sync.
 
     `data/dataset=<id>/month=2024-01/part-0.parquet` has the current rows, in the schema of `Results.table`. DuckDB, polars,
-    pandas, pyarrow, Dask and Spark read the folder `data` as it is, in hive partitions. `history` has the changes that each
-    sync saw, and `assets` the assets.
+    pandas, pyarrow, Dask and Spark read the folder `data` as it is, in hive partitions.
 
     Example:
         >>> mirror = Mirror("lake/")
@@ -64,8 +62,8 @@ class Mirror:
         >>> mirror.read("Crude oil storage", as_of="2026-03-01").to_pandas()
 
     Args:
-        location: a folder, or a URL such as s3://bucket/prefix, gs://bucket/prefix or az://account@container/prefix. The
-            first sync creates it. Credentials of object stores come from where their own tools find them, or from the URL.
+        location: a folder, or a URL such as s3://bucket/prefix, gs://bucket/prefix or az://account@container/prefix, whose
+            credentials come from where its own tools find them. The first sync creates it.
         lock_timeout: seconds to wait for another process that writes the same dataset.
 
     Raises:
@@ -164,7 +162,7 @@ class Mirror:
         since: "Instant | None" = None,
         datasets: "IdOrName | Iterable[IdOrName] | None" = None,
     ) -> "pa.Table":
-        """Return what the syncs have added, changed and removed, in the order in which they saw it.
+        """Return what the syncs have added, changed and removed, in order of time. Errors are those of `read`.
 
         Args:
             since: first moment, written as for `Kayrros.results`; or "last", for what the last run of each dataset has seen,
@@ -174,9 +172,6 @@ class Mirror:
         Returns:
             An Arrow table with a row per change: dataset_id, asset_id, value_date, metric, kind ("added", "changed" or
             "gone"), old and new (values; null where there is none), seen_at (UTC), processing_id and asset_version.
-
-        Raises:
-            KayrrosError: as `read`.
         """
         from kayrros_ext.mirror import _read
 
@@ -209,9 +204,6 @@ class Mirror:
         except NotFoundError as error:
             error.hint, error.hint_cli = f"{self.location} has: {list_names(str(x.name or x.id) for x in items)}.", None
             raise
-
-    def __repr__(self) -> str:
-        return f"Mirror({self.location!r})"
 
 
 def parse_revisions(value: object) -> timedelta | None:

@@ -89,8 +89,7 @@ def changes(store: Store, keys: list[str], since_ms: int | None) -> pa.Table:
     tables = []
     with store.errors():
         for key in keys:
-            started_ms = (store.state(key) or State()).started_ms
-            rows = _history(store, key, started_ms if since_ms is None else since_ms)
+            rows = _history(store, key, (store.state(key) or State()).started_ms if since_ms is None else since_ms)
             tables.append(rows.append_column(_DATASET_ID, constant(key, rows.num_rows)))
     table = concat(tables, pa.schema([*CHANGES, _DATASET_ID])).select(_COLUMNS).unify_dictionaries()
     return table.take(pc.array_sort_indices(table["seen_at"].cast(pa.int64()))) if len(keys) > 1 else table

@@ -32,7 +32,6 @@ from kayrros_ext.errors import MirrorError, UsageError
 from kayrros_ext.mirror._tables import START_MS
 
 MARKER, FORMAT, _PRIVATE = "kayrros-mirror.json", 1, ".kayrros"
-# The names of files, by dataset.
 data_file, assets_file = "data/dataset={}/month={}/part-0.parquet".format, "assets/dataset={}.parquet".format
 staged_file, _state_file = f"{_PRIVATE}/pending/{{}}/{{}}".format, f"{_PRIVATE}/state/{{}}.json".format
 _TIME = "%Y%m%dT%H%M%S.%fZ.parquet"
@@ -68,11 +67,14 @@ class Store:
         self._lock_timeout_s, text = lock_timeout, str(location)
         if re.match("[a-z][a-z0-9]+://", text):
             self.name = re.sub("//[^/]*@", "//", text.partition("?")[0])
-            try:  # Arrow knows Azure by the name of its driver in Hadoop
-                self.fs, root = pafs.FileSystem.from_uri(re.sub("^az://", "abfs://", text))
+            uri = re.sub("^az://", "abfs://", text)  # Arrow knows Azure by the name of its driver in Hadoop
+            try:
+                self.fs, root = pafs.FileSystem.from_uri(uri)
             except (pa.ArrowException, OSError, ValueError) as error:
-                hint = "Pass a folder, or a URL such as s3://bucket/prefix."
-                raise UsageError(f"{self.name} can't be opened ({error!s:.200}).", hint=hint) from None
+                text = (
+                    f"{self.name} can't be opened ({str(error).replace(uri, self.name):.200})."  # without credentials
+                )
+                raise UsageError(text, hint="Pass a folder, or a URL such as s3://bucket/prefix.") from None
         else:
             path = parse_output(location, is_directory=True)
             self.name, self.fs, root = str(path), pafs.LocalFileSystem(), str(path.absolute())
@@ -128,7 +130,7 @@ class Store:
 
     def history(self, key: str) -> dict[int, str]:
         """Return the files of the history of a dataset by their time in epoch milliseconds, in order."""
-        folder, (pending, _) = f"history/dataset={key}/", self._pending(key) or ([], [])
+        folder, (pending, _) = f"history/dataset={key}/", self._pending(key)
         names = sorted(
             {*self.list(folder), *(name.removeprefix(folder) for name in pending if name.startswith(folder))}
         )
@@ -137,7 +139,7 @@ class Store:
 
     def view(self, key: str) -> Callable[[str], str]:
         """Return a function from the name of a file to where it is: in `pending`, while a commit is not complete."""
-        files, _ = self._pending(key) or ([], [])
+        files, _ = self._pending(key)
         return lambda name: staged if name in files and self.exists(staged := staged_file(key, name)) else name
 
     def commit(self, key: str, files: list[str], removed: list[str], state: State) -> None:
@@ -152,7 +154,7 @@ class Store:
 
     def recover(self, key: str) -> bool:
         """Complete the last commit and return True; or delete what is left of one that was never published."""
-        files, removed = commit = self._pending(key) or ([], [])
+        files, removed = commit = self._pending(key)
         for name in files:
             if self.exists(staged := staged_file(key, name)):
                 self._move(staged, name)
@@ -162,10 +164,10 @@ class Store:
         self.delete(staged_file(key, ""))
         return commit != ([], [])
 
-    def _pending(self, key: str) -> tuple[list[str], list[str]] | None:
+    def _pending(self, key: str) -> tuple[list[str], list[str]]:
         """Return the names of the files of a commit that is not complete, and of those that it removes."""
-        content = self.read(staged_file(key, "commit.json"))
-        return msgspec.json.decode(content, type=tuple[list[str], list[str]]) if content else None
+        content = self.read(staged_file(key, "commit.json")) or b"[[], []]"
+        return msgspec.json.decode(content, type=tuple[list[str], list[str]])
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None if there is no such file."""

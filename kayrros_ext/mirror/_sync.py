@@ -1,7 +1,7 @@
 """One run of a sync: fetch a dataset, compare it with the mirror month by month, and commit what differs.
 
 A month is compared as soon as no later part of the results can hold a row of it, so memory does not grow with the dataset.
-Rows that are gone are removed at the end, when it is certain which parts of the results have come.
+Rows that are gone are removed at the end, when it is certain which parts have come.
 """
 
 import contextlib
@@ -51,10 +51,9 @@ class Sync:
         self._gaps, self._processing_ids = list[Gap](), dict[str, None]()
         self._oldest_ms, self._newest_ms = STOP_MS, START_MS  # dates: of a revision, and of all that the API has sent
         self._listed = ASSETS.empty_table()  # by the API
-        # Of each month: rows that wait for others, and those that may be gone.
-        self._buffer, self._missing = defaultdict[str, list[pa.Table]](list), dict[str, pa.Table]()
-        self._changes, self._staged, self._removed = list[pa.Table](), set[str](), set[str]()  # of the next commit
-        self._damaged = set[str]()
+        self._buffer = defaultdict[str, list[pa.Table]](list)  # of each month, rows that wait for others
+        self._missing = dict[str, pa.Table]()  # of each month, rows that may be gone
+        self._changes, self._staged, self._removed, self._damaged = list[pa.Table](), set[str](), set[str](), set[str]()
 
     def run(self, dataset_id: UUID) -> SyncReport:
         """Bring a dataset up to date, and return what has changed."""

@@ -18,10 +18,8 @@ _TYPES = {"kind": LABEL, "old": DOUBLE, "new": DOUBLE, "seen_at": _DATE, "proces
 _TYPES |= {"asset_version": INTEGER, "old_asset_version": INTEGER}
 CHANGES = pa.schema([*(RESULTS.field(name) for name in KEYS), *_TYPES.items()])
 ASSETS = pa.schema(ASSET_FIELDS)
-# The name that Hive has for the partition of rows without a value, here a date.
-NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
-# Beyond all dates, in epoch milliseconds; microseconds still fit an integer.
-START_MS, STOP_MS = -(2**52), 2**52
+NO_MONTH = "__HIVE_DEFAULT_PARTITION__"  # the name that Hive has for the partition of rows without a value, here a date
+START_MS, STOP_MS = -(2**52), 2**52  # beyond all dates, in epoch milliseconds
 
 
 class Comparison(NamedTuple):

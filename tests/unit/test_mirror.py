@@ -423,6 +423,15 @@ def test_location_that_is_none_is_refused(location: Any) -> None:
         Mirror(location)
 
 
+def test_credentials_of_a_location_are_not_shown() -> None:
+    """Neither an error nor the name of a mirror has the key and the secret of its URL."""
+    mirror = Mirror("s3://KEY:SECRET@bucket/x?region=us-east-1")
+    with pytest.raises(UsageError, match="s3://bucket/a b can't be opened") as caught:
+        Mirror("s3://KEY:SECRET@bucket/a b?region=us-east-1")
+    assert mirror.location == "s3://bucket/x"
+    assert not {"KEY", "SECRET"} & {word for word in ("KEY", "SECRET") if word in f"{mirror!r}{caught.value}"}
+
+
 def test_other_account_or_host_is_refused(fake: Platform, kayrros: Kayrros, mirror: Mirror, tanks: Dataset) -> None:
     """A mirror belongs to a host and an account. With a token alone, whose account is unknown, nothing is gone."""
     mirror.sync(kayrros, tanks.id)
