@@ -192,8 +192,7 @@ class Store:
         raise self.error(text, hint, hint_cli=hint_cli, file=name)
 
     def stage(self, key: str, name: str, table: pa.Table) -> None:
-        """Write a Parquet file of the next commit."""
-        # Values hardly repeat, so a dictionary of them costs time and saves nothing.
+        """Write a Parquet file of the next commit. Values hardly repeat, so they have no dictionary."""
         repeating = [column for column in table.column_names if column not in {"value", "old", "new"}]
         options = {"use_dictionary": repeating, "row_group_size": ROW_GROUP, "write_page_checksum": True}
         with self._create(staged_file(key, name)) as file:

@@ -13,10 +13,9 @@ from kayrros_ext._results.reader import sort_table
 from kayrros_ext._results.schema import ASSET_FIELDS, DOUBLE, INTEGER, LABEL, RESULTS, int64s, strings, unit_labels
 
 _DATE = RESULTS.field("value_date").type
-# A row per change. asset_version is that of the row that came or, where it is gone, of the last one.
 _TYPES = {"kind": LABEL, "old": DOUBLE, "new": DOUBLE, "seen_at": _DATE, "processing_id": LABEL}
 _TYPES |= {"asset_version": INTEGER, "old_asset_version": INTEGER}
-CHANGES = pa.schema([*(RESULTS.field(name) for name in KEYS), *_TYPES.items()])
+CHANGES = pa.schema([*(RESULTS.field(name) for name in KEYS), *_TYPES.items()])  # a row per change
 ASSETS = pa.schema(ASSET_FIELDS)
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"  # the name that Hive has for the partition of rows without a value, here a date
 START_MS, STOP_MS = -(2**52), 2**52  # beyond all dates, in epoch milliseconds
