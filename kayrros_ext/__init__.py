@@ -16,20 +16,16 @@ if TYPE_CHECKING:
     from kayrros_ext.errors import *
     from kayrros_ext.mirror import Mirror, SyncReport
 
-__all__ = [
-    "Download",
-    "ExportedDataset",
-    "Gap",
-    "Identity",
-    "Kayrros",
-    "Metadata",
-    "Mirror",
-    "Progress",
-    "Results",
+__all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Mirror", "Progress", "Results"]
+__all__ += [
+    "ConfigurationError",
+    "KayrrosError",
+    "MissingExtraError",
+    "MockError",
     "Retries",
+    "SyncReport",
+    "UsageError",
 ]
-__all__ += ["SyncReport"]
-__all__ += ["ConfigurationError", "KayrrosError", "MissingExtraError", "MockError", "UsageError"]
 __all__ += ["APIError", "AccessDeniedError", "ContractError", "LoginError", "NotFoundError", "UnauthorizedError"]
 __all__ += ["DownloadError", "ExportError", "GapError", "MirrorError", "TransportError"]
 
@@ -41,11 +37,10 @@ _MODULES = {
     "Identity": "_config.credentials",
     "Kayrros": "client",
     "Metadata": "_results.metadata",
-    "Mirror": "mirror",
     "Progress": "_progress",
     "Results": "_results.model",
     "Retries": "_config.retries",
-    "SyncReport": "mirror",
+    **dict.fromkeys(("Mirror", "SyncReport"), "mirror"),
 }
 
 

@@ -16,8 +16,7 @@ from kayrros_ext.errors import DownloadError, ExportError, KayrrosError, UsageEr
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _FILE_SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,9}", re.IGNORECASE)  # of out.csv, and not of v1.2
 
-# Advice for an OSError, by its errno.
-HINTS = {
+HINTS = {  # advice for an OSError, by its errno
     errno.ENOSPC: "Free disk space, or choose another directory.",
     errno.EDQUOT: "Free some of your disk quota, or choose another directory.",
     errno.EFBIG: "Raise the limit on the size of a file (ulimit -f), or choose another directory.",

@@ -158,10 +158,7 @@ class ExportError(KayrrosError):
 
 
 class MirrorError(KayrrosError):
-    """The mirror at `location` can't be used: it is damaged, in use, newer, of another host or account, or not writable.
-
-    `file` is the damaged file, by its name within the mirror; else None.
-    """
+    """The mirror at `location` is damaged (at `file`), in use, newer, of another host or account, or not writable."""
 
     location: str
     file: str | None = None

@@ -171,7 +171,7 @@ class Mirror:
 
         Returns:
             An Arrow table with a row per change: dataset_id, asset_id, value_date, metric, kind ("added", "changed" or
-            "gone"), old and new (values; null where there is none), seen_at (UTC), processing_id and asset_version.
+            "gone"), old and new (values, else null), seen_at (UTC), processing_id and asset_version.
         """
         from kayrros_ext.mirror import _read
 
