@@ -17,17 +17,9 @@ if TYPE_CHECKING:
     from kayrros_ext.mirror import Mirror, SyncReport
 
 __all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Mirror", "Progress", "Results"]
-__all__ += [
-    "ConfigurationError",
-    "KayrrosError",
-    "MissingExtraError",
-    "MockError",
-    "Retries",
-    "SyncReport",
-    "UsageError",
-]
+__all__ += ["ConfigurationError", "KayrrosError", "MissingExtraError", "MockError", "UsageError"]
 __all__ += ["APIError", "AccessDeniedError", "ContractError", "LoginError", "NotFoundError", "UnauthorizedError"]
-__all__ += ["DownloadError", "ExportError", "GapError", "MirrorError", "TransportError"]
+__all__ += ["DownloadError", "ExportError", "GapError", "MirrorError", "Retries", "SyncReport", "TransportError"]
 
 # Modules of all names but errors. They load on first use, because each run of pytest imports this package for its plugin.
 _MODULES = {
