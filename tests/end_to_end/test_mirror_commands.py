@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
-from kayrros_ext.testing import Dataset, Platform, Request
+from kayrros_ext.testing import Dataset, Fault, Platform, Request
 from tests.support.command import Command, Inside
 from tests.support.leaks import PASSWORD
 
@@ -209,3 +211,17 @@ def test_damaged_month_is_repaired(kayrros: Inside, dataset: Dataset, lake: str)
     result = kayrros("sync", "--repair", lake)
     assert (result.returncode, pq.read_table(path, partitioning=None).num_rows) == (0, 24)
     assert "is damaged. It is rebuilt." in result.stderr
+
+
+def test_ctrl_c_leaves_a_mirror_that_the_next_run_completes(command: Command, dataset: Dataset, lake: str) -> None:
+    """Ctrl-C ends the command at once, while a response is awaited, with 130; the next run has everything."""
+    came = threading.Event()
+    command.platform.fail_when(lambda request: came.set() is None, Fault.late(60), operation=RESULTS)
+    process = command.start("sync", dataset.id, lake)
+    assert came.wait(30)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err.strip()) == (130, "kayrros: interrupted")
+    command.platform.faults.clear()
+    assert command("sync", dataset.id, lake).returncode == 0
+    assert pq.read_table(Path(lake) / "data").num_rows == 24

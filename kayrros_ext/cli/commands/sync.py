@@ -111,19 +111,28 @@ class _Runs:
 
         self._kayrros, self._ids, self._make, self._callback = kayrros, ids, make, progress
         self._progress = dict.fromkeys(ids, Progress(fraction=0, rows=0, windows=0, requests=0))
-        self._lock, self._is_over = threading.Lock(), False
+        self._lock, self._is_over, self._pending = threading.Lock(), False, iter(ids)
+        self._reports: dict[UUID, SyncReport | KayrrosError] = {}
         self._limit = kayrros._settings.concurrency
         self._count = min(len(ids), self._limit)
 
     def run(self) -> "dict[UUID, SyncReport | KayrrosError]":
-        from concurrent.futures import ThreadPoolExecutor
+        from kayrros_ext._threads import run_in_daemon  # so that Ctrl-C does not wait for a response
 
-        pool = ThreadPoolExecutor(self._count)
         try:
-            return dict(zip(self._ids, pool.map(self._run, self._ids), strict=True))
+            for future in [run_in_daemon(self._work, "kayrros-sync") for _ in range(self._count)]:
+                future.result()
+            return {key: self._reports[key] for key in self._ids}
         finally:
-            self._is_over = True  # after Ctrl-C, each thread ends when its request does
-            pool.shutdown(wait=False, cancel_futures=True)
+            self._is_over = True
+
+    def _work(self) -> None:
+        while key := self._next():
+            self._reports[key] = self._run(key)
+
+    def _next(self) -> "UUID | None":
+        with self._lock:
+            return next(self._pending, None)
 
     def _run(self, key: "UUID") -> "SyncReport | KayrrosError":
         run = self._make()
