@@ -146,7 +146,7 @@ def test_sync_survives_60_kills_at_random_moments(pair: Pair) -> None:
         process = start(pair.calm.with_name(f"probe{number}"), pair.dataset, pair.env)
         process.communicate()
         longest = time.monotonic() - begin
-        for _ in range(10):
+        while kills < 10 * (number + 1):
             process = start(pair.killed, pair.dataset, pair.env, CHECKPOINT_ROWS=150)
             try:
                 process.wait(draw.uniform(0.3, 1.0) * longest)
@@ -158,7 +158,6 @@ def test_sync_survives_60_kills_at_random_moments(pair: Pair) -> None:
                 check_parquet(pair.killed)
         pair.end_run()
     pair.check()
-    assert kills > 40
 
 
 @pytest.mark.slow

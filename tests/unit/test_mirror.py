@@ -233,6 +233,25 @@ def test_lost_network_keeps_complete_months(fake: Platform, mirror: Mirror) -> N
     assert mirror.changes().num_rows == dataset.row_count
 
 
+def test_interrupted_full_sync_is_completed_by_a_usual_one(fake: Platform, mirror: Mirror) -> None:
+    """What a full sync had not compared when it failed is compared by the next one, whatever its window."""
+    dataset = fake.generate(assets=3, dates=400, every=timedelta(days=1))
+    fake.max_rows = 200
+    with fake.connect(retries=0, concurrency=1) as kayrros:
+        mirror.sync(kayrros, dataset.id, progress=False)
+        fake.revise(
+            dataset, {tank(dataset): {"2024-01-20": {FILL: 1.0}, "2024-10-20": {FILL: 2.0}, "2024-10-21": None}}
+        )
+        rule = fake.fail_next(Fault.dropped(), times=None, operation="getDatasetResults", skip=12)
+        with pytest.raises(Exception, match="answers nothing|unavailable"):
+            mirror.sync(kayrros, dataset.id, full=True, progress=False)
+        fake.faults.remove(rule)
+        assert mirror.changes(since="last")["new"].to_pylist() == [1.0]
+        assert counts(mirror.sync(kayrros, dataset.id, revisions="1d", progress=False)) == (0, 1, 2)
+        assert mirror.changes(since="last").num_rows == 4
+        assert rows(mirror.read(dataset.id).table) == rows(kayrros.results(dataset.id, progress=False).table)
+
+
 def test_checkpoints_change_nothing(
     fake: Platform, kayrros: Kayrros, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +332,18 @@ def test_failed_answer_changes_nothing(
             assert report.gaps
             assert counts(report) == (0, 0, 0)
     assert snapshot(tmp_path) == before
+
+
+def test_server_of_another_time_zone_removes_nothing(fake: Platform, kayrros: Kayrros, mirror: Mirror) -> None:
+    """Rows at the edge of the range do not come from a server that filters in its own time zone, and are not gone."""
+    dataset = fake.generate(assets=2, dates=60, every=timedelta(days=1), start="2024-01-01")  # to 2024-02-29
+    mirror.sync(kayrros, dataset.id)
+    payload = dataset.payload()
+    for asset in payload["assets"]:  # a range from 2024-02-20T10:00 on, 14 hours late
+        asset["results"] = [result for result in asset["results"] if result["value_date"] > "2024-02-21T00:00:00Z"]
+    fake.fail_next(Fault.body(json.dumps(payload).encode()), operation="getDatasetResults")
+    report = mirror.sync(kayrros, dataset.id, revisions="7d")
+    assert (counts(report), report.withheld) == ((0, 0, 0), 0)
 
 
 def test_new_asset_comes_with_its_history(fake: Platform, kayrros: Kayrros, mirror: Mirror, tanks: Dataset) -> None:
