@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from kayrros_ext._results.model import Gap, Results
     from kayrros_ext.client import Kayrros
     from kayrros_ext.errors import *
+    from kayrros_ext.mirror import Mirror, SyncReport
 
-__all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Progress", "Results", "Retries"]
+__all__ = ["Download", "ExportedDataset", "Gap", "Identity", "Kayrros", "Metadata", "Mirror", "Progress", "Results"]
 __all__ += ["ConfigurationError", "KayrrosError", "MissingExtraError", "MockError", "UsageError"]
 __all__ += ["APIError", "AccessDeniedError", "ContractError", "LoginError", "NotFoundError", "UnauthorizedError"]
-__all__ += ["DownloadError", "ExportError", "GapError", "TransportError"]
+__all__ += ["DownloadError", "ExportError", "GapError", "MirrorError", "Retries", "SyncReport", "TransportError"]
 
 # Modules of all names but errors. They load on first use, because each run of pytest imports this package for its plugin.
 _MODULES = {
@@ -31,6 +32,7 @@ _MODULES = {
     "Progress": "_progress",
     "Results": "_results.model",
     "Retries": "_config.retries",
+    **dict.fromkeys(("Mirror", "SyncReport"), "mirror"),
 }
 
 

@@ -16,8 +16,7 @@ from kayrros_ext.errors import DownloadError, ExportError, KayrrosError, UsageEr
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _FILE_SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,9}", re.IGNORECASE)  # of out.csv, and not of v1.2
 
-# Advice for an OSError, by its errno.
-_HINTS = {
+HINTS = {  # advice for an OSError, by its errno
     errno.ENOSPC: "Free disk space, or choose another directory.",
     errno.EDQUOT: "Free some of your disk quota, or choose another directory.",
     errno.EFBIG: "Raise the limit on the size of a file (ulimit -f), or choose another directory.",
@@ -71,7 +70,7 @@ def output_error(kind: type[ExportError | DownloadError], path: Path, error: OSE
     problem = error.strerror or str(error)
     if error.filename and os.fsdecode(error.filename) != str(path):
         problem += f": {os.fsdecode(error.filename)}"
-    hint = _HINTS.get(error.errno or 0, "Choose another directory.")
+    hint = HINTS.get(error.errno or 0, "Choose another directory.")
     return kind(f"{path} could not be written ({problem}).", path=path, hint=hint)
 
 

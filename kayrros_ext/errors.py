@@ -13,6 +13,7 @@
     ├── GapError                part of a dataset's results is unavailable
     ├── DownloadError           a file could not be written, or failed verification
     ├── ExportError             results could not be written to a file
+    ├── MirrorError             a local copy can't be used: damaged, in use, of another account
     ├── MissingExtraError       a package of an extra is not installed (an ImportError too)
     └── MockError               the mock, or the fake on loopback, could not start
 
@@ -154,6 +155,13 @@ class ExportError(KayrrosError):
     """Results can't be written to the file or directory `path`. An older file is untouched."""
 
     path: Path
+
+
+class MirrorError(KayrrosError):
+    """The mirror at `location` is damaged (at `file`), in use, newer, of another host or account, or not writable."""
+
+    location: str
+    file: str | None = None
 
 
 class MissingExtraError(KayrrosError, ImportError):

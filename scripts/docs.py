@@ -40,6 +40,7 @@ GUIDES = {
     "Credentials": "credentials.md",
     "Results": "results.md",
     "Large datasets": "large.md",
+    "A mirror": "mirror.md",
     "Downloads": "download.md",
     "Charts and maps": "plots.md",
     "Command line": "cli.md",

@@ -92,6 +92,7 @@ class ResultsFetcher:
     dataset_name: str | None = None
     metadata: Metadata | None = None
     fetch_metadata: Callable[[], Metadata] = attrs.field(default=Metadata)
+    window: Window | None = attrs.field(init=False, default=None)  # of the last part; None if everything came at once
 
     _max_body: int | None = attrs.field(init=False, default=None)
     _failures: int = attrs.field(init=False, default=0)  # since the last success
@@ -200,7 +201,7 @@ class ResultsFetcher:
             limit = min((window.sort_key for window in missing), default=None)
             for ready in sorted(self._waiting, key=lambda window: window.sort_key):
                 if limit is None or ready.sort_key < limit:
-                    is_first = ready.start_ms == planner.outer[0]
+                    self.window, is_first = ready, ready.start_ms == planner.outer[0]
                     part = deduplicator.deduplicate(ready, self._waiting.pop(ready), is_first=is_first)
                     yield self._finish_part(part)
         raise failure

@@ -71,7 +71,7 @@ class Deduplicator:
                     table = _drop_repeated(table, getattr(rows, name))
             tables[name] = table
         if any(table.num_rows < getattr(part, name).num_rows for name, table in tables.items()):
-            part = attrs.evolve(part, **tables, assets=_recount_dates(part.assets, tables.values()))
+            part = attrs.evolve(part, **tables, assets=recount_dates(part.assets, tables.values()))
         self._earlier.append((window, part))
         return part
 
@@ -105,7 +105,7 @@ def merge_assets(assets: pa.Table) -> pa.Table:
     return _set_date_count(unique, pa.chunked_array([pc.coalesce(pc.pairwise_diff(sums), sums)]))
 
 
-def _recount_dates(assets: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
+def recount_dates(assets: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
     """Return the assets with the number of their dates in the tables; assets that share an id keep their count."""
     dates = _group(pa.concat_tables([table.select(["asset_id", "value_date"]) for table in tables]), [])
     counts = dates["asset_id"].combine_chunks().value_counts()

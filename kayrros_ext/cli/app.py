@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from kayrros_ext import __version__
 from kayrros_ext._text import printable
 from kayrros_ext.cli.commands.api import api
+from kayrros_ext.cli.commands.changes import changes
 from kayrros_ext.cli.commands.download import download
 from kayrros_ext.cli.commands.export import export
 from kayrros_ext.cli.commands.list import assets, collections, datasets, find, metadata
@@ -18,6 +19,8 @@ from kayrros_ext.cli.commands.mock import mock
 from kayrros_ext.cli.commands.plot import plot
 from kayrros_ext.cli.commands.results import results
 from kayrros_ext.cli.commands.spec import spec
+from kayrros_ext.cli.commands.sql import sql
+from kayrros_ext.cli.commands.sync import sync
 from kayrros_ext.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, InterruptedWithNoteError, exit_code, format_error
 from kayrros_ext.cli.output import (
     ClosedPipeError,
@@ -55,7 +58,7 @@ class _Command(TyperCommand):
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, find, assets, metadata),
-    *(results, export, plot, download, mock, api, spec),
+    *(results, export, plot, download, sync, changes, sql, mock, api, spec),
 ):
     app.command(_command.__name__, cls=_Command)(_command)
 

@@ -14,7 +14,7 @@ from kayrros_ext.errors import (
     UsageError,
 )
 
-DONE, FAILED, USAGE, LOGIN, NOT_FOUND, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+DONE, FAILED, USAGE, LOGIN, NOT_FOUND, PARTIAL, CHANGED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 10, 130
 
 MEANINGS = {
     DONE: "done",
@@ -23,6 +23,7 @@ MEANINGS = {
     LOGIN: "no login: credentials are missing or were refused",
     NOT_FOUND: "no such dataset or collection, or several match",
     PARTIAL: "part failed, the rest was written",
+    CHANGED: "there are changes (`kayrros changes --exit-code`)",
     INTERRUPTED: "interrupted",
 }
 

@@ -120,6 +120,21 @@ def _series(dates: dict[Any, dict[str, Any]]) -> list[dict[str, Any]]:
     return series
 
 
+def revise(payload: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return results as the API sends them with other values, by asset id, date and metric; None removes."""
+    assets = {asset["asset_id"]: asset for asset in payload["assets"]}
+    for name, dates in values.items():
+        asset = assets.setdefault(name, {"asset_id": name, "asset_name": name})
+        series = {parse_date(item["value_date"]): item for item in asset.get("results") or ()}
+        for day, new in (dates or {}).items():
+            item = series.pop(moment := to_us("date", day), {"value_date": format_us(moment)})
+            merged = {metric["name"]: metric["value"] for metric in item.get("metrics") or ()} | (new or {})
+            metrics = [{"name": key, "value": it} for key, it in merged.items() if (new or {}).get(key, 0) is not None]
+            series |= {moment: {**item, "metrics": metrics}} if new and metrics else {}
+        asset["results"] = [*series.values()]
+    return {**payload, "assets": [asset for name, asset in assets.items() if values.get(name, 0) is not None]}
+
+
 def read_metadata(metadata: Mapping[str, Any]) -> Any:
     """Return metadata as the API sends them, with dates in epoch milliseconds."""
     with _refusal("metadata", 'a dict, such as {"name": "My tanks", "asset_count": 3, "start_date": "2024-01-02"}'):

@@ -143,6 +143,18 @@ class Platform:
         dataset = self.datasets[key] = Dataset(key, complete, source, file, shared_with)
         return dataset
 
+    def revise(self, dataset: Dataset | UUID | str, values: Mapping[str, Any]) -> None:
+        """Change results of a dataset, as a new processing does, with an id of its own.
+
+        Args:
+            dataset: one of the fake, or its id.
+            values: asset id to date to metric to value, as for `add`; None in place of any of them removes it.
+        """
+        key = one_of(self.datasets).check("dataset", str(getattr(dataset, "id", dataset)).lower())
+        revised = arguments.revise(self.datasets[key].payload() or {"assets": []}, values)
+        source = self.datasets[key].source = StoredResults(read_results({**revised, "processing_id": str(uuid4())}))
+        self.datasets[key].metadata |= source.metadata()
+
     def generate(
         self,
         *,

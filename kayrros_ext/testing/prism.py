@@ -44,12 +44,8 @@ class PrismMock:
     @property
     def settings(self) -> dict[str, str]:
         """Environment variables that point Kayrros here, with an account that is made up."""
-        return {
-            "KAYRROS_BASE_URL": self.url,
-            "KAYRROS_AUTH_URL": self.url,
-            "KAYRROS_EMAIL": "analyst@example.com",
-            "KAYRROS_PASSWORD": "any-password-will-do",  # nosec B105
-        }
+        account = {"KAYRROS_EMAIL": "analyst@example.com", "KAYRROS_PASSWORD": "any-password-will-do"}  # nosec B105
+        return {"KAYRROS_BASE_URL": self.url, "KAYRROS_AUTH_URL": self.url, **account}
 
 
 @contextlib.contextmanager

@@ -17,8 +17,7 @@ class Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """
 
     def __init__(self, respond: Callable[[Request], Response], *, sleep: Callable[[float], object]) -> None:
-        self._respond = respond
-        self._sleep = sleep
+        self._respond, self._sleep = respond, sleep
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response, whose body is generated while it is read."""
@@ -45,8 +44,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of a response, and the waits before its parts. Errors are those of httpx with a real server."""
 
     def __init__(self, request: httpx.Request, response: Response, sleep: Callable[[float], object]) -> None:
-        self.response = response
-        self._sleep = sleep
+        self.response, self._sleep = response, sleep
         timeout_s = request.extensions.get("timeout", {}).get("read")
         self._timeout_s = math.inf if timeout_s is None else timeout_s
 

@@ -23,7 +23,13 @@ def loaded_by(code: str) -> set[str]:
 def test_importing_every_public_name_loads_nothing_heavy() -> None:
     """`from kayrros_ext import *` loads neither pyarrow, nor an add-on, nor any other package that only some calls need."""
     heavy = {"pyarrow", "pathvalidate", "pandas", "numpy", "anyio", "keyring"}
-    addons = {"kayrros_ext.testing", "kayrros_ext.plots", "kayrros_ext.cli"}
+    addons = {
+        "kayrros_ext.testing",
+        "kayrros_ext.plots",
+        "kayrros_ext.cli",
+        "kayrros_ext.dlt",
+        "kayrros_ext.mirror._store",
+    }
     assert not (heavy | addons) & loaded_by("from kayrros_ext import *; Kayrros")
 
 
@@ -47,10 +53,10 @@ def test_the_public_surface_is_a_list() -> None:
     """A public name that is added or removed changes this list."""
     assert set(kayrros_ext.__all__) == {
         *("Kayrros", "Results", "Gap", "Progress", "Retries", "Identity", "Download", "Metadata"),
-        "ExportedDataset",
+        *("ExportedDataset", "Mirror", "SyncReport"),
         *("KayrrosError", "ConfigurationError", "UsageError", "LoginError", "APIError", "UnauthorizedError"),
         *("AccessDeniedError", "NotFoundError", "ContractError", "TransportError", "GapError", "DownloadError"),
-        *("ExportError", "MissingExtraError", "MockError"),
+        *("ExportError", "MirrorError", "MissingExtraError", "MockError"),
     }
     testing = importlib.import_module("kayrros_ext.testing")
     assert set(testing.__all__) == {
