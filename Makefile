@@ -10,13 +10,13 @@ AUDIT_TOOLS = $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip -q --disa
 # Variables of the caller's shell must not change which code runs. PYTHONDONTWRITEBYTECODE would slow the tests down: each of their
 # processes would compile everything again.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE NODE_ENV
-# No target needs the user's account, and third-party tools run in many.
+# Only `verify-live` needs the user's account, and third-party tools run in many targets.
 unexport KAYRROS_PASSWORD KAYRROS_TOKEN
 export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs test-oldest test-pythons test-foreign
+.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs verify verify-live test-oldest test-pythons test-foreign
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -106,6 +106,15 @@ test-docs: docs ## test the site in chromium, run the notebook, lint the example
 .venv/.docs: requirements/docs.txt | $(READY)
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/docs.txt
 	@touch $@
+
+verify: $(READY) ## let redocly drift check the HAR of a check-up of the fake
+	@$(BIN)/python -m scripts.verify
+
+# `value`, because make would expand a dollar sign in a password.
+verify-live: export KAYRROS_PASSWORD := $(value KAYRROS_PASSWORD)
+verify-live: export KAYRROS_TOKEN := $(value KAYRROS_TOKEN)
+verify-live: $(READY) ## compare the live API with openapi.yaml, read-only, for those who set credentials; else skip
+	@$(BIN)/python -m pytest -m live -p no:randomly tests/contract/test_live.py $(ARGS)
 
 mutate-spec: $(READY) ## mutate the spec in many small ways and check that the contract tests catch each mutation
 	@$(BIN)/python -m scripts.mutate_spec

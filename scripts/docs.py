@@ -45,6 +45,7 @@ GUIDES = {
     "Charts and maps": "plots.md",
     "Command line": "cli.md",
     "Testing": "testing.md",
+    "Is the spec right?": "spec.md",
     "On a cluster": "cluster.md",
     "Regenerate the client": "contributing.md",
 }

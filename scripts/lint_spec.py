@@ -23,8 +23,8 @@ from scripts.spec import METHODS, ROOT, redocly, resolve, schemas_used
 
 PARTS = ("path", "status", "body")
 # Terms joined by commas, each with an optional remark in brackets: "reference (labels), assumed (numbers)".
-TERM = r"(reference|observed|assumed)( \([^()]*\))?"
-PROVENANCE_FORM = "write reference, observed or assumed, with an optional remark in brackets"
+TERM = r"(reference|observed|assumed|confirmed)( \([^()]*\))?"
+PROVENANCE_FORM = "write reference, observed, assumed or confirmed, with an optional remark in brackets"
 PROVENANCE = re.compile(rf"{TERM}(, {TERM})*")
 # The formats of OpenAPI 3.1 and JSON Schema that the generator or the validators read. All of them ignore a misspelt one.
 FORMATS = {

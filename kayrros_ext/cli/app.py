@@ -11,6 +11,7 @@ from kayrros_ext import __version__
 from kayrros_ext._text import printable
 from kayrros_ext.cli.commands.api import api
 from kayrros_ext.cli.commands.changes import changes
+from kayrros_ext.cli.commands.doctor import doctor
 from kayrros_ext.cli.commands.download import download
 from kayrros_ext.cli.commands.export import export
 from kayrros_ext.cli.commands.list import assets, collections, datasets, find, metadata
@@ -58,7 +59,7 @@ class _Command(TyperCommand):
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, find, assets, metadata),
-    *(results, export, plot, download, sync, changes, sql, mock, api, spec),
+    *(results, export, plot, download, sync, changes, sql, doctor, mock, api, spec),
 ):
     app.command(_command.__name__, cls=_Command)(_command)
 

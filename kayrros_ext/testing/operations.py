@@ -69,7 +69,18 @@ def operations_at(request: Request) -> dict[str, Operation]:
 
 
 def respond(platform: "Platform", request: Request) -> Response:
-    """Return the response to a request, without faults."""
+    """Return the response to a request, without faults: of the recording, if there is one."""
+    if platform.recording and request.operation != "login":
+        try:
+            _authenticate(platform, request)
+        except RefusedError as error:
+            return error.response
+        return platform.recording(request) or error_response(404, "NOT_FOUND", "This request is not in the recording")
+    return carry_out(platform, request)
+
+
+def carry_out(platform: "Platform", request: Request) -> Response:
+    """Return the response to a request from the datasets of the platform."""
     operations = operations_at(request)
     if not operations:
         return error_response(404, "NOT_FOUND", "Nothing is at this path")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
 import attrs
@@ -26,6 +27,7 @@ from kayrros_ext.testing.arguments import MICROSECOND, number, one_of, read_item
 from kayrros_ext.testing.datasets import Collection, Dataset, StaticFile, StoredResults
 from kayrros_ext.testing.faults import Failure, Fault, Rule
 from kayrros_ext.testing.generation import TEMPLATES, GeneratedResults, Metric
+from kayrros_ext.testing.har import read_har
 from kayrros_ext.testing.http import Request, Response
 from kayrros_ext.testing.operations import INCLUSIVE, operations_at, respond
 from kayrros_ext.testing.server import serve
@@ -79,6 +81,7 @@ class Platform:
         requests: all that came, each with its status and fault.
         logins: how many logins issued a token.
         faults: the rules of what goes wrong; the first that matches a request applies.
+        recording: what answers in place of the datasets: see `from_har`.
     """
 
     token_lifetime_s: float | None = attrs.field(default=None, validator=arguments.SECONDS_ABOVE_0)
@@ -97,11 +100,33 @@ class Platform:
     logins: int = attrs.field(default=0, init=False)
     faults: list[Rule] = attrs.field(factory=list, init=False)
     tokens: dict[str, Token] = attrs.field(factory=dict, init=False)
+    recording: Callable[[Request], Response | None] | None = attrs.field(default=None, init=False)
     lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _accepted_s: list[float] = attrs.field(factory=list, init=False)  # when the requests of the last second came
 
     def __attrs_post_init__(self) -> None:
         self.account = self.add_account(EMAIL, PASSWORD)
+
+    @classmethod
+    def from_har(cls, path: Path | str, **settings: Any) -> Self:
+        """Return a platform that serves a recorded session: the same request gets the same answer, any other a 404.
+
+        Example:
+            >>> platform = Platform.from_har("kayrros-doctor-2026-01-31/session.har")
+            >>> with platform.connect() as kayrros:
+            ...     kayrros.collections()
+
+        Args:
+            path: a HAR 1.2, of `kayrros doctor`, of `kayrros mock --proxy`, or of a browser. Its logins are left out: the
+                account of the fake logs in.
+            settings: of Platform, such as `latency_s`.
+
+        Raises:
+            UsageError: the file is no HAR.
+        """
+        platform = cls(**settings)
+        platform.recording = read_har(path)
+        return platform
 
     def add_account(self, email: str, password: str) -> Account:
         """Add an account that may log in. It replaces one with the same email."""

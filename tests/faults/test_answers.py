@@ -30,6 +30,7 @@ from kayrros_openapi.api.datasets import get_dataset_metadata
 from kayrros_openapi.models import SharedOption
 from kayrros_openapi.types import UNSET, Response
 from tests.support.server import DATASET, DOWNLOAD, METADATA, RESULTS, Server, StubResponse, StubServer, as_json, serve
+from tests.support.spec import SPEC
 
 Start = Callable[..., Server]
 Connect = Callable[..., Kayrros]
@@ -284,7 +285,15 @@ def test_a_closed_client_is_an_error(kayrros: Kayrros) -> None:
         ("asset_count", True, "`int | null`, got `bool` at `asset_count`"),
         ("start_date", 1.5, "`int | null`, got `float` at `start_date`"),
         ("name", {}, "`str | null`, got `object` at `name`"),
-        ("id", "not-a-uuid", "Invalid UUID at `id`"),
+        pytest.param(
+            "id",
+            "not-a-uuid",
+            "Invalid UUID at `id`",
+            marks=pytest.mark.skipif(
+                "format" not in SPEC["components"]["schemas"]["DatasetMetadata"]["properties"]["id"],
+                reason="an id may be another text",
+            ),
+        ),
         ("sharedOption", 5, "`str | null`, got `int` at `sharedOption`"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 
 from kayrros_ext import ConfigurationError, LoginError
 from kayrros_ext.testing import Fault, Platform, StaticFile
+from tests.support.spec import SPEC
 
 
 def test_login_gets_a_new_token() -> None:
@@ -46,7 +47,7 @@ def test_a_renamed_field_of_the_metadata_is_named(caplog: pytest.LogCaptureFixtu
     platform = Platform()
     dataset = platform.generate()
     with platform.connect() as kayrros:
-        absent = dict.fromkeys(("attributionFile", "attributionText", "sharedOption"))
+        absent = dict.fromkeys(SPEC["components"]["schemas"]["DatasetMetadata"]["properties"])
         whole = {**absent, **kayrros.metadata(dataset.id).to_dict()}
         for body in (whole, {**whole, "extra": 1}, {"start_date": 5}):
             platform.fail_next(Fault.body(json.dumps(body).encode()), operation="getDatasetMetadata")

@@ -359,7 +359,7 @@ REFUSED = {
     "results without dates": Refused(add({"tank": {"m": 1}}), VALUES_HINT),
     "results without metrics": Refused(add({"tank": {"2024-01-01": 1}}), VALUES_HINT),
     "results that hold themselves": Refused(add({"assets": [RECURSIVE]}), VALUES_HINT),
-    "a value is a text": Refused(point("61.5"), r"float.*str.*assets\[0\].*value"),
+    "a value is a list": Refused(point([61.5]), r"float.*array.*assets\[0\].*value"),
     "a value is NaN": Refused(point(math.nan), VALUES_HINT),
     "a value is infinite": Refused(point(-math.inf), VALUES_HINT),
     "a value is True": Refused(point(True), r"float.*bool"),

@@ -31,10 +31,8 @@ class DatasetMetadata:
             value that is not listed is kept as a string.
         source_id (None | str | Unset): Id of the platform source that the dataset was made from.
         source_name (None | str | Unset): Name of the platform source.
-        start_date (int | None | Unset): First date that was computed, in epoch milliseconds (the unit is assumed, from
-            DateRange).
-        stop_date (int | None | Unset): Last date that was computed, in epoch milliseconds (the unit is assumed, from
-            DateRange).
+        start_date (int | None | Unset): First date that was computed, in epoch milliseconds.
+        stop_date (int | None | Unset): Last date that was computed, in epoch milliseconds.
     """
 
     asset_count: int | None | Unset = UNSET

@@ -11,12 +11,11 @@ T = TypeVar("T", bound="DateRange")
 
 @_attrs_define
 class DateRange:
-    """A range of dates. Whether it includes its ends is unknown. That both ends are required is assumed, because the
-    reference does not say, and a response to half a range may lack rows.
+    """A range of dates. Both ends are required, because a response to half a range may lack rows.
 
-        Attributes:
-            start_date (int): Start of the range, in epoch milliseconds.
-            stop_date (int): End of the range, in epoch milliseconds.
+    Attributes:
+        start_date (int): Start of the range, in epoch milliseconds.
+        stop_date (int): End of the range, in epoch milliseconds.
     """
 
     start_date: int

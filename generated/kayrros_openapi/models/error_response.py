@@ -14,12 +14,12 @@ T = TypeVar("T", bound="ErrorResponse")
 
 @_attrs_define
 class ErrorResponse:
-    """The body of an error. Assumed, because the reference does not document it. A server may send JSON of any other
-    shape, HTML from a gateway, or an empty body.
+    """The body of an error. The reference does not document it. A server may send JSON of any other shape, HTML from a
+    gateway, or an empty body.
 
         Attributes:
-            code (None | str | Unset): Code of the error (assumed).
-            message (None | str | Unset): Message for a person (assumed).
+            code (None | str | Unset): Code of the error.
+            message (None | str | Unset): Message for a person.
     """
 
     code: None | str | Unset = UNSET

