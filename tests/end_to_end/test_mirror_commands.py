@@ -216,7 +216,12 @@ def test_damaged_month_is_repaired(kayrros: Inside, dataset: Dataset, lake: str)
 def test_ctrl_c_leaves_a_mirror_that_the_next_run_completes(command: Command, dataset: Dataset, lake: str) -> None:
     """Ctrl-C ends the command at once, while a response is awaited, with 130; the next run has everything."""
     came = threading.Event()
-    command.platform.fail_when(lambda request: came.set() is None, Fault.late(60), operation=RESULTS)
+
+    def arrives(request: Request) -> bool:
+        came.set()
+        return True
+
+    command.platform.fail_when(arrives, Fault.late(60), operation=RESULTS)
     process = command.start("sync", dataset.id, lake)
     assert came.wait(30)
     process.send_signal(signal.SIGINT)

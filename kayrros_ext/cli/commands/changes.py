@@ -16,13 +16,13 @@ _FIELDS = ["dataset_id", "asset_id", "value_date", "metric", "kind", "old", "new
 
 
 @command(
-    """Show what the last syncs of a mirror have added, changed and removed.
+    """Show what the last syncs of a mirror have brought.
 
     Without --since, that is what the last run of each dataset has seen, and runs before it that did not end.
     """,
-    "kayrros changes lake/",
-    "kayrros changes lake/ --since 2026-03-01 --json | jq -r '.[].asset_id'",
-    "kayrros sync lake/ -q && kayrros changes lake/ --exit-code > changes.txt || mail -s changed me < changes.txt",
+    "kayrros changes mirror/ --since 2024-01",
+    "kayrros changes mirror/ --since 2024-01 --json | jq -r '.[].asset_id'",
+    "kayrros changes mirror/ DATASET --exit-code",
 )
 def changes(
     context: Context,

@@ -57,8 +57,9 @@ where kind <> 'added';
 
     File suffixes are those of `kayrros results`; .geojson and .geoparquet need all columns of results.
     """,
-    'kayrros sql lake/ "select metric, avg(value) from results group by metric"',
-    "kayrros sql lake/ \"from results_as_of('2026-03-01') where asset_id = 'tank-1'\" -o before.parquet",
+    'kayrros sql mirror/ "select metric, max(value) from results group by 1"',
+    "kayrros sql mirror/ \"select count(*) from results_as_of('2026-03-01')\"",
+    'kayrros sql mirror/ "from changes" -o changes.parquet',
 )
 def sql(
     context: Context,

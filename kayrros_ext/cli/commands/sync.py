@@ -26,7 +26,7 @@ _COUNTS = ("added", "changed", "gone", "unchanged", "requests")
 
 
 @command(
-    """Mirror datasets: keep a local copy that is current, with the history of its revisions.
+    """Keep a local copy of datasets, with its history.
 
     The first time, everything is fetched; then what is new or may have been revised since the last date less a window. Other
     programs read LOCATION/data as Parquet in hive partitions. `kayrros changes` shows what a run has brought.
@@ -34,9 +34,10 @@ _COUNTS = ("added", "changed", "gone", "unchanged", "requests")
     Several datasets are synced at a time. An error of one does not stop the others: the exit code is 5, or 1 if all have
     failed. A run may be interrupted at any moment; the next one completes it.
     """,
-    "kayrros sync 7d3c lake/",
-    'kayrros sync --collection "Oil storage" s3://bucket/lake',
-    "kayrros sync lake/",
+    "kayrros sync 7d3c mirror/",
+    'kayrros sync --collection "Oil storage" mirror/',
+    "kayrros sync mirror/ --full",
+    "kayrros sync DATASET s3://bucket/prefix",
 )
 def sync(
     context: Context,
