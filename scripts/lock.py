@@ -25,7 +25,7 @@ LOCKS = {
 }
 USERS = [
     "pyproject.toml",
-    *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "excel", "cli", "plots")),
+    *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "excel", "cli", "plots", "doctor", "duckdb")),
 ]
 
 
