@@ -91,6 +91,7 @@ def draw(
             )
         return attrs.evolve(drawing, notes=[*drawing.notes, *failures])
 
+    _use_offline_renderer()
     is_page = target is not None and target.suffix.lower() == ".html"
     drawing = draw_kind(size, moves=target is None or is_page)
     texts = {
@@ -113,6 +114,17 @@ def draw(
     elif target:
         _write(target, _render(chart, target.suffix.lower()))
     return chart
+
+
+def _use_offline_renderer() -> None:
+    """Let notebooks show charts without network, unless the user has chosen a renderer of Altair."""
+    import altair as alt
+
+    from kayrros_ext.plots.page import render_output
+
+    if alt.renderers.active == "default":
+        alt.renderers.register("kayrros", render_output)
+        alt.renderers.enable("kayrros")
 
 
 def _check(name: str, value: object, choices: Iterable[object]) -> None:
