@@ -140,7 +140,7 @@ def _symbols(rows: Rows) -> alt.Chart:
         )
         for name, title in titles.items()
     ]
-    symbols: alt.Chart = alt.Chart(inline(sorted(rows, key=lambda row: -abs(row["value"]))))
+    symbols: alt.Chart = alt.Chart(inline(sorted(rows, key=lambda row: abs(row["value"]))))
     symbols = symbols.mark_circle(style="place", size=150 if len(rows) <= MAX_NAMES else 70, opacity=0.9, clip=True)
     return symbols.encode(
         longitude="longitude:Q", latitude="latitude:Q", color=colour([row["value"] for row in rows]), tooltip=tooltip
