@@ -5,7 +5,7 @@ The extra `plots` installs what they need: altair, vl-convert-python and plotext
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
@@ -86,9 +86,9 @@ def draw(
             drawing = maps.draw_map(data[0], results.assets, size, statistic=statistic or "latest")
         else:
             shown = data if kind in {"seasonal", "change"} else data[0]
-            drawing = getattr(kinds, kind)(
-                shown, size, **({"statistic": statistic or statistics[0]} if statistics else {})
-            )
+            options: dict[str, Any] = {"statistic": statistic or statistics[0]} if statistics else {}
+            options |= {"gaps": gaps} if kind in {"change", "heatmap"} else {}
+            drawing = getattr(kinds, kind)(shown, size, **options)
         return attrs.evolve(drawing, notes=[*drawing.notes, *failures])
 
     _use_offline_renderer()

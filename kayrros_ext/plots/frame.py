@@ -229,6 +229,8 @@ def colour(values: Sequence[float]) -> alt.Color:
     legend = alt.Legend(
         title=None, orient="top", gradientLength=160, gradientThickness=8, labelExpr=number_expr(3), tickCount=3
     )
+    if low == high:
+        legend.values = [low]
     return alt.Color(field="value", type="quantitative", scale=scale, legend=legend)
 
 
