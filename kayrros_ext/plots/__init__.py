@@ -64,7 +64,7 @@ def draw(
     limit, statistics = KINDS[kind]
     _check("by", by, get_args(By) if kind != "map" else ("asset",))
     _check("theme", theme, get_args(Theme))
-    _check("facet", facet, (None, True, False))
+    _check("facet", facet, (None, True, False) if kind == "line" else (None,))
     _check("statistic", statistic, (None, *statistics))
     _check_texts(title=title, subtitle=subtitle)
     require("altair", "pandas", "vl_convert")
@@ -129,7 +129,8 @@ def _use_offline_renderer() -> None:
 
 def _check(name: str, value: object, choices: Iterable[object]) -> None:
     if value not in [*choices]:
-        raise UsageError(f"{name} is {describe(value)}.", hint=f"Use one of {', '.join(map(repr, choices))}.")
+        hint = f"Use one of {', '.join(map(repr, choices))}{f': omit {name} for this kind' * (choices == (None,))}."
+        raise UsageError(f"{name} is {describe(value)}.", hint=hint)
 
 
 def _check_texts(**texts: object) -> None:

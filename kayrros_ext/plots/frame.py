@@ -176,7 +176,8 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
     if is_daily or days > count:
         year = f"utcmonth({value}) === 0 && utcdate({value}) <= {days / count + 1:.0f} && utcyear({value}) > {dates[0].year}"
         below = f"datum.index === 0 || {year} ? utcFormat({value}, '%Y') : ''"
-        text = f"{is_moment} ? '{'' if is_daily else '%H:%M'}' : {days:.0f} > 120 && utcdate({value}) === 1 ? '%b' : '%-d %b'"
+        day = "'%-d %b'" if days <= 120 else f"utcdate({value}) === 1 ? '%b' : '%-d %b'"
+        text = f"{is_moment} ? '{'' if is_daily else '%H:%M'}' : {day}"
         text = f"[utcFormat({value}, {text}), {below}]"
         text = (
             f"{days:.0f} > 900 && utcmonth({value}) === 0 && utcdate({value}) === 1 ? utcFormat({value}, '%Y') : {text}"
