@@ -174,7 +174,10 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
     value = "datum.value"
     is_moment = f"utchours({value}) || utcminutes({value})"
     if is_daily or days > count:
-        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {days / count + 1:.0f} && utcyear({value}) > {dates[0].year}"
+        # Vega's ticks are days, Sundays, or firsts of months; it omits every other label that lacks room.
+        tick = next((length for length, most in ((1, 1.4), (2, 3.7), (7, 14.5)) if days / count < most), 1)
+        least = tick if width * tick / days > 41 else 2 * tick
+        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {least} && utcyear({value}) > {dates[0].year}"
         below = f"datum.index === 0 || {year} ? utcFormat({value}, '%Y') : ''"
         day = "'%-d %b'" if days <= 120 else f"utcdate({value}) === 1 ? '%b' : '%-d %b'"
         text = f"{is_moment} ? '{'' if is_daily else '%H:%M'}' : {day}"
