@@ -5,7 +5,7 @@ const status = document.getElementById("values");
 const shownDate = document.getElementById("date");
 const list = document.getElementById("names");
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const formatDate = (date) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC", ...(date % 864e5 && { timeStyle: "short" }) }).format(date).replace("Sept", "Sep");
+const formatDate = (date) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC", ...(date % 864e5 && { timeStyle: "short" }) }).format(date);
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
 let view, hasCursor, only, index, names, dates, atDate, pointerX, over;
 
