@@ -5,7 +5,7 @@ The extra `plots` installs what they need: altair, vl-convert-python and plotext
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
@@ -82,11 +82,12 @@ def draw(
             drawing = maps.draw_map(data[0], results.assets, size, statistic=statistic or "latest")
         else:
             shown = data if kind in {"seasonal", "change"} else data[0]
-            drawing = getattr(kinds, kind)(
-                shown, size, **({"statistic": statistic or statistics[0]} if statistics else {})
-            )
+            options: dict[str, Any] = {"statistic": statistic or statistics[0]} if statistics else {}
+            options |= {"gaps": gaps} if kind in {"change", "heatmap"} else {}
+            drawing = getattr(kinds, kind)(shown, size, **options)
         return attrs.evolve(drawing, notes=[*drawing.notes, *failures])
 
+    _use_offline_renderer()
     is_page = target is not None and target.suffix.lower() == ".html"
     drawing = draw_kind(size, moves=target is None or is_page)
     texts = {
@@ -130,16 +131,28 @@ def check_options(
     _check("kind", kind, KINDS)
     _check("by", by, get_args(By) if kind != "map" else ("asset",))
     _check("theme", theme, get_args(Theme))
-    _check("facet", facet, (None, True, False))
+    _check("facet", facet, (None, True, False) if kind == "line" else (None,))
     _check("statistic", statistic, (None, *KINDS[kind][1]))
     _check_pixels("width", width, 200)
     if height is not None:
         _check_pixels("height", height, 150)
 
 
+def _use_offline_renderer() -> None:
+    """Let notebooks show charts without network, unless the user has chosen a renderer of Altair."""
+    import altair as alt
+
+    from kayrros_ext.plots.page import render_output
+
+    if alt.renderers.active == "default":
+        alt.renderers.register("kayrros", render_output)
+        alt.renderers.enable("kayrros")
+
+
 def _check(name: str, value: object, choices: Iterable[object]) -> None:
     if value not in [*choices]:
-        raise UsageError(f"{name} is {describe(value)}.", hint=f"Use one of {', '.join(map(repr, choices))}.")
+        hint = f"Use one of {', '.join(map(repr, choices))}{f': omit {name} for this kind' * (choices == (None,))}."
+        raise UsageError(f"{name} is {describe(value)}.", hint=hint)
 
 
 def _check_texts(**texts: object) -> None:

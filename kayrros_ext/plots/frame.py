@@ -174,10 +174,13 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
     value = "datum.value"
     is_moment = f"utchours({value}) || utcminutes({value})"
     if is_daily or days > count:
-        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {days / count + 1:.0f} && utcyear({value}) > {dates[0].year}"
+        # Vega's ticks are days, Sundays, or firsts of months; it omits every other label that lacks room.
+        tick = next((length for length, most in ((1, 1.4), (2, 3.7), (7, 14.5)) if days / count < most), 1)
+        least = tick if width * tick / days > 41 else 2 * tick
+        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {least} && utcyear({value}) > {dates[0].year}"
         below = f"datum.index === 0 || {year} ? utcFormat({value}, '%Y') : ''"
-        clock = "" if is_daily else "%H:%M"
-        text = f"{is_moment} ? '{clock}' : {days:.0f} > 120 && utcdate({value}) === 1 ? '%b' : '%-d %b'"
+        day = "'%-d %b'" if days <= 120 else f"utcdate({value}) === 1 ? '%b' : '%-d %b'"
+        text = f"{is_moment} ? '{'' if is_daily else '%H:%M'}' : {day}"
         text = f"[utcFormat({value}, {text}), {below}]"
         text = (
             f"{days:.0f} > 900 && utcmonth({value}) === 0 && utcdate({value}) === 1 ? utcFormat({value}, '%Y') : {text}"
@@ -230,6 +233,8 @@ def colour(values: Sequence[float]) -> alt.Color:
     legend = alt.Legend(
         title=None, orient="top", gradientLength=160, gradientThickness=8, labelExpr=number_expr(3), tickCount=3
     )
+    if low == high:
+        legend.values = [low]
     return alt.Color(field="value", type="quantitative", scale=scale, legend=legend)
 
 

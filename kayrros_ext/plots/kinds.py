@@ -40,10 +40,17 @@ if TYPE_CHECKING:
 MAX_LINES, MAX_PANELS = 6, 200
 # The width of the title of a small chart, in pixels.
 TITLE = 175
+# What a cell of a heatmap may cover, with its code in NumPy and its longest length in days.
+CELLS = {
+    "day": ("D", 1),
+    "week": ("W", 7),
+    "month": ("M", 31),
+    "year": ("Y", 366),
+    "decade": ("10Y", 3660),
+    "century": ("100Y", 36600),
+}
 # Years of the range that a season is compared with.
 YEARS = 5
-# The cells of a heatmap: their units in numpy, with names and lengths in days.
-UNITS = {"D": ("day", 1), "W": ("week", 7), "M": ("month", 31), "Y": ("year", 366)}
 _WHEN = "utcFormat(datum.date, utchours(datum.date) || utcminutes(datum.date) ? '%-d %b %Y %H:%M' : '%-d %b %Y')"
 # What the reader points at: with the pointer, or with the keys of an HTML page, which sets `at_date` and `only`. A click on
 # a name isolates its line.
@@ -122,7 +129,7 @@ def seasonal(data: Sequence[ChartData], size: Size) -> Drawing:
     return Drawing(facet(layers, _panels(data), size), subtitle, [*_notes(data), *notes])
 
 
-def change(data: Sequence[ChartData], size: Size, *, statistic: str) -> Drawing:
+def change(data: Sequence[ChartData], size: Size, *, statistic: str, gaps: Rows) -> Drawing:
     """Draw the difference to the previous date of each asset, or to the last one of the week before."""
     step = max(data[0].step, 7 * DAY) if statistic == "week" else data[0].step
     rows: dict[str, Rows] = {}
@@ -147,51 +154,56 @@ def change(data: Sequence[ChartData], size: Size, *, statistic: str) -> Drawing:
     bars = alt.Chart().transform_calculate(when=_WHEN, sign="datum.value < 0 ? 'fall' : 'rise'")
     bars = bars.encode(x=x, y=y, color=sign, tooltip=_tooltip("when", value="Change"))
     bars = bars.mark_bar(width=max(room / count * 0.7, 1))
+    bands = _bands(gaps, 50 * (data[0].frame.index[-1] - data[0].frame.index[0]).total_seconds() * 1000 / room)
     notes = [f"{plural(skipped, 'change')} over a break in the data left out."] if skipped else []
     return Drawing(
-        facet([bars], rows, size),
+        facet([*bands.values(), bars], rows, size),
         f"{data[0].label}, change to the previous {statistic}, {_period(data)}",
         [*_notes(data), *notes],
     )
 
 
-def heatmap(data: ChartData, size: Size) -> Drawing:
+def heatmap(data: ChartData, size: Size, *, gaps: Rows) -> Drawing:
     """Draw the values of many assets by date as colours, the largest asset first."""
     names = fit_names(data.frame, size.inner * (0.42 if size.is_narrow else 0.3))
-    left, days = _width(names), (data.frame.index[-1] - data.frame.index[0]) / DAY
-    fitting = (
-        unit
-        for unit, (_, length) in UNITS.items()
-        if length * DAY >= data.step * 0.9 and days / length < (size.inner - left) / 2
+    dates, left = data.frame.index, _width(names)
+    days, most = (dates[-1] - dates[0]) / DAY, (size.inner - left) / 2
+    unit, (code, length) = next(
+        (unit for unit in CELLS.items() if unit[1][1] * DAY >= data.step * 0.9 and days / unit[1][1] < most),
+        [*CELLS.items()][-1],
     )
-    unit = next(fitting, "Y")
-    monday = np.timedelta64(4 * (unit == "W"), "D")  # weeks of numpy begin with a Thursday, as 1970 does
-    starts = (data.frame.index.to_numpy() - monday).astype(f"datetime64[{unit}]")
-    means = data.frame.groupby(starts.astype("datetime64[s]")).mean()
-    starts = means.index.to_numpy().astype(f"datetime64[{unit}]")
-    edges = [((times + monday).astype("datetime64[ms]").astype("int64")).tolist() for times in (starts, starts + 1)]
+    shift = np.timedelta64(4 * (unit == "week"), "D")  # a week of NumPy begins on a Thursday
+    cells = (dates.to_numpy() - shift).astype(f"datetime64[{code}]")
+    every = np.arange(cells[0], cells[-1] + 2)
+    ends = (every.astype("datetime64[D]") + shift).astype("datetime64[ms]").astype("int64").tolist()
+    numbers = every[:-1].astype("int64")
+    means = data.frame.groupby(cells.astype("int64")).mean().reindex(numbers)
+    when = dates.to_series().groupby(cells.astype("int64")).first().reindex(numbers)
     rows = [
-        {"asset": names[name], "date": start, "stop": stop, "value": value}
+        {"asset": names[name], "date": start, "stop": stop, "value": value, "when": format_date(date)}
         for name, values in means.items()
-        for start, stop, value in zip(*edges, values, strict=True)
-        if not np.isnan(value)
+        for (start, stop), value, date in zip(pairwise(ends), values, when, strict=True)
+        if value == value  # noqa: PLR0124 - not NaN
     ]
-    x = x_dates([data], size.inner - left)
-    x["scale"].domain = alt.Undefined  # from the first to the last edge
-    shade = colour([row["value"] for row in rows])
-    cells = alt.Chart(inline(rows)).transform_calculate(when=_WHEN).mark_rect()
-    cells = cells.encode(
-        x=x,
-        x2=alt.X2(field="stop"),
-        y=_y_names(names, left),
-        color=shade,
-        tooltip=_tooltip("when", "asset", value=data.label),
+    x = alt.X(
+        field="date",
+        type="temporal",
+        axis=x_dates([data], size.inner - left)["axis"],
+        scale=alt.Scale(type="utc", nice=False),
     )
-    notes = [f"A cell is the mean of a {UNITS[unit][0]}."] if data.step < UNITS[unit][1] * DAY * 0.9 else []
-    notes += ["Blank: not observed."] if len(rows) < means.size else []
+    chart = alt.Chart(inline(rows)).mark_rect().encode(x=x, x2=alt.X2(field="stop"), y=_y_names(names, left))
+    chart = chart.encode(
+        color=colour([row["value"] for row in rows]), tooltip=_tooltip("when", "asset", value=data.label)
+    )
+    notes = [f"A cell is the mean of a {unit}."] if data.step < length * DAY * 0.9 else []
+    is_blank = means.isna().any(axis=1)
+    blank = [cell for cell, is_so in zip(pairwise(ends), is_blank, strict=True) if is_so]
+    if any(not any(gap["date"] < stop and gap["stop"] > start for gap in gaps) for start, stop in blank):
+        notes.append("Blank: not observed.")
     height = max(len(names) * max(15, min(28, 280 // len(names))), 60)
+    layers = [*_bands(gaps, 50 * (ends[-1] - ends[0]) / (size.inner - left)).values(), chart]
     return Drawing(
-        alt.layer(cells), f"{data.label}, {data.period}", [*_notes([data]), *notes], left=left, height=height
+        alt.layer(*layers), f"{data.label}, {data.period}", [*_notes([data]), *notes], left=left, height=height
     )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import altair as alt
 import pyarrow as pa
 
-from kayrros_ext._text import cell_width, plural, printable, shorten
+from kayrros_ext._text import cell_width, plural, printable
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.data import ChartData, Rows, format_date, format_short
-from kayrros_ext.plots.frame import Drawing, Size, colour, inline
+from kayrros_ext.plots.frame import Drawing, Size, colour, fit_names, inline
 
 EARTH_KM = 6371.0
 # A map is never smaller. One of assets that are further apart than this, in radians from their middle, shows the world.
@@ -140,7 +140,7 @@ def _symbols(rows: Rows) -> alt.Chart:
         )
         for name, title in titles.items()
     ]
-    symbols: alt.Chart = alt.Chart(inline(sorted(rows, key=lambda row: -abs(row["value"]))))
+    symbols: alt.Chart = alt.Chart(inline(sorted(rows, key=lambda row: abs(row["value"]))))
     symbols = symbols.mark_circle(style="place", size=150 if len(rows) <= MAX_NAMES else 70, opacity=0.9, clip=True)
     return symbols.encode(
         longitude="longitude:Q", latitude="latitude:Q", color=colour([row["value"] for row in rows]), tooltip=tooltip
@@ -170,17 +170,18 @@ def _labels(rows: Rows, places: Sequence[Point], size: tuple[float, float]) -> t
             group.append(index)
     boxes: list[Box] = [(x - 7, y - 7, x + 7, y + 7) for x, y in places]
     labels: Rows = []
+    names = fit_names((row["asset"] for row in rows), 185)
     for first, *others in groups if len(groups) <= MAX_NAMES else []:
         text = (
             f"{1 + len(others)} assets"
             if others
-            else f"{shorten(rows[first]['asset'], 28)}, {format_short(rows[first]['value'])}"
+            else f"{names[rows[first]['asset']]}, {format_short(rows[first]['value'])}"
         )
         if label := _place(text, places[first], boxes, size, gap=11):
             labels.append({**rows[first], **label, "style": "label", "to": ENLARGED if others else 10**9})
         if others:
             several = (
-                {**rows[index], "text": shorten(rows[index]["asset"], 28), "align": "left", "dx": 11, "dy": 0}
+                {**rows[index], "text": names[rows[index]["asset"]], "align": "left", "dx": 11, "dy": 0}
                 for index in (first, *others)
             )
             labels += [{**row, "style": "label", "from": ENLARGED, "to": 10**9} for row in several]

@@ -5,7 +5,7 @@ const status = document.getElementById("values");
 const shownDate = document.getElementById("date");
 const list = document.getElementById("names");
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const format = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
+const formatDate = (date) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC", ...(date % 864e5 && { timeStyle: "short" }) }).format(date);
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
 let view, hasCursor, only, index, names, dates, atDate, pointerX, over;
 
@@ -13,9 +13,9 @@ function showValues(date, asset) {
   const values = (atDate.get(date) ?? []).filter((row) => names.length || asset === undefined || row.asset === asset);
   const texts = new Map(); // of several metrics, if there are
   for (const row of values) texts.set(row.asset, [...(texts.get(row.asset) ?? []), number.format(row.value)]);
-  status.textContent = values.length ? [format.format(date), ...values.slice(0, 6).map((row) => `${row.asset ?? row.panel} ${number.format(row.value)}`)].join(" · ") : "";
+  status.textContent = values.length ? [formatDate(date), ...values.slice(0, 6).map((row) => `${row.asset ?? row.panel} ${number.format(row.value)}`)].join(" · ") : "";
   status.classList.toggle("unseen", names.length > 0);
-  shownDate.textContent = values.length && names.length ? format.format(date) : "";
+  shownDate.textContent = values.length && names.length ? formatDate(date) : "";
   for (const button of list.querySelectorAll("button")) {
     const text = texts.get(button.dataset.name);
     button.lastChild.textContent = text === undefined ? button.dataset.name : `${button.dataset.name}  ${text.join(" · ")}`;
@@ -99,6 +99,8 @@ for (const type of ["mouseover", "mousemove"]) {
     if (over !== undefined && names.length) followPointer();
   }, true);
 }
+// A tap has no move, which shows the values of a bar, a cell or a small chart.
+chart.addEventListener("click", (event) => event.target.dispatchEvent(new PointerEvent("pointermove", event)));
 dark.addEventListener("change", draw);
 let resized;
 addEventListener("resize", () => {

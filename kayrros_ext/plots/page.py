@@ -7,6 +7,7 @@ import json
 import re
 from importlib import resources
 from typing import Any
+from uuid import uuid4
 
 import vl_convert
 
@@ -60,6 +61,16 @@ def render_page(
     scripts = f"script-src {hashes['library']} {hashes['script']}"
     parts["policy"] = f"default-src 'none'; style-src {hashes['style']}; {scripts}; base-uri 'none'; form-action 'none'"
     return re.sub("@@([a-z]+)@@", lambda match: parts[match[1]], _read("page.html")).encode()
+
+
+def render_output(spec: dict[str, Any], **_options: object) -> dict[str, str]:
+    """Return the output of a notebook cell, which needs no network: Altair's own loads its scripts from a server."""
+    place, text = f"chart-{uuid4().hex}", json.dumps(spec).replace("<", "\\u003c")
+    # On a canvas and in a function, because all cells share one page: its ids of SVG, its names of JavaScript.
+    embed = f'vegaEmbed("#{place}", {text}, {{mode: "vega-lite", renderer: "canvas", actions: false}})'
+    script = f"(() => {{{vl_convert.javascript_bundle()}\n{embed}}})()"  # type: ignore[call-arg]
+    style = "#vg-tooltip-element td { white-space: pre-line }"
+    return {"text/html": f'<style>{style}</style><div id="{place}"></div><script>{script}</script>'}
 
 
 def _hash(text: str) -> str:
