@@ -176,8 +176,8 @@ def heatmap(data: ChartData, size: Size) -> Drawing:
         for start, stop, value in zip(*edges, values, strict=True)
         if not np.isnan(value)
     ]
-    x = x_dates([data], size.inner - left)
-    x["scale"].domain = [alt.ExprRef(str(edges[0][0])), alt.ExprRef(str(edges[1][-1]))]
+    x = alt.X(field="date", type="temporal", axis=x_dates([data], size.inner - left)["axis"])
+    x = x.scale(type="utc", nice=False)
     shade = colour([row["value"] for row in rows])
     cells = alt.Chart(inline(rows)).transform_calculate(when=_WHEN).mark_rect()
     cells = cells.encode(
