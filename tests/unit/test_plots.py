@@ -24,7 +24,7 @@ import vl_convert
 from PIL import Image
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
-from kayrros_ext._text import cell_width, printable, shorten
+from kayrros_ext._text import cell_width, shorten
 from kayrros_ext.plots import KINDS, terminal_chart
 from kayrros_ext.plots.data import format_short, read_metrics
 from kayrros_ext.plots.frame import fit_names, themes
@@ -32,8 +32,8 @@ from kayrros_ext.testing import Platform
 
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 FIRST = date(2024, 1, 1)
-OVER_TIME = [kind for kind in KINDS if kind != "map"]
-Values = list[float | None] | dict[int, float | None] | dict[str, float | None]
+OVER_TIME: list[Any] = [kind for kind in KINDS if kind != "map"]
+Values = list[Any] | dict[Any, Any]
 
 
 def results_of(
@@ -352,9 +352,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 def test_names_stand_at_the_ends_of_lines() -> None:
     """In the colour of the line, at least 15 pixels apart, and in a legend where they have no room."""
     close = results_of({f"Tank {number}": [50.0 - 10 * number, 1.0 + number / 100] for number in range(6)}).plot()
-    places = [float(y) for y in re.findall(r'translate\(\d+[.\d]*,([\d.]+)\)" fill="#\w+">Tank \d', svg(close))]
-    if not places:
-        places = [float(y) for y in re.findall(r"translate\([\d.]+,\s*([\d.]+)\)[^>]*>Tank \d", svg(close))]
+    places = [float(y) for y in re.findall(r"translate\([\d.]+,\s*([\d.]+)\)[^>]*>Tank \d", svg(close))]
     assert len(places) == 6
     assert min(np.diff(sorted(places))) >= 15
     assert not [part for part in parts(close.to_dict()) if (part.get("legend") or {}).get("orient")]
@@ -455,7 +453,6 @@ def test_seasonal_chart_shows_the_range_and_mean_of_five_years() -> None:
     rng = np.random.default_rng(1)
     values = pd.Series(rng.normal(100, 10, len(days)), days)
     chart = results_of({"a": {str(day.date()): value for day, value in values.items()}}).plot(kind="seasonal")
-    vega = vl_convert.vegalite_to_vega(chart.to_dict())
     assert "2024 (line) against the range and the mean (dashed) of 2019 to 2023" in words(chart)
     before = values[(days.year >= 2019) & (days.year < 2024)]
     weeks = before.groupby(before.index.strftime("%U"))
@@ -469,7 +466,9 @@ def test_seasonal_chart_shows_the_range_and_mean_of_five_years() -> None:
     scale = np.polyfit(ys[:half], low, 1)
     assert np.allclose(np.polyval(scale, ys[:half]), low, atol=0.1)
     assert np.allclose(np.polyval(scale, ys[half:][::-1]), high, atol=0.1)
-    assert [part for part in parts(vega) if part.get("ops") == ["mean"]]
+    mean = re.search(r'<path[^>]*d="M([^"]+)"[^>]*stroke-dasharray', svg(chart))
+    assert mean
+    assert np.allclose(np.polyval(scale, np.array(re.findall(r",([\d.]+)", mean[1]), float)), weeks.mean(), atol=0.1)
     two = results_of({"a": {str(day.date()): 1.0 for day in days[-90:]}}).plot(kind="seasonal")
     assert "The range covers 2 years, not 5." in words(two)
     with pytest.raises(UsageError, match=r"no year before 2024 to compare it with.*kind='line'"):
@@ -477,7 +476,7 @@ def test_seasonal_chart_shows_the_range_and_mean_of_five_years() -> None:
 
 
 def test_change_is_the_difference_to_the_previous_date_or_week() -> None:
-    """Over a break there is none. A note counts them."""
+    """A change over a break is left out, and counted."""
     values: Values = {0: 1.0, 1: 3.0, 2: 2.0, 7: 9.0, 8: 7.0, 14: 10.0}
     days = results_of({"a": values}).plot(kind="change")
     assert [row["value"] for row in rows(days)] == [2.0, -1.0, -2.0]
@@ -535,7 +534,7 @@ def test_sums_by_parent_and_in_total() -> None:
 
 
 @pytest.mark.parametrize("kind", OVER_TIME)
-def test_several_metrics_have_a_chart_each(kind: str) -> None:
+def test_several_metrics_have_a_chart_each(kind: Any) -> None:
     """Of the same assets, each with its own axis of values; other kinds refuse them."""
     days = {str(date(2020 + year, month, 1)): month for year in range(5) for month in range(1, 13)}
     results = results_of({"a": days, "b": days}, metric=("stored_volume_bbl", "fill_level_pct"))
@@ -566,7 +565,6 @@ def test_chart_can_be_changed() -> None:
     assert "#ff0000" in svg(line + rule)
     bars = results_of({"a": [1.0, 2.0]}).plot(kind="latest")
     assert svg(bars.interactive())
-    assert "text/html" in line._repr_mimebundle_() or line._repr_mimebundle_()
 
 
 # Files.
@@ -646,7 +644,7 @@ NASTY: dict[str, dict[str, Values]] = {
 
 @pytest.mark.parametrize("kind", OVER_TIME)
 @pytest.mark.parametrize("data", NASTY)
-def test_nasty_data_is_drawn(data: str, kind: str) -> None:
+def test_nasty_data_is_drawn(data: str, kind: Any) -> None:
     """Or refused with a reason. No text has a control character, and no number is lost on the way to the picture."""
     results = results_of(NASTY[data])
     reasons = {"seasonal": "There is no year before", "change": "no asset has values on two successive dates"}
@@ -677,7 +675,7 @@ def test_long_lines_keep_their_extremes() -> None:
 
 
 def test_text_falls_back_to_a_generic_font() -> None:
-    """So that it is not a serif where none of the named fonts is installed."""
+    """It is never a serif, whichever fonts a reader has."""
     families = set(re.findall(r'font-family="([^"]+)"', svg(generated(assets=8, dates=9).plot(assets="all"))))
     assert families
     assert all(family.endswith(", sans-serif") for family in families)
@@ -710,7 +708,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("kind", OVER_TIME)
-def test_page_is_self_contained(tmp_path: Path, kind: str) -> None:
+def test_page_is_self_contained(tmp_path: Path, kind: Any) -> None:
     """It refers to no address. Its policy allows the styles and scripts in it, by their hashes, and nothing else."""
     generated(assets=3, dates=120).plot(tmp_path / "a.html", kind=kind)
     page = Page(tmp_path / "a.html")
@@ -753,22 +751,6 @@ def test_page_has_a_text_alternative(tmp_path: Path) -> None:
     ]
     described = [attributes["aria-describedby"] for _, attributes in page.tags if "aria-describedby" in attributes]
     assert described == [attributes["id"] for _, attributes in page.tags if attributes.get("class") == "unseen"]
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("a\nb", "a b"),
-        ("\x1b[31mred\x07", "[31mred"),
-        ("\u202egnp", "gnp"),
-        (" Tank  1 ", "Tank 1"),
-        ("東京湾", "東京湾"),
-    ],
-)
-def test_names_lose_control_characters(name: str, shown: str) -> None:
-    """Including those that change the direction of writing."""
-    assert shown == printable(name)
-    assert "\x1b[31" not in terminal_chart(results_of({name or "-": [1.0, 2.0]}), colour=False)
 
 
 def test_long_name_is_truncated_in_its_middle() -> None:
@@ -838,7 +820,7 @@ def test_terminal_chart_draws_fewer_points_than_it_has_dots() -> None:
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, missing, None)
-    draw = terminal_chart if missing == "plotext" else Results.plot
+    draw: Any = terminal_chart if missing == "plotext" else Results.plot
     with pytest.raises(MissingExtraError, match=re.escape('pip install "kayrros-ext[plots]"')) as caught:
         draw(results_of({"a": [1.0]}))
     assert caught.value.extra == "plots"
