@@ -25,7 +25,10 @@ LOCKS = {
 }
 USERS = [
     "pyproject.toml",
-    *(f"--extra={name}" for name in ("pandas", "polars", "geo", "keyring", "excel", "cli", "plots", "doctor", "duckdb")),
+    *(
+        f"--extra={name}"
+        for name in ("pandas", "polars", "geo", "keyring", "excel", "cli", "plots", "doctor", "duckdb")
+    ),
 ]
 
 
