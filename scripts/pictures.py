@@ -44,6 +44,8 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "latest": ("spots", {"kind": "latest", "metric": "emission_rate_kg_per_h", "assets": 10}),
     "map": ("spots", {"kind": "map", "metric": "emission_rate_kg_per_h"}),
 }
+# Those of the docs.
+IN_DOCS = ("chart", "seasonal", "map")
 
 
 def main() -> None:
@@ -53,13 +55,13 @@ def main() -> None:
     folder: Path | None = parser.parse_args().all
     results = data()
     for name, (key, options) in PICTURES.items():
-        path = FOLDER / f"{name}.png"
+        path = FOLDER / f"{name}.svg"
         if folder:
             for width in WIDTHS:
                 for theme in THEMES:
                     results[key].plot(folder / f"{name}-{width}-{theme}.png", width=width, theme=theme, **options)
             results[key].plot(folder / f"{name}.html", **options)
-        else:
+        elif name in IN_DOCS:
             results[key].plot(path, width=560, **options)
             print(f"{path.name}: {path.stat().st_size} bytes")
     if folder:

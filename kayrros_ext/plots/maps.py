@@ -50,9 +50,7 @@ def draw_map(data: ChartData, assets: pa.Table, size: Size, *, statistic: str) -
         alt.Chart(inline([{}]))
         .mark_rect(style="sea")
         .encode(x=alt.value(0), y=alt.value(0), x2=alt.value("width"), y2=alt.value("height")),
-        alt.Chart({"name": "world", "format": {"type": "topojson", "feature": "countries"}}).mark_geoshape(
-            style="land"
-        ),
+        alt.Chart({"name": "land", "format": {"type": "topojson", "feature": "countries"}}).mark_geoshape(style="land"),
         _symbols(rows),
         *(_texts([row for row in texts if row["style"] == style], style) for style in ("town", "label")),
     )
@@ -64,7 +62,9 @@ def draw_map(data: ChartData, assets: pa.Table, size: Size, *, statistic: str) -
         translate=alt.ExprRef("[map_zoom * width / 2 + map_x, map_zoom * height / 2 + map_y]"),
         clipExtent=alt.ExprRef("[[0, 0], [width, height]]"),
     )
-    chart = chart.properties(projection=projection, datasets={"world": _read("world.json.gz")})
+    chart = chart.properties(
+        projection=projection, datasets={"land": _read("world.json.gz" if is_world else "region.json.gz")}
+    )
     chart = chart.add_params(
         *(alt.param(f"map_{name}", value=value) for name, value in (("zoom", 1), ("x", 0), ("y", 0)))
     )
@@ -73,7 +73,7 @@ def draw_map(data: ChartData, assets: pa.Table, size: Size, *, statistic: str) -
         if (count := len(data.frame.columns) - len(rows))
         else []
     )
-    notes.append("Coast and borders: Natural Earth, accurate to about 2 km. Towns: GeoNames.")
+    notes.append(f"Coast and borders: Natural Earth, accurate to about {30 if is_world else 2} km. Towns: GeoNames.")
     period = data.period if statistic == "mean" else format_date(data.frame.index[-1])
     return Drawing(chart, f"{data.label}, {statistic} value, {period}", [*data.notes, *notes], left=0, height=height)
 

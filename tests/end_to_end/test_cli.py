@@ -223,8 +223,16 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "getDatasetResults", ["mock", "--fault", "logins=503"], {}),
         (2, "getDatasetResults", ["mock", "--fault", "=503"], {}),
         (2, "503:0.1", ["mock", "--fault", "login="], {}),
-        (2, "x.pdf", ["plot", TANKS, "-o", "x.pdf"], {}),
-        (2, "--output map.html", ["plot", TANKS, "--map"], {}),
+        (2, "x.gif", ["plot", TANKS, "-o", "x.gif"], {}),
+        (2, "-o map.html", ["plot", TANKS, "--kind", "map"], {}),
+        (2, "800x450", ["plot", TANKS, "--size", "800 by 450", "-o", "x.png"], {}),
+        (
+            2,
+            "Use one of None, 'date', 'week'",
+            ["plot", TANKS, "--kind", "change", "--statistic", "mean", "-o", "x.png"],
+            {},
+        ),
+        (2, "200 to 5000", ["plot", TANKS, "--size", "9", "-o", "x.png"], {}),
         (2, "can't be combined", ["plot", TANKS, "--all", "--asset", "x"], {}),
         (2, "can't be combined", ["mock", "--prism", "--fault", "503"], {}),
         (2, "can't be combined", ["mock", "--prism", "--large"], {}),
@@ -683,11 +691,29 @@ def test_plot_draws_in_the_terminal_or_to_a_file(inside: Inside, tmp_path: Path)
     piped = inside("plot", TANKS)
     assert piped.returncode == 0
     assert "\x1b" not in piped.stdout
-    assert "2024-01-02" in piped.stdout
+    assert "2 Jan 2024" in piped.stdout
     path = tmp_path / "x.svg"
     done = inside("plot", TANKS, "--all", "-o", path)
     assert (done.stdout, done.stderr) == (f"{path}\n", "24 rows\n")
     assert "<svg" in path.read_text()
+
+
+def test_plot_has_the_options_of_results_plot(inside: Inside, tmp_path: Path) -> None:
+    """A repeated --metric gives a chart each, and --size the pixels, of which a PNG has two for each."""
+    metrics = list(dict.fromkeys(row["metric"] for row in inside.json("results", TANKS)))[:2]
+    path = tmp_path / "x.svg"
+    options = ["--facet", "--theme", "dark", "--title", "Mine", "--subtitle", "My own", "--size", "600"]
+    assert inside("plot", TANKS, "-o", path, "--metric", metrics[0], *options).returncode == 0
+    assert all(text in path.read_text() for text in (">Mine<", ">My own<", 'width="600"', "#14171b"))
+    both = [part for metric in metrics for part in ("--metric", metric)]
+    assert inside("plot", TANKS, "-o", path, *both).returncode == 0
+    assert path.read_text().count("Y-axis") == 2
+    options = ["--kind", "change", "--statistic", "week", "--size", "500x300", "--no-facet"]
+    done = inside("plot", TANKS, "-o", path, *options)
+    assert (done.stdout, done.returncode) == (f"{path}\n", 0), done.stderr
+    assert all(text in path.read_text() for text in ("hange to the previous week", "Source: Kayrros"))
+    done = inside("plot", TANKS, "-o", tmp_path / "x.pdf", "--kind", "latest")
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF"), done.stderr
 
 
 EVIL = "red\x1b[31m\x9b[/x]\u202e\u2066\u200b\u2028\nalert"
@@ -1265,7 +1291,7 @@ def test_exit_codes_are_documented(inside: Inside) -> None:
 
 def test_help_imports_no_heavy_module() -> None:
     """The commands import httpx, pyarrow and rich when they need them."""
-    heavy = {"httpx", "pyarrow", "numpy", "matplotlib", "rich.console", "attrs", "logging", "kayrros_ext.client"}
+    heavy = {"httpx", "pyarrow", "numpy", "altair", "rich.console", "attrs", "logging", "kayrros_ext.client"}
     command_lines = [["--help"], ["results", "--help"], ["plot", "--help"], ["--version"]]
     code = (
         f"import sys; from kayrros_ext.cli.app import run; [run(line) for line in {command_lines}]; "

@@ -169,4 +169,6 @@ def test_equal_earth_is_that_of_the_renderer() -> None:
 def test_files_of_the_background_are_small() -> None:
     """They ship with the package."""
     folder = Path(maps.__file__).parent
-    assert sum((folder / name).stat().st_size for name in ("world.json.gz", "towns.json.gz")) < 450_000
+    assert (
+        sum((folder / name).stat().st_size for name in ("world.json.gz", "region.json.gz", "towns.json.gz")) < 500_000
+    )

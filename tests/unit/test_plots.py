@@ -1,60 +1,58 @@
-"""Pictures show the data as they are, leave gaps open, and each file is self-contained."""
+"""Charts show the data as they are, say what they leave out, and each file is self-contained."""
 
+import base64
+import hashlib
+import html
 import itertools
 import json
-import logging
-import os
 import re
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import attrs
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
-from matplotlib.dates import date2num, num2date
-from matplotlib.figure import Figure
-from matplotlib.path import Path as Outline
+import vl_convert
+from PIL import Image
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
 from kayrros_ext._text import cell_width, printable, shorten
-from kayrros_ext.plots import coastline, plot, terminal_chart
-from kayrros_ext.plots.figures import NotebookFigure
-from kayrros_ext.plots.labels import axis_label
-from kayrros_ext.plots.map_layout import map_extent
-from kayrros_ext.plots.series import chart_data
-from kayrros_ext.plots.themes import DARK, LIGHT, Theme
+from kayrros_ext.plots import KINDS, terminal_chart
+from kayrros_ext.plots.data import format_short, read_metrics
+from kayrros_ext.plots.frame import fit_names, themes
 from kayrros_ext.testing import Platform
 
-FLOATS = npt.NDArray[np.float64]
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 FIRST = date(2024, 1, 1)
+OVER_TIME = [kind for kind in KINDS if kind != "map"]
+Values = list[float | None] | dict[int, float | None] | dict[str, float | None]
 
 
 def results_of(
-    assets: dict[str, list[float | None] | dict[int, float | None]],
-    *,
-    metric: str = "emission_rate_t_h",
-    step_days: int = 1,
-    centroids: list[tuple[float, float] | None] | None = None,
+    assets: dict[str, Values], *, metric: str | tuple[str, ...] = "stored_volume_bbl", step: int = 1, parents: str = ""
 ) -> Results:
-    """Values by asset, as a list or by index of the date; centroids are longitude and latitude."""
+    """Values by asset, as a list, by day after 2024-01-01, or by date. Each metric is ten times the one before."""
     body: list[dict[str, Any]] = []
+    metrics = (metric,) if isinstance(metric, str) else metric
     for number, (name, values) in enumerate(assets.items()):
-        centroid = centroids[number] if centroids else (number, 50)
-        dated = values.items() if isinstance(values, dict) else enumerate(values)
-        results = [
-            {"value_date": str(FIRST + timedelta(days=day * step_days)), "metrics": [{"name": metric, "value": value}]}
-            for day, value in dated
-        ]
-        asset: dict[str, Any] = {"asset_id": f"id{number}", "asset_name": name, "results": results}
-        if centroid:
-            asset |= {"asset_centroid_longitude": centroid[0], "asset_centroid_latitude": centroid[1]}
+        asset: dict[str, Any] = {"asset_id": f"id{number}", "asset_name": name, "results": []}
+        if parents:
+            asset |= {"parent_asset_id": parents[number], "parent_asset_name": f"Terminal {parents[number]}"}
+        for day, value in values.items() if isinstance(values, dict) else enumerate(values):
+            when = day if isinstance(day, str) else str(FIRST + timedelta(days=day * step))
+            several = [
+                {"name": one, "value": None if value is None else value * 10**power}
+                for power, one in enumerate(metrics)
+            ]
+            asset["results"].append({"value_date": when, "metrics": several})
         body.append(asset)
     return Results.from_json(json.dumps({"assets": body}).encode())
 
@@ -62,155 +60,131 @@ def results_of(
 def generated(**options: Any) -> Results:
     platform = Platform()
     with platform.connect() as kayrros:
-        return kayrros.results(platform.generate(**{"seed": 1, **options}).id)
+        dataset = platform.generate(**{"seed": 1, **options}).id
+        kayrros.metadata(dataset)
+        return kayrros.results(dataset)
 
 
-def run_lengths(figure: Figure, line: int = 0) -> list[int]:
-    """The number of values in each unbroken part of a line."""
-    values = np.asarray(figure.axes[0].lines[line].get_ydata(), float)
-    return [len(list(group)) for valid, group in itertools.groupby(values, np.isfinite) if valid]
+def parts(node: Any) -> Iterator[dict[str, Any]]:
+    """Each object within a specification."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from parts(child)
 
 
-def texts(figure: Figure) -> str:
-    return "\n".join(
-        text.get_text() for text in [*figure.texts, *(t for box in figure.legends for t in box.get_texts())]
-    )
+def rows(chart: Any) -> list[dict[str, Any]]:
+    """The rows of the data, and those of breaks, whose value is null."""
+    several = itertools.chain(*chart.to_dict()["datasets"].values())
+    return [row for row in several if "value" in row]
 
 
-# Over time.
+def lines(chart: Any) -> dict[str, list[int]]:
+    """The number of values in each unbroken part of each line."""
+    by_asset = itertools.groupby(rows(chart), key=lambda row: row["asset"])
+    return {
+        name: [
+            len([*part]) for is_value, part in itertools.groupby(line, lambda row: row["value"] is not None) if is_value
+        ]
+        for name, line in by_asset
+    }
+
+
+def svg(chart: Any) -> str:
+    return vl_convert.vegalite_to_svg(chart.to_dict())
+
+
+def texts(chart: Any, start: str = "<svg", stop: str = "</svg>") -> list[str]:
+    """The texts of a picture, with " / " between the lines of one, or those between two marks of its SVG."""
+    part = svg(chart).partition(start)[2].partition(stop)[0]
+    found = re.findall(r"<text[^>]*>(.*?)</text>", part, re.DOTALL)
+    return [html.unescape(re.sub(r"(<[^>]+>)+", " / ", text).strip(" /")) for text in found]
+
+
+def words(chart: Any) -> str:
+    """All texts of a picture in one."""
+    return "\n".join(texts(chart))
+
+
+def dates(chart: Any) -> list[str]:
+    """The labels of the axis of dates."""
+    return texts(chart, "X-axis", "Y-axis")
+
+
+# What is drawn.
 
 
 def test_six_largest_assets_are_the_default() -> None:
     """The mean absolute value decides, so that large negative values count. A note says so."""
-    results = results_of({f"asset {size}": [float(size), -float(size)] for size in range(8)})
-    figure = results.plot()
-    assert [f"asset {size}" for size in (7, 6, 5, 4, 3, 2)] == [
-        text.get_text() for text in figure.legends[0].get_texts()
-    ]
-    assert "6 of 8 assets: the largest by mean absolute value" in texts(figure)
-    assert len(figure.axes[0].lines) == 6
+    chart = results_of({f"asset {size}": [float(size), -float(size)] for size in range(8)}).plot()
+    assert [*lines(chart)] == [f"asset {size}" for size in (7, 6, 5, 4, 3, 2)]
+    assert "Shown: the 6 largest of 8 assets, by mean absolute value." in words(chart)
 
 
-@pytest.mark.parametrize(("count", "panels"), [(1, 1), (6, 1), (7, 7), (13, 13)])
-def test_more_than_six_assets_get_small_charts(count: int, panels: int) -> None:
-    """All have the same axes, and each its asset as title."""
-    figure = generated(assets=count, dates=5).plot(assets="all")
-    visible = [axes for axes in figure.axes if axes.get_visible()]
-    assert len(visible) == panels
-    assert len({axes.get_ylim() for axes in visible}) == 1
-    if panels > 1:
-        assert len({axes.get_title(loc="left") for axes in visible}) == panels
+@pytest.mark.parametrize(
+    ("count", "facet", "panels"), [(1, None, 0), (6, None, 0), (7, None, 7), (13, None, 13), (3, True, 3), (1, True, 0)]
+)
+def test_more_than_six_assets_get_small_charts(count: int, facet: bool | None, panels: int) -> None:
+    """They share the axes, and each has its asset as title. `facet` asks for them, or refuses them."""
+    names = [f"Tank {number:02}" for number in range(count)]
+    chart = results_of({name: [1.0, 2.0] for name in names}).plot(assets="all", facet=facet)
+    facets = [part for part in parts(chart.to_dict()) if "facet" in part]
+    assert len(facets) == bool(panels)
+    if panels:
+        assert sorted(facets[0]["facet"]["sort"]) == names
+        assert "resolve" not in facets[0]
+        assert set(names) <= set(texts(chart))
 
 
-@pytest.mark.parametrize("as_map", [True, False])
-@pytest.mark.parametrize("size", [(2, 2), (4.6, 4.4)])
-def test_small_pictures_grow_to_fit_their_texts(size: tuple[float, float], as_map: bool) -> None:
-    """No text overlaps another or runs off the picture, and the axes stay legible."""
-    name = "The long official name of the terminal in the north of the bay, number "
-    results = results_of(
-        {name + str(i): [1.0, i] for i in range(6)}, metric="a_metric_with_a_name_too_long_for_an_axis_bbl"
-    )
-    figure = results.plot(size=size, map=as_map)
-    paper = figure.bbox
-    boxes = [text.get_window_extent() for text in [*figure.texts, *figure.legends] if text.get_visible()]
-    for box in [*boxes, *(axes.yaxis.label.get_window_extent() for axes in figure.axes)]:
-        assert paper.x0 <= box.x0 <= box.x1 <= paper.x1
-        assert paper.y0 <= box.y0 <= box.y1 <= paper.y1
-    axes = figure.axes[0].get_window_extent()
-    assert axes.height > 0.3 * figure.dpi
-    assert not [box for box in boxes if box.width and box.y0 < axes.y1 and box.y1 > axes.y0]
-
-
-@pytest.mark.parametrize(("days", "count"), [(20, 1), (45, 7), (200, 1), (420, 7), (700, 7)])
-def test_dates_are_readable_over_any_range(days: int, count: int) -> None:
-    """Two to nine ticks for any range, and no warning of matplotlib."""
-    results = results_of({str(number): {0: 1.0, days: 2.0} for number in range(count)})
-    figure = results.plot(assets="all", size=(8, 4))
-    first, last = figure.axes[0].get_xlim()
-    ticks = [tick for tick in figure.axes[0].get_xticks() if first <= tick <= last]
-    assert 2 <= len(ticks) <= 9
-
-
-@pytest.mark.parametrize("ends", [(date.min, FIRST), (FIRST, date.max), (date.min, date.max), (date.max, date.max)])
-def test_first_and_last_date_of_the_calendar_can_be_drawn(ends: tuple[date, date]) -> None:
-    """Some datasets use 9999 for "never", and matplotlib accepts no margin beyond it."""
-    axes = results_of({"a": {(day - FIRST).days: 1.0 for day in ends}}).plot().axes[0]
-    first, last = axes.get_xlim()
-    assert first <= date2num(ends[0]) <= date2num(ends[1]) <= last
-
-
-def test_single_date_has_a_full_label() -> None:
-    """The picture and the terminal chart show it."""
-    results = results_of({"a": [5.0], "b": [7.0]})
-    assert [text.get_text() for text in results.plot().axes[0].get_xticklabels()] == ["2024-01-01"]
-    chart = terminal_chart(results, colour=False)
-    assert re.findall(r"[\d-]+", chart.split("\n")[-3]) == ["2024-01-01"]
-
-
-def test_more_than_a_hundred_charts_are_refused() -> None:
-    """The hint names the alternatives."""
-    results = results_of({f"a{number}": [1.0] for number in range(101)})
-    with pytest.raises(UsageError, match=r"101 assets are too many.*has room for 100.*or map=True"):
+def test_too_many_charts_or_lines_are_refused() -> None:
+    """The hint names the alternative."""
+    results = results_of({f"a{number}": [1.0] for number in range(201)})
+    with pytest.raises(UsageError, match=r"201 assets are too many for 200 charts.*kind='heatmap'"):
         results.plot(assets="all")
+    with pytest.raises(UsageError, match=r"7 assets are too many for 6 lines in a chart.*facet=True"):
+        results.plot(assets=7, facet=False)
 
 
 def test_assets_are_selected_by_id_or_name() -> None:
-    """Labels of assets that share a name include their ids."""
+    """Or by rank. Case and blanks do not matter. Assets that share a name are labelled with their ids."""
     results = results_of({"North": [1.0], "South": [2.0], "East": [3.0]})
-    assert [one.label for one in chart_data(results, None, ["id2", "North"], None).series] == ["North", "East"]
-    assert [one.label for one in chart_data(results, None, 2, None).series] == ["East", "South"]
-    body = {"assets": [{"asset_id": i, "asset_name": "T", "results": [{"value_date": "2024-01-01", "metrics": [
-        {"name": "m", "value": 1}]}]} for i in ("a", "b")]}  # fmt: skip
-    assert [one.label for one in chart_data(Results.from_json(json.dumps(body).encode()), None, None, None).series] == [
-        "T (a)",
-        "T (b)",
-    ]
-    with pytest.raises(UsageError, match="2 assets have the name 'T': a, b. Pass the id of one of them."):
-        Results.from_json(json.dumps(body).encode()).plot(assets="T")
-    assert [one.label for one in chart_data(results, ["emission_rate_t_h"], "id0", None).series] == ["North"]
-
-
-def test_names_are_compared_as_in_a_request() -> None:
-    """Case and blanks of assets and metrics do not matter. A metric that is the same letter by letter wins."""
-    body: dict[str, Any] = {"assets": [{"asset_id": i, "asset_name": f"Tank  {i}", "results": [
-        {"value_date": "2024-01-01", "metrics": [{"name": name, "value": 1} for name in names]}]}
-        for i, names in (("A", ("Fill  level", "rate", "Rate")), ("B", ("rate",)))]}  # fmt: skip
-    results = Results.from_json(json.dumps(body).encode())
-    data = chart_data(results, "FILL level", "tank a", None)
-    assert (data.metric, [one.asset_id for one in data.series]) == ("Fill level", ["A"])
-    assert len(chart_data(results, "rate", None, None).series) == 2
-    assert list(results.to_pandas(wide="fill level")) == ["Tank  A"]
-    assert list(results.to_pandas(wide=["fill level", "Rate"])) == [("Fill  level", "Tank  A"), ("Rate", "Tank  A")]
-    for refused in (lambda: chart_data(results, "RATE", None, None), lambda: results.to_pandas(wide="RATE")):
-        with pytest.raises(UsageError, match=r"2 metrics have the name 'RATE': 'Rate', 'rate'\. Pass one of them"):
-            refused()
-    with pytest.raises(UsageError, match=r"No row of 'Rate' belongs to the asset 'B'\. Available assets: 'Tank A'\."):
-        chart_data(results, "Rate", "tank b", None)
+    assert {*lines(results.plot(assets=["id2", " north"]))} == {"North", "East"}
+    assert [*lines(results.plot(assets=2))] == ["East", "South"]
+    assert [*lines(results.plot(metric=["STORED_volume_bbl"], assets="id0"))] == ["North"]
+    asset = {"asset_name": "T", "results": [{"value_date": "2024-01-01", "metrics": [{"name": "m", "value": 1}]}]}
+    same = {"assets": [{**asset, "asset_id": number} for number in ("a", "b")]}
+    assert {*lines(Results.from_json(json.dumps(same).encode()).plot())} == {"a", "b"}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "volume"}, r"No row has the metric 'volume'. Available metrics: 'emission_rate_t_h'\."),
+        ({"metric": "volume"}, r"No row has the metric 'volume'. Available metrics: 'stored_volume_bbl'\."),
         ({"assets": ["West"]}, r"has no asset 'West'. Available names: 'South', 'North'\."),
         ({"assets": []}, "assets is empty"),
         ({"assets": 0}, "assets is 0"),
         ({"assets": True}, "assets is True"),
         ({"assets": {"North": 1}}, "assets is a dict"),
         ({"assets": "x" * 500}, "has no asset 'x{1,80}\\."),
-        ({"metric": ["a", "b"]}, "metric has 2 names. Draw one metric at a time"),
         ({"metric": 5}, "metric is 5"),
         ({"metric": []}, "metric is empty"),
-        ({"title": 5}, "title is 5"),
-        ({"map": "yes"}, "map is 'yes'. Use one of True, False"),
-        ({"size": 5}, "size is 5. Pass width and height"),
-        ({"size": ("a", "b")}, "size is .'a', 'b'.. Pass width and height"),
+        ({"title": 5}, "title is 5. Pass a string"),
+        ({"subtitle": ["a"]}, "subtitle is a list. Pass a string|subtitle is .'a'.. Pass a string"),
+        ({"kind": "pie"}, "kind is 'pie'. Use one of 'line', 'seasonal', 'change', 'heatmap', 'latest', 'map'"),
+        ({"by": "country"}, "by is 'country'. Use one of 'asset', 'parent', 'total'"),
+        ({"by": "total", "kind": "map"}, "by is 'total'. Use one of 'asset'"),
+        ({"facet": "yes"}, "facet is 'yes'. Use one of None, True, False"),
         ({"theme": "blue"}, "theme is 'blue'. Use one of 'auto', 'light', 'dark'"),
-        ({"statistic": "median", "map": True}, "statistic is 'median'. Use one of 'latest', 'mean'"),
-        ({"size": (0, 5)}, "size is .0, 5.. Pass width and height in inches"),
+        ({"statistic": "mean"}, "statistic is 'mean'. Use one of None"),
+        ({"statistic": "week", "kind": "latest"}, "statistic is 'week'. Use one of None, 'latest', 'mean'"),
+        ({"width": 50}, "width is 50. Pass a number of pixels, 200 to 5000"),
+        ({"width": 5.5}, "width is 5.5. Pass a number of pixels"),
+        ({"width": True}, "width is True. Pass a number of pixels"),
+        ({"height": 5001}, "height is 5001. Pass a number of pixels, 150 to 5000"),
+        ({"size": (10, 5)}, "no argument 'size'"),
         (
-            {"path": "chart.pdf"},
-            "'chart.pdf' does not end in the suffix of a picture format. Use one of .png, .svg, .html",
+            {"path": "chart.gif"},
+            "'chart.gif' does not end in the suffix of a picture format. Use one of .png, .svg, .pdf",
         ),
         ({"path": "."}, "not a file"),
     ],
@@ -221,124 +195,217 @@ def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> N
         results_of({"North": [1.0], "South": [2.0]}).plot(**options)
 
 
-@pytest.mark.parametrize("draw", [plot, terminal_chart])
-def test_results_without_rows_are_refused(draw: Any) -> None:
+def test_results_without_rows_are_refused() -> None:
     """An empty picture could be mistaken for zero emissions."""
-    with pytest.raises(UsageError, match="nothing to draw"):
-        draw(Results.from_json(b"{}"))
+    for results in (Results.from_json(b"{}"), results_of({"a": [None]})):
+        for draw in (terminal_chart, lambda one: one.plot()):
+            with pytest.raises(UsageError, match="nothing to draw"):
+                draw(results)
+
+
+# Breaks and gaps.
 
 
 def test_line_breaks_at_missing_dates_and_nulls() -> None:
-    """A single missing date of a weekly series is enough."""
+    """A single missing date of a weekly series is enough. A value between two breaks has a dot."""
     days = [0, 1, 2, 4, 5, 6, 7, 9]
-    figure = results_of({"a": {**dict.fromkeys(days, 1.0), 5: None}}, step_days=7).plot()
-    assert run_lengths(figure) == [3, 1, 2, 1]
-    assert "the median step is 7 days" in texts(figure)
+    chart = results_of({"a": {**dict.fromkeys(days, 1.0), 5: None}}, step=7).plot()
+    assert lines(chart) == {"a": [3, 1, 2, 1]}
+    assert [row.get("alone", False) for row in rows(chart) if row["value"] is not None] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert svg(chart).count("role-mark dots") == 1
+    assert "A line breaks where an asset was not observed." in words(chart)
 
 
 def test_monthly_series_has_no_breaks() -> None:
     """Although its steps vary from 28 to 31 days."""
-    months = {(date(2023 + month // 12, month % 12 + 1, 1) - FIRST).days: 1.0 for month in range(24)}
-    assert run_lengths(results_of({"a": {**months}}).plot()) == [24]
+    months = {str(date(2023 + month // 12, month % 12 + 1, 1)): 1.0 for month in range(24)}
+    chart = results_of({"a": months}).plot()
+    assert lines(chart) == {"a": [24]}
+    assert "not observed" not in words(chart)
 
 
-def test_gaps_of_results_break_lines_and_are_shaded() -> None:
-    """A gap breaks the lines of its assets only, even between two dates at the median step."""
-    results = results_of({"a": [1.0] * 10, "b": [2.0] * 10}, step_days=10)
-    start, stop = (datetime(2024, 2, day, tzinfo=UTC) for day in (1, 5))
-    figure = attrs.evolve(results, gaps=(Gap(start, stop, ("id0",)),)).plot(assets=["a", "b"])
-    assert (run_lengths(figure, 0), run_lengths(figure, 1)) == ([4, 6], [10])
-    [span] = figure.axes[0].patches
-    box = span.get_extents().transformed(figure.axes[0].transData.inverted())
-    assert [num2date(x).date() for x in (box.x0, box.x1)] == [start.date(), stop.date()]
-    assert "unavailable" in texts(figure)
+@pytest.mark.parametrize("facet", [False, True])
+def test_failed_requests_are_shaded_and_named(facet: bool) -> None:
+    """A break that one explains is not called "not observed", and another one is."""
+    days = [day for day in range(60) if not 20 <= day < 32]
+    gap = Gap(datetime(2024, 1, 21, tzinfo=UTC), datetime(2024, 2, 2, tzinfo=UTC))
+    results = attrs.evolve(results_of({"a": dict.fromkeys(days, 1.0), "b": dict.fromkeys(days, 2.0)}), gaps=(gap,))
+    chart = results.plot(facet=facet)
+    note = words(chart)
+    assert "No data: the request for 21 Jan 2024 to 2 Feb 2024 failed." in note
+    assert "not observed" not in note
+    [band] = [row for several in chart.to_dict()["datasets"].values() for row in several if "stop" in row]
+    assert [band["date"], band["stop"]] == [int(at.timestamp() * 1000) for at in (gap.start, gap.stop)]
+    assert ("no data" in texts(chart)) is not facet  # the band of a small chart has no room for it
+    both = attrs.evolve(results_of({"a": dict.fromkeys([*days, 65], 1.0)}), gaps=(gap,)).plot()
+    assert "A line breaks where an asset was not observed." in words(both)
 
 
-def test_isolated_value_has_a_mark() -> None:
-    """Between two breaks no line would show it."""
-    figure = results_of({"a": {**dict.fromkeys(range(100), 1.0), 50: None, 52: None}}).plot()
-    [line] = figure.axes[0].lines
-    assert line.get_markevery() == [51]
-    assert line.get_marker() not in {"", "None"}
+# Axes.
 
 
 @pytest.mark.parametrize(
-    ("metric", "axis"),
+    ("values", "labels"),
     [
-        ("stored_volume_bbl", "stored volume [bbl]"),
-        ("fill_level_pct", "fill level [%]"),
-        ("emission_rate_kg_per_h", "emission rate [kg/h]"),
-        ("emission_rate_uncertainty_kg_per_h", "emission rate uncertainty [kg/h]"),
-        ("emission_rate_t_h", "emission rate [t/h]"),
-        ("hot_surface_m2", "hot surface [m²]"),
-        ("flow_bpd", "flow [bbl/d]"),
-        ("flow_bbl_per_d", "flow [bbl/d]"),
-        ("hot_surface", "hot surface"),
-        ("bbl", "bbl"),
-        ("Methane Flux", "Methane Flux"),
-        ("length_m", "length m"),
-        ("", ""),
+        ({7 * week: 1.0 for week in range(5)}, ["1 Jan / 2024", "8 Jan", "15 Jan", "22 Jan", "29 Jan"]),
+        ({-7: 1.0, 0: 2.0, 7: 3.0}, ["25 Dec / 2023", "1 Jan / 2024", "8 Jan"]),
+        ([1.0, 2.0], ["1 Jan / 2024", "2 Jan"]),
+        ([1.0, 2.0, 3.0], ["1 Jan / 2024", "2 Jan", "3 Jan"]),
+        ([1.0], ["1 Jan / 2024"]),
+        (
+            {str(date(2023 + month // 12, month % 12 + 1, 1)): 1.0 for month in range(18)},
+            ["Jan / 2023", "Mar", "May", "Jul", "Sep", "Nov", "Jan / 2024", "Mar", "May"],
+        ),
+        (
+            {f"2024-01-01T{hour:02}:00:00Z": 1.0 for hour in range(24)},
+            ["00:00 / 1 Jan 2024", "03:00", "06:00", "09:00", "12:00", "15:00", "18:00", "21:00"],
+        ),
+        ({30 * month: 1.0 for month in range(480)}, ["2024", "2029", "2034", "2039", "2044", "2049", "2054", "2059"]),
+        (dict.fromkeys(range(900), 1.0), ["Jan / 2024", "Apr", "Jul", "Oct", "Jan / 2025", "Apr", "Jul", "Oct"]),
+        ({"0001-01-01": 1.0, "2024-01-01": 2.0}, ["Jan / 1", "Jan / 2024"]),
+        ({"2024-01-01": 1.0, "9999-12-31": 2.0}, ["Jan / 2024", "Dec / 9999"]),
+        ({"9999-12-31": 1.0}, ["31 Dec / 9999"]),
     ],
 )
-def test_unit_is_derived_from_the_metric_name(metric: str, axis: str) -> None:
-    """Unknown and ambiguous suffixes give no unit."""
-    assert axis == axis_label(metric)
+def test_ticks_of_dates(values: Values, labels: list[str]) -> None:
+    """Those of weekly and monthly data are on their dates. The year is below the first and each January."""
+    assert dates(results_of({"a": values}).plot())[: len(labels)] == labels
 
 
-def test_axes_are_labelled() -> None:
-    """Labels show metric, unit and readable dates. A note gives the source of the unit."""
-    figure = generated(assets=2, dates=60).plot(metric="stored_volume_bbl")
-    [axes] = figure.axes
-    assert axes.get_ylabel() == "stored volume [bbl]"
-    dates = [tick.get_text() for tick in axes.get_xticklabels()]
-    assert "2025" in dates
-    assert 4 <= len(dates) <= 10
-    assert any("," in tick.get_text() for tick in axes.get_yticklabels())
-    assert "Unit derived from the metric name, stored_volume_bbl" in texts(figure)
+@pytest.mark.parametrize(
+    ("days", "width"), [(2, 400), (9, 1600), (20, 800), (45, 400), (200, 1600), (700, 400), (3000, 800), (14_600, 400)]
+)
+def test_dates_are_readable_over_any_range(days: int, width: int) -> None:
+    """At least two ticks, none closer than 40 pixels, and never two with the same words or hours of the day."""
+    shown = results_of({"a": {0: 1.0, **dict.fromkeys(range(1, days, max(days // 300, 1)), 1.0), days: 2.0}}).plot(
+        width=width
+    )
+    labels = dates(shown)
+    assert 2 <= len(labels) <= width / 40
+    assert not [label for label in labels if ":" in label]
 
 
-@pytest.mark.parametrize("count", [1, 6, 7])
-@pytest.mark.parametrize("size", [(4, 3), (10, 5.2)])
-def test_nothing_covers_the_data(count: int, size: tuple[float, float]) -> None:
-    """Legend and texts stay outside of the axes and inside the picture."""
-    names: dict[str, Any] = {
-        f"An asset with a long name, at a terminal with one, {n}": [1.0, 2.0] for n in range(count)
-    }
-    figure = results_of(names).plot(size=size, assets="all")
-    figure.draw_without_rendering()
-    width, height = figure.get_size_inches() * figure.dpi
-    over = [*figure.texts, *figure.legends]
-    for thing in over:
-        box = thing.get_window_extent()
-        assert box.x0 >= 0
-        assert box.x1 <= width
-        assert box.y0 >= 0
-        assert box.y1 <= height
-        if thing is not getattr(figure, "_supylabel", None):
-            assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        ("stored_volume_bbl", "Stored volume, bbl"),
+        ("fill_level_pct", "Fill level, %"),
+        ("emission_rate_kg_per_h", "Emission rate, kg/h"),
+        ("hot_surface_m2", "Hot surface, m²"),
+        ("flow_bpd", "Flow, bbl/d"),
+        ("bbl", "Bbl"),
+        ("Methane Flux", "Methane Flux"),
+        ("length_m", "Length m"),
+    ],
+)
+def test_unit_is_derived_from_the_metric_name(metric: str, label: str) -> None:
+    """Unknown and ambiguous suffixes give no unit. The subtitle has metric, unit and period."""
+    chart = results_of({"a": [1.0, 2.0]}, metric=metric).plot(title="Tanks")
+    assert chart.to_dict()["title"]["subtitle"] == [f"{label}, 1 Jan to 2 Jan 2024"]
 
 
-@pytest.mark.parametrize("values", [[5.0], [0.0, 0.0], [1e290, -1e290], [1e-12, 2e-12], [None]])
-@pytest.mark.parametrize("as_map", [True, False])
-def test_any_number_is_drawn(tmp_path: Path, values: list[float | None], as_map: bool) -> None:
-    """One date, equal values, huge, tiny, none."""
-    results_of({"a": values, "b": [1.0]}).plot(tmp_path / "a.png", map=as_map)
+def test_texts_of_a_chart() -> None:
+    """Title: the dataset. Below: metric, unit and period. Footer: source and attribution. No label of an axis."""
+    chart = generated(assets=2, dates=60, name="Tanks of Cushing").plot(metric="stored_volume_bbl")
+    spec = chart.to_dict()
+    assert spec["title"]["text"] == ["Tanks of Cushing"]
+    assert spec["title"]["subtitle"][0].startswith("Stored volume, bbl, ")
+    assert "Source: Kayrros. Contains modified Copernicus Sentinel data" in words(chart)
+    assert spec["description"].startswith("Tanks of Cushing. Stored volume, bbl, ")
+    assert all(
+        part["title"] is None for part in parts(spec) if "axis" in part and isinstance(part.get("title", 0), str)
+    )
+    own = generated(assets=2, dates=6).plot(title="Mine", subtitle="What I see").to_dict()["title"]
+    assert (own["text"], own["subtitle"]) == (["Mine"], ["What I see"])
 
 
-def test_values_beyond_1e300_are_refused() -> None:
-    """Because matplotlib would overflow."""
-    with pytest.raises(UsageError, match="values beyond 1e\\+300"):
-        results_of({"a": [1.7e308, -1.7e308]}).plot()
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1_240_000, "1.24 M"),
+        (950, "950"),
+        (-1500, "\N{MINUS SIGN}1.5 k"),
+        (2.5e9, "2.5 bn"),
+        (0.03125, "0.0312"),
+        (0, "0"),
+        (999_999, "1 M"),
+    ],
+)
+def test_numbers_are_short(value: float, text: str) -> None:
+    """As on the axis."""
+    assert format_short(value) == text
+    axis = texts(results_of({"a": [0.0, 1.2e6]}).plot(), "Y-axis")
+    assert {"1.2 M", "200 k", "0"} <= set(axis)
 
 
-def simulated(colour: str, vision: list[list[float]]) -> FLOATS:
+# Names.
+
+
+def test_names_stand_at_the_ends_of_lines() -> None:
+    """In the colour of the line, at least 15 pixels apart, and in a legend where they have no room."""
+    close = results_of({f"Tank {number}": [50.0 - 10 * number, 1.0 + number / 100] for number in range(6)}).plot()
+    places = [float(y) for y in re.findall(r'translate\(\d+[.\d]*,([\d.]+)\)" fill="#\w+">Tank \d', svg(close))]
+    if not places:
+        places = [float(y) for y in re.findall(r"translate\([\d.]+,\s*([\d.]+)\)[^>]*>Tank \d", svg(close))]
+    assert len(places) == 6
+    assert min(np.diff(sorted(places))) >= 15
+    assert not [part for part in parts(close.to_dict()) if (part.get("legend") or {}).get("orient")]
+    equal = results_of({"a": [5.0, 5.0], "b": [5.0, 5.0]}).plot()
+    assert [part for part in parts(equal.to_dict()) if (part.get("legend") or {}).get("orient") == "top"]
+
+
+LONG = [f"Terminal of the northern bay {'x' * 30} number {number} {'y' * 60}" for number in range(6)]
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("options", [{}, {"facet": True}, {"kind": "change"}, {"kind": "heatmap"}, {"kind": "latest"}])
+def test_long_names_are_told_apart(options: dict[str, Any], width: int) -> None:
+    """They differ in the middle. None is wider than the picture, which is as wide as asked."""
+    chart = results_of({name: [1.0 + len(name), 2.0, number] for number, name in enumerate(LONG)}).plot(
+        width=width, **options
+    )
+    shown = {name for name in texts(chart) if re.search(r"\d …|\d y+|number", name)}
+    assert len(shown) == 6
+    picture = svg(chart)
+    assert float(re.search(r'<svg[^>]* width="([\d.]+)"', picture)[1]) == pytest.approx(width, abs=12)  # type: ignore[index]
+
+
+def test_names_of_any_length_differ() -> None:
+    """Also if they are equal when truncated, or in what they end with."""
+    for names in (
+        LONG,
+        ["x" * 200, "x" * 201, "x" * 200 + "y"],
+        ["a b", "a  b"],
+        ["東京湾の石油タンク" * 5, "東京湾の石油タンク" * 6],
+    ):
+        short = fit_names(names, 120)
+        assert len({*short.values()}) == len(names)
+        assert max(map(cell_width, short.values())) <= 18
+
+
+def simulated(colour: str, vision: list[list[float]]) -> npt.NDArray[np.float64]:
     """A colour in L*a*b* as seen with a colour vision deficiency (Machado, Oliveira and Fernandes 2009, severity 1)."""
-    rgb = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-    linear = np.array(vision) @ np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    xyz = to_xyz @ np.clip(linear, 0, 1) / [0.9505, 1, 1.089]
+    xyz = to_xyz @ np.clip(np.array(vision) @ linear(colour), 0, 1) / [0.9505, 1, 1.089]
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def linear(colour: str) -> npt.NDArray[np.float64]:
+    rgb = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(colour: str) -> float:
+    return float(linear(colour) @ [0.2126, 0.7152, 0.0722])
 
 
 VISIONS: dict[str, list[list[float]]] = {
@@ -350,229 +417,342 @@ VISIONS: dict[str, list[list[float]]] = {
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_colours_are_told_apart_with_any_colour_vision(theme: Theme, vision: str) -> None:
-    """Lines and background differ by 20, nine times the smallest visible difference of 2.3."""
-    colours = [simulated(colour, VISIONS[vision]) for colour in (*theme.lines, theme.paper)]
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_are_told_apart_with_any_colour_vision(theme: str, vision: str) -> None:
+    """Lines and background differ by 20, nine times the smallest visible difference of 2.3. Names in them are legible."""
+    paper, lines = themes()[theme]["background"], themes()[theme]["range"]["category"]
+    colours = [simulated(colour, VISIONS[vision]) for colour in (*lines, paper)]
     assert min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(colours, 2)) > 20
+    pairs = (sorted((luminance(paper), luminance(colour))) for colour in lines)
+    assert min((high + 0.05) / (low + 0.05) for low, high in pairs) >= 3.9
 
 
-def test_colours_of_a_theme_are_distinct() -> None:
-    """A page replaces them by role."""
-    for theme in (LIGHT, DARK):
-        assert len(theme.by_role()) == len(set(theme.by_role().values()))
+def test_series_keep_their_hue_in_the_dark() -> None:
+    """Within a degree of OKLab's hue, and the marks of other kinds too."""
+    to_lms = [
+        [0.41222147, 0.53633254, 0.05144599],
+        [0.2119035, 0.6806995, 0.10739696],
+        [0.08830246, 0.28171884, 0.6299787],
+    ]
+    to_ab = [[1.9779985, -2.42859221, 0.45059371], [0.02590404, 0.78277177, -0.80867577]]
+    hues = {
+        name: [
+            np.degrees(np.arctan2(*(np.array(to_ab) @ np.cbrt(np.array(to_lms) @ linear(one)))[::-1]))
+            for one in colours
+        ]
+        for name, theme in themes().items()
+        for colours in [[*theme["range"]["category"], theme["mark"]["color"]]]
+    }
+    assert np.allclose(hues["light"], hues["dark"], atol=1)
 
 
-# Maps.
+# Kinds.
 
 
-def test_map_shows_each_asset_at_its_centroid() -> None:
-    """Coloured by value, hollow without a value; a note counts the assets without a centroid."""
-    centroids = [(-96.7, 35.9), (56.4, 25.2), (4.1, 52.0), None]
-    results = results_of({"a": [1.0, 9.0], "b": [2.0], "c": [None], "d": [1.0]}, centroids=centroids)
-    figure = results.plot(map=True)
-    hollow, full = figure.axes[0].collections
-    assert np.asarray(hollow.get_offsets()).round(1).tolist() == [[4.1, 52.0]]
-    assert {tuple(at) for at in np.asarray(full.get_offsets()).round(1).tolist()} == {(-96.7, 35.9), (56.4, 25.2)}
-    assert "1 of 4 assets not shown, for lack of a centroid" in texts(figure)
-    assert "no value" in texts(figure)
-    assert tuple(figure.axes[1].get_ylim()) == (2.0, 9.0)
-    assert tuple(results.plot(map=True, statistic="mean").axes[1].get_ylim()) == (2.0, 5.0)
+def test_seasonal_chart_shows_the_range_and_mean_of_five_years() -> None:
+    """As pandas computes them by week; years before are left out, and fewer than five are noted."""
+    days = pd.date_range("2017-01-02", "2024-06-24", freq="7D")
+    rng = np.random.default_rng(1)
+    values = pd.Series(rng.normal(100, 10, len(days)), days)
+    chart = results_of({"a": {str(day.date()): value for day, value in values.items()}}).plot(kind="seasonal")
+    vega = vl_convert.vegalite_to_vega(chart.to_dict())
+    assert "2024 (line) against the range and the mean (dashed) of 2019 to 2023" in words(chart)
+    before = values[(days.year >= 2019) & (days.year < 2024)]
+    weeks = before.groupby(before.index.strftime("%U"))
+    path = re.search(r'aria-roledescription="area mark"[^>]*d="([^"]+)"', svg(chart))
+    assert path
+    points = [*map(float, re.findall(r"-?[\d.]+", path[1]))]
+    ys = np.array(points[1::2])
+    low, high = weeks.min(), weeks.max()
+    half = len(ys) // 2
+    assert half == len(weeks)
+    scale = np.polyfit(ys[:half], low, 1)
+    assert np.allclose(np.polyval(scale, ys[:half]), low, atol=0.1)
+    assert np.allclose(np.polyval(scale, ys[half:][::-1]), high, atol=0.1)
+    assert [part for part in parts(vega) if part.get("ops") == ["mean"]]
+    two = results_of({"a": {str(day.date()): 1.0 for day in days[-90:]}}).plot(kind="seasonal")
+    assert "The range covers 2 years, not 5." in words(two)
+    with pytest.raises(UsageError, match=r"no year before 2024 to compare it with.*kind='line'"):
+        results_of({"a": [1.0, 2.0]}).plot(kind="seasonal")
 
 
-def test_map_without_centroids_is_refused() -> None:
-    """It would be empty."""
-    with pytest.raises(UsageError, match="No asset has a centroid"):
-        results_of({"a": [1.0]}, centroids=[None]).plot(map=True)
+def test_change_is_the_difference_to_the_previous_date_or_week() -> None:
+    """Over a break there is none. A note counts them."""
+    values: Values = {0: 1.0, 1: 3.0, 2: 2.0, 7: 9.0, 8: 7.0, 14: 10.0}
+    days = results_of({"a": values}).plot(kind="change")
+    assert [row["value"] for row in rows(days)] == [2.0, -1.0, -2.0]
+    assert "2 changes over a break in the data left out." in words(days)
+    assert "Change to the previous date, 1 Jan to 15 Jan 2024" in words(days)
+    weeks = results_of({"a": values}).plot(kind="change", statistic="week")
+    assert [row["value"] for row in rows(weeks)] == [5.0, 3.0]
+    assert rows(weeks)[0]["date"] == int(datetime(2024, 1, 9, tzinfo=UTC).timestamp() * 1000)
+    with pytest.raises(UsageError, match="no asset has values on two successive dates"):
+        results_of({"a": [1.0]}).plot(kind="change")
 
 
-@pytest.mark.parametrize(
-    "centroids",
-    [
-        [(4.1, 52.0)],
-        [(178.0, -17.0), (-178.0, -18.0)],
-        [(-179.9, 66.0)],
-        [(0.0, 0.0), (120.0, 10.0), (-120.0, -10.0)],
-        [(10.0, 80.0), (12.0, 79.0)],
-        [(10.0, -82.0)],
-        [(540.0, 10.0)],
-    ],
-)
-def test_map_extent_contains_all_assets(centroids: list[tuple[float, float]]) -> None:
-    """It may cross the antimeridian, and never goes the long way around the world."""
-    x, y = np.array(centroids).T
-    west, south, east, north = map_extent(x, y, aspect=1.5)
-    assert all(0 <= (one - west) % 360 <= east - west for one in x)
-    assert south <= y.min() <= y.max() <= north
-    assert 12 <= north - south <= 180
-    assert east - west <= 360
-    if np.ptp(np.mod(x, 360)) < 20:
-        assert east - west < 120
+def test_heatmap_shows_many_assets() -> None:
+    """The 100 largest, as means where cells would be too narrow. Blank is not observed."""
+    results = results_of({f"a{number}": [float(number), 1.0] for number in range(101)})
+    chart = results.plot(kind="heatmap")
+    assert len({row["asset"] for row in rows(chart)}) == 100
+    assert "Shown: the 100 largest of 101 assets" in words(chart)
+    long = results_of({"a": [1.0] * 900, "b": {0: 2.0, 800: 2.0}}).plot(kind="heatmap")
+    assert "A cell is the mean of a week." in words(long)
+    assert "mark-rect role-mark layer_0_marks" in svg(long)
+    assert not re.search(r'rect mark" d="M[^"h]*h0v', svg(long))
+    assert "Blank: not observed." in words(long)
+    diverging = results_of({"a": [-5.0, 2.0]}).plot(kind="heatmap").to_dict()
+    assert [part["domain"] for part in parts(diverging) if part.get("range") == "diverging"] == [[-5.0, 5.0]]
 
 
-@pytest.mark.parametrize("pole", [1, -1])
-def test_assets_around_a_pole_are_drawn_around_it(pole: int) -> None:
-    """The map has a polar projection, and the assets do not line up along its edge."""
-    figure = results_of(
-        {"a": [1.0], "b": [2.0], "c": [3.0]}, centroids=[(0.0, 75.0 * pole), (90.0, 75.0 * pole), (180.0, 75.0 * pole)]
-    ).plot(map=True)
-    at = np.asarray(figure.axes[0].collections[-1].get_offsets()).round(6)
-    assert {(x + 0.0, y + 0.0) for x, y in at.tolist()} == {(0.0, -15.0 * pole), (15.0, 0.0), (0.0, 15.0 * pole)}
+def test_latest_values_are_sorted_bars() -> None:
+    """With a mark at the value before, and a note if one is older. The mean has no mark."""
+    results = results_of({"a": [1.0, 5.0], "b": [9.0, 7.0], "c": [2.0]})
+    chart = results.plot(kind="latest")
+    shown = [(row["asset"], row["value"], row.get("before")) for row in rows(chart)]
+    assert shown == [("b", 7.0, 9.0), ("a", 5.0, 1.0), ("c", 2.0, None)]
+    assert "The latest value of 1 asset is older." in words(chart)
+    means = results.plot(kind="latest", statistic="mean")
+    assert [(row["asset"], row["value"], row.get("before")) for row in rows(means)] == [
+        ("b", 8.0, None), ("a", 3.0, None), ("c", 2.0, None)
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "is_land"),
-    [
-        (-103.4, 31.8, True),
-        (0.0, 0.0, False),
-        (100.0, 60.0, True),
-        (-179.0, 68.0, True),  # Chukotka, beyond the antimeridian
-        (181.0, 68.0, True),  # the same place
-        (51.0, 42.0, False),  # the Caspian Sea
-        (0.0, -80.0, True),
-        (178.0, -38.3, True),
-        (175.0, -55.0, False),
-    ],
-)
-def test_coast_separates_land_from_sea(x: float, y: float, is_land: bool) -> None:
-    """It does so on both sides of the antimeridian, around the South Pole, and for inland seas."""
-    outline = coastline.land_within((x - 20, max(y - 15, -90), x + 20, min(y + 15, 90)), 0.02)
-    polygons = [Outline(polygon) for polygon in outline.to_polygons()] if outline else []
-    assert is_land == bool(sum(polygon.contains_point((x, y)) for polygon in polygons) % 2)
+def test_sums_by_parent_and_in_total() -> None:
+    """A note says that a sum lacks an asset. Percentages don't add up."""
+    results = results_of({"a": [1.0, 2.0], "b": [10.0, 20.0], "c": [100.0]}, parents="NNS")
+    total = results.plot(by="total")
+    assert [(row["asset"], row["value"]) for row in rows(total)] == [
+        ("Total of 3 assets", 111.0),
+        ("Total of 3 assets", 22.0),
+    ]
+    assert "A sum is over the assets with a value on the date, and some have none." in words(total)
+    parent = results.plot(by="parent")
+    assert {row["asset"]: row["value"] for row in rows(parent)} == {"Terminal N": 22.0, "Terminal S": 100.0}
+    assert "A sum is" not in words(parent)
+    with pytest.raises(UsageError, match="can't be added up over assets, judging by its name"):
+        results_of({"a": [1.0], "b": [2.0]}, metric="fill_level_pct").plot(by="total")
 
 
-def test_coastline_file_is_small() -> None:
-    """Below 100 kB, because it ships with the package."""
-    assert (Path(coastline.__file__).parent / "coastline.npz").stat().st_size < 100_000
+@pytest.mark.parametrize("kind", OVER_TIME)
+def test_several_metrics_have_a_chart_each(kind: str) -> None:
+    """Of the same assets, each with its own axis of values; other kinds refuse them."""
+    days = {str(date(2020 + year, month, 1)): month for year in range(5) for month in range(1, 13)}
+    results = results_of({"a": days, "b": days}, metric=("stored_volume_bbl", "fill_level_pct"))
+    metrics = ["stored_volume_bbl", "fill_level_pct"]
+    if kind in {"heatmap", "latest"}:
+        with pytest.raises(UsageError, match=f"The kind '{kind}' shows one metric, not 2. Draw one metric at a time"):
+            results.plot(kind=kind, metric=metrics)
+        return
+    chart = results.plot(kind=kind, metric=metrics, assets=1)
+    shown = set(texts(chart))
+    assert {"Stored volume, bbl", "Fill level, %"} <= shown or {"Stored volume, bbl: a", "Fill level, %: a"} <= shown
+    assert [part["resolve"] for part in parts(chart.to_dict()) if "resolve" in part] == [
+        {"scale": {"y": "independent"}}
+    ]
+
+
+def test_chart_can_be_changed() -> None:
+    """It is an Altair chart."""
+    for chart in (
+        results_of({"a": [1.0, 2.0]}).plot(),
+        results_of({"a": [1.0, 2.0], "b": [2.0, 3.0]}).plot(facet=True),
+    ):
+        changed = chart.properties(title="Mine")
+        assert "Mine" in texts(changed)
+    line = results_of({"a": [1.0, 2.0]}).plot()
+    assert isinstance(line, alt.LayerChart)
+    rule = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color="#ff0000").encode(y=alt.datum(1.5))
+    assert "#ff0000" in svg(line + rule)
+    bars = results_of({"a": [1.0, 2.0]}).plot(kind="latest")
+    assert svg(bars.interactive())
+    assert "text/html" in line._repr_mimebundle_() or line._repr_mimebundle_()
 
 
 # Files.
 
 
 @pytest.mark.parametrize(
-    ("suffix", "magic"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("html", b"<!doctype html>")]
+    ("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<svg"), ("pdf", b"%PDF"), ("html", b"<!doctype html>")]
 )
-@pytest.mark.parametrize("as_map", [True, False])
-def test_suffix_selects_the_format(tmp_path: Path, suffix: str, magic: bytes, as_map: bool) -> None:
+@pytest.mark.parametrize("count", [2, 8])
+def test_suffix_selects_the_format(tmp_path: Path, suffix: str, magic: bytes, count: int) -> None:
     """The directory is created, no temporary file stays, and the same data give the same bytes."""
-    results = generated(assets=8, dates=20)
+    results = generated(assets=count, dates=20)
     paths = [tmp_path / "new" / f"{name}.{suffix}" for name in "ab"]
     for path in paths:
-        results.plot(path, map=as_map)
+        results.plot(path, assets="all")
     first, second = (path.read_bytes() for path in paths)
     assert first.startswith(magic)
-    assert first == second
+    assert first == second or suffix in {"pdf", "svg"}  # they hold a time, or numbers of clips
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
     if suffix == "svg":
         assert ET.fromstring(first).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - our own
 
 
 def test_unwritable_file_is_an_export_error(tmp_path: Path) -> None:
-    """The error has the path. A directory is a UsageError."""
-    (tmp_path / "file").touch()
+    """The error has the path. A directory is a UsageError, and an existing file stays if drawing fails."""
+    (tmp_path / "file").write_bytes(b"before")
     with pytest.raises(ExportError, match=r"a\.png could not be written") as caught:
         results_of({"a": [1.0]}).plot(tmp_path / "file" / "a.png")
     assert tmp_path / "file" / "a.png" == caught.value.path
     (tmp_path / "b.png").mkdir()
     with pytest.raises(UsageError, match="not a file"):
         results_of({"a": [1.0]}).plot(tmp_path / "b.png")
-
-
-def test_picture_is_written_through_a_symlink(tmp_path: Path) -> None:
-    """The link stays."""
     (link := tmp_path / "a.svg").symlink_to("b.svg")
     results_of({"a": [1.0]}).plot(link)
     assert link.is_symlink()
-    assert (tmp_path / "b.svg").read_bytes().startswith(b"<?xml")
+    assert (tmp_path / "b.svg").read_bytes().startswith(b"<svg")
+
+
+WIDE: list[tuple[dict[str, Any], int]] = [({"kind": kind}, 800) for kind in OVER_TIME]
+WIDE += [
+    (options, width)
+    for options in ({}, {"facet": True}, {"metric": ["stored_volume_bbl", "fill_level_pct"]})
+    for width in (400, 1600)
+]
+
+
+@pytest.mark.parametrize(("options", "width"), WIDE)
+def test_picture_is_as_wide_as_asked(tmp_path: Path, options: dict[str, Any], width: int) -> None:
+    """Two pixels of a PNG for each of the width, and of the height if it is given."""
+    weeks = {7 * week: float(week % 9) for week in range(80)}
+    results = results_of({f"Tank {n}": weeks for n in range(3)}, metric=("stored_volume_bbl", "fill_level_pct"))
+    results.plot(tmp_path / "a.png", width=width, height=500, **options)
+    with Image.open(tmp_path / "a.png") as picture:
+        size = picture.size
+    is_small = "facet" in options or "metric" in options or options.get("kind") in {"seasonal", "change"}
+    assert size[0] / 2 == pytest.approx(width, abs=4 if is_small else 0)
+    assert size[1] / 2 == pytest.approx(500, abs=60 if is_small else 0)
+
+
+NASTY: dict[str, dict[str, Values]] = {
+    "one point": {"a": [5.0]},
+    "all equal": {"a": [5.0] * 4, "b": [5.0] * 4},
+    "all zero": {"a": [0.0] * 4},
+    "negative": {"a": [-1.0, -5.0, -3.0]},
+    "tiny and huge": {"a": [1e-9, 2e-9, 0.0], "b": [1e13, 1e290, -1e290]},
+    "skewed": {"a": [float(np.exp(number % 17)) for number in range(300)]},
+    "many": {f"asset {number}": [float(number), 1.0] for number in range(60)},
+    "long": {"a": {day: float(day % 7) for day in range(0, 10_000, 9)}},
+    "names": {
+        name: [1.0, 2.0, 3.0]
+        for name in (*LONG[:2], "خزان", "東京湾", "🛢️", "<b>$x^2$</b>", "a\x1b[31m\0\u202eb\u2028c")
+    },
+    "gaps": {"a": {0: 1.0, 1: None, 2: 3.0, 9: 1.0, 10: 2.0}, "b": [None, None]},
+    "first and last date": {"a": {"0001-01-01": 1.0, "0001-01-02": 1.0, "9999-12-30": 1.0, "9999-12-31": 2.0}},
+}
+
+
+@pytest.mark.parametrize("kind", OVER_TIME)
+@pytest.mark.parametrize("data", NASTY)
+def test_nasty_data_is_drawn(data: str, kind: str) -> None:
+    """Or refused with a reason. No text has a control character, and no number is lost on the way to the picture."""
+    results = results_of(NASTY[data])
+    reasons = {"seasonal": "There is no year before", "change": "no asset has values on two successive dates"}
+    if (kind == "seasonal" and data not in {"long"}) or (kind, data) == ("change", "one point"):
+        with pytest.raises(UsageError, match=reasons[kind]):
+            results.plot(kind=kind)
+        return
+    chart = results.plot(kind=kind, assets="all" if data == "many" else None)
+    picture = svg(chart)
+    ET.fromstring(picture)  # noqa: S314 - our own
+    assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(picture)
+    assert "NaN" not in picture
+    assert "Infinity" not in picture
+
+
+def test_values_beyond_1e300_are_refused() -> None:
+    """Because their differences would overflow."""
+    with pytest.raises(UsageError, match="values beyond 1e\\+300"):
+        results_of({"a": [1.7e308, -1.7e308]}).plot()
+
+
+def test_long_lines_keep_their_extremes() -> None:
+    """At most four points of a line share a pixel: the first, the last, the lowest and the highest."""
+    values = {day: float(np.sin(day / 50)) for day in range(10_000)} | {5000: 99.0, 7000: -99.0}
+    shown = [row["value"] for row in rows(results_of({"a": values}).plot())]
+    assert len(shown) <= 4 * 800
+    assert (max(shown), min(shown), shown[0], shown[-1]) == (99.0, -99.0, values[0], values[9999])
+
+
+def test_text_falls_back_to_a_generic_font() -> None:
+    """So that it is not a serif where none of the named fonts is installed."""
+    families = set(re.findall(r'font-family="([^"]+)"', svg(generated(assets=8, dates=9).plot(assets="all"))))
+    assert families
+    assert all(family.endswith(", sans-serif") for family in families)
+
+
+# Pages.
 
 
 class Page(HTMLParser):
-    """The tags and scripts of a page."""
+    """The tags and the scripts of a page."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
+        self.is_open = False
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.feed(text)
+        self.contents: dict[str, list[str]] = {}
+        self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.contents.setdefault(tag, []).append("")
+        self.is_open = True
 
     def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][0] == "script" and data.strip():
-            self.scripts.append(data)
+        if self.is_open:
+            self.contents[self.lasttag][-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_open = False
 
 
-@pytest.mark.parametrize("as_map", [True, False])
-def test_page_is_self_contained(tmp_path: Path, as_map: bool) -> None:
-    """It refers to no address, and its content security policy forbids any."""
-    generated(assets=3, dates=5).plot(tmp_path / "a.html", map=as_map)
-    text = (tmp_path / "a.html").read_text("utf-8")
-    page = Page(text)
-    for _, attributes in page.tags:
-        for name in ("src", "href", "xlink:href", "data", "action"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:")), attributes
-    assert not re.search(r"(?:url\(|@import|src=|fetch|import)\s*[\"']?\s*(?:https?:)?//", text)
-    assert "default-src 'none'" in str(page.tags)
-    # XML namespaces are never loaded.
-    assert {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"} >= set(re.findall(r"https?://[^\"' ]+", text))
-
-
-@pytest.mark.parametrize("as_map", [True, False])
-def test_page_holds_each_value(tmp_path: Path, as_map: bool) -> None:
-    """A value has asset, date and unit, and its point is inside the axes."""
-    results_of({"a": [1.0, 2.5], "b": [3.0, None]}).plot(tmp_path / "a.html", map=as_map)
-    data = json.loads(Page((tmp_path / "a.html").read_text("utf-8")).scripts[0])
-    first = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
-    expected = {"a": [(first, 1.0), (first + 86_400_000, 2.5)], "b": [(first, 3.0)]}
-    assert (expected if not as_map else {name: values[-1:] for name, values in expected.items()}) == {
-        line["name"]: list(zip(line["dates"], line["values"], strict=True)) for line in data["lines"]
+@pytest.mark.parametrize("kind", OVER_TIME)
+def test_page_is_self_contained(tmp_path: Path, kind: str) -> None:
+    """It refers to no address. Its policy allows the styles and scripts in it, by their hashes, and nothing else."""
+    generated(assets=3, dates=120).plot(tmp_path / "a.html", kind=kind)
+    page = Page(tmp_path / "a.html")
+    assert not [attributes for _, attributes in page.tags if {"src", "href", "action", "data"} & set(attributes)]
+    policy = next(attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes)
+    assert policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    _, *scripts = page.contents["script"]
+    hashes = {
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (*scripts, *page.contents["style"])
     }
-    assert data["unit"] == "t/h"
-    assert len(data["pictures"]) == 2  # the second is for narrow screens
-    for picture in data["pictures"]:
-        left, top, right, bottom = picture["axes"][0]
-        for line, points in zip(data["lines"], picture["points"], strict=True):
-            assert len(line["values"]) == len(points["x"])
-            assert all(left <= x <= right and top <= y <= bottom for x, y in zip(points["x"], points["y"], strict=True))
+    assert hashes == set(re.findall("'sha256-([^']+)'", policy))
 
 
-@pytest.mark.parametrize("as_map", [True, False])
-def test_names_are_never_markup(tmp_path: Path, as_map: bool) -> None:
-    """A page has our two scripts and no others, no image, and no event handler."""
-    results = results_of({EVIL: [1.0, 2.0], "$x_": [2.0], "a{{DATA}}": [2.0]}, metric=EVIL)
-    results.plot(tmp_path / "a.html", map=as_map, title=EVIL)
-    page = Page((tmp_path / "a.html").read_text("utf-8"))
-    assert len([tag for tag, _ in page.tags if tag == "script"]) == 2
-    assert not [tag for tag, _ in page.tags if tag == "img"]
+def test_names_are_never_markup(tmp_path: Path) -> None:
+    """A page has our three scripts and no others, no image, and no event handler; its title is the chart's."""
+    results = results_of({EVIL: [1.0, 2.0], "$x_": [2.0], "a@@script@@": [2.0]}, metric=EVIL)
+    results.plot(tmp_path / "a.html", title=f"{EVIL} @@page@@")
+    page = Page(tmp_path / "a.html")
+    tags = [tag for tag, _ in page.tags]
+    assert (tags.count("script"), tags.count("img")) == (3, 0)
     assert not [attributes for _, attributes in page.tags if any(name.startswith("on") for name in attributes)]
-    assert {line["name"] for line in json.loads(page.scripts[0])["lines"]} == {EVIL, "$x_", "a{{DATA}}"}
-    results.plot(tmp_path / "a.svg", map=as_map, title=EVIL)
-    tree = ET.fromstring((tmp_path / "a.svg").read_bytes())  # noqa: S314 - our own
-    assert not [one for one in tree.iter() if one.tag.endswith(("script", "}img"))]
+    data = json.loads(page.contents["script"][0])
+    assert {*data["wide"]["names"]} == {shorten(EVIL, 28), "$x_", "a@@script@@"}
+    assert page.contents["title"] == page.contents["h1"] == [f"{EVIL} @@page@@"]
+    tree = ET.fromstring(svg(results.plot(title=EVIL)))  # noqa: S314 - our own
+    assert not [one for one in tree.iter() if one.tag.endswith(("script", "img", "foreignObject"))]
 
 
-@pytest.mark.parametrize(("theme", "schemes"), [("auto", ["light", "dark"]), ("light", ["light"]), ("dark", ["dark"])])
-def test_page_follows_the_theme(tmp_path: Path, theme: Any, schemes: list[str]) -> None:
-    """Or the reader's system; the SVG refers to colours by role only."""
-    results_of({"a": [1.0, 2.0]}).plot(tmp_path / "a.html", theme=theme)
-    text = (tmp_path / "a.html").read_text("utf-8")
-    assert schemes == re.findall(r"color-scheme:(\w+);", text)
-    assert ("prefers-color-scheme:dark" in text) == (theme == "auto")
-    svg = text[text.index("<svg") : text.index("</svg>")]
-    assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= {"#000000"}
-    assert "var(--line0)" in svg
-
-
-def test_missing_glyphs_are_logged_once_for_png(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Only for PNG, because SVG and HTML use the fonts of their reader."""
-    results = results_of({"\U00013080": [1.0], "b": [1.0]})  # a hieroglyph
-    with caplog.at_level(logging.WARNING):
-        results.plot(tmp_path / "a.svg")
-        assert not caplog.messages
-        results.plot(tmp_path / "a.png")
-    assert "1 of the letters" in caplog.messages[0]
-    assert len(caplog.messages) == 1
+def test_page_has_a_text_alternative(tmp_path: Path) -> None:
+    """A sentence for each asset says what the chart shows."""
+    results_of({"North": {0: 1.0, 1: 1_234_567.0, 4: 2.0}, "South": [3.0]}).plot(tmp_path / "a.html")
+    page = Page(tmp_path / "a.html")
+    assert page.contents["li"] == [
+        "Stored volume, bbl, North: 3 values, lowest 1 on 1 Jan 2024, highest 1,234,567 on 2 Jan 2024, "
+        "last 2 on 5 Jan 2024.",
+        "Stored volume, bbl, South: 1 value, lowest 3 on 1 Jan 2024, highest 3 on 1 Jan 2024, last 3 on 1 Jan 2024.",
+    ]
+    described = [attributes["aria-describedby"] for _, attributes in page.tags if "aria-describedby" in attributes]
+    assert described == [attributes["id"] for _, attributes in page.tags if attributes.get("class") == "unseen"]
 
 
 @pytest.mark.parametrize(
@@ -597,41 +777,25 @@ def test_long_name_is_truncated_in_its_middle() -> None:
     assert len(shorten("x" * 80, 17)) == 17
 
 
-# Without a file.
-
-
-def test_notebook_shows_the_figure() -> None:
-    """It does so even if pyplot is not imported."""
-    figure = results_of({"a": [1.0, 2.0]}).plot()
-    assert isinstance(figure, NotebookFigure)
-    assert figure._repr_png_().startswith(b"\x89PNG")
-
-
-def test_matplotlib_settings_of_the_user_stay_and_have_no_effect(tmp_path: Path) -> None:
-    """The same data give the same picture."""
-    import matplotlib as mpl
-
-    results = results_of({"a": [1.0, 2.0]})
-    results.plot(tmp_path / "a.svg")
-    with mpl.rc_context({"font.size": 40, "axes.facecolor": "red"}):
-        results.plot(tmp_path / "b.svg")
-        assert mpl.rcParams["font.size"] == 40
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+# In a terminal.
 
 
 @pytest.mark.parametrize("colour", [True, False])
 @pytest.mark.parametrize(("width", "height"), [(40, 10), (40, 12), (80, 20), (140, 40)])
 def test_a_chart_fits_the_terminal(width: int, height: int, colour: bool) -> None:
-    """The metric is above, and the assets that have room are below. Without colour, there are no escape sequences."""
-    text = terminal_chart(generated(assets=9, dates=40), width=width, height=height, colour=colour)
+    """The dataset and the metric are above, the assets that have room below. Without colour, it has no escape sequences."""
+    results = generated(assets=9, dates=40, name="Tanks of Cushing")
+    text = terminal_chart(results, width=width, height=height, colour=colour, metric="stored_volume_bbl")
     plain = re.sub(r"\x1b\[[\d;]*m", "", text).split("\n")
     assert max(map(len, plain)) <= width
     assert len(plain) <= height
-    count = {10: 2, 12: 4}.get(height, 6)
-    assert plain[0].startswith(f"Fill level [%]; {count} of 9 assets"[: width - 15])
+    count = {10: 1, 12: 3}.get(height, 6)
+    assert plain[0] == "Tanks of Cushing"
+    assert plain[1].startswith("Stored volume, bbl")
     assert colour == ("\x1b" in text)
-    assert sum("Tank" in line for line in plain) == count
+    assert sum("Tank " in line for line in plain) == count
     assert sum("│" in line or "┤" in line for line in plain) >= 4
+    assert re.search(r"\d (k|M)[ ┤]", "\n".join(plain))
 
 
 @pytest.mark.parametrize(("width", "height"), [(39, 24), (80, 9)])
@@ -639,8 +803,10 @@ def test_terminal_without_room_for_a_chart_is_an_error(width: int, height: int) 
     """The error says how much room a chart needs."""
     with pytest.raises(UsageError, match="at least 40 columns and 10 lines"):
         terminal_chart(generated(assets=1, dates=4), width=width, height=height)
-    with pytest.raises(UsageError, match="room for 2"):
-        terminal_chart(generated(assets=3, dates=4), assets="all", width=40, height=10)
+    with pytest.raises(UsageError, match="7 assets are too many for a terminal"):
+        terminal_chart(generated(assets=7), assets="all")
+    with pytest.raises(UsageError, match="room for one metric, not 2"):
+        terminal_chart(generated(), metric=["stored_volume_bbl", "fill_level_pct"])
 
 
 @pytest.mark.parametrize("name", ["東京湾の石油タンク" * 9, "e\u0301" * 90, "Tank " * 40])
@@ -650,61 +816,29 @@ def test_chart_of_wide_letters_fits_the_terminal(name: str) -> None:
     assert max(map(cell_width, text.split("\n"))) <= 40
 
 
-def test_control_characters_reach_no_text_of_a_picture(tmp_path: Path) -> None:
-    """Neither from the title, nor from names of the server. The SVG is valid XML."""
-    evil = "a\x1b[31m\x00\u202eb\u2028c"
-    for as_map in (False, True):
-        drawn = results_of({evil: [1.0, 2.0], "b": [2.0, 3.0]}, metric=f"{evil}_bbl")
-        for title in (evil, None):
-            drawn.plot(tmp_path / "x.svg", title=title, map=as_map)
-            ET.parse(tmp_path / "x.svg")  # noqa: S314 - our own file
-            drawn.plot(tmp_path / "x.html", title=title, map=as_map)
-            for file in tmp_path.iterdir():
-                assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(file.read_text("utf-8"))
-
-
 def test_terminal_chart_breaks_lines_at_gaps() -> None:
     """No line is drawn across missing dates."""
     complete, broken = (
         terminal_chart(results_of({"a": dict.fromkeys(days, 1.0)}), colour=False)
         for days in (range(100), [*range(40), *range(60, 100)])
     )
-    most = max(complete.split("\n"), key=lambda line: line.count("•"))
-    least = max(broken.split("\n"), key=lambda line: line.count("•"))
-    assert most.count("•") * 0.9 > least.count("•") > most.count("•") * 0.7
+    most, least = (max(text.split("\n"), key=lambda line: line.count("•")).count("•") for text in (complete, broken))
+    assert most * 0.9 > least > most * 0.7
 
 
-def test_terminal_chart_has_room_for_six_assets() -> None:
-    """More lines can't be told apart."""
-    with pytest.raises(UsageError, match=r"7 assets are too many for a terminal"):
-        terminal_chart(generated(assets=7), assets="all")
+def test_terminal_chart_draws_fewer_points_than_it_has_dots() -> None:
+    """Its extremes stay."""
+    values = {day: float(day % 10) for day in range(5000)} | {2500: 500.0}
+    [data] = read_metrics(results_of({"a": values}), None, None, by="asset", limit=6)
+    assert len(data.lines(35)) <= 4 * 35
+    assert terminal_chart(results_of({"a": values}), colour=False).count("500") == 1
 
 
-@pytest.mark.parametrize(
-    ("missing", "draw"), [("matplotlib", plot), ("matplotlib", terminal_chart), ("plotext", terminal_chart)]
-)
-def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str, draw: Any) -> None:
+@pytest.mark.parametrize("missing", ["altair", "vl_convert", "pandas", "plotext"])
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, missing, None)
+    draw = terminal_chart if missing == "plotext" else Results.plot
     with pytest.raises(MissingExtraError, match=re.escape('pip install "kayrros-ext[plots]"')) as caught:
         draw(results_of({"a": [1.0]}))
     assert caught.value.extra == "plots"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-def test_system_without_a_writable_directory_is_an_error_with_advice() -> None:
-    """A container with a read-only root has none, and matplotlib can't be imported there."""
-    script = """
-import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # so that no directory is usable for temporary files
-from kayrros_ext import ConfigurationError
-from kayrros_ext.plots import require
-try:
-    require("matplotlib")
-except ConfigurationError as error:
-    print(error.hint)
-"""
-    command = [sys.executable, "-c", script]
-    environment = {**os.environ, "MPLCONFIGDIR": "/dev/null/matplotlib"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout == "Set MPLCONFIGDIR to a directory that you may write to.\n"

@@ -393,7 +393,7 @@ empty = Results.from_json(b"{}")
 repr(empty), empty._repr_html_(), empty.units, empty.attribution, empty.latest()
 results = Results.from_json(f'{{"assets": [{regular}]}}'.encode())
 add_dataset(results.table, "i", "n"), add_dataset(empty.table, "i", None)
-print([name for name in ("pandas", "polars", "geopandas", "matplotlib") if name in sys.modules])
+print([name for name in ("pandas", "polars", "geopandas", "altair") if name in sys.modules])
 results.to_pandas()
 """
 

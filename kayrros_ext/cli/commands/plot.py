@@ -58,14 +58,14 @@ class Statistic(StrEnum):
 
 
 @command(
-    """Draw the results of a dataset: over time, their latest values, or on a map.
+    """Draw the results of a dataset as a chart or a map.
 
     The suffix of --output selects the format: .png, .svg, .pdf or .html, a page that needs no network. An existing file is
     replaced. Without --output, lines are drawn in the terminal. This command needs the extra `plots`.
     """,
     "kayrros plot 7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4",
-    "kayrros plot 7d3c --metric fill_level_pct --metric stored_volume_bbl -o chart.svg",
-    "kayrros plot 7d3c --kind change --by total --metric stored_volume_bbl --theme dark -o change.png",
+    "kayrros plot 7d3c --metric fill_level_pct --theme dark -o chart.svg",
+    "kayrros plot 7d3c --kind change --metric stored_volume_bbl -o change.png",
     "kayrros plot 7d3c --kind map -o map.html",
     prints_data=False,
 )
@@ -108,7 +108,7 @@ def plot(
     ] = None,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
-    from kayrros_ext.plots import parse_target, require, require_size
+    from kayrros_ext.plots import check_options, parse_target, require, require_size
 
     if all_assets and asset:
         raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
@@ -121,7 +121,8 @@ def plot(
         require_size(*_chart_size())
     options: dict[str, Any] = {"kind": kind.value, "by": by.value, "theme": theme.value, "facet": facet}
     options |= {"statistic": statistic and statistic.value, "title": title, "subtitle": subtitle, **_parse_size(size)}
-    require(*(["altair", "vl_convert"] if target else ["plotext"]))  # before anything is sent
+    check_options(**options)  # and the packages, before anything is sent
+    require(*(["altair", "vl_convert"] if target else ["plotext"]))
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
         kayrros.metadata(dataset)  # for the title and the attribution
