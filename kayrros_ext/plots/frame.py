@@ -176,7 +176,7 @@ def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zo
     if is_daily or days > count:
         # Vega's ticks are days, Sundays, or firsts of months; it omits every other label that lacks room.
         tick = next((length for length, most in ((1, 1.4), (2, 3.7), (7, 14.5)) if days / count < most), 1)
-        least = tick if width * tick / days > 41 else 2 * tick
+        least = tick if width * tick > 41 * days else 2 * tick
         year = f"utcmonth({value}) === 0 && utcdate({value}) <= {least} && utcyear({value}) > {dates[0].year}"
         below = f"datum.index === 0 || {year} ? utcFormat({value}, '%Y') : ''"
         day = "'%-d %b'" if days <= 120 else f"utcdate({value}) === 1 ? '%b' : '%-d %b'"
