@@ -9,6 +9,8 @@ import pytest
 
 from kayrros_ext.testing import Platform
 
+pytest.importorskip("dlt", reason="the group dev installs it")
+
 # In a process of its own, because dlt configures logging and warns of what other libraries do.
 LOAD = """
 import sys, dlt

@@ -15,6 +15,8 @@ from kayrros_ext.mirror import _store
 from kayrros_ext.testing import Dataset, Platform
 from tests.faults.test_mirror_crashes import FILL, SYNC, changes
 
+pytest.importorskip("moto", reason="the group dev installs it")
+
 SERVER = """
 from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
