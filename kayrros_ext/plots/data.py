@@ -92,12 +92,12 @@ def read_metrics(
 
 def _read(results: "Results", metric: str, assets: "Names | int | None", *, by: str, limit: int | None) -> ChartData:
     rows = results.table.filter(pc.equal(results.table["metric"].cast(pa.string()), strings([metric])[0]))
-    dated = rows.filter(rows["value_date"].is_valid())
     if isinstance(assets, int) and not isinstance(assets, bool) and assets > 0:
         limit = assets
     elif assets is not None:
         limit = None
-        dated = dated if assets == "all" else _select(dated, parse_names("assets", assets), results.assets, metric)  # type: ignore[arg-type]
+        rows = rows if assets == "all" else _select(rows, parse_names("assets", assets), results.assets, metric)  # type: ignore[arg-type]
+    dated = rows.filter(rows["value_date"].is_valid())
     if not dated["value"].drop_null():
         raise UsageError(f"There is nothing to draw, because no row of {metric!r:.80} has a date and a value.")
     frame, is_partial = _to_frame(attrs.evolve(results, table=dated), metric, by)

@@ -108,9 +108,8 @@ def seasonal(data: Sequence[ChartData], size: Size) -> Drawing:
             f"There is no year before {year} to compare it with.", hint="Get more years, or draw kind='line'."
         )
     unit: Any = "utcdayofyear" if step < 2 * DAY else "utcweek" if step < 11 * DAY else "utcmonth"
-    axis = alt.Axis(
-        title=None, format="%b", tickCount={"interval": "month", "step": 1 if len(_panels(data)) == 1 else 4}
-    )
+    panels = _panels(data, step)
+    axis = alt.Axis(title=None, format="%b", tickCount={"interval": "month", "step": 1 if len(panels) == 1 else 4})
     x = alt.X(field="date", type="temporal", timeUnit=unit, axis=axis, scale=alt.Scale(type="utc"))
     base = alt.Chart().encode(x=x)
     years = base.transform_filter(f"utcyear(datum.date) >= {year - YEARS} && utcyear(datum.date) < {year}")
@@ -120,13 +119,18 @@ def seasonal(data: Sequence[ChartData], size: Size) -> Drawing:
     layers = [
         years.mark_area(style="band").encode(y=low, y2=alt.Y2(field="value", aggregate="max")),
         years.mark_line(style="mean").encode(y=y_values(aggregate="mean")),
-        current.mark_line(),
+        current.mark_line().encode(detail=alt.Detail(field="part", type="nominal")),
         current.mark_point(style="dot").encode(tooltip=tooltip),
     ]
     period = f"{before[0]} to {before[-1]}" if len(before) > 1 else f"{before[0]}"
     notes = [f"The range covers {plural(len(before), 'year')}, not {YEARS}."] if len(before) < YEARS else []
+    first = to_ms(dates[dates.year == year])[0]
+    if any(
+        row["part"] != last["part"] and row["date"] > first for rows in panels.values() for last, row in pairwise(rows)
+    ):
+        notes.append(f"The line breaks where {year} has no value.")
     subtitle = f"{data[0].label}, {year} (line) against the range and the mean (dashed) of {period}"
-    return Drawing(facet(layers, _panels(data), size), subtitle, [*_notes(data), *notes])
+    return Drawing(facet(layers, panels, size), subtitle, [*_notes(data), *notes])
 
 
 def change(data: Sequence[ChartData], size: Size, *, statistic: str, gaps: Rows) -> Drawing:
@@ -308,11 +312,14 @@ def _bands(gaps: Rows, least: float) -> dict[str, alt.Chart]:
     return {"bands": band.mark_rect(style="unavailable", clip=True).encode(x2=alt.X2(field="stop")), "gaps": text}
 
 
-def _panels(data: Sequence[ChartData]) -> dict[str, Rows]:
-    return {
-        name: [{"date": date, "value": value} for date, value in to_points(values)]
-        for name, values in _columns(data).items()
-    }
+def _panels(data: Sequence[ChartData], step: "pd.Timedelta") -> dict[str, Rows]:
+    """Return the points of each small chart, with the number of the part of the line that they belong to."""
+    panels: dict[str, Rows] = {}
+    for name, values in _columns(data).items():
+        parts = (values.index.diff() > step * BREAK_FACTOR).cumsum().tolist()
+        points = zip(to_points(values), parts, strict=True)
+        panels[name] = [{"date": date, "value": value, "part": part} for (date, value), part in points]
+    return panels
 
 
 def _columns(data: Sequence[ChartData]) -> "dict[str, pd.Series[float]]":
