@@ -7,7 +7,7 @@ const list = document.getElementById("names");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const formatDate = (date) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC", ...(date % 864e5 && { timeStyle: "short" }) }).format(date);
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
-let view, hasCursor, only, index, names, dates, atDate, pointerX, over;
+let view, drawnWidth, hasCursor, only, index, names, dates, atDate, pointerX, over;
 
 function showValues(date, asset) {
   const values = (atDate.get(date) ?? []).filter((row) => names.length || asset === undefined || row.asset === asset);
@@ -58,7 +58,7 @@ async function draw() {
   const isDark = page.theme === "auto" ? dark.matches : page.theme === "dark";
   document.documentElement.classList.toggle("dark", isDark);
   document.documentElement.style.setProperty("--width", `${page.width}px`);
-  const width = chart.clientWidth;
+  const width = (drawnWidth = chart.clientWidth);
   const isNarrow = width < page.width - 32;
   const { spec, ...drawing } = isNarrow ? page.narrow : page.wide;
   const rows = (page.datasets[spec.data?.name] ?? []).filter((row) => row.value != null && typeof row.date === "number");
@@ -105,6 +105,7 @@ dark.addEventListener("change", draw);
 let resized;
 addEventListener("resize", () => {
   clearTimeout(resized);
-  resized = setTimeout(draw, 150);
+  // A phone also sends this when its address bar appears.
+  if (chart.clientWidth !== drawnWidth) resized = setTimeout(draw, 150);
 });
 draw();

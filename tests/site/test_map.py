@@ -150,8 +150,8 @@ def test_two_fingers_zoom_and_one_pans(screen: Any) -> None:
     touch(screen, [[(x - 40, y), (x + 40, y)], [(x - 60, y), (x + 60, y)], [(x - 80, y), (x + 80, y)]])
     zoom, left, top = state(screen)
     assert zoom == pytest.approx(2, rel=0.05)
-    touch(screen, [[(x, y)], [(x - 20, y - 10)], [(x - 50, y - 30)]])
-    assert state(screen) == pytest.approx((zoom, left - 50, top - 30), abs=2)
+    touch(screen, [[(x, y)], [(x + 20, y + 10)], [(x + 50, y + 30)]])
+    assert state(screen) == pytest.approx((zoom, left + 50, top + 30), abs=2)
     assert screen.evaluate("document.documentElement.scrollWidth") == 390
     assert screen.evaluate("scrollY") == 0
 
