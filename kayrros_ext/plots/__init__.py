@@ -131,7 +131,7 @@ def check_options(
     _check("kind", kind, KINDS)
     _check("by", by, get_args(By) if kind != "map" else ("asset",))
     _check("theme", theme, get_args(Theme))
-    _check("facet", facet, (None, True, False))
+    _check("facet", facet, (None, True, False) if kind == "line" else (None,))
     _check("statistic", statistic, (None, *KINDS[kind][1]))
     _check_pixels("width", width, 200)
     if height is not None:

@@ -708,7 +708,7 @@ def test_plot_has_the_options_of_results_plot(inside: Inside, tmp_path: Path) ->
     both = [part for metric in metrics for part in ("--metric", metric)]
     assert inside("plot", TANKS, "-o", path, *both).returncode == 0
     assert path.read_text().count("Y-axis") == 2
-    options = ["--kind", "change", "--statistic", "week", "--size", "500x300", "--no-facet"]
+    options = ["--kind", "change", "--statistic", "week", "--size", "500x300"]
     done = inside("plot", TANKS, "-o", path, *options)
     assert (done.stdout, done.returncode) == (f"{path}\n", 0), done.stderr
     assert all(text in path.read_text() for text in ("hange to the previous week", "Source: Kayrros"))
