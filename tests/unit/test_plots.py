@@ -6,6 +6,7 @@ import html
 import itertools
 import json
 import re
+import struct
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -21,7 +22,6 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import vl_convert
-from PIL import Image
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
 from kayrros_ext._text import cell_width, shorten
@@ -617,8 +617,7 @@ def test_picture_is_as_wide_as_asked(tmp_path: Path, options: dict[str, Any], wi
     weeks = {7 * week: float(week % 9) for week in range(80)}
     results = results_of({f"Tank {n}": weeks for n in range(3)}, metric=("stored_volume_bbl", "fill_level_pct"))
     results.plot(tmp_path / "a.png", width=width, height=500, **options)
-    with Image.open(tmp_path / "a.png") as picture:
-        size = picture.size
+    size = struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24])  # of the header of a PNG
     is_small = "facet" in options or "metric" in options or options.get("kind") in {"seasonal", "change"}
     assert size[0] / 2 == pytest.approx(width, abs=4 if is_small else 0)
     assert size[1] / 2 == pytest.approx(500, abs=60 if is_small else 0)
