@@ -39,7 +39,12 @@ with
     ),
     a as (select distinct on (dataset, asset_id) * from stored_assets),
     u as (select distinct metric, unit from stored_results)
-select * from results r where not exists (select 1 from l where r.dataset_id = l.dataset and {_KEYS})
+select * from results r
+where not exists (select 1 from l where r.dataset_id = l.dataset and {_KEYS})
+    and (
+        select if(until > cast(t as timestamptz), error('The history before ' || until || ' was dropped'), true)
+        from stored_dropped
+    )
 union all by name
 select l.dataset as dataset_id, a.* exclude (dataset, asset_id, asset_version), l.asset_id, value_date, l.metric, unit,
     old as value, old_asset_version as asset_version, strftime(value_date, '%Y-%m') as month
@@ -135,10 +140,13 @@ def _open(store: "Store") -> dict[str, Any]:
     import pyarrow.dataset as pads
     from pyarrow.fs import FileSelector
 
+    from kayrros_ext._results.query import EPOCH, MILLISECOND
     from kayrros_ext._results.schema import RESULTS
-    from kayrros_ext.mirror._tables import ASSETS, CHANGES
+    from kayrros_ext.mirror._tables import ASSETS, CHANGES, START_MS
 
-    sources = {}
+    until_ms = max((state.history_from_ms for state in store.states().values()), default=START_MS)
+    until = None if until_ms == START_MS else EPOCH + until_ms * MILLISECOND
+    sources: dict[str, Any] = {"dropped": pa.table({"until": pa.array([until], pa.timestamp("us", "UTC"))})}
     key, month = pa.field("dataset", pa.string()), pa.field("month", pa.string())
     for name, folder, schema, keys in (
         ("results", "data", RESULTS, [key, month]),
@@ -157,6 +165,7 @@ def _open(store: "Store") -> dict[str, Any]:
                 "schema": columns,
                 "filesystem": store.fs,
                 "partitioning": pads.HivePartitioning(pa.schema(keys)),
+                "partition_base_dir": store.path(""),  # because the location may have such names, too
             }
             sources[name] = pads.dataset(files, **options) if files else columns.empty_table()
     return sources
