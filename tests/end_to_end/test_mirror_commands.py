@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kayrros_ext import Mirror
+from kayrros_ext.mirror._store import Store
 from kayrros_ext.testing import Dataset, Fault, Platform, Request
 from tests.support.command import Command, Inside
 from tests.support.leaks import PASSWORD
@@ -152,6 +153,7 @@ def test_mirror_is_queried(kayrros: Inside, dataset: Dataset, lake: str) -> None
     counts = kayrros.json("sql", lake, "select kind, count(*) as n from changes group by kind order by kind")
     assert counts == [{"kind": "added", "n": 481}, {"kind": "changed", "n": 1}, {"kind": "gone", "n": 2}]
     assert kayrros.json("sql", lake, "select count(*) as n from assets") == [{"n": 61}]
+    assert kayrros.json("sql", lake, "select sum(1) as n, 'nan'::double as x") == [{"n": 1, "x": None}]
     shown = kayrros.in_terminal("sql", lake, "select asset_id, value from results order by all").shown
     assert "40 of 479 rows" in shown
 
@@ -168,6 +170,31 @@ def test_query_before_the_history_is_refused(kayrros: Inside, dataset: Dataset, 
     result = kayrros("sql", lake, query(first))
     assert (result.returncode, "was dropped" in result.stderr) == (2, True), result.stderr
     assert kayrros.json("sql", lake, query(last)) == [{"n": 24}]
+
+
+def test_commit_that_was_not_completed_is_undone(
+    kayrros: Inside, dataset: Dataset, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When rows are in place and their history is not, results_as_of has the earlier ones."""
+    kayrros("sync", dataset.id, lake)
+    query = "select asset_id, metric, value from results_as_of('{}') order by all".format
+    first = kayrros.json("sql", lake, "select max(seen_at) as at from changes")[0]["at"]
+    before = kayrros.json("sql", lake, query(first))
+    kayrros.command.platform.revise(dataset, {"tank-000000": {"2024-01-09": {FILL: 2.5}}})
+    move = Store._move
+
+    def fail(store: Store, name: str, target: str) -> None:
+        if target.startswith("history"):
+            raise OSError
+        move(store, name, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_move", fail)
+        assert kayrros("sync", lake).returncode == 1
+    assert kayrros.json("sql", lake, "select count(*) as n from results where value = 2.5") == [{"n": 1}]
+    assert kayrros.json("sql", lake, query(first)) == before
+    kayrros("sync", lake)
+    assert kayrros.json("sql", lake, query(first)) == before
 
 
 def test_mirror_in_a_hive_partition_is_queried(kayrros: Inside, dataset: Dataset, tmp_path: Path) -> None:
