@@ -59,7 +59,7 @@ _NAMES_HINTS = {
     "assets": "Pass ids or names of assets, such as those of kayrros.assets(dataset).",
     "metric": "Pass the name of a metric, or a list of names.",
 }
-_OPTIONS = {"start": "--from", "stop": "--to"}
+_OPTIONS = {"start": "--from", "stop": "--to", "since": "--since"}
 _YEAR_OR_MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
 _WEEK = re.compile(r"\d{4}-?W\d\d", re.ASCII)
 # Of a day. The API counts in milliseconds.

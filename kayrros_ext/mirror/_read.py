@@ -34,10 +34,7 @@ def read(
     as_of: int | None,
 ) -> Results:
     """Return the results of a dataset as `Mirror.read` does, for the start and stop, and some metrics and assets."""
-    query, metrics = (
-        parse_filter(*ends, None),
-        selection[0] if selection[0] is None else parse_names("metric", selection[0]),
-    )
+    query, metrics = parse_filter(*ends, None), None if selection[0] is None else parse_names("metric", selection[0])
     bounds = (query.time_range.start_date, query.time_range.stop_date) if query and query.time_range else None
     names = None if selection[1] is None else parse_names("assets", selection[1])
     with store.errors():

@@ -71,9 +71,8 @@ class Store:
             try:
                 self.fs, root = pafs.FileSystem.from_uri(uri)
             except (pa.ArrowException, OSError, ValueError) as error:
-                text = (
-                    f"{self.name} can't be opened ({str(error).replace(uri, self.name):.200})."  # without credentials
-                )
+                # Without credentials.
+                text = f"{self.name} can't be opened ({str(error).replace(uri, self.name):.200})."
                 raise UsageError(text, hint="Pass a folder, or a URL such as s3://bucket/prefix.") from None
         else:
             path = parse_output(location, is_directory=True)
@@ -88,9 +87,10 @@ class Store:
         """Raise MirrorError for an error of the file system."""
         try:
             yield
-        except OSError as error:
-            problem = os.strerror(error.errno) if error.errno else f"{error!s:.300}"  # that of Arrow is longer
-            hint = HINTS.get(error.errno or 0, "Check the disk, the network and the permissions, and run it again.")
+        except (msgspec.DecodeError, OSError) as error:
+            number = getattr(error, "errno", None)
+            problem = os.strerror(number) if number else f"{error!s:.300}"  # that of Arrow is longer
+            hint = HINTS.get(number or 0, "Check the disk, the network and the permissions, and run it again.")
             raise self.error(f"can't be read or written ({problem}).", hint) from error
 
     def check(self, host: str | None = None, account: str | None = None) -> bool:
@@ -116,7 +116,7 @@ class Store:
         for ours, theirs, kind in ((marker.host, host, "host"), (marker.account, account, "account")):
             if ours and theirs and ours != theirs:
                 raise self.error(f"is a mirror of the {kind} {ours}, not of {theirs}.", "Choose another folder.")
-        return account == marker.account
+        return account is not None and account == marker.account
 
     def states(self) -> dict[str, State]:
         """Return how far each dataset is, by its id."""
@@ -126,7 +126,7 @@ class Store:
     def state(self, key: str) -> State | None:
         """Return how far a dataset is; None if the mirror does not have it."""
         content = self.read(self.view(key)(_state_file(key)))
-        return msgspec.json.decode(content, type=State) if content else None
+        return None if content is None else msgspec.json.decode(content, type=State)
 
     def history(self, key: str) -> dict[int, str]:
         """Return the files of the history of a dataset by their time in epoch milliseconds, in order."""

@@ -79,9 +79,12 @@ class Sync:
     def _begin(self) -> None:
         """Complete the commit of an earlier run, and read how far the dataset is."""
         was_interrupted = self._store.recover(self._key)
-        state = self._state = self._store.state(self._key) or State()
+        if not (state := self._store.state(self._key)) and self._store.exists(assets_file(self._key)):
+            hint = "Restore the folder .kayrros, which belongs to the mirror, or choose a new folder."
+            raise self._store.error(f"has lost the state of the dataset {self._key}.", hint)
+        state = self._state = state or State()
         if not (state.is_running or was_interrupted):
-            state.started_ms = time.time_ns() // 10**6
+            state.started_ms = max(time.time_ns() // 10**6, state.seen_ms + 1)  # the clock may have gone back
         state.name, self._last_ms = self._name, min(state.last_ms, time.time_ns() // 10**6)
         self._assets = ASSETS.empty_table()
         with contextlib.suppress(MirrorError):  # the API has them all
@@ -173,9 +176,7 @@ class Sync:
             text = "%s of %s in %s share asset, date and metric with another one, and are left out."
             warn(text, plural(result.repeated, "row"), self._name or self._key, month)
         changes, is_damaged = result.changes, month in self._damaged
-        if (
-            is_damaged and self._state.history_from_ms > START_MS
-        ):  # the file may have had rows that the history does not have
+        if is_damaged and self._state.history_from_ms > START_MS:  # the file may have had rows that it does not have
             changes = changes.filter(pc.equal(changes["kind"].cast(pa.string()), "changed"))
         self._note(changes)
         if self._covered:

@@ -13,6 +13,8 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
+from kayrros_ext import Mirror
+from kayrros_ext.mirror._store import Store
 from kayrros_ext.testing import Dataset, Fault, Platform, Request
 from tests.support.command import Command, Inside
 from tests.support.leaks import PASSWORD
@@ -151,8 +153,57 @@ def test_mirror_is_queried(kayrros: Inside, dataset: Dataset, lake: str) -> None
     counts = kayrros.json("sql", lake, "select kind, count(*) as n from changes group by kind order by kind")
     assert counts == [{"kind": "added", "n": 481}, {"kind": "changed", "n": 1}, {"kind": "gone", "n": 2}]
     assert kayrros.json("sql", lake, "select count(*) as n from assets") == [{"n": 61}]
+    assert kayrros.json("sql", lake, "select sum(1) as n, 'nan'::double as x") == [{"n": 1, "x": None}]
     shown = kayrros.in_terminal("sql", lake, "select asset_id, value from results order by all").shown
     assert "40 of 479 rows" in shown
+
+
+def test_query_before_the_history_is_refused(kayrros: Inside, dataset: Dataset, lake: str) -> None:
+    """What was known at a moment whose history was dropped is an error, and not what was known later."""
+    kayrros("sync", dataset.id, lake)
+    first = kayrros.json("sql", lake, "select max(seen_at) as at from changes")[0]["at"]
+    kayrros.command.platform.revise(dataset, {"tank-000000": {"2024-01-09": {FILL: 2.5}}})
+    kayrros("sync", lake)
+    last = kayrros.json("sql", lake, "select max(seen_at) as at from changes")[0]["at"]
+    Mirror(lake).compact(last)
+    query = "select count(*) as n from results_as_of('{}')".format
+    result = kayrros("sql", lake, query(first))
+    assert (result.returncode, "was dropped" in result.stderr) == (2, True), result.stderr
+    assert kayrros.json("sql", lake, query(last)) == [{"n": 24}]
+
+
+def test_commit_that_was_not_completed_is_undone(
+    kayrros: Inside, dataset: Dataset, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When rows are in place and their history is not, results_as_of has the earlier ones."""
+    kayrros("sync", dataset.id, lake)
+    query = "select asset_id, metric, value from results_as_of('{}') order by all".format
+    first = kayrros.json("sql", lake, "select max(seen_at) as at from changes")[0]["at"]
+    before = kayrros.json("sql", lake, query(first))
+    kayrros.command.platform.revise(dataset, {"tank-000000": {"2024-01-09": {FILL: 2.5}}})
+    move = Store._move
+
+    def fail(store: Store, name: str, target: str) -> None:
+        if target.startswith("history"):
+            raise OSError
+        move(store, name, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_move", fail)
+        assert kayrros("sync", lake).returncode == 1
+    assert kayrros.json("sql", lake, "select count(*) as n from results where value = 2.5") == [{"n": 1}]
+    assert kayrros.json("sql", lake, query(first)) == before
+    kayrros("sync", lake)
+    assert kayrros.json("sql", lake, query(first)) == before
+
+
+def test_mirror_in_a_hive_partition_is_queried(kayrros: Inside, dataset: Dataset, tmp_path: Path) -> None:
+    """The names of folders above the mirror are no values of its columns."""
+    lake = str(tmp_path / "dataset=x" / "month=y")
+    kayrros("sync", dataset.id, lake)
+    listed = kayrros.json("sql", lake, "select distinct dataset_id as id, month from results")
+    assert listed == [{"id": str(dataset.id), "month": "2024-01"}]
+    assert kayrros.json("sql", lake, "select distinct dataset_id as id from changes") == [{"id": str(dataset.id)}]
 
 
 def test_query_is_written_to_a_file(kayrros: Inside, lake: str, tmp_path: Path) -> None:
@@ -195,6 +246,9 @@ def test_wrong_calls_are_explained(kayrros: Inside, lake: str, tmp_path: Path) -
         result = kayrros(*arguments)
         assert (result.returncode, message in result.stderr) == (code, True), result.stderr
     kayrros("sync", "Tanks 0", lake)
+    for since in ("", "yesterday"):
+        result = kayrros("changes", lake, "--since", since)
+        assert (result.returncode, "Write --since like 2024-01-31" in result.stderr) == (2, True), result.stderr
     for query, message in [("from nothing", "Table with name nothing does not exist"), ("", "has no rows")]:
         result = kayrros("sql", lake, query)
         assert (result.returncode, message in result.stderr) == (2, True), result.stderr

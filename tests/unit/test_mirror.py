@@ -484,6 +484,43 @@ def test_other_account_or_host_is_refused(fake: Platform, kayrros: Kayrros, mirr
     assert mirror.sync(kayrros, tanks.id).gone == 2
 
 
+def test_mirror_of_a_token_alone_has_no_account(fake: Platform, mirror: Mirror, tanks: Dataset) -> None:
+    """Two tokens may be of two accounts, so that nothing is gone."""
+    with fake.connect(token=fake.give_token(), email=None) as client:
+        mirror.sync(client, tanks.id)
+    fake.revise(tanks, {tank(tanks): {"2025-02-18": None}})
+    with fake.connect(token=fake.give_token(), email=None) as client:
+        report = mirror.sync(client, tanks.id)
+    assert (report.gone, report.withheld) == (0, 2)
+
+
+def test_mirror_without_its_state_is_refused(kayrros: Kayrros, mirror: Mirror, tanks: Dataset, tmp_path: Path) -> None:
+    """A mirror that was copied without hidden files, or has a damaged state, is named, and nothing is logged twice."""
+    mirror.sync(kayrros, tanks.id)
+    before, [state] = snapshot(tmp_path), (tmp_path / "lake/.kayrros/state").iterdir()
+    for content in (b"", b"{"):
+        state.write_bytes(content)
+        for use in (lambda: mirror.sync(kayrros, tanks.id), lambda: mirror.read(tanks.id), mirror.changes):
+            with pytest.raises(MirrorError, match="can't be read or written"):
+                use()
+    state.unlink()
+    with pytest.raises(MirrorError, match="has lost the state of the dataset"):
+        mirror.sync(kayrros, tanks.id)
+    assert snapshot(tmp_path) == before
+
+
+def test_last_run_is_known_after_the_clock_went_back(
+    fake: Platform, kayrros: Kayrros, mirror: Mirror, tanks: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run at an earlier time comes after those before it."""
+    mirror.sync(kayrros, tanks.id)
+    an_hour_ago = time.time_ns() - 3600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: an_hour_ago)
+    fake.revise(tanks, {tank(tanks): {"2025-02-18": {FILL: 1.5}}})
+    mirror.sync(kayrros, tanks.id)
+    assert [change["new"] for change in rows(mirror.changes("last"))] == [1.5]
+
+
 def test_newer_mirror_is_refused(kayrros: Kayrros, mirror: Mirror, tanks: Dataset, tmp_path: Path) -> None:
     """A mirror that a newer version has written is neither read nor written."""
     mirror.sync(kayrros, tanks.id)

@@ -45,7 +45,7 @@ def changes(
 
     mirror = Mirror(location)
     keys = [mirror._key(name) for name in dataset] if dataset else None
-    table = mirror.changes(since or "last", keys)
+    table = mirror.changes("last" if since is None else since, keys)
     if context.json:
         write_json([_to_json(row) for row in table.select(_FIELDS).to_pylist()])
     else:

@@ -39,7 +39,12 @@ with
     ),
     a as (select distinct on (dataset, asset_id) * from stored_assets),
     u as (select distinct metric, unit from stored_results)
-select * from results r where not exists (select 1 from l where r.dataset_id = l.dataset and {_KEYS})
+select * from results r
+where not exists (select 1 from l where r.dataset_id = l.dataset and {_KEYS})
+    and (
+        select if(until > cast(t as timestamptz), error('The history before ' || until || ' was dropped'), true)
+        from stored_dropped
+    )
 union all by name
 select l.dataset as dataset_id, a.* exclude (dataset, asset_id, asset_version), l.asset_id, value_date, l.metric, unit,
     old as value, old_asset_version as asset_version, strftime(value_date, '%Y-%m') as month
@@ -135,10 +140,14 @@ def _open(store: "Store") -> dict[str, Any]:
     import pyarrow.dataset as pads
     from pyarrow.fs import FileSelector
 
+    from kayrros_ext._results.query import EPOCH, MILLISECOND
     from kayrros_ext._results.schema import RESULTS
-    from kayrros_ext.mirror._tables import ASSETS, CHANGES
+    from kayrros_ext.mirror._tables import ASSETS, CHANGES, START_MS
 
-    sources = {}
+    states = store.states()
+    until_ms = max((state.history_from_ms for state in states.values()), default=START_MS)
+    until = None if until_ms == START_MS else EPOCH + until_ms * MILLISECOND
+    sources: dict[str, Any] = {"dropped": pa.table({"until": pa.array([until], pa.timestamp("us", "UTC"))})}
     key, month = pa.field("dataset", pa.string()), pa.field("month", pa.string())
     for name, folder, schema, keys in (
         ("results", "data", RESULTS, [key, month]),
@@ -147,6 +156,9 @@ def _open(store: "Store") -> dict[str, Any]:
     ):
         infos = store.fs.get_file_info(FileSelector(store.path(folder), recursive=True, allow_not_found=True))
         files = [info.path for info in infos if info.path.endswith(".parquet")]
+        if folder == "history":  # with a commit that is not complete, whose rows may be in place
+            views = [(key, store.view(key)) for key in states]
+            files = [store.path(locate(it)) for key, locate in views for it in store.history(key).values()]
         columns = pa.schema([*schema, *keys])
         if folder == "assets" and files:
             tables = {it.rpartition("=")[2][:-8]: store.read_table(it.removeprefix(store.path(""))[1:]) for it in files}
@@ -157,6 +169,7 @@ def _open(store: "Store") -> dict[str, Any]:
                 "schema": columns,
                 "filesystem": store.fs,
                 "partitioning": pads.HivePartitioning(pa.schema(keys)),
+                "partition_base_dir": store.path(""),  # because the location may have such names, too
             }
             sources[name] = pads.dataset(files, **options) if files else columns.empty_table()
     return sources
@@ -172,13 +185,16 @@ def _text(value: Any) -> str | None:
 
 def _render(table: "pa.Table", file_format: Format) -> str:
     """Return the rows as CSV, JSON or NDJSON."""
+    import msgspec
+
     rows = table.to_pylist()
     if file_format is Format.CSV:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([table.column_names, *([_text(value) for value in row.values()] for row in rows)])
         return text.getvalue()
-    lines = [json.dumps(row, ensure_ascii=False, default=_text) for row in rows]
+    encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_text)  # a sum is a decimal; null for NaN
+    lines = [encoder.encode(row).decode() for row in rows]
     return "[\n" + ",\n".join(lines) + "\n]\n" if file_format is Format.JSON else "".join(f"{line}\n" for line in lines)
 
 
