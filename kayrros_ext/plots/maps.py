@@ -99,12 +99,8 @@ def _rows(data: ChartData, assets: pa.Table, statistic: str) -> Iterator[dict[st
 def _projection(points: Sequence[Point]) -> tuple[tuple[float, float | None], Callable[[float, float], Point]]:
     """Return the centre, without a latitude if the map shows the world; and the projection, in radians east and north."""
     angles = [(math.radians(x), math.radians(y)) for x, y in points]
-    a, b, c = (
-        math.fsum(part)
-        for part in zip(
-            *((math.cos(y) * math.cos(x), math.cos(y) * math.sin(x), math.sin(y)) for x, y in angles), strict=True
-        )
-    )
+    a, b = (math.fsum(math.cos(y) * turn(x) for x, y in angles) for turn in (math.cos, math.sin))
+    c = math.fsum(math.sin(y) for _, y in angles)
     centre = math.degrees(math.atan2(b, a)), math.degrees(math.atan2(c, math.hypot(a, b)))
     sine, cosine = math.sin(math.radians(centre[1])), math.cos(math.radians(centre[1]))
 
@@ -115,14 +111,11 @@ def _projection(points: Sequence[Point]) -> tuple[tuple[float, float | None], Ca
         return factor * math.cos(y) * math.sin(x), factor * (cosine * math.sin(y) - sine * math.cos(y) * math.cos(x))
 
     def world(longitude: float, latitude: float) -> Point:  # Equal Earth: Šavrič, Patterson and Jenny 2018
-        x, t = (
-            math.radians((longitude - centre[0] + 180) % 360 - 180),
-            math.asin(math.sqrt(3) / 2 * math.sin(math.radians(latitude))),
-        )
+        x, t = math.radians((longitude - centre[0] + 180) % 360 - 180), math.radians(latitude)
+        t = math.asin(math.sqrt(3) / 2 * math.sin(t))
         slope = 1.340264 - 3 * 0.081106 * t**2 + t**6 * (7 * 0.000893 + 9 * 0.003796 * t**2)
-        return 2 / math.sqrt(3) * x * math.cos(t) / slope, t * (
-            1.340264 - 0.081106 * t**2 + t**6 * (0.000893 + 0.003796 * t**2)
-        )
+        north = t * (1.340264 - 0.081106 * t**2 + t**6 * (0.000893 + 0.003796 * t**2))
+        return 2 / math.sqrt(3) * x * math.cos(t) / slope, north
 
     if max(math.hypot(*region(*point)) for point in points) > MAX_RADIUS:
         return (centre[0], None), world
