@@ -114,13 +114,13 @@ class Doctor:
         if run.dataset:
             yield from run.check_data()
         run.settle_paths()
-        data = [it.status for it in self._exchanges[1:] if it.operation != "login"]
-        self.needs_login, count = 200 not in data and 401 in data, len(self.differences)
+        data, count = [it for it in self._exchanges[1:] if it.operation != "login"], len(self.differences)
+        self.needs_login = 401 in [it.status for it in data] and not any(it.is_success for it in data)
         if self.needs_login or not run.dataset:
             advice = "Run `kayrros login`." if self.needs_login else "Name a dataset with --dataset."
             yield Check("contract", "failed", "there is no dataset to look into", advice)
         else:
-            text, advice = f"{count or 'no'} differences", "See the report, and the patch." if count else ""
+            text, advice = f"differences: {count or 'none'}", "See the report, and the patch." if count else ""
             yield Check("contract", "failed" if count else "ok", text, advice)
 
     def _clean(self, text: str) -> str:
@@ -154,8 +154,7 @@ class Doctor:
 
         report, news = self.to_json(), self._judge.news()
         patch, report["not_in_the_patch"] = make_patch(self._judge, self._text, report["date"])
-        names = {it.place.rpartition("/")[2] for it in news if it.kind == "field"}
-        names |= {it.seen for it in news if it.kind == "enum"}
+        names = {{"enum": it.seen, "field": it.place.rpartition("/")[2]}.get(it.kind, "") for it in news}
         hosts = {httpx.URL(url).host: url for url in (BASE_URL, AUTH_URL)}
         har = Redactor(self._judge.document, names, hosts).to_har(map(self._at_public_host, self._exchanges))
         texts = {f"report{'.md'}": _to_text(report), "report.json": json.dumps(report, indent=2) + "\n"}

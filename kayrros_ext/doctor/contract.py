@@ -109,17 +109,18 @@ class Judge:
             else:
                 remark = "without a usable content type" if body else "without a body"
                 self.settle(place, remark, remark, ", ".join(documented))
-        elif match.endswith("json") and not is_json:
+        elif match.endswith(("/json", "+json")) and not is_json:
             self.settle(place, "no JSON", "the body is no JSON", "JSON")
-        if match.endswith("json") and is_json:
+        if match.endswith(("/json", "+json")) and is_json:
             self._validate(f"{response}/content/{escape(match)}/schema", value)
 
     def settle(self, place: str, topic: str, remark: str, expected: str = "", seen: tuple[int, int] = (1, 1)) -> None:
         """Note a fact at an x-provenance, in place of the remark with a topic. With `expected`, it contradicts the spec."""
         is_new = not any(remark in term for term in _terms(self.get(place) or "") if term.startswith("confirmed"))
         if expected and is_new:
-            difference = Difference("behaviour", place, expected, remark, *seen, change={"topic": topic})
-            self._differences.setdefault((place, remark), (difference, ("", "")))
+            self._add("behaviour", place, expected, remark, ("answers", place.rpartition("/")[0]), topic=topic)
+            difference, _ = self._differences["behaviour", place, remark]
+            difference.count, difference.total = difference.count + seen[0] - 1, difference.total + seen[1]
         else:
             self.facts[place, remark] = topic if is_new else ""
 

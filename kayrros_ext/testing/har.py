@@ -30,7 +30,7 @@ _FIRST_DAY = datetime(2001, 1, 1, tzinfo=UTC)
 # Headers that tell something of the protocol, and what they may say. Others are left out.
 _HEADERS = {
     "accept-ranges": "bytes|none",
-    "content-type": r"[a-z]+/[a-z0-9.+*-]+(; ?charset=[\w-]+)?",
+    "content-type": r"[a-z]+/[a-z0-9.+*-]+(; ?charset=(?i:utf-?8|us-ascii|iso-8859-\d+|windows-\d+))?",
     "date": r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT",
     "range": r"bytes=\d+-\d*",
     "retry-after": r"\d+",
@@ -38,16 +38,7 @@ _HEADERS = {
         ("authorization", "content-disposition", "content-md5", "content-range", "digest", "etag", "location"), ""
     ),
 }
-_REPLAYED = {
-    "content-type",
-    "content-disposition",
-    "etag",
-    "accept-ranges",
-    "content-range",
-    "location",
-    "retry-after",
-    "allow",
-}
+_REPLAYED = {*_HEADERS, "allow"} - {"authorization", "content-md5", "date", "digest", "range"}
 _HIDDEN = {"authorization": "Bearer redacted", "location": "https://redirect.example/"}
 
 
@@ -71,6 +62,11 @@ class Exchange:
     def json(self) -> Any:
         """The body as JSON; None for anything else."""
         return parse_json(self.body)[0]
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of success: 2xx."""
+        return 200 <= self.status < 300
 
     @property
     def outcome(self) -> str:

@@ -135,8 +135,8 @@ def test_good_junk_of_a_test(platform):
     httpx.Client(transport=platform.transport()).post("https://platform.api.kayrros.com" + RESULTS, json=[])
 
 def test_bad_type(platform):
-    "response of GET: '6' is not of type 'integer'"
-    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    "response of GET: [6] is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = [6]
     ask(platform)
 
 def test_bad_range(platform):
@@ -150,8 +150,8 @@ def test_bad_format(platform):
         platform.kayrros.client.get_httpx_client().get(METADATA.replace(DATASET, "abc"))
 
 def test_bad_after_a_fault(platform):
-    "response of GET: '6' is not of type 'integer'"
-    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    "response of GET: [6] is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = [6]
     platform.fail_next(503, operation="getDatasetMetadata")
     ask(platform)
     ask(platform)
@@ -165,8 +165,8 @@ def test_bad_status(platform):
         ask(platform)
 
 def test_bad_in_a_task(platform):
-    "response of GET: '6' is not of type 'integer'"
-    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    "response of GET: [6] is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = [6]
 
     async def main():
         async with platform.connect() as kayrros:
@@ -176,8 +176,8 @@ def test_bad_in_a_task(platform):
     asyncio.run(main())
 
 def test_bad_answer_to_a_test(platform):
-    "response of GET: '6' is not of type 'integer'"
-    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    "response of GET: [6] is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = [6]
     headers = {"Authorization": f"Bearer {platform.give_token()}"}
     httpx.Client(transport=platform.transport()).get("https://platform.api.kayrros.com" + METADATA, headers=headers)
 
@@ -190,10 +190,10 @@ def from_another_process(platform, path, **headers):
         connection.close()
 
 def test_bad_answer_to_another_process():
-    "response of GET: '6' is not of type 'integer'"
+    "response of GET: [6] is not of type 'integer'"
     platform = Platform()
     platform.add_examples()
-    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    platform.datasets[DATASET].metadata["asset_count"] = [6]
     from_another_process(platform, METADATA)
 
 def test_bad_request_of_another_process():
@@ -231,12 +231,12 @@ def at_the_end(platform):
     ask(platform)
 
 def test_late_bad_in_a_fixture(platform, at_the_end):
-    "response of GET: '6' is not of type 'integer'"
-    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    "response of GET: [6] is not of type 'integer'"
+    platform.datasets[DATASET].metadata["asset_count"] = [6]
 
 @pytest.mark.off_contract("the file is of another kind")
 def test_good_marked(platform):
-    platform.datasets[DATASET].metadata["asset_count"] = "6"
+    platform.datasets[DATASET].metadata["asset_count"] = [6]
     ask(platform)
 
 @pytest.mark.off_contract("nothing is wrong here")

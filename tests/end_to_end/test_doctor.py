@@ -63,6 +63,7 @@ def test_json_is_the_report(kayrros: Command, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == {**report, "not_in_the_patch": []}
     assert {*report} >= {"checks", "confirmed", "differences"}
     assert {check["result"] for check in report["checks"]} <= {"ok", "note", "skipped"}
+    assert len({check["name"] for check in report["checks"]}) == len(report["checks"])
 
 
 def test_nothing_is_sent_without_consent(kayrros: Command, tmp_path: Path) -> None:
@@ -96,6 +97,22 @@ def test_a_host_that_is_not_there_is_a_failed_check(kayrros: Command, tmp_path: 
     done = kayrros("doctor", "--yes", "-o", tmp_path / "out", KAYRROS_BASE_URL="http://127.0.0.1:1")
     assert done.returncode in {1, 3}
     assert re.search(r"^failed\s+data host: TCP", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files is of POSIX")
+def test_a_report_that_does_not_fit_is_an_error_in_words(kayrros: Command, tmp_path: Path) -> None:
+    """A full disk or a quota is no bug of ours: the message names the folder, and what to do."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        done = kayrros("doctor", "--yes", "-o", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert done.returncode == 1
+    assert f"{tmp_path / 'out'} could not be written (File too large)" in done.stderr
+    assert "This is a bug" not in done.stderr
 
 
 def test_the_set_up_is_checked_offline(kayrros: Command, tmp_path: Path) -> None:

@@ -3,17 +3,20 @@
 import json
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import yaml
 
 from kayrros_ext.doctor import Doctor
 from kayrros_ext.doctor.contract import Judge, confirm, confirm_statuses
 from kayrros_ext.doctor.spec_patch import make_patch
-from kayrros_ext.testing import Fault, Platform, StaticFile
+from kayrros_ext.testing import Fault, Platform, Request, Response, StaticFile
 from kayrros_ext.testing.har import Exchange, Redactor
+from kayrros_ext.testing.http import json_response
 from tests.support.deviating import DATASET, EXPECTED, DeviatingPlatform, get, problems
 from tests.support.spec import SPEC, TEXT
 
@@ -188,6 +191,7 @@ def test_a_difference_is_placed_and_widens_the_spec(body: Any, kind: str, place:
         (418, "text/html", b"<html>", "responses/418"),
         (418, "", b"", "responses/418"),
         (201, "application/json", b"{}", "responses/201"),
+        (404, "application/x-ndjson", b"{}\n{}\n", "/components/responses/NotFound/content/application~1x-ndjson"),
         (
             404,
             "application/problem+json",
@@ -284,7 +288,7 @@ def test_har_has_what_readers_require() -> None:
         b"",
         404,
         {
-            "content-type": "text/html; secret",
+            "content-type": "text/html; charset=secret",
             "set-cookie": "c=1",
             "etag": "abc",
             "x-y": "z",
@@ -311,11 +315,93 @@ def test_har_has_what_readers_require() -> None:
     assert not [it for it in ("secret", "abcd", "pw", "internal", "c=1", "abc", "s.example") if it in text]
 
 
+@attrs.define(eq=False, repr=False, slots=False, kw_only=True)
+class EditedPlatform(Platform):
+    """The fake with the datasets of the documentation, and answers that a function replaces, by their status."""
+
+    edit: Callable[[Request, Response], Response]
+
+    def handle(self, request: Request) -> Response:
+        return self.edit(request, super().handle(request))
+
+
+def edited(edit: Callable[[Request, Response], Response]) -> EditedPlatform:
+    platform = EditedPlatform(edit=edit)
+    platform.add_examples()
+    return platform
+
+
+def test_created_is_a_success_as_ok_is(tmp_path: Path) -> None:
+    """A login and data with the status 201 are differences, and the check-up goes on; with its patch it is clean."""
+
+    def edit(request: Request, response: Response) -> Response:
+        is_post = request.method == "POST" and response.status == 200
+        return attrs.evolve(response, status=201) if is_post else response
+
+    doctor = check_up(edited(edit), tmp_path, dataset=DATASET)
+    assert [it.place.rpartition("/")[2] for it in doctor.differences] == ["201"] * 3
+    assert [it.name for it in doctor.checks if it.result == "failed"] == ["contract"]
+    again = check_up(edited(edit), tmp_path / "again", dataset=DATASET, spec=applied(tmp_path))
+    assert not again.has_failed
+    assert (tmp_path / "again" / "openapi.patch").read_text() == ""
+
+
+def test_a_success_for_an_unknown_id_is_a_difference(tmp_path: Path) -> None:
+    """A mock answers a bad token too, and of that it tells nothing."""
+
+    def edit(request: Request, response: Response) -> Response:
+        return json_response({"assets": []}) if (request.operation, response.status) == (RESULTS, 404) else response
+
+    doctor = check_up(edited(edit), tmp_path, dataset=DATASET)
+    assert [(it.kind, it.seen) for it in doctor.differences] == [("behaviour", "an unknown id gets 200")]
+    again = check_up(edited(edit), tmp_path / "again", dataset=DATASET, spec=applied(tmp_path))
+    assert again.differences == []
+
+
+def test_an_id_that_is_no_uuid_is_a_difference(tmp_path: Path) -> None:
+    """The platform takes the id of its list, which another part of the spec calls a UUID."""
+
+    def edit(request: Request, response: Response) -> Response:
+        body = b"".join(response.body).replace(DATASET.encode(), b"ds-1")
+        return attrs.evolve(response, body=[body], length=len(body))
+
+    class Other(EditedPlatform):
+        def handle(self, request: Request) -> Response:
+            request.path = request.path.replace("/ds-1", f"/{DATASET}")
+            return super().handle(request)
+
+    def platform() -> Platform:
+        platform = Other(edit=edit)
+        platform.add_examples()
+        return platform
+
+    places = [(it.kind, it.place) for it in check_up(platform(), tmp_path).differences]
+    assert places == [
+        ("behaviour", "/components/parameters/DatasetId/x-provenance"),
+        ("format", "/components/schemas/DatasetMetadata/properties/id"),
+    ]
+    again = check_up(platform(), tmp_path / "again", spec=applied(tmp_path))
+    assert again.differences == []
+
+
+def test_a_behaviour_has_its_count() -> None:
+    """Each answer that shows it counts, of all those of the same response."""
+    judge = judged(METADATA, b"", b"", {"code": "X", "message": "Y"}, status=404)
+    assert [it.rests_on for it in judge.differences] == ["seen in 2 of 3 answers"]
+
+
 def test_an_account_without_a_dataset_is_told_so(tmp_path: Path) -> None:
     """Nothing is asked about a dataset, and no answer is invented."""
     doctor = check_up(platform := Platform(), tmp_path)
     assert doctor.checks[-1].advice == "Name a dataset with --dataset."
     assert {it.operation for it in platform.requests} == {METADATA, "login", "listCollections"}
+
+
+def test_a_dataset_that_is_not_there_is_no_difference(tmp_path: Path) -> None:
+    """A bad filter for an id that nobody knows gets the 404 of the id, and that tells nothing of the filter."""
+    doctor = check_up(Platform(), tmp_path, dataset=DATASET)
+    assert doctor.differences == []
+    assert [it.name for it in doctor.checks if it.result == "failed"] == ["metadata"]
 
 
 def test_a_refused_login_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -345,7 +345,7 @@ REFUSED = {
     "file has a negative size": Refused(lambda _: StaticFile(-1), "how many"),
     "shared with a number": Refused(add(None, shared_with=1), r'\["analyst@example.com"\]'),
     "metadata is a list": Refused(add(None, metadata=[1]), "My tanks"),
-    "metadata of a wrong type": Refused(add(None, metadata={"asset_count": "3"}), r"int.*asset_count.*My tanks"),
+    "metadata of a wrong type": Refused(add(None, metadata={"asset_count": ["3"]}), r"int.*asset_count.*My tanks"),
     "metadata with a date that can't be": Refused(add(None, metadata={"start_date": "soon"}), "ISO 8601.*My tanks"),
     "results is a list": Refused(add([1]), VALUES_HINT),
     "results is a text": Refused(add("tank"), VALUES_HINT),

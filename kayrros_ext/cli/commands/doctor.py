@@ -1,6 +1,7 @@
 """`kayrros doctor`: what is wrong, and what openapi.yaml has wrong."""
 
 import contextlib
+import itertools
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,11 +52,11 @@ def doctor(
     import datetime as dt
 
     from kayrros_ext._arguments import parse_uuid
-    from kayrros_ext._files import parse_output
+    from kayrros_ext._files import output_error, parse_output
     from kayrros_ext._results.convert import import_optional
     from kayrros_ext.cli.setup_checks import check_answers, check_setup, check_way, find_hosts
     from kayrros_ext.doctor import PLAN, Doctor
-    from kayrros_ext.errors import UsageError
+    from kayrros_ext.errors import ExportError, UsageError
 
     if dataset is not None and parse_uuid(dataset) is None:
         raise UsageError(f"--dataset is {dataset!r:.80}, and no UUID.", hint="`kayrros datasets` lists the ids.")
@@ -67,10 +68,13 @@ def doctor(
         sends = yes or _may_send(context, PLAN)
         if sends:
             hosts = find_hosts(context.profile)
-            for checks in (check_way(hosts), check_up.check(), check_answers(check_up, hosts)):
-                for check in check_up.noted(checks):
-                    _show(context, check)
-            check_up.write(folder)
+            way, answers = check_up.noted(check_way(hosts)), check_up.noted(check_answers(check_up, hosts))
+            for check in itertools.chain(way, check_up.check(), answers):
+                _show(context, check)
+            try:
+                check_up.write(folder)
+            except OSError as error:
+                raise output_error(ExportError, folder, error) from error
             context.info(
                 f"Written to {folder}: report, session.har, openapi.patch. Look at them before you share them."
             )
