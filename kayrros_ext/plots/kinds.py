@@ -177,12 +177,12 @@ def heatmap(data: ChartData, size: Size, *, gaps: Rows) -> Drawing:
         [*CELLS.items()][-1],
     )
     shift = np.timedelta64(4 * (unit == "week"), "D")  # a week of NumPy begins on a Thursday
-    cells = (dates.to_numpy() - shift).astype(f"datetime64[{code}]")
-    every = np.arange(cells[0], cells[-1] + 2)
-    ends = (every.astype("datetime64[D]") + shift).astype("datetime64[ms]").astype("int64").tolist()
-    numbers = every[:-1].astype("int64")
-    means = data.frame.groupby(cells.astype("int64")).mean().reindex(numbers)
-    when = dates.to_series().groupby(cells.astype("int64")).first().reindex(numbers)
+    cells = (dates.to_numpy() - shift).astype(f"datetime64[{code}]").astype("int64")
+    numbers = np.arange(cells[0], cells[-1] + 2)
+    every = numbers.astype(f"datetime64[{code}]").astype("datetime64[D]") + shift
+    ends = every.astype("datetime64[ms]").astype("int64").tolist()
+    means = data.frame.groupby(cells).mean().reindex(numbers[:-1])
+    when = dates.to_series().groupby(cells).first().reindex(numbers[:-1])
     rows = [
         {"asset": names[name], "date": start, "stop": stop, "value": value, "when": format_date(date)}
         for name, values in means.items()
