@@ -37,7 +37,6 @@ KINDS: dict[str, tuple[int | None, tuple[str, ...]]] = {
     "latest": (30, ("latest", "mean")),
     "map": (None, ("latest", "mean")),
 }
-DEFAULT_WIDTH = 800
 # Pixels of a PNG for each pixel of its size, for screens with a high resolution.
 PNG_SCALE = 2
 
@@ -119,7 +118,7 @@ def check_options(
     facet: bool | None,
     statistic: str | None,
     theme: str,
-    width: int = DEFAULT_WIDTH,
+    width: int = 800,
     height: int | None = None,
     **_texts: object,
 ) -> None:

@@ -80,6 +80,17 @@ Metrics = Annotated[
         show_default=False,
     ),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write a file, in the format of its suffix.", show_default=False
+    ),
+]
+ShowAll = Annotated[bool, typer.Option("--all", help=f"Show all rows in a terminal, not only the first {MAX_ROWS}.")]
+FileFormat = Annotated[
+    Format | None,
+    typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
+]
 Gaps = Annotated[
     OnGap,
     typer.Option(
@@ -151,19 +162,9 @@ def results(
     stop: To = None,
     asset: Assets = None,
     metric: Metrics = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write a file, in the format of its suffix.", show_default=False
-        ),
-    ] = None,
-    show_all: Annotated[
-        bool, typer.Option("--all", help=f"Show all rows in a terminal, not only the first {MAX_ROWS}.")
-    ] = False,
-    file_format: Annotated[
-        Format | None,
-        typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
-    ] = None,
+    output: Output = None,
+    show_all: ShowAll = False,
+    file_format: FileFormat = None,
     excel_csv: Annotated[
         bool, typer.Option("--excel-csv", help="Write CSV that Excel opens correctly by a double click.")
     ] = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kayrros_ext._text import plural
-from kayrros_ext.cli.commands.results import MAX_ROWS, Format
+from kayrros_ext.cli.commands.results import MAX_ROWS, FileFormat, Format, Output, ShowAll
 from kayrros_ext.cli.commands.sync import LOCATION
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.output import Table, write_text
@@ -71,19 +71,9 @@ def sql(
     location: Annotated[str, LOCATION],
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A query.", show_default=False)],
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write a file, in the format of its suffix.", show_default=False
-        ),
-    ] = None,
-    show_all: Annotated[
-        bool, typer.Option("--all", help=f"Show all rows in a terminal, not only the first {MAX_ROWS}.")
-    ] = False,
-    file_format: Annotated[
-        Format | None,
-        typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
-    ] = None,
+    output: Output = None,
+    show_all: ShowAll = False,
+    file_format: FileFormat = None,
 ) -> None:
     from kayrros_ext._export import parse_target
     from kayrros_ext.mirror import Mirror
