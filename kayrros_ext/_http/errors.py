@@ -137,7 +137,7 @@ class ErrorMapper:
             text = f"Could not resolve {host}."
         elif request and is_refused_locally(error):
             text = f"Nothing listens at {request.url.scheme}://{request.url.netloc.decode()}{after}."
-            hint, hint_cli = "Is `kayrros mock` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL.", None
+            hint, hint_cli = "Is `kayrros fake` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL.", None
         mapped = TransportError(
             text,
             hint=hint,
