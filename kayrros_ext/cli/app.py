@@ -33,6 +33,7 @@ from kayrros_ext.cli.output import (
     finish_output,
     write_message,
 )
+from kayrros_ext.errors import KayrrosError
 
 _CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
@@ -128,7 +129,8 @@ def _report_error(error: Exception, *, show_traceback: bool) -> int:
         import traceback
 
         sys.stderr.write(escape("".join(traceback.format_exception(error))))
-    write_message(f"kayrros: {format_error(error)}")
+    more = f" See {error.docs_url}" if isinstance(error, KayrrosError) else ""
+    write_message(f"kayrros: {format_error(error)}{more}")
     return exit_code(error)
 
 
