@@ -123,7 +123,7 @@ watch: $(READY) ## on each save of openapi.yaml: lint it, list the changes, upda
 	@$(BIN)/python -m scripts.watch --port $(PORT)
 
 mock: $(READY) ## serve openapi.yaml on loopback (PORT=4010), until Ctrl-C
-	@$(BIN)/kayrros mock --prism --port $(PORT)
+	@$(BIN)/kayrros mock --port $(PORT)
 
 dist: $(READY) ## build the wheel, the sdist and the SBOM (CycloneDX) into dist/
 	@rm -rf dist
