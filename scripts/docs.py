@@ -35,7 +35,13 @@ MOCK_URL = "http://127.0.0.1:4010"  # where `make mock` listens
 
 FROM_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 # In reading order. Other pages of docs/ follow the guides, under their own titles.
-START = {"Overview": "index.md", "First steps": "first-steps.md"}
+START = {
+    "Overview": "index.md",
+    "Installation": "installation.md",
+    "First steps": "first-steps.md",
+    "Concepts": "concepts.md",
+    "Which call for what": "which-call.md",
+}
 GUIDES = {
     "Credentials": "credentials.md",
     "Results": "results.md",
@@ -47,9 +53,9 @@ GUIDES = {
     "Testing": "testing.md",
     "Is the spec right?": "spec.md",
     "On a cluster": "cluster.md",
-    "Regenerate the client": "contributing.md",
+    "Troubleshooting": "troubleshooting.md",
 }
-COOKBOOK = {"Ten recipes": "cookbook.md"}
+COOKBOOK = {"Twelve recipes": "cookbook.md"}
 REFERENCE = {
     "Kayrros": "python/kayrros.md",
     "Results and other values": "python/results.md",
@@ -61,7 +67,10 @@ REFERENCE = {
     "Reliability": "reliability.md",
     "Security": "security.md",
     "Benchmarks": "benchmarks.md",
+    "Comparison": "comparison.md",
+    "Versioning and support": "versioning.md",
     "Changelog": "changelog.md",
+    "Contributing": "contributing.md",
 }
 
 
@@ -88,11 +97,11 @@ def collect_pages() -> None:
     """Write all pages into one folder for mkdocs."""
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns("templates"))
-    for name in FROM_THE_ROOT:
-        text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
-        for other in FROM_THE_ROOT:
-            text = text.replace(f"]({other}", f"]({other.lower()}")
-        write(name.lower(), text)
+    for path in (*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in FROM_THE_ROOT)):
+        text = path.read_text("utf-8").replace("](docs/", "](").replace("](../", "](")
+        for name in FROM_THE_ROOT:
+            text = text.replace(f"]({name}", f"]({name.lower()}")
+        write(path.name.lower(), text)
     for name, text in python_pages().items():
         write(name, text)
     write("commands.md", output_of("scripts.cli_reference"))

@@ -6,12 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from kayrros_ext import errors
+from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import Platform
 from tests.support.checkout import ROOT
 from tests.support.pages import PAGES, Block, blocks, run_python
@@ -20,8 +23,8 @@ from tests.support.pages import PAGES, Block, blocks, run_python
 PYTHON = [block for page in PAGES for block in blocks(page, "python") if "\ndef test_" not in block.code]
 SHELL = [block for page in PAGES for block in blocks(page, "sh")]
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-# Commands of the reader's shell, and those that an earlier block installs.
-COMMANDS = {"export", "read", "keyring", "pip", "kayrros", "chmod", "docker"}
+# Commands of the reader's shell, installers, and commands that an earlier block installs.
+COMMANDS = {"export", "read", "keyring", "pip", "kayrros", "chmod", "docker", "conda", "pipx", "uv"}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,41 @@ def test_each_python_fence_is_tested() -> None:
     for page in PAGES:
         fences = re.findall(r"^ *(?:```|~~~) *(?:python|py)\b", (ROOT / page).read_text("utf-8"), re.MULTILINE)
         assert len(blocks(page, "python")) == len(fences), page
+
+
+def test_each_error_has_an_entry_on_the_page_that_its_link_names() -> None:
+    """`error.docs_url`, which the command prints, leads to a heading of the troubleshooting page."""
+    headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "troubleshooting.md").read_text("utf-8"), re.MULTILINE)
+    classes = [it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, errors.KayrrosError)]
+    assert len(classes) > 10
+    for error_class in classes:
+        assert error_class.__name__ in headings
+        assert error_class("").docs_url == f"{DOCS_URL}troubleshooting/#{error_class.__name__.lower()}"
+
+
+def test_each_extra_is_on_the_page_about_installation() -> None:
+    """The table names each extra of pyproject.toml with the packages that it installs."""
+    page = (ROOT / "docs" / "installation.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", page, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].items()
+    assert {name: {*text.split(", ")} for name, text in rows.items()} == {
+        name: {re.split("[>=<]", requirement)[0] for requirement in requirements} for name, requirements in extras
+    }
+
+
+def test_no_text_installs_the_package_by_its_name_alone() -> None:
+    """kayrros-ext is on no public index, and a stranger may register its name. Each command names a file, URL or index."""
+    command = re.compile(
+        r"(?:\bpip3?|\bpipx|\buvx?|\bconda|\bpoetry)\b[^\n`]*?\b(?:install|add|download|run)\b[^\n`]*kayrros[-_]ext[^\n`]*"
+    )
+    source = re.compile(r"\.whl| @ |--index-url |/kayrros-ext\b")
+    assert not source.search('pip install "kayrros-ext[cli]"')
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if "/" not in name or not name.startswith("tests/"):
+            for match in command.finditer((ROOT / name).read_text("utf-8", "ignore")):
+                assert source.search(match[0]), f"{name}: {match[0]}"
 
 
 def test_relative_links_point_to_existing_files() -> None:
