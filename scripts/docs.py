@@ -44,6 +44,7 @@ START = {
 }
 GUIDES = {
     "Credentials": "credentials.md",
+    "Settings": "settings.md",
     "Results": "results.md",
     "Large datasets": "large.md",
     "A mirror": "mirror.md",
