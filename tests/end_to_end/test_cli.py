@@ -1241,6 +1241,7 @@ def test_every_command_has_examples_with_valid_options() -> None:
             assert {argument for argument in arguments if argument.startswith("-")} <= options
 
 
+@pytest.mark.slow
 def test_examples_of_the_help_work_on_the_fake(examples: Inside, tmp_path: Path) -> None:
     """They succeed, and searches find something.
 

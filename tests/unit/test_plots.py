@@ -236,6 +236,25 @@ def test_failed_requests_are_shaded_and_named(facet: bool) -> None:
     assert "A line breaks where an asset was not observed." in words(both)
 
 
+@pytest.mark.parametrize("kind", ["change", "heatmap"])
+def test_other_kinds_over_time_shade_failed_requests(kind: Any) -> None:
+    """The heatmap calls a blank "not observed" only where no failed request explains it."""
+    days = [day for day in range(60) if not 20 <= day < 32]
+    gap = Gap(datetime(2024, 1, 21, tzinfo=UTC), datetime(2024, 2, 2, tzinfo=UTC))
+    results = attrs.evolve(results_of({"a": dict.fromkeys(days, 1.0)}), gaps=(gap,))
+    chart = results.plot(kind=kind)
+    assert "No data: the request for 21 Jan 2024 to 2 Feb 2024 failed." in words(chart)
+    assert "not observed" not in words(chart)
+    assert [
+        row["date"]
+        for several in chart.to_dict()["datasets"].values()
+        for row in several
+        if row.keys() == {"date", "stop"}
+    ]
+    if kind == "heatmap":
+        assert "Blank: not observed." in words(attrs.evolve(results, gaps=()).plot(kind=kind))
+
+
 # Axes.
 
 
@@ -350,6 +369,7 @@ def test_names_stand_at_the_ends_of_lines() -> None:
 LONG = [f"Terminal of the northern bay {'x' * 30} number {number} {'y' * 60}" for number in range(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [400, 1600])
 @pytest.mark.parametrize("options", [{}, {"facet": True}, {"kind": "change"}, {"kind": "heatmap"}, {"kind": "latest"}])
 def test_long_names_are_told_apart(options: dict[str, Any], width: int) -> None:
@@ -599,6 +619,7 @@ WIDE += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "width"), WIDE)
 def test_picture_is_as_wide_as_asked(tmp_path: Path, options: dict[str, Any], width: int) -> None:
     """Two pixels of a PNG for each of the width, and of the height if it is given."""
@@ -629,6 +650,7 @@ NASTY: dict[str, dict[str, Values]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OVER_TIME)
 @pytest.mark.parametrize("data", NASTY)
 def test_nasty_data_is_drawn(data: str, kind: Any) -> None:
@@ -719,6 +741,19 @@ def test_names_are_never_markup(tmp_path: Path) -> None:
     assert page.contents["title"] == page.contents["h1"] == [f"{EVIL} @@page@@"]
     tree = ET.fromstring(svg(results.plot(title=EVIL)))  # noqa: S314 - our own
     assert not [one for one in tree.iter() if one.tag.endswith(("script", "img", "foreignObject"))]
+
+
+def test_notebooks_show_charts_without_network() -> None:
+    """The output of a cell has its scripts in it, and an id of its own. A renderer that the user has chosen stays."""
+    with alt.renderers.enable("default"):
+        chart = results_of({EVIL: [1.0, 2.0]}).plot()
+        outputs = [chart._repr_mimebundle_()["text/html"] for _ in range(2)]
+    assert len({re.search('<div id="([^"]+)"', output)[1] for output in outputs}) == 2  # type: ignore[index]
+    for output in outputs:
+        assert "https://cdn." not in output
+        assert EVIL not in output
+    with alt.renderers.enable("svg"):
+        assert "image/svg+xml" in results_of({"a": [1.0, 2.0]}).plot()._repr_mimebundle_()
 
 
 def test_page_has_a_text_alternative(tmp_path: Path) -> None:
