@@ -39,11 +39,12 @@ test: $(READY) ## run the tests that take two minutes together (ARGS="-k name" s
 test-slow: $(READY) ## run the slow tests: copies of the checkout, make watch, mutations, a soak
 	@$(PYTEST) -m slow $(ARGS)
 
-check: $(READY) ## lint, type-check, check import layers, the spec, the generated code and the version
+check: $(READY) ## lint, type-check, spell-check, check import layers, the spec, the generated code and the version
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --cache-dir=/dev/null
 	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/python -m scripts.prose
 	@$(MAKE) --no-print-directory lint-spec
 	@$(BIN)/python scripts/generate.py --check
 	@$(BIN)/python -m scripts.versions

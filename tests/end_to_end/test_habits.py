@@ -31,10 +31,10 @@ def test_make_lists_its_targets() -> None:
 
 
 def test_check_runs_every_linter() -> None:
-    """`make check` runs lint, format, types, import layers, the linters of the spec and a check of the generated code."""
+    """`make check` runs lint, format, types, import layers, prose, the linters of the spec and a check of the code."""
     commands = planned("check")
     for command in (
-        *("ruff check .", "ruff format --check .", "mypy", "lint-imports", "lint_spec"),
+        *("ruff check .", "ruff format --check .", "mypy", "lint-imports", "scripts.prose", "lint_spec"),
         *("scripts/generate.py --check", "scripts.versions", "scripts.spec_diff --check"),
     ):
         assert command in commands
