@@ -64,7 +64,7 @@ spec-diff: $(READY) ## list the changes of the spec since BASE=ref (default: the
 	@$(BIN)/python -m scripts.spec_diff $(BASE)
 
 # These test our own tools. Also, an old polars reads no rows from the stream of a small table (`to_polars` does).
-NOT_OLDEST := $(foreach name,lint_spec public_names spec_diff versions,--ignore tests/unit/test_$(name).py) \
+NOT_OLDEST := $(foreach name,lint_spec prose public_names spec_diff versions,--ignore tests/unit/test_$(name).py) \
 	--deselect tests/unit/test_tables.py::test_other_libraries_read_the_arrow_stream
 
 test-oldest: $(READY) ## run the unit and fault tests with the oldest supported dependencies
