@@ -16,7 +16,7 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs verify verify-live test-oldest test-pythons test-foreign
+.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs verify verify-live test-oldest test-pythons test-foreign test-cluster
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -79,6 +79,12 @@ test-foreign: $(READY) ## feed openapi.yaml to generators of other projects (Jav
 	@$(BIN)/python -m venv .venv/foreign
 	@.venv/foreign/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/foreign.txt
 	@.venv/foreign/bin/python scripts/foreign.py
+
+test-cluster: $(READY) ## run the tests with Dask, Spark (if there is Java) and Ray, on this machine
+	@$(BIN)/python -m venv .venv/cluster
+	@.venv/cluster/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/cluster.txt
+	@.venv/cluster/bin/pip -q --disable-pip-version-check install --no-deps --no-build-isolation --no-index --editable .
+	@.venv/cluster/bin/python -m pytest -m cluster tests/cluster $(ARGS)
 
 fuzz: $(READY) ## run Schemathesis against the mock and the platform fake; JUnit reports in reports/
 	@$(BIN)/python -m scripts.schemathesis_run
