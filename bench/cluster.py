@@ -26,11 +26,11 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 METHOD = f"""\
 The fake runs in a process of its own on this machine and answers after {LATENCY_S:g} s. A LocalCluster has {WORKERS} worker
-processes with a thread each, or one; both read the same frame in turn, {TRIES} times, and the rows are compared value for value with those
-that one process reads without Dask. The small partitions have about 600 rows, so that a request is mostly latency. The large
-ones have 60,000: this machine's cores are then the limit, and not the platform, so no claim is made. Then the platform
-refuses more than {PER_SECOND} requests a second. Finally, {ROWS:,} rows pass through one worker, by month; its memory is
-taken after each partition, early (the second tenth of them) and late (the last tenth)."""
+processes with a thread each, or one. Both read the same frame in turn, {TRIES} times, and the rows are compared, value for
+value, with those that one process reads without Dask. The small partitions have about 600 rows, so that a request is mostly
+latency. The large ones have 60,000: this machine's cores are then the limit, and not the platform, so no claim is made.
+Then the platform refuses more than {PER_SECOND} requests a second. Finally, {ROWS:,} rows pass through one worker, by month;
+its memory is taken after each partition, early (the second tenth of them) and late (the last tenth)."""
 
 
 def run() -> Report:

@@ -78,7 +78,8 @@ def read_results(
         datasets: ids or names, or objects with their `id`. Each worker looks up names with some requests.
         start: as for `Kayrros.results`. Without it, each dataset is one partition, because its dates are unknown.
         stop: likewise, and included. Default: all there is, so that the last partition is open.
-        freq: length of a period, an offset of pandas such as "MS" or "W"; None for one. Requests overlap by three days.
+        freq: length of a period, an offset of pandas such as "MS", "YS" or "W"; None for one partition. A request covers 38
+            hours more at both ends, because a server may filter in its own time zone.
         metric: as for `Kayrros.results`. A partition that has only other metrics is empty; its worker logs a warning.
         assets: as for `Kayrros.results`. Each dataset must have all of them.
         on_gap: "raise" a GapError for a part that is unavailable, or "warn" in the log of the worker.
@@ -204,12 +205,12 @@ def _to_frame(table: pa.Table, dataset_id: str, columns: list[str], *, by_date: 
 
 
 def _sync(key: str, location: str, options: dict[str, Any], limits: _Limits) -> SyncReport:
-    with _client(limits, is_sync=True) as kayrros:
+    with _client(limits) as kayrros:
         return Mirror(location).sync(kayrros, key, progress=False, **options)
 
 
 @contextlib.contextmanager
-def _client(limits: _Limits, *, is_sync: bool = False) -> Iterator[Kayrros]:
+def _client(limits: _Limits) -> Iterator[Kayrros]:
     """Yield the client that the tasks of a worker share, while it has a lease of the cluster for one request at a time."""
     (concurrency, token_from), worker = limits, None
     with contextlib.suppress(ValueError):
@@ -217,12 +218,11 @@ def _client(limits: _Limits, *, is_sync: bool = False) -> Iterator[Kayrros]:
     shared = vars(worker).setdefault("kayrros", {}) if worker else _LOCAL
     lease = shared.setdefault(concurrency, threading.BoundedSemaphore(concurrency))
     lease = distributed.Semaphore(concurrency, f"kayrros-{concurrency}") if worker else lease
-    syncing = shared.setdefault("syncing", threading.Lock())
     try:
         with _LOCK:
             if token_from not in shared:
                 shared[token_from] = _connect(token_from, worker)
-        with syncing if is_sync else contextlib.nullcontext(), lease:
+        with lease:
             yield shared[token_from]
     except KayrrosError as error:
         for each in (error, *(gap.error for gap in getattr(error, "gaps", ()) if gap.error)):

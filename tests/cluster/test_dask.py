@@ -174,8 +174,14 @@ def test_the_rows_are_those_of_one_process(platform: Platform, serve: Callable[.
     pd.testing.assert_frame_equal(rows, one_process(datasets, **YEAR))
 
 
-def test_meta_is_that_of_every_partition(platform: Platform, serve: Callable[..., None]) -> None:
+@pytest.mark.parametrize("converts", [True, False])
+def test_meta_is_that_of_every_partition(platform: Platform, serve: Callable[..., None], converts: Any) -> None:
     """The types are known without a request, and each partition has them: with rows, without any, and with nulls alone."""
+    with dask.config.set({"dataframe.convert-string": converts}):
+        check_meta(platform, serve)
+
+
+def check_meta(platform: Platform, serve: Callable[..., None]) -> None:
     platform.generate(assets=2, dates=10)
     platform.add({"assets": [{"asset_id": "a", "results": [{"value_date": "2024-02-01", "metrics": [{"name": "m"}]}]}]})
     frames = [read_results(platform.datasets, **YEAR)]
@@ -285,12 +291,12 @@ def test_columns_are_projected(platform: Platform, serve: Callable[..., None]) -
     """The optimizer passes the columns that are used, so that no others are converted and kept."""
     dataset = platform.generate(assets=2, dates=10)
     serve()
-    used = read_results([dataset, dataset.id.upper()], **YEAR)[["value", "metric"]]
+    used = read_results([dataset, dataset.id.upper()], **YEAR)[["metric", "value"]]
     plan = used.optimize(fuse=False)
     [leaf] = [node for node in plan.expr.walk() if "columns" in node._parameters and "iterables" in node._parameters]
     assert set(leaf.operand("columns")) == {"value", "metric"}
     rows = used.compute()
-    assert list(rows) == ["value", "metric"]
+    assert list(rows) == ["metric", "value"]
     assert len(rows) == dataset.row_count
 
 
@@ -421,6 +427,20 @@ def test_a_worker_without_credentials_uses_the_token(
     assert platform.logins == 1
     with pytest.raises(ConfigurationError, match="no credentials"):
         read_results(dataset, **YEAR).compute()
+
+
+def test_a_token_of_another_account_is_not_used(
+    platform: Platform, serve: Callable[..., None], client: distributed.Client
+) -> None:
+    """A worker that names another account logs in for itself."""
+    dataset = platform.generate(assets=2, dates=50)
+    platform.add_account("other@example.com", platform.account.password)
+    serve()
+    read_results(dataset, **YEAR, token_from="scheduler").compute()
+    client.run(forget)
+    serve(KAYRROS_EMAIL="other@example.com")
+    read_results(dataset, start="2024", stop="2025", token_from="scheduler").compute()
+    assert [token.email for token in platform.tokens.values()] == [platform.account.email, "other@example.com"]
 
 
 def test_a_refused_password_is_tried_once(platform: Platform, serve: Callable[..., None]) -> None:
