@@ -7,6 +7,10 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 # In an environment of its own, because its dependencies conflict with those of the tests.
 AUDIT_TOOLS = $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip -q --disable-pip-version-check install --require-hashes -r requirements/audit.txt
+# In an environment of its own, because it is large: Dask, Spark and Ray.
+CLUSTER = $(BIN)/python -m venv .venv/cluster && \
+	.venv/cluster/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/cluster.txt && \
+	.venv/cluster/bin/pip -q --disable-pip-version-check install --no-deps --no-build-isolation --no-index --editable .
 # Variables of the caller's shell must not change which code runs. PYTHONDONTWRITEBYTECODE would slow the tests down: each of their
 # processes would compile everything again.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE NODE_ENV
@@ -16,7 +20,7 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs verify verify-live test-oldest test-pythons test-foreign
+.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs verify verify-live test-oldest test-pythons test-foreign test-cluster
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -81,6 +85,10 @@ test-foreign: $(READY) ## feed openapi.yaml to generators of other projects (Jav
 	@.venv/foreign/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/foreign.txt
 	@.venv/foreign/bin/python scripts/foreign.py
 
+test-cluster: $(READY) ## run the tests with Dask, Spark (if there is Java) and Ray, on this machine
+	@$(CLUSTER)
+	@.venv/cluster/bin/python -m pytest -m cluster tests/cluster $(ARGS)
+
 fuzz: $(READY) ## run Schemathesis against the mock and the platform fake; JUnit reports in reports/
 	@$(BIN)/python -m scripts.schemathesis_run
 
@@ -93,6 +101,7 @@ soak: $(READY) ## make 20,000 calls with random faults (ARGS="--seed 2") and che
 
 bench: $(READY) ## measure the claims about speed and memory (ARGS=reader for one case) into docs/benchmarks.md
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/bench.txt
+	@$(if $(filter cluster,$(or $(ARGS),cluster)),$(CLUSTER))
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY) .venv/.docs ## build the site into site/

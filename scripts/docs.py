@@ -61,6 +61,7 @@ REFERENCE = {
     "Kayrros": "python/kayrros.md",
     "Results and other values": "python/results.md",
     "Errors": "python/errors.md",
+    "Dask": "python/dask.md",
     "Fake and mock": "python/testing.md",
     "Generated client": "python/client.md",
     "Commands": "commands.md",
@@ -126,6 +127,8 @@ def python_pages() -> dict[str, str]:
         "python/kayrros.md": page("Kayrros", ["kayrros_ext.Kayrros"]),
         "python/results.md": page("Results and other values", [f"kayrros_ext.{name}" for name in others]),
         "python/errors.md": page("Errors", [f"kayrros_ext.{name}" for name in sorted(errors, key=depth)]),
+        # By name, because Dask is not installed here.
+        "python/dask.md": page("Dask", [f"kayrros_ext.dask.{name}" for name in ("read_results", "sync_all")]),
         "python/testing.md": page(
             "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
         ),

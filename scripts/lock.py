@@ -21,6 +21,7 @@ LOCKS = {
     # Installed on top of dev.txt, so a package in both has one version.
     "docs.txt": ["--group", "docs", "--constraint", "requirements/dev.txt"],
     "foreign.txt": ["--group", "foreign"],
+    "cluster.txt": ["pyproject.toml", "--group", "cluster"],
     "lock.txt": ["--group", "lock"],
 }
 USERS = [

@@ -19,8 +19,13 @@ from kayrros_ext.testing import Platform
 from tests.support.checkout import ROOT
 from tests.support.pages import PAGES, Block, blocks, run_python
 
-# test_testing.py runs the blocks that are test files.
-PYTHON = [block for page in PAGES for block in blocks(page, "python") if "\ndef test_" not in block.code]
+# test_testing.py runs the blocks that are test files, and tests/cluster those that need Dask, Spark or Ray.
+PYTHON = [
+    block
+    for page in PAGES
+    for block in blocks(page, "python")
+    if "\ndef test_" not in block.code and not block.needs_cluster
+]
 SHELL = [block for page in PAGES for block in blocks(page, "sh")]
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 # Commands of the reader's shell, installers, and commands that an earlier block installs.

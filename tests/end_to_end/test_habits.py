@@ -46,7 +46,14 @@ def test_ci_runs_every_test() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "set -euo pipefail" in script
     commands = re.findall(r"^(?:CI=true )?(make .*)$", script, re.MULTILINE)
-    tests = {"make test", "make test-slow", "make test-pythons", "make test-foreign", "make test-docs"}
+    tests = {
+        "make test",
+        "make test-slow",
+        "make test-pythons",
+        "make test-foreign",
+        "make test-cluster",
+        "make test-docs",
+    }
     assert set(commands) >= {"make check", "make audit", *tests}
 
 
