@@ -28,7 +28,7 @@ from kayrros_ext._results.fetch import MAX_SHIFT_MS
 from kayrros_ext._results.query import EPOCH, MAX_MS, MIN_MS, parse_filter, parse_instant, parse_names
 from kayrros_ext._results.schema import DOUBLE, INTEGER, LABEL, RESULTS, STRINGS, VALUE_DATE, add_dataset
 from kayrros_ext._text import fold
-from kayrros_ext.errors import UsageError
+from kayrros_ext.errors import GapError, UsageError
 
 __all__ = ["KayrrosDataSource"]
 
@@ -206,10 +206,15 @@ class _Reader(_spark.DataSourceReader):  # type: ignore[misc]
                     kayrros._assets[UUID(dataset)] = pa.table({"asset_id": ids, "asset_name": ids})
                 ends = zip(period, (-MAX_SHIFT_MS, MAX_SHIFT_MS), strict=True)
                 start, stop = (None if math.isinf(us) else _datetime(us, margin) for us, margin in ends)
-                for part in kayrros.iter_results(dataset, start=start, stop=stop, **options):
-                    table = add_dataset(self._select(part.table, period), dataset, None)
-                    for batch in table.drop_columns(["dataset_name"]).to_batches(max_chunksize=_BATCH_ROWS):
-                        yield batch.cast(_SCHEMA)
+                try:
+                    for part in kayrros.iter_results(dataset, start=start, stop=stop, **options):
+                        table = add_dataset(self._select(part.table, period), dataset, None)
+                        for batch in table.drop_columns(["dataset_name"]).to_batches(max_chunksize=_BATCH_ROWS):
+                            yield batch.cast(_SCHEMA)
+                except GapError as error:
+                    if "on_gap" in error.hint:
+                        error.hint = 'Set the option onGap to "warn" to get the rest.'
+                    raise
 
     def _ids(self) -> list[str]:
         allowed = self._allowed["dataset_id"]
