@@ -87,7 +87,7 @@ class KayrrosDataSource(_spark.DataSource):  # type: ignore[misc]  # pyspark is 
         start: first date or moment, as for `Kayrros.results`; by default from 1970. A filter on value_date narrows it.
         stop: last date or moment, likewise; by default all there is.
         freq: length of a period, a frequency of pandas; by default "MS", a calendar month. Without a start, by option or
-            filter, a dataset is one period, and rows without a date belong to it. Otherwise these do not come.
+            filter, a dataset is one period. Rows without a date come with the first period, if the API sends any.
         metric: names, separated by commas; by default all. Case and blanks do not matter.
         assets: ids, separated by commas; by default all.
         maxConcurrency: most requests at a time, over the whole cluster, of one read of the DataFrame; by default 8.
@@ -150,6 +150,7 @@ class _Reader(_spark.DataSourceReader):  # type: ignore[misc]
         self._first = -_NEVER if start is None else parse_instant("start", start) * 1000
         # The whole last millisecond, because the API counts in these.
         self._stop = _NEVER if stop is None else (parse_instant("stop", stop, is_stop=True) + 1) * 1000
+        self._with_undated = True  # until a filter on dates excludes them
         self._freq = options.get("freq", "MS")
         self._on_gap = options.get("onGap", "raise").lower()
         if self._on_gap not in {"raise", "warn"}:
@@ -172,6 +173,7 @@ class _Reader(_spark.DataSourceReader):  # type: ignore[misc]
         if column == "value_date" and kind in _BOUNDS and values:
             first, stop = _BOUNDS[kind]
             moments = [(each - EPOCH) // _MICROSECOND for each in values]
+            self._with_undated = False
             self._first, self._stop = max(self._first, min(moments) + first), min(self._stop, max(moments) + stop)
             return kind is not _spark.In
         if column in self._allowed and (
@@ -208,7 +210,10 @@ class _Reader(_spark.DataSourceReader):  # type: ignore[misc]
                 start, stop = (None if math.isinf(us) else _datetime(us, margin) for us, margin in ends)
                 try:
                     for part in kayrros.iter_results(dataset, start=start, stop=stop, **options):
-                        table = add_dataset(self._select(part.table, period), dataset, None)
+                        rows = self._select(
+                            part.table, period, with_undated=period == periods[0] and self._with_undated
+                        )
+                        table = add_dataset(rows, dataset, None)
                         for batch in table.drop_columns(["dataset_name"]).to_batches(max_chunksize=_BATCH_ROWS):
                             yield batch.cast(_SCHEMA)
                 except GapError as error:
@@ -236,11 +241,14 @@ class _Reader(_spark.DataSourceReader):  # type: ignore[misc]
         cuts = [us for us in cuts if self._first < us < self._stop] if self._first > -_NEVER else []
         return [*itertools.pairwise([self._first, *cuts, self._stop])]
 
-    def _select(self, table: pa.Table, period: _Period) -> pa.Table:
+    def _select(self, table: pa.Table, period: _Period, *, with_undated: bool) -> pa.Table:
         """Return the rows of a period that the filters allow."""
-        for bound, is_inside in zip(period, (pc.greater_equal, pc.less), strict=True):
-            if math.isfinite(bound):
-                table = table.filter(is_inside(table["value_date"].cast(pa.int64()), pa.scalar(bound, pa.int64())))
+        dates = table["value_date"].cast(pa.int64())
+        first, last = (
+            pa.scalar(int(min(max(us, -(2**63)), 2**63 - 1)), pa.int64()) for us in (period[0], period[1] - 1)
+        )
+        inside = pc.and_(pc.greater_equal(dates, first), pc.less_equal(dates, last))
+        table = table.filter(pc.fill_null(inside, with_undated))
         allowed = {column: names for column, names in self._allowed.items() if column in table.column_names}
         if self._metrics is not None:
             metrics = table["metric"].cast(pa.string()).unique().drop_null().to_pylist()

@@ -22,13 +22,14 @@ from kayrros_ext import Mirror, MissingExtraError, UsageError
 from kayrros_ext._results.query import EPOCH
 from kayrros_ext.testing import Fault, Platform, Request, Response
 from tests.support.leaks import PASSWORD, TOKEN, shows_a_secret
-from tests.support.pages import blocks, run_python
+from tests.support.pages import Block, blocks, run_python
 
 pytest.importorskip("pyspark", reason="pyspark is not installed; `make test-cluster` installs it")
 if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
     pytest.skip("Spark needs Java 17 or newer, and there is none", allow_module_level=True)
 
 pytestmark = [
+    pytest.mark.cluster,
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
     pytest.mark.timeout(300),  # a Java machine starts
 ]
@@ -209,12 +210,26 @@ def test_a_whole_dataset_has_rows_without_a_date(session: Any, serve: Any) -> No
     assert frame.where("value_date is not null and asset_id is null").count() == 4
 
 
+def test_rows_without_a_date_come_with_the_first_period(session: Any, serve: Any) -> None:
+    """If the API sends rows without a date with each range, they come once, and not if a filter selects dates."""
+    platform = PeculiarPlatform(undated=True)
+    dataset = platform.add(hard_case())
+    serve(platform)
+    frame = load(session, dataset, start="2024-01", stop="2024-03")
+    assert frame.where("value_date is null").count() == 2
+    assert frame.where("value_date is null or value_date >= '2024-02-01'").where("metric = 'm'").count() == 1 + 14
+    assert frame.where("value_date > '2024-01-01'").where("value_date is null").count() == 0
+    for condition in ("value_date in (timestamp'2024-01-01', null)", "value_date = '2024-01-01'"):
+        assert frame.where(condition).count() == 2
+
+
 @attrs.define(eq=False, repr=False, slots=False, kw_only=True)
 class PeculiarPlatform(Platform):
-    """The fake with a range that a server understands in its own way, and rows without a date in each response."""
+    """The fake with a range that a server understands in its own way."""
 
     zone_h: float = 0
     days: bool = False  # whether ranges are rounded inwards to days
+    undated: bool = False  # whether rows without a date come with each range
 
     def handle(self, request: Request) -> Response:
         body = json.loads(request.body or b"{}") if request.path.startswith("/v1/processingresult") else {}
@@ -224,7 +239,12 @@ class PeculiarPlatform(Platform):
                 start, stop = -(-start // DAY_MS) * DAY_MS, stop // DAY_MS * DAY_MS
             body["time_range"] = {"start_date": start, "stop_date": stop}
             request = attrs.evolve(request, body=json.dumps(body).encode())
-        return super().handle(request)
+        response = super().handle(request)
+        if self.undated and time_range:
+            payload = json.loads(b"".join(response.body))
+            payload["assets"][0]["results"].append(hard_case()["assets"][0]["results"][-1])
+            response = attrs.evolve(response, body=[json.dumps(payload).encode()], length=None)
+        return response
 
 
 @pytest.mark.parametrize(
@@ -316,6 +336,19 @@ def test_pushed_filter_is_exact_and_saves_requests(
     rows = rows_of(frame.where(condition))
     assert len(results_requests(platform)) - before == count
     assert rows == rows_of(everything.where(condition))
+
+
+def test_filters_work_without_pushdown(session: Any, serve: Any, tanks: tuple[Platform, list[Any]]) -> None:
+    """Where pushdown is off, which is the default of Spark, a filter gives the same rows, and all is requested."""
+    platform, datasets = tanks
+    serve(platform)
+    session.conf.unset(PUSHDOWN)
+    before = len(results_requests(platform))
+    frame = load(session, *datasets, start="2024-01", stop="2024-03").where(
+        "dataset_id = 'other' or value_date < '2024-02-01'"
+    )
+    assert frame.where("metric = 'fill_level_pct'").count() == 2 * 3 * 5
+    assert len(results_requests(platform)) - before == 6
 
 
 def test_pushed_assets_are_all_that_is_requested(session: Any, serve: Any) -> None:
@@ -595,25 +628,27 @@ def test_spark_reads_a_mirror(session: Any, tmp_path: Path) -> None:
     assert frame.where("month is null").count() == 2
 
 
-@pytest.mark.parametrize(
-    "block", [b for b in blocks("docs/cluster.md", "python") if "spark" in b.code], ids=lambda b: b.place
-)
+SPARK_BLOCKS = [block for block in blocks("docs/cluster.md", "python") if "spark" in block.code]
+
+
+@pytest.mark.parametrize("block", SPARK_BLOCKS, ids=lambda block: block.place)
 def test_documentation_runs(
     session: Any,
     serve: Any,
-    block: Any,
+    block: Block,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Each block about Spark runs and prints what the page shows."""
+    """Each block about Spark runs in an empty directory, and prints what the page shows."""
     platform = Platform()
     platform.add_examples()
-    url = serve(platform)
-    for name, value in platform.environment(url).items():
+    for name, value in platform.environment(serve(platform)).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    assert run_python(block.code, tmp_path) == 0
+    capfd.readouterr()
+    # Java has the working directory in which the session began.
+    assert run_python(block.code.replace("lake/", f"{tmp_path}/lake/"), tmp_path) == 0
     assert capfd.readouterr().out == block.printed
 
 

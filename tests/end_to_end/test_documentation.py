@@ -16,8 +16,10 @@ from kayrros_ext.testing import Platform
 from tests.support.checkout import ROOT
 from tests.support.pages import PAGES, Block, blocks, run_python
 
-# test_testing.py runs the blocks that are test files.
-PYTHON = [block for page in PAGES for block in blocks(page, "python") if "\ndef test_" not in block.code]
+# test_testing.py runs the blocks that are test files, and tests/cluster those of Spark.
+PYTHON = [
+    block for page in PAGES for block in blocks(page, "python") if not re.search(r"\ndef test_|\bspark\b", block.code)
+]
 SHELL = [block for page in PAGES for block in blocks(page, "sh")]
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 # Commands of the reader's shell, and those that an earlier block installs.
