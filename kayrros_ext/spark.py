@@ -233,7 +233,7 @@ class _Reader(_spark.DataSourceReader):  # type: ignore[misc]
         ends = (now if math.isinf(us) else _datetime(us) for us in (self._first, self._stop))
         try:
             cuts = pd.date_range(*ends, freq=self._freq, normalize=True, unit="us").asi8.tolist()
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             hint = 'Pass a frequency of pandas, such as "MS" for calendar months, "W", "QS" or "YS".'
             raise UsageError(f"freq is {self._freq!r:.80}.", hint=hint) from error
         if self._first >= self._stop:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -26,10 +27,9 @@ from tests.support.pages import Block, blocks, run_python
 
 pytest.importorskip("pyspark", reason="pyspark is not installed; `make test-cluster` installs it")
 if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-    pytest.skip("Spark needs Java 17 or newer, and there is none", allow_module_level=True)
+    pytest.skip("Spark needs Java 17 or newer, which is not installed", allow_module_level=True)
 
 pytestmark = [
-    pytest.mark.cluster,
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
     pytest.mark.timeout(300),  # a Java machine starts
 ]
@@ -92,7 +92,12 @@ def serve(config: Path) -> Iterator[Callable[[Platform], str]]:
 @pytest.fixture
 def session(spark: Any) -> Iterator[Any]:
     """The session with its default settings, but filters are pushed down."""
-    settings = {PUSHDOWN: "true", "spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_LTZ"}
+    settings = {
+        PUSHDOWN: "true",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.timestampType": "TIMESTAMP_LTZ",
+        "spark.sql.constraintPropagation.enabled": "true",
+    }
     for name, value in settings.items():
         spark.conf.set(name, value)
     yield spark
@@ -166,6 +171,7 @@ def test_rows_are_those_of_one_process(session: Any, serve: Any) -> None:
     url = serve(platform)
     frame = load(session, *datasets, start="2024-01", stop="2024-03")
     assert frame.rdd.getNumPartitions() == 6
+    assert not platform.requests
     assert rows_of(frame) == expected(platform, url, *datasets, start="2024-01", stop="2024-03")
 
 
@@ -219,6 +225,8 @@ def test_rows_without_a_date_come_with_the_first_period(session: Any, serve: Any
     assert frame.where("value_date is null").count() == 2
     assert frame.where("value_date is null or value_date >= '2024-02-01'").where("metric = 'm'").count() == 1 + 14
     assert frame.where("value_date > '2024-01-01'").where("value_date is null").count() == 0
+    # Otherwise Spark adds `value_date is not null`, and applies this itself.
+    session.conf.set("spark.sql.constraintPropagation.enabled", "false")
     for condition in ("value_date in (timestamp'2024-01-01', null)", "value_date = '2024-01-01'"):
         assert frame.where(condition).count() == 2
 
@@ -436,7 +444,9 @@ def test_requests_at_a_time_are_bounded(session: Any, serve: Any, limit: int) ->
 
 def test_a_limit_of_requests_ends_with_all_rows(session: Any, serve: Any) -> None:
     """While the platform refuses more than 5 requests a second with a 429, each worker waits, and all rows come."""
-    platform = Platform(max_requests_per_second=5)
+    # Its clock goes on with each request, so that the sixth comes too early, however slow the machine is.
+    ticks = itertools.count()
+    platform = Platform(max_requests_per_second=5, clock=lambda: next(ticks) * 0.05)
     dataset = platform.generate(assets=2, dates=52)
     url = serve(platform)
     rows = rows_of(load(session, dataset, start="2024-01", stop="2024-08"))
@@ -455,6 +465,40 @@ def test_a_failed_partition_is_retried(session: Any, serve: Any) -> None:
     assert rows_of(frame) == expected(platform, url, dataset, start="2024-01", stop="2024-03")
     statuses = [request.status for request in results_requests(platform)]
     assert statuses[:-1] == [200, 200, 500, 500, 200, 200, 200]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the workers in /proc")
+def test_a_killed_worker_is_replaced(session: Any, serve: Any, config: Path) -> None:
+    """SIGKILL for the workers in the middle of their partitions: Spark starts others, and no row is lost or doubled."""
+    platform = Platform(latency_s=0.2)
+    dataset = platform.generate(assets=2, dates=36)
+    url = serve(platform)
+
+    def is_time(_: Request) -> bool:
+        if len(results_requests(platform)) == 5:
+            killed.extend(kill_workers(config))
+        return False
+
+    killed: list[int] = []
+    platform.fail_when(is_time, 500, operation="getDatasetResults")
+    rows = rows_of(load(session, dataset, start="2024-01", stop="2024-08", maxConcurrency="2"))
+    platform.faults.clear()
+    assert killed
+    assert rows == expected(platform, url, dataset, start="2024-01", stop="2024-08")
+
+
+def kill_workers(config: Path) -> list[int]:
+    """Kill the Python processes of this session's tasks, which are children of a daemon of the same command."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_ours = str(config).encode() in (folder / "environ").read_bytes()
+            if is_ours and (folder / "cmdline").read_bytes().endswith(b"pyspark.worker\0"):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    workers = [pid for pid, parent in parents.items() if parent in parents]
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    return workers
 
 
 def test_a_gap_fails_with_our_error_or_is_left_out(session: Any, serve: Any) -> None:
@@ -511,6 +555,7 @@ ID = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
         ({"datasets": ID, "start": "yesterday"}, "'yesterday' is not an ISO 8601 date"),
         ({"datasets": ID, "start": "2024", "stop": "2023"}, "2023 lies before 2024"),
         ({"datasets": ID, "freq": "month"}, "freq is 'month'. Pass a frequency of pandas"),
+        ({"datasets": ID, "freq": "0D"}, "freq is '0D'. Pass a frequency of pandas"),
         ({"datasets": ID, "metric": ","}, "metric is empty"),
         ({"datasets": ID, "maxConcurrency": "0"}, "maxConcurrency is '0'. Pass a number from 1"),
         ({"datasets": ID, "maxConcurrency": "many"}, "maxConcurrency is 'many'"),
@@ -590,15 +635,16 @@ def test_batches_come_as_they_arrive(serve: Any, monkeypatch: pytest.MonkeyPatch
     assert len(results_requests(platform)) > before + 3
 
 
-def test_metric_option_is_forgiving(session: Any, serve: Any, tanks: tuple[Platform, list[Any]]) -> None:
+def test_metric_option_is_forgiving(session: Any, serve: Any) -> None:
     """The option metric ignores case and blanks as `Kayrros.results` does, and a metric that is not there has no rows."""
-    platform, datasets = tanks
+    platform = Platform()
+    dataset = platform.generate(assets=2, dates=4, metrics=["Fill Level", "rate", "Rate"])
     url = serve(platform)
-    options = {"start": "2024-02", "stop": "2024-02"}
-    rows = rows_of(load(session, *datasets, metric=" FILL_LEVEL_PCT ,stored_volume_bbl, other", **options))
-    metrics = ["fill_level_pct", "stored_volume_bbl"]
-    assert rows == expected(platform, url, *datasets, metric=metrics, **options)
-    assert load(session, *datasets, metric="other", **options).count() == 0
+    rows = rows_of(load(session, dataset, dataset, metric=" fill level ,RATE, other"))
+    assert rows == expected(platform, url, dataset)
+    frame = load(session, dataset, metric="rate")
+    assert frame.where("metric = 'Rate'").count() == 2 * 4
+    assert load(session, dataset, metric="other").count() == 0
 
 
 def test_thousands_of_datasets_are_planned_at_once() -> None:
