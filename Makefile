@@ -110,7 +110,7 @@ docs: $(READY) .venv/.docs ## build the site into site/
 docs-serve: docs ## serve the site on loopback (PORT=4010), with a mock behind its REST reference, until Ctrl-C
 	@$(BIN)/python -m scripts.docs --serve --port $(PORT)
 
-test-docs: docs ## test the site in chromium, run the notebook, lint the examples
+test-docs: docs ## test the site in chromium and what the notebooks did, lint the examples
 	@$(BIN)/python -m pytest -m site tests/site $(ARGS)
 
 .venv/.docs: requirements/docs.txt | $(READY)

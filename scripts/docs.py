@@ -4,9 +4,11 @@ The site contains everything that its pages load, so it works without a network.
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import logging
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ import kayrros_ext.testing
 from kayrros_ext import KayrrosError, MockError
 from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
+from scripts.docs_notebooks import run_all, site_pages
 from scripts.docs_rest import operations_page, try_it_spec
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +60,8 @@ GUIDES = {
     "Troubleshooting": "troubleshooting.md",
 }
 COOKBOOK = {"Twelve recipes": "cookbook.md"}
+# The notebooks follow, in the order of the gallery.
+EXAMPLES = {"Gallery": "examples.md"}
 REFERENCE = {
     "Kayrros": "python/kayrros.md",
     "Results and other values": "python/results.md",
@@ -106,6 +111,9 @@ def collect_pages() -> None:
         write(path.name.lower(), text)
     for name, text in python_pages().items():
         write(name, text)
+    asyncio.run(run_all())
+    for name, content in site_pages((ROOT / "docs" / "examples.md").read_text("utf-8")).items():
+        write(name, content)
     write("commands.md", output_of("scripts.cli_reference"))
     spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     write("rest.md", operations_page(spec))
@@ -160,16 +168,18 @@ def output_of(module: str) -> str:
     ).stdout
 
 
-def write(name: str, text: str) -> None:
+def write(name: str, content: str | bytes) -> None:
     """Write one page or asset."""
     (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
-    (PAGES / name).write_text(text, "utf-8")
+    (PAGES / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def navigation() -> list[dict[str, list[Any]]]:
     """Return the existing pages in reading order."""
     existing = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
-    parts = {"Start": START, "Guides": GUIDES, "Cookbook": COOKBOOK, "Reference": REFERENCE}
+    gallery = (PAGES / "examples.md").read_text("utf-8")
+    examples = EXAMPLES | dict(re.findall(r"^## \[(.+)\]\((examples/.+\.md)\)$", gallery, re.MULTILINE))
+    parts = {"Start": START, "Guides": GUIDES, "Examples": examples, "Cookbook": COOKBOOK, "Reference": REFERENCE}
     sections: dict[str, list[Any]] = {
         part: [{title: name} for title, name in pages.items() if name in existing] for part, pages in parts.items()
     }
