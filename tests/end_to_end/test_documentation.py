@@ -116,7 +116,7 @@ def test_each_extra_is_on_the_page_about_installation() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"].items()
     assert {name: {*text.split(", ")} for name, text in rows.items()} == {
-        name: {re.split("[>=<]", requirement)[0] for requirement in requirements} for name, requirements in extras
+        name: {re.split(r"[>=<\[]", requirement)[0] for requirement in requirements} for name, requirements in extras
     }
 
 
