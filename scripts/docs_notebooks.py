@@ -27,7 +27,7 @@ TEMPLATE = """
 {%- block stream -%}{{ fence(output.text) }}{%- endblock -%}
 {%- block data_text -%}{{ fence(output.data["text/plain"]) }}{%- endblock -%}
 {%- block data_html %}
-<div class="output">
+<div class="output" tabindex="0">
 {{ output.data["text/html"] }}
 </div>
 {% endblock -%}

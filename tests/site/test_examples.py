@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_notebook_says_what_a_reader_needs(path: Path) -> None:
     assert 8 <= len(cells) <= 14
     assert re.match(r"# .+\n\n\*\*.+\?\*\*\n", cells[0].source)
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    assert [prose.count(words) for words in ("invented", "**With an account**")] == [1, 1]
+    assert [prose.count(phrase) for phrase in ("invented", "**With an account**")] == [1, 1]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -95,7 +96,8 @@ except httpx.ConnectError:
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     nbformat.write(book, tmp_path / "probe.ipynb")
     monkeypatch.setenv("KAYRROS_PASSWORD", "secret")
-    asyncio.run(run(tmp_path / "probe.ipynb", tmp_path))
+    with ThreadPoolExecutor() as pool:  # the loop of playwright is in this thread
+        pool.submit(lambda: asyncio.run(run(tmp_path / "probe.ipynb", tmp_path))).result()
     assert text_of(notebook(tmp_path / "probe" / "probe.ipynb")) == "[] []\noffline\n"
 
 
