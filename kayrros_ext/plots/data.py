@@ -156,9 +156,11 @@ def to_gaps(results: "Results", data: ChartData) -> tuple[Rows, list[str]]:
     first, last = data.frame.index[[0, -1]].tz_localize("UTC")
     gaps = [gap for gap in results.gaps if not gap.is_outside and gap.start < last and gap.stop > first]
     ends = [pd.DatetimeIndex([max(gap.start, first), min(gap.stop, last)]).tz_localize(None) for gap in gaps]
-    texts = [" to ".join(map(format_date, dates.normalize())) for dates in ends[:3]]
+    texts = list(dict.fromkeys(" to ".join(map(format_date, dates.normalize())) for dates in ends))
     rows = [dict(zip(("date", "stop"), to_ms(dates), strict=True)) for dates in ends]
-    return rows, [f"No data: the request for {', '.join(texts)}{' and more' * (len(gaps) > 3)} failed."] if gaps else []
+    return rows, [
+        f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed."
+    ] if gaps else []
 
 
 def to_ms(dates: pd.DatetimeIndex) -> list[int]:
