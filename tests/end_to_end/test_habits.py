@@ -70,10 +70,11 @@ def test_workflows_pin_actions_by_commit() -> None:
 def test_each_marker_that_is_deselected_has_a_target() -> None:
     """No test is left out for good: what plain pytest leaves out, a target of its own runs."""
     options = (ROOT / "pyproject.toml").read_text()
-    assert '"-m", "not slow and not site and not live"' in options
+    assert '"-m", "not slow and not site and not live and not cluster"' in options
     assert "-m slow" in planned("test-slow")
     assert "-m site" in planned("test-docs")
     assert "-m live" in planned("verify-live")
+    assert "-m cluster" in planned("test-cluster")
 
 
 def test_tests_in_the_background_start_processes_with_default_signals() -> None:
