@@ -54,6 +54,7 @@ REFERENCE = {
     "Kayrros": "python/kayrros.md",
     "Results and other values": "python/results.md",
     "Errors": "python/errors.md",
+    "Spark": "python/spark.md",
     "Fake and mock": "python/testing.md",
     "Generated client": "python/client.md",
     "Commands": "commands.md",
@@ -116,6 +117,7 @@ def python_pages() -> dict[str, str]:
         "python/kayrros.md": page("Kayrros", ["kayrros_ext.Kayrros"]),
         "python/results.md": page("Results and other values", [f"kayrros_ext.{name}" for name in others]),
         "python/errors.md": page("Errors", [f"kayrros_ext.{name}" for name in sorted(errors, key=depth)]),
+        "python/spark.md": page("Spark", ["kayrros_ext.spark.KayrrosDataSource"]),
         "python/testing.md": page(
             "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
         ),
