@@ -7,6 +7,10 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 # In an environment of its own, because its dependencies conflict with those of the tests.
 AUDIT_TOOLS = $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip -q --disable-pip-version-check install --require-hashes -r requirements/audit.txt
+# In an environment of its own, because it is large: Dask, Spark and Ray.
+CLUSTER = $(BIN)/python -m venv .venv/cluster && \
+	.venv/cluster/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/cluster.txt && \
+	.venv/cluster/bin/pip -q --disable-pip-version-check install --no-deps --no-build-isolation --no-index --editable .
 # Variables of the caller's shell must not change which code runs. PYTHONDONTWRITEBYTECODE would slow the tests down: each of their
 # processes would compile everything again.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE NODE_ENV
@@ -16,7 +20,7 @@ export REDOCLY_TELEMETRY = off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs verify verify-live test-oldest test-pythons test-foreign
+.PHONY: help setup demo test test-slow check format generate lint-spec spec-diff mutate-spec watch mock dist lock clean fuzz fuzz-parsers soak audit bench docs docs-serve test-docs verify verify-live test-oldest test-pythons test-foreign test-cluster
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,11 +43,12 @@ test: $(READY) ## run the tests that take two minutes together (ARGS="-k name" s
 test-slow: $(READY) ## run the slow tests: copies of the checkout, make watch, mutations, a soak
 	@$(PYTEST) -m slow $(ARGS)
 
-check: $(READY) ## lint, type-check, check import layers, the spec, the generated code and the version
+check: $(READY) ## lint, type-check, spell-check, check import layers, the spec, the generated code and the version
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --cache-dir=/dev/null
 	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/python -m scripts.prose
 	@$(MAKE) --no-print-directory lint-spec
 	@$(BIN)/python scripts/generate.py --check
 	@$(BIN)/python -m scripts.versions
@@ -63,7 +68,7 @@ spec-diff: $(READY) ## list the changes of the spec since BASE=ref (default: the
 	@$(BIN)/python -m scripts.spec_diff $(BASE)
 
 # These test our own tools. Also, an old polars reads no rows from the stream of a small table (`to_polars` does).
-NOT_OLDEST := $(foreach name,lint_spec public_names spec_diff versions,--ignore tests/unit/test_$(name).py) \
+NOT_OLDEST := $(foreach name,lint_spec prose public_names spec_diff versions,--ignore tests/unit/test_$(name).py) \
 	--deselect tests/unit/test_tables.py::test_other_libraries_read_the_arrow_stream
 
 test-oldest: $(READY) ## run the unit and fault tests with the oldest supported dependencies
@@ -80,6 +85,10 @@ test-foreign: $(READY) ## feed openapi.yaml to generators of other projects (Jav
 	@.venv/foreign/bin/pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/foreign.txt
 	@.venv/foreign/bin/python scripts/foreign.py
 
+test-cluster: $(READY) ## run the tests with Dask, Spark (if there is Java) and Ray, on this machine
+	@$(CLUSTER)
+	@.venv/cluster/bin/python -m pytest -m cluster tests/cluster $(ARGS)
+
 fuzz: $(READY) ## run Schemathesis against the mock and the platform fake; JUnit reports in reports/
 	@$(BIN)/python -m scripts.schemathesis_run
 
@@ -92,6 +101,7 @@ soak: $(READY) ## make 20,000 calls with random faults (ARGS="--seed 2") and che
 
 bench: $(READY) ## measure the claims about speed and memory (ARGS=reader for one case) into docs/benchmarks.md
 	@$(BIN)/python -m pip -q --disable-pip-version-check install --no-deps --require-hashes -r requirements/bench.txt
+	@$(if $(filter cluster,$(or $(ARGS),cluster)),$(CLUSTER))
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY) .venv/.docs ## build the site into site/
@@ -100,7 +110,7 @@ docs: $(READY) .venv/.docs ## build the site into site/
 docs-serve: docs ## serve the site on loopback (PORT=4010), with a mock behind its REST reference, until Ctrl-C
 	@$(BIN)/python -m scripts.docs --serve --port $(PORT)
 
-test-docs: docs ## test the site in chromium, run the notebook, lint the examples
+test-docs: docs ## test the site in chromium and what the notebooks did, lint the examples
 	@$(BIN)/python -m pytest -m site tests/site $(ARGS)
 
 .venv/.docs: requirements/docs.txt | $(READY)
@@ -123,7 +133,7 @@ watch: $(READY) ## on each save of openapi.yaml: lint it, list the changes, upda
 	@$(BIN)/python -m scripts.watch --port $(PORT)
 
 mock: $(READY) ## serve openapi.yaml on loopback (PORT=4010), until Ctrl-C
-	@$(BIN)/kayrros mock --prism --port $(PORT)
+	@$(BIN)/kayrros mock --port $(PORT)
 
 dist: $(READY) ## build the wheel, the sdist and the SBOM (CycloneDX) into dist/
 	@rm -rf dist

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.reports import Report
 
-CASES = ["reader", "large", "sync", "downloads", "fake", "startup", "watch"]
+CASES = ["reader", "large", "sync", "downloads", "fake", "startup", "watch", "cluster"]
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 

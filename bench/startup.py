@@ -69,7 +69,7 @@ def run() -> Report:
 
 
 def install_base(folder: Path) -> str:
-    """Install what `pip install kayrros-ext` installs, from the wheels that setup keeps; return its Python."""
+    """Install the dependencies of the package from the wheels that setup keeps; return its Python."""
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     wheels = map(str, (ROOT / ".venv" / "wheels").glob("*.whl"))

@@ -348,12 +348,7 @@ class Kayrros:
         return iter(self._fetcher(dataset, options, bounded_memory=True))
 
     def export(
-        self,
-        dataset: IdOrName,
-        path: str | Path,
-        *,
-        excel_csv: bool = False,
-        **options: "Unpack[ResultsOptions]",
+        self, dataset: IdOrName, path: str | Path, *, excel_csv: bool = False, **options: "Unpack[ResultsOptions]"
     ) -> Path:
         """Write the results of a dataset to a file, in bounded memory, and return its path. Options are those of `results`.
 

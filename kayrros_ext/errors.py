@@ -23,6 +23,8 @@ No message holds a password or a token.
 from pathlib import Path
 from typing import Any
 
+from kayrros_ext._text import DOCS_URL
+
 
 class KayrrosError(Exception):
     """Base class of all errors of this package. `str(error)` is what happened, followed by the hint.
@@ -39,6 +41,12 @@ class KayrrosError(Exception):
         super().__init__(text)
         # In __dict__, because pickle keeps that: errors travel between the processes of a pipeline.
         self.__dict__.update(details)
+
+    @property
+    def docs_url(self) -> str:
+        """The entry of this class on the troubleshooting page. The command prints it after the hint."""
+        public = next(it for it in type(self).__mro__ if it.__module__ == __name__)
+        return f"{DOCS_URL}troubleshooting/#{public.__name__.lower()}"
 
     def __str__(self) -> str:
         return f"{self.args[0]} {self.hint}".rstrip()
@@ -165,7 +173,7 @@ class MirrorError(KayrrosError):
 
 
 class MissingExtraError(KayrrosError, ImportError):
-    """A call needs a package that is not installed. `extra` is its extra: `pip install "kayrros-ext[extra]"`."""
+    """A call needs a package that is not installed. `extra` is the extra that installs it, and the hint has the command."""
 
     extra: str
 

@@ -4,9 +4,11 @@ The site contains everything that its pages load, so it works without a network.
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import logging
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ import kayrros_ext.testing
 from kayrros_ext import KayrrosError, MockError
 from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
+from scripts.docs_notebooks import run_all, site_pages
 from scripts.docs_rest import operations_page, try_it_spec
 
 ROOT = Path(__file__).parent.parent
@@ -35,9 +38,16 @@ MOCK_URL = "http://127.0.0.1:4010"  # where `make mock` listens
 
 FROM_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 # In reading order. Other pages of docs/ follow the guides, under their own titles.
-START = {"Overview": "index.md", "First steps": "first-steps.md"}
+START = {
+    "Overview": "index.md",
+    "Installation": "installation.md",
+    "First steps": "first-steps.md",
+    "Concepts": "concepts.md",
+    "Which call for what": "which-call.md",
+}
 GUIDES = {
     "Credentials": "credentials.md",
+    "Settings": "settings.md",
     "Results": "results.md",
     "Large datasets": "large.md",
     "A mirror": "mirror.md",
@@ -47,13 +57,16 @@ GUIDES = {
     "Testing": "testing.md",
     "Is the spec right?": "spec.md",
     "On a cluster": "cluster.md",
-    "Regenerate the client": "contributing.md",
+    "Troubleshooting": "troubleshooting.md",
 }
-COOKBOOK = {"Ten recipes": "cookbook.md"}
+COOKBOOK = {"Twelve recipes": "cookbook.md"}
+# The notebooks follow, in the order of the gallery.
+EXAMPLES = {"Gallery": "examples.md"}
 REFERENCE = {
     "Kayrros": "python/kayrros.md",
     "Results and other values": "python/results.md",
     "Errors": "python/errors.md",
+    "Dask": "python/dask.md",
     "Spark": "python/spark.md",
     "Fake and mock": "python/testing.md",
     "Generated client": "python/client.md",
@@ -62,7 +75,10 @@ REFERENCE = {
     "Reliability": "reliability.md",
     "Security": "security.md",
     "Benchmarks": "benchmarks.md",
+    "Comparison": "comparison.md",
+    "Versioning and support": "versioning.md",
     "Changelog": "changelog.md",
+    "Contributing": "contributing.md",
 }
 
 
@@ -89,13 +105,16 @@ def collect_pages() -> None:
     """Write all pages into one folder for mkdocs."""
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns("templates"))
-    for name in FROM_THE_ROOT:
-        text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
-        for other in FROM_THE_ROOT:
-            text = text.replace(f"]({other}", f"]({other.lower()}")
-        write(name.lower(), text)
+    for path in (*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in FROM_THE_ROOT)):
+        text = path.read_text("utf-8").replace("](docs/", "](").replace("](../", "](")
+        for name in FROM_THE_ROOT:
+            text = text.replace(f"]({name}", f"]({name.lower()}")
+        write(path.name.lower(), text)
     for name, text in python_pages().items():
         write(name, text)
+    asyncio.run(run_all())
+    for name, content in site_pages((ROOT / "docs" / "examples.md").read_text("utf-8")).items():
+        write(name, content)
     write("commands.md", output_of("scripts.cli_reference"))
     spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     write("rest.md", operations_page(spec))
@@ -117,6 +136,8 @@ def python_pages() -> dict[str, str]:
         "python/kayrros.md": page("Kayrros", ["kayrros_ext.Kayrros"]),
         "python/results.md": page("Results and other values", [f"kayrros_ext.{name}" for name in others]),
         "python/errors.md": page("Errors", [f"kayrros_ext.{name}" for name in sorted(errors, key=depth)]),
+        # By name, because Dask is not installed here.
+        "python/dask.md": page("Dask", [f"kayrros_ext.dask.{name}" for name in ("read_results", "sync_all")]),
         "python/spark.md": page("Spark", ["kayrros_ext.spark.KayrrosDataSource"]),
         "python/testing.md": page(
             "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
@@ -149,16 +170,18 @@ def output_of(module: str) -> str:
     ).stdout
 
 
-def write(name: str, text: str) -> None:
+def write(name: str, content: str | bytes) -> None:
     """Write one page or asset."""
     (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
-    (PAGES / name).write_text(text, "utf-8")
+    (PAGES / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def navigation() -> list[dict[str, list[Any]]]:
     """Return the existing pages in reading order."""
     existing = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
-    parts = {"Start": START, "Guides": GUIDES, "Cookbook": COOKBOOK, "Reference": REFERENCE}
+    gallery = (PAGES / "examples.md").read_text("utf-8")
+    examples = EXAMPLES | dict(re.findall(r"^## \[(.+)\]\((examples/.+\.md)\)$", gallery, re.MULTILINE))
+    parts = {"Start": START, "Guides": GUIDES, "Examples": examples, "Cookbook": COOKBOOK, "Reference": REFERENCE}
     sections: dict[str, list[Any]] = {
         part: [{title: name} for title, name in pages.items() if name in existing] for part, pages in parts.items()
     }

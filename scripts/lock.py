@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LOCKS = {
-    "base.txt": ["pyproject.toml"],  # what `pip install kayrros-ext` installs
+    "base.txt": ["pyproject.toml"],  # the dependencies of the package
     "dev.txt": ["pyproject.toml", "--group", "dev"],
     "node.txt": ["--group", "node"],
     "bench.txt": ["--group", "bench"],
@@ -21,6 +21,7 @@ LOCKS = {
     # Installed on top of dev.txt, so a package in both has one version.
     "docs.txt": ["--group", "docs", "--constraint", "requirements/dev.txt"],
     "foreign.txt": ["--group", "foreign"],
+    "cluster.txt": ["pyproject.toml", "--group", "cluster"],
     "lock.txt": ["--group", "lock"],
 }
 USERS = [

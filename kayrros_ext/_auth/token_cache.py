@@ -70,20 +70,20 @@ class TokenCache:
     def load(self) -> Token | None:
         """Return the cached token; None without one, or where its file is invalid or not private."""
         with self._log_errors("read"):
-            if (record := _read(self._path))["version"] == 1:
+            if (record := self._read(self._path))["version"] == 1:
                 return Token(clean_token(Secret(record["token"])), float(record["obtained_at"]), cached=True)
         return None
 
     def save(self, token: Secret) -> None:
         """Cache a token in place of any other, and forget the refusal of a password."""
         with self._log_errors("saved"):
-            _write(self._path, {"token": token.value, "obtained_at": self._now()})
-            self._refusal_path.unlink(missing_ok=True)
+            self._write(self._path, {"token": token.value, "obtained_at": self._now()})
+            self._delete(self._refusal_path)
 
     def load_refusal(self, password: Secret | None) -> LoginError | None:
         """Return the error with which the login host refused this password up to REFUSAL_S ago, in any process."""
         with self._log_errors("checked for a refusal"):
-            record = _read(self._refusal_path)
+            record = self._read(self._refusal_path)
             age_s = self._now() - record["refused_at"]
             if 0 <= age_s < REFUSAL_S and record["hash"] == _hash(password, record["salt"]):
                 return LoginError(f"{record['text']} That was {age_s:.0f} seconds ago.", **record["details"])
@@ -94,14 +94,14 @@ class TokenCache:
         with self._log_errors("given a refusal"):
             salt, details = os.urandom(16).hex(), {"text": error.args[0], "details": vars(error)}
             record = {"refused_at": self._now(), "salt": salt, "hash": _hash(password, salt), **details}
-            _write(self._refusal_path, record)
+            self._write(self._refusal_path, record)
 
     def discard(self, token: Secret) -> None:
         """Delete this token; not a newer one, which another process may have saved in its place."""
         cached = self.load()
         if cached and cached.secret == token:
             with self._log_errors("deleted"):
-                self._path.unlink()
+                self._delete(self._path)
 
     @contextlib.contextmanager
     def lock(self, timeout_s: float) -> Iterator[bool]:
@@ -117,6 +117,17 @@ class TokenCache:
                 stack.enter_context(lock)
                 is_held = True
             yield is_held
+
+    # A cache in another place replaces these three, and the lock.
+    def _read(self, path: Path) -> Any:
+        """Return a record, or raise an error of any type."""
+        return json.loads(read_private(path, _MAX_BYTES))
+
+    def _write(self, path: Path, record: dict[str, Any]) -> None:
+        write_private(path, json.dumps({"version": 1, **record}).encode())
+
+    def _delete(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _log_errors(self, action: str) -> Iterator[None]:
@@ -137,16 +148,6 @@ def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | N
 def user_cache_dir() -> Path | None:
     """Return the user's cache directory: KAYRROS_CACHE_DIR, else the usual place of the platform; None without one."""
     return user_path("KAYRROS_CACHE_DIR", "user_cache_path")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the record of a private file, or raise an error of any type."""
-    record: dict[str, Any] = json.loads(read_private(path, _MAX_BYTES))
-    return record
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    write_private(path, json.dumps({"version": 1, **record}).encode())
 
 
 def _hash(password: Secret | None, salt: str) -> str:

@@ -157,7 +157,7 @@ def use_token_cache(*hosts: httpx.URL) -> bool | None:
     value = variable("KAYRROS_TOKEN_CACHE").lower()
     if value not in {"", "on", "off"}:
         raise ConfigurationError(f"KAYRROS_TOKEN_CACHE is {value!r:.40}.", hint="Set it to on or off.")
-    # On loopback a mock listens, and tomorrow another one at the same port. Only `kayrros login` begins to cache there.
+    # On loopback listens a fake or a mock, and tomorrow another one at the same port. Only `kayrros login` caches there.
     return value == "on" if value else None if any(is_loopback(host) for host in hosts) else True
 
 

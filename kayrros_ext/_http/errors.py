@@ -137,14 +137,9 @@ class ErrorMapper:
             text = f"Could not resolve {host}."
         elif request and is_refused_locally(error):
             text = f"Nothing listens at {request.url.scheme}://{request.url.netloc.decode()}{after}."
-            hint, hint_cli = "Is `kayrros mock` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL.", None
+            hint, hint_cli = "Is `kayrros fake` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL.", None
         mapped = TransportError(
-            text,
-            hint=hint,
-            hint_cli=hint_cli,
-            operation=operation,
-            reason=reason,
-            attempts=attempts,
+            text, hint=hint, hint_cli=hint_cli, operation=operation, reason=reason, attempts=attempts
         )
         # The cause would show a secret that the server repeated in a broken header.
         mapped.__cause__ = error if self.redact(repr(error)) == repr(error) else None

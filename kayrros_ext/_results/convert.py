@@ -1,6 +1,7 @@
 """Convert the results table for pandas, polars, geopandas and GIS."""
 
 import importlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -166,8 +167,20 @@ def import_optional(name: str, *, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingExtraError(
-            f"This needs {name}, which can't be imported ({error}).",
-            hint=f'Install the extra: pip install "kayrros-ext[{extra}]".',
-            extra=extra,
-        ) from error
+        text = f"This needs {name}, which can't be imported ({error})."
+        hint = f"Install the packages of the extra `{extra}`: {install_command(extra)}"
+        raise MissingExtraError(text, hint=hint, extra=extra) from error
+
+
+def install_command(*extras: str) -> str:
+    """Return the command that installs the packages of extras.
+
+    It does not name `kayrros-ext[extra]`: no public index has that name, and whoever registers it there may upload anything.
+    """
+    from importlib.metadata import distributions  # finds nothing in a zipapp, which has no metadata
+
+    lines = next((it.requires or [] for it in distributions(name="kayrros-ext")), [])
+    packages = {
+        line.partition(";")[0].strip() for line in lines if re.search(rf"extra == .({'|'.join(extras)})\b", line)
+    }
+    return " ".join(["pip install", *(f'"{package}"' for package in sorted(packages))])

@@ -295,11 +295,12 @@ class Results:
         if _unknown:
             raise unknown_argument(self.plot, _unknown)
         # fmt: off
-        return plots.draw(
-            self, path, kind=kind, metric=metric, assets=assets, by=by, facet=facet, statistic=statistic, theme=theme,
-            title=title, subtitle=subtitle, width=width, height=height,
+        options = plots.Options(
+            kind=kind, by=by, facet=facet, statistic=statistic, theme=theme, title=title, subtitle=subtitle,
+            width=width, height=height,
         )
         # fmt: on
+        return plots.draw(self, path, metric, assets, options)
 
     def _repr_html_(self) -> str:
         from kayrros_ext._results.html import results_html

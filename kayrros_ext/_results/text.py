@@ -96,13 +96,7 @@ def _metrics(table: "pa.Table", shown: dict[str, str]) -> Table:
         ends = [format_number(value, decimals(values)) for value in values]
         days = [date and f"{date:%Y-%m-%d}" for date in dates]
         rows.append(
-            [
-                shown.get(names[place] or ""),
-                one["unit"][0].as_py(),
-                len(one) - one["value"].null_count,
-                *ends,
-                *days,
-            ]
+            [shown.get(names[place] or ""), one["unit"][0].as_py(), len(one) - one["value"].null_count, *ends, *days]
         )
     if more := len(names[MAX_METRICS:]):
         rows.append([f"… and {plural(more, 'more metric')}", *[None] * 6])

@@ -17,7 +17,9 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _REQUIRED:
             raise
-        sys.stderr.write('The command kayrros needs an extra. Run: pip install "kayrros-ext[cli]"\n')
+        from kayrros_ext._results.convert import install_command
+
+        sys.stderr.write(f"The command kayrros needs the extra `cli`. Run: {install_command('cli')}\n")
         return 1
     except KeyboardInterrupt:  # imports take a while on a cold disk
         sys.stderr.write("\nkayrros: interrupted\n")

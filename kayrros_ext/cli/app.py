@@ -14,6 +14,7 @@ from kayrros_ext.cli.commands.changes import changes
 from kayrros_ext.cli.commands.doctor import doctor
 from kayrros_ext.cli.commands.download import download
 from kayrros_ext.cli.commands.export import export
+from kayrros_ext.cli.commands.fake import fake
 from kayrros_ext.cli.commands.list import assets, collections, datasets, find, metadata
 from kayrros_ext.cli.commands.login import config, login, logout, whoami
 from kayrros_ext.cli.commands.mock import mock
@@ -32,6 +33,7 @@ from kayrros_ext.cli.output import (
     finish_output,
     write_message,
 )
+from kayrros_ext.errors import KayrrosError
 
 _CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
@@ -44,7 +46,7 @@ app = typer.Typer(
     help="Datasets of the Kayrros Platform, by name or id: metadata, results as tables and files, downloads. Unofficial.\n\n"
     "\b\nFirst steps:\n  $ kayrros login\n  $ kayrros datasets\n  $ kayrros results DATASET\n"
     "  $ kayrros results DATASET -o results.parquet\n\n"
-    "Data goes to stdout, messages to stderr. No account yet? `kayrros mock` serves a fake platform on this machine.\n\n"
+    "Data goes to stdout, messages to stderr. No account yet? `kayrros fake` serves a fake platform on this machine.\n\n"
     f"\b\nExit codes:\n{_CODES}",
 )
 
@@ -59,7 +61,7 @@ class _Command(TyperCommand):
 for _command in (
     *(login, logout, whoami, config),
     *(collections, datasets, find, assets, metadata),
-    *(results, export, plot, download, sync, changes, sql, doctor, mock, api, spec),
+    *(results, export, plot, download, sync, changes, sql, doctor, fake, mock, api, spec),
 ):
     app.command(_command.__name__, cls=_Command)(_command)
 
@@ -103,6 +105,10 @@ def _run(arguments: list[str]) -> int:
         is_help = message.startswith("Usage: ")  # of `kayrros` alone
         end = "" if message.endswith((".", "?")) else "."
         text = f"kayrros: {printable(message)}{end} See `{command} --help`."
+        if command == "kayrros mock" and not isinstance(error, typer.BadParameter):
+            # Without the possible options, because one of them is hidden.
+            message = message.partition(" (Possible")[0].rstrip(".")
+            text = f"kayrros: {printable(message)}. Did you mean `kayrros fake`? See `{command} --help`."
         print(message, file=sys.stderr) if is_help else write_message(text)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort, InterruptedWithNoteError) as error:
@@ -123,7 +129,8 @@ def _report_error(error: Exception, *, show_traceback: bool) -> int:
         import traceback
 
         sys.stderr.write(escape("".join(traceback.format_exception(error))))
-    write_message(f"kayrros: {format_error(error)}")
+    more = f" See {error.docs_url}" if isinstance(error, KayrrosError) else ""
+    write_message(f"kayrros: {format_error(error)}{more}")
     return exit_code(error)
 
 

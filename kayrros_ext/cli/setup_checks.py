@@ -21,6 +21,7 @@ from kayrros_ext._config.credentials import KEYS
 from kayrros_ext._config.environment import variable
 from kayrros_ext._config.profiles import config_path
 from kayrros_ext._config.settings import find_setting, is_loopback, load_sources
+from kayrros_ext._results.convert import install_command
 from kayrros_ext._text import format_size, plural
 from kayrros_ext.doctor import Check, Doctor
 from kayrros_ext.errors import ConfigurationError
@@ -45,7 +46,7 @@ def check_setup(profile: str | None) -> Iterator[Check]:
     yield Check("Python", "ok", f"{platform.python_version()} on {platform.system()}; {versions}")
     missing = {extra for extra, name in _extras() if not _is_installed(name)}
     there = sorted({extra for extra, _ in _extras()} - missing)
-    advice = f'For the others: pip install "kayrros-ext[{",".join(sorted(missing))}]"' if missing else ""
+    advice = f"For {', '.join(sorted(missing))}: {install_command(*missing)}" if missing else ""
     yield Check("extras", "ok", f"{', '.join(there) or 'no extra'}", advice)
     yield _check_settings(profile)
     if names := [name for name in ("KAYRROS_CLIENT_LOGIN", "KAYRROS_CLIENT_PASSWORD") if name in os.environ]:

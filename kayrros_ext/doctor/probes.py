@@ -81,7 +81,7 @@ class Examination:
         status, name, place = exchange.status, f"{operation}, {cause}", self._judge.place(operation, "status")
         self.is_mock = self.is_mock or (cause == _BAD_TOKEN and exchange.is_success)
         if not status or (self.is_mock and exchange.is_success):
-            return Check(name, "note", f"not settled: {exchange.outcome}{', as of a mock' if status else ''}")
+            return Check(name, "note", f"not settled: {exchange.outcome}{', as by a mock' if status else ''}")
         if status == expected:
             return Check(name, "ok", f"{status}, as assumed")
         provenance, responses = self._judge.get(place), self._judge.get(f"{self._judge.place(operation)}/responses")

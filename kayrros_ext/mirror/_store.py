@@ -112,7 +112,7 @@ class Store:
             raise self.error(f"has a damaged {MARKER} ({error}).", "Restore that file from a backup.") from None
         if marker.format > FORMAT:
             text = f"was written by a newer version ({marker.client}; this is {__version__})."
-            raise self.error(text, 'Upgrade with `pip install --upgrade "kayrros-ext"`.')
+            raise self.error(text, f"Install {marker.client} or a later version.")
         for ours, theirs, kind in ((marker.host, host, "host"), (marker.account, account, "account")):
             if ours and theirs and ours != theirs:
                 raise self.error(f"is a mirror of the {kind} {ours}, not of {theirs}.", "Choose another folder.")

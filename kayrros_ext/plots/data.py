@@ -1,5 +1,7 @@
 """The data of a chart: a metric of results as a frame of dates by assets."""
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,14 +13,16 @@ from kayrros_ext._results.query import Names, parse_names
 from kayrros_ext._results.schema import metric_units, strings
 from kayrros_ext._results.selection import find_assets, find_metric
 from kayrros_ext._results.units import is_additive, split_unit
-from kayrros_ext._text import distinct, list_names, plural, printable
+from kayrros_ext._text import distinct, plural, printable
 from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kayrros_ext import Results
 
 # A line breaks where two dates are further apart than this many median steps.
-BREAK_FACTOR = 1.5
+BREAK_FACTOR, DAY_MS = 1.5, 86_400_000
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
 Rows = list[dict[str, Any]]
 
@@ -39,45 +43,55 @@ class ChartData:
     def period(self) -> str:
         """The first and the last date, such as "2 Jan to 6 Feb 2024"."""
         first, last = format_date(self.frame.index[0]), format_date(self.frame.index[-1])
-        year = f" {self.frame.index[-1].year}"
-        return first if first == last else f"{first.removesuffix(year)} to {last}"
+        return first if first == last else f"{first.removesuffix(f' {self.frame.index[-1].year}')} to {last}"
 
     @property
     def facts(self) -> list[str]:
         """A sentence for each asset, for those who do not see the chart."""
         facts = []
-        for name, values in self.frame.items():
-            dates = {"lowest": values.idxmin(), "highest": values.idxmax(), "last": values.last_valid_index()}
+        for name, values in self.series():
+            dates = {"lowest": values.idxmin(), "highest": values.idxmax(), "last": values.index[-1]}
             texts = (f"{word} {format_value(values[date])} on {format_date(date)}" for word, date in dates.items())
-            facts.append(f"{self.label}, {name}: {plural(values.count(), 'value')}, {', '.join(texts)}.")
+            facts.append(f"{self.label}, {name}: {plural(len(values), 'value')}, {', '.join(texts)}.")
         return facts
 
-    def lines(self, width: float) -> Rows:
-        """Return the points of each line, without a value where it breaks. At most four points of a line share a pixel."""
+    def series(self) -> "Iterator[tuple[str, pd.Series[float]]]":
+        """Yield the values of each asset."""
+        return ((name, column.dropna()) for name, column in self.frame.items())
+
+    def when(self, statistic: str) -> str:
+        """Return the period of a mean, or the last date."""
+        return self.period if statistic == "mean" else format_date(self.frame.index[-1])
+
+    def summary(self, statistic: str) -> Rows:
+        """Return the mean or latest value of each asset, its date, and the value before it."""
         rows: Rows = []
-        for name, column in self.frame.items():
-            values = column.dropna()
+        for name, values in self.series():
+            row = {"asset": name, "value": values.mean(), "when": self.period}
+            if statistic == "latest":
+                row |= {"value": values.iloc[-1], "when": format_date(values.index[-1])}
+                row |= {"before": values.iloc[-2], "previous": format_value(values.iloc[-2])} if len(values) > 1 else {}
+            rows.append(row)
+        return rows
+
+    def rows(self, width: float = math.inf) -> Rows:
+        """Return the points of each line with the number of their unbroken part. At most four of a line share a pixel."""
+        rows: Rows = []
+        for name, values in self.series():
             parts = pd.Series((values.index.diff() > self.step * BREAK_FACTOR).cumsum(), values.index)
             if len(values) > 4 * width:
                 pixels = values.groupby([pd.cut(to_ms(values.index), int(width), labels=False), parts.to_numpy()])
                 kept = [*pixels.idxmin(), *pixels.idxmax(), *pixels.head(1).index, *pixels.tail(1).index]
-                values = values[values.index.isin(kept)]
-            for number, part in values.groupby(parts):
-                rows += [{"asset": name, "date": rows[-1]["date"], "value": None}] if number else []
-                alone = {"alone": True} if len(part) == 1 else {}
-                rows += [{"asset": name, "date": date, "value": value, **alone} for date, value in to_points(part)]
+                parts = parts[parts.index.isin(kept)]
+            points = zip(to_ms(parts.index), values[parts.index], parts.tolist(), strict=True)
+            rows += [{"asset": name, "date": date, "value": value, "part": part} for date, value, part in points]
         return rows
 
 
 def read_metrics(
     results: "Results", metric: Names | None, assets: "Names | int | None", *, by: str, limit: int | None
 ) -> list[ChartData]:
-    """Select the data of a chart, by metric. All metrics show the assets of the first.
-
-    Raises:
-        UsageError: there are no rows, no row has the metric, a date or a value; an asset has no row, or two values on one
-            date; a value is beyond 1e300; or values don't add up.
-    """
+    """Select the data of a chart, by metric. All have the dates of all, and the assets of the first. Raises UsageError."""
     available = [*metric_units(results.table)]
     if not available:
         raise UsageError("There is nothing to draw, because the results have no row with a metric.")
@@ -87,48 +101,38 @@ def read_metrics(
     for name in others:
         one = _read(results, name, "all" if isinstance(assets, int) else assets, by=by, limit=None)
         data.append(attrs.evolve(one, frame=one.frame[[asset for asset in data[0].frame if asset in one.frame]]))
-    return data
+    dates = functools.reduce(pd.Index.union, (one.frame.index for one in data))
+    return [attrs.evolve(one, frame=one.frame.reindex(dates)) for one in data]
 
 
 def _read(results: "Results", metric: str, assets: "Names | int | None", *, by: str, limit: int | None) -> ChartData:
     rows = results.table.filter(pc.equal(results.table["metric"].cast(pa.string()), strings([metric])[0]))
-    if isinstance(assets, int) and not isinstance(assets, bool) and assets > 0:
+    count = None
+    if type(assets) is int and assets > 0:
         limit = assets
     elif assets is not None:
         limit = None
-        rows = rows if assets == "all" else _select(rows, parse_names("assets", assets), results.assets, metric)  # type: ignore[arg-type]
+        if assets != "all":
+            ids = find_assets(parse_names("assets", assets), results.assets)  # type: ignore[arg-type]
+            rows, count = rows.filter(pc.is_in(rows["asset_id"].cast(pa.string()), value_set=strings(ids))), len(ids)
     dated = rows.filter(rows["value_date"].is_valid())
     if not dated["value"].drop_null():
         raise UsageError(f"There is nothing to draw, because no row of {metric!r:.80} has a date and a value.")
     frame, is_partial = _to_frame(attrs.evolve(results, table=dated), metric, by)
-    total, frame = len(frame.columns), frame.dropna(axis=1, how="all").dropna(how="all")
+    total, frame = count or len(frame.columns), frame.dropna(axis=1, how="all").dropna(how="all")
     notes = [f"{plural(count, 'value')} without a date left out."] if (count := len(rows) - len(dated)) else []
-    notes += [f"{plural(count, 'asset')} without a value left out."] if (count := total - len(frame.columns)) else []
+    if by == "asset" and (count := total - len(frame.columns)):
+        notes.append(f"{plural(count, 'asset')} without a value left out.")
     notes += ["A sum is over the assets with a value on the date, and some have none."] if is_partial else []
-    if (frame.abs() > 1e300).any(axis=None):
-        raise UsageError(f"{metric!r:.80} has values beyond 1e+300, which can't be drawn.")
     frame = frame[frame.abs().mean().nlargest(len(frame.columns)).index]
     if limit and limit < len(frame.columns):
         largest = f"{limit} largest" if limit > 1 else "largest"
         notes.append(f"Shown: the {largest} of {plural(len(frame.columns), 'asset')}, by mean absolute value.")
         frame = frame[frame.columns[:limit]]
     steps = pd.concat([frame[name].dropna().index.to_series().diff() for name in frame])
+    step = pd.Timedelta(days=1) if steps.isna().all() else steps.quantile(interpolation="lower")
     name, unit = split_unit(printable(metric))
-    label = f"{name[:1].upper()}{name[1:]}{f', {unit}' * bool(unit)}"
-    return ChartData(
-        label, frame, pd.Timedelta(days=1) if steps.isna().all() else steps.quantile(interpolation="lower"), notes
-    )
-
-
-def _select(rows: pa.Table, names: list[str], assets: pa.Table, metric: str) -> pa.Table:
-    ids = find_assets(names, assets)
-    own, drawable = (
-        rows[column].cast(pa.string()).unique().drop_null().to_pylist() for column in ("asset_name", "asset_id")
-    )
-    if missing := [key for key in ids if key not in drawable]:
-        hint = f"Available assets: {list_names(own, near=missing[0])}."
-        raise UsageError(f"No row of {metric!r:.80} belongs to the asset {missing[0]!r:.80}.", hint=hint)
-    return rows.filter(pc.is_in(rows["asset_id"].cast(pa.string()), value_set=strings(ids)))
+    return ChartData(f"{name[:1].upper()}{name[1:]}{f', {unit}' * bool(unit)}", frame, step, notes)
 
 
 def _to_frame(results: "Results", metric: str, by: str) -> tuple[pd.DataFrame, bool]:
@@ -143,29 +147,25 @@ def _to_frame(results: "Results", metric: str, by: str) -> tuple[pd.DataFrame, b
             raise UsageError(text, hint="Draw a volume or a rate, or omit by=.")
         name = f"Total of {plural(len(frame.columns), 'asset')}"
         frame, counts = frame.sum(axis=1, min_count=1).to_frame(name), frame.count(axis=1).to_frame()
-    names = distinct(map(str, frame.columns))
-    return frame.rename(columns=names), by != "asset" and bool((counts[counts > 0].min() < counts.max()).any())
+    is_partial = by != "asset" and bool((counts[counts > 0].min() < counts.max()).any())
+    return frame.rename(columns=distinct(map(str, frame.columns))), is_partial
 
 
-def to_gaps(results: "Results", data: list[ChartData]) -> tuple[Rows, list[str]]:
+def to_gaps(results: "Results", data: ChartData) -> tuple[Rows, list[str]]:
     """Return the parts within the chart that could not be fetched, as rows, and a sentence that names them."""
-    first, last = (date.tz_localize("UTC") for date in (data[0].frame.index[0], data[0].frame.index[-1]))
+    first, last = data.frame.index[[0, -1]].tz_localize("UTC")
     gaps = [gap for gap in results.gaps if not gap.is_outside and gap.start < last and gap.stop > first]
-    ends = [[pd.DatetimeIndex([max(gap.start, first), min(gap.stop, last)]).tz_localize(None)] for gap in gaps]
-    rows = [dict(zip(("date", "stop"), to_ms(dates), strict=True)) for [dates] in ends]
-    texts = [f"{format_date(dates[0].normalize())} to {format_date(dates[1].normalize())}" for [dates] in ends[:3]]
-    return rows, [f"No data: the request for {', '.join(texts)}{' and more' * (len(gaps) > 3)} failed."] if gaps else []
+    ends = [pd.DatetimeIndex([max(gap.start, first), min(gap.stop, last)]).tz_localize(None) for gap in gaps]
+    texts = list(dict.fromkeys(" to ".join(map(format_date, dates.normalize())) for dates in ends))
+    rows = [dict(zip(("date", "stop"), to_ms(dates), strict=True)) for dates in ends]
+    return rows, [
+        f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed."
+    ] if gaps else []
 
 
 def to_ms(dates: pd.DatetimeIndex) -> list[int]:
     """Return milliseconds since 1970."""
     return [*dates.astype("datetime64[ms]").astype("int64")]
-
-
-def to_points(values: "pd.Series[float]") -> list[tuple[int, float]]:
-    """Return the values that are there, with their times."""
-    values = values.dropna()
-    return [*zip(to_ms(values.index), values, strict=True)]
 
 
 def format_date(date: pd.Timestamp) -> str:

@@ -8,6 +8,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import pairwise
 from os.path import commonprefix  # of any strings
 from typing import Any
 
@@ -16,19 +17,26 @@ import attrs
 import pandas as pd
 
 from kayrros_ext._text import cell_width, distinct
-from kayrros_ext.plots.data import MONTHS, ChartData, Rows, to_ms
+from kayrros_ext.plots.data import DAY_MS, MONTHS, ChartData, Rows, to_ms
 
 # Pixels: padding of a picture, space between charts, axis of values; and the width of a letter of one pixel, on average.
 PADDING, SPACING, AXIS, LETTER = 14, 20, 46, 0.55
-DAY, DAY_MS = pd.Timedelta(days=1), 86_400_000
+# Hours and months between two ticks.
+TICK_HOURS = (1, 3, 6, 12, 24, 48, 168, 336)
+TICK_MONTHS = (1, 2, 3, 6, *(12 * factor * 10**power for power in range(5) for factor in (1, 2, 5)))
 
 
 @attrs.frozen
-class Size:
-    """The size of a whole picture in pixels; without a height, it is as high as it needs."""
+class View:
+    """The size of a whole picture in pixels; without `height`, it is as high as it needs.
+
+    `moves` says whether lines answer the pointer, `labelled` whether they have names.
+    """
 
     width: int
     height: int | None = None
+    moves: bool = True
+    labelled: bool = True
 
     @property
     def inner(self) -> int:
@@ -55,24 +63,24 @@ class Drawing:
     left: float = AXIS
     height: float = 300
 
-    def sized(self, size: Size) -> Any:
+    def sized(self, view: View) -> Any:
         """Return a single chart so wide and high with all its texts. Small charts have their size already."""
         if not isinstance(self.chart, alt.LayerChart):
             return self.chart
-        fit = alt.AutoSizeParams(type="fit" if size.height else "fit-x", contains="padding")
-        return self.chart.properties(width=size.width, height=size.height or self.height, autosize=fit)
+        fit = alt.AutoSizeParams(type="fit" if view.height else "fit-x", contains="padding")
+        return self.chart.properties(width=view.width, height=view.height or self.height, autosize=fit)
 
-    def framed(self, texts: dict[str, str], size: Size, theme: str) -> Any:
+    def framed(self, texts: dict[str, str], view: View, theme: str) -> Any:
         """Return the chart with title, subtitle, footer and colours. All begin at the left of the picture."""
-        chart = self.sized(size)
-        lines = [line for text in [*self.notes, texts["source"]] for line in wrap(text, size.inner / 11)]
-        mark: dict[str, Any] = {"style": "note", "text": lines, "dx": -self.left, "clip": False}
+        chart = self.sized(view)
+        lines = [line for text in [*self.notes, texts["source"]] for line in wrap(text, view.inner / 11)]
+        footer = alt.Chart(inline([{}])).mark_text(style="note", text=lines, dx=-self.left, clip=False)
         if isinstance(chart, alt.LayerChart):  # below the labels of its axis
-            chart += alt.Chart(inline([{}])).mark_text(**mark, dy=46).encode(x=alt.value(0), y=alt.value("height"))
+            chart += footer.encode(x=alt.value(0), y=alt.value("height"), yOffset=alt.value(46))
         else:
-            footer = alt.Chart(inline([{}])).mark_text(**mark).encode(x=alt.value(0), y=alt.value(0))
-            chart = alt.vconcat(chart, footer.properties(width=size.inner - self.left, height=15 * len(lines)))
-        title, subtitle = wrap(texts["title"], size.inner / 18), wrap(texts["subtitle"], size.inner / 13)
+            footer = footer.encode(x=alt.value(0), y=alt.value(0))
+            chart = alt.vconcat(chart, footer.properties(width=view.inner - self.left, height=15 * len(lines)))
+        title, subtitle = wrap(texts["title"], view.inner / 18), wrap(texts["subtitle"], view.inner / 13)
         heading = alt.TitleParams(text=title, subtitle=subtitle, dx=-self.left)
         description = f"{texts['title']}. {texts['subtitle']}"
         return chart.properties(title=heading, description=description, config=themes()[theme])
@@ -80,9 +88,8 @@ class Drawing:
 
 def themes() -> dict[str, dict[str, Any]]:
     """Return the configs of the themes "light" and "dark"."""
-    themes: dict[str, dict[str, Any]] = json.loads(
-        resources.files(__package__).joinpath("themes.json").read_text("utf-8")
-    )
+    text = resources.files(__package__).joinpath("themes.json").read_text("utf-8")
+    themes: dict[str, dict[str, Any]] = json.loads(text)
     return themes
 
 
@@ -92,34 +99,24 @@ def inline(rows: Rows) -> dict[str, Rows]:
 
 
 def facet(
-    layers: Sequence[Any],
-    data: dict[str, Rows],
-    size: "Size",
-    *,
-    columns: int = 0,
-    is_shared: bool = False,
-    right: float = 12,
+    layers: Sequence[Any], panels: dict[str, Rows], view: View, *, by_metric: bool = False, right: float = 12
 ) -> Any:
-    """Return the layers as a chart, or as a small chart for each key of the data, side by side in columns.
+    """Return the layers as a chart, or as a small chart for each panel: one below the other by metric, else in columns.
 
-    They share one axis of values if `is_shared`. `right` is the width of what stands at their right, in pixels.
+    `right` is the width of what stands at their right, in pixels.
     """
-    rows = [{"panel": panel, **row} for panel, several in data.items() for row in several]
-    chart = alt.layer(*layers, data=inline(rows))
-    if len(data) == 1:
+    chart = alt.layer(*layers, data=inline([{"panel": panel, **row} for panel, rows in panels.items() for row in rows]))
+    if len(panels) == 1:
         return chart
-    columns = columns or min(len(data), max(size.inner // 220, 1), 6)
-    room = size.inner - (AXIS if is_shared else AXIS * columns) - SPACING * (columns - 1) - right
-    width, height = room / columns, max(room / columns / 2, 90) if columns > 1 else 180
-    if size.height:
-        height = max((size.height - 150) / -(-len(data) // columns) - 40, 40)
-    header = alt.Header(title=None, labelLimit=width)
-    by = alt.Facet(field="panel", type="nominal", sort=[*data], header=header)
-    spacing = alt.RowColnumber(row=2 * SPACING, column=SPACING + (0 if is_shared else AXIS))
-    charts = chart.properties(width=width, height=height).facet(
-        facet=by, columns=columns, spacing=spacing, bounds="flush"
-    )
-    return charts if is_shared else charts.resolve_scale(y="independent")
+    columns = 1 if by_metric else min(len(panels), max(view.inner // 220, 1), 6)
+    width = (view.inner - AXIS - SPACING * (columns - 1) - right) / columns
+    height = max(width / 2, 90) if columns > 1 else 180
+    if view.height:
+        height = max((view.height - 150) / -(-len(panels) // columns) - 40, 40)
+    by = alt.Facet(field="panel", type="nominal", sort=[*panels], header=alt.Header(labelLimit=width))
+    spacing = alt.RowColnumber(row=2 * SPACING, column=SPACING)
+    charts = chart.properties(width=width, height=height).facet(by, columns=columns, spacing=spacing, bounds="flush")
+    return charts.resolve_scale(y="independent") if by_metric else charts
 
 
 def wrap(text: str, ems: float) -> list[str]:
@@ -129,97 +126,65 @@ def wrap(text: str, ems: float) -> list[str]:
 
 
 def fit_names(names: Iterable[str], pixels: float) -> dict[str, str]:
-    """Return each name as it fits a width. What all begin with goes first, so that what tells them apart stays."""
-    names = list(dict.fromkeys(names))
-    limit = max(int(pixels / 12 / LETTER), 6)
-    start = commonprefix(names).rfind(" ") + 1 if len(names) > 1 and max(map(cell_width, names)) > limit else 0  # noqa: RUF071 - of letters
-    if start and max(cell_width(name) for name in names) - start > limit:
-        start = max(len(commonprefix(names)) - 3, start)  # noqa: RUF071
-    short = {
-        name: name[start:] if cell_width(name[start:]) <= limit or not start else name[start:][: limit - 1] + "…"
-        for name in names
-    }
-    return (
-        short
-        if len({*short.values()}) == len(names) and max(map(cell_width, short.values())) <= limit
-        else distinct(names, limit)
-    )
-
-
-def number_expr(digits: int) -> str:
-    """Return the Vega expression of a number: 950, 1.2 k, 1.2 M."""
-    suffixes = {"1e12": " tn", "1e9": " bn", "1e6": " M", "1e3": " k"}
-    cases = (
-        f"abs(datum.value) >= {by} ? format(datum.value / {by}, ',.{digits}~g') + '{text}' : "
-        for by, text in suffixes.items()
-    )
-    return f"{''.join(cases)}format(datum.value, '.{digits}~g')"
+    """Return each name as it fits a width. Names that are too long lose what all begin with, but for a word of it."""
+    names, limit, start = list(dict.fromkeys(names)), max(int(pixels / 12 / LETTER), 6), 0
+    if len(names) > 1 and max(map(cell_width, names)) > limit:
+        prefix = commonprefix(names)  # noqa: RUF071 - of letters
+        start = max(prefix.rfind(" ") + 1, len(prefix) - 3)
+    return dict(zip(names, distinct((name[start:] for name in names), limit).values(), strict=True))
 
 
 def y_values(field: str = "value", *, zero: bool = False, aggregate: Any = alt.Undefined) -> alt.Y:
-    """Return the axis of values."""
-    axis = alt.Axis(labelExpr=number_expr(5), title=None, tickCount=5, minExtent=AXIS, maxExtent=AXIS)
-    return alt.Y(field=field, type="quantitative", aggregate=aggregate, axis=axis, scale=alt.Scale(zero=zero))
+    """Return the axis of values. Its looks, and the words of its numbers such as 1.2 M, are those of the theme."""
+    return alt.Y(field=field, type="quantitative", aggregate=aggregate, scale=alt.Scale(zero=zero))
 
 
-def x_dates(data: Sequence[ChartData], width: float, *, margin: bool = False, zooms: bool = False) -> alt.X:
-    """Return the axis of dates in UTC. Ticks of weekly and monthly data lie on their dates, until the reader zooms in."""
-    dates = data[0].frame.index.union([date for one in data for date in one.frame.index]).as_unit("us")
-    step, count = max(one.step for one in data), max(int(width / 66), 2)
-    is_daily = bool((dates == dates.normalize()).all())
-    [first, *_, last] = [*to_ms(dates), *to_ms(dates[-1:])]
-    days = (last - first) / DAY_MS
-    gap = int(step.total_seconds() * 500) if margin or not days else 0
-    labels = _labels_on(dates, count) if is_daily and (step >= 5 * DAY or days <= count) else {}
-    value = "datum.value"
-    is_moment = f"utchours({value}) || utcminutes({value})"
-    if is_daily or days > count:
-        # Vega's ticks are days, Sundays, or firsts of months; it omits every other label that lacks room.
-        tick = next((length for length, most in ((1, 1.4), (2, 3.7), (7, 14.5)) if days / count < most), 1)
-        least = tick if width * tick > 41 * days else 2 * tick
-        year = f"utcmonth({value}) === 0 && utcdate({value}) <= {least} && utcyear({value}) > {dates[0].year}"
-        below = f"datum.index === 0 || {year} ? utcFormat({value}, '%Y') : ''"
-        day = "'%-d %b'" if days <= 120 else f"utcdate({value}) === 1 ? '%b' : '%-d %b'"
-        text = f"{is_moment} ? '{'' if is_daily else '%H:%M'}' : {day}"
-        text = f"[utcFormat({value}, {text}), {below}]"
-        text = (
-            f"{days:.0f} > 900 && utcmonth({value}) === 0 && utcdate({value}) === 1 ? utcFormat({value}, '%Y') : {text}"
-        )
-    else:
-        text = (
-            f"[utcFormat({value}, '%H:%M'), datum.index === 0 || !({is_moment}) ? utcFormat({value}, '%-d %b %Y') : '']"
-        )
-    text = "".join(f"time({value}) === {time} ? {lines} : " for time, lines in labels.items()) + text
+def x_dates(data: ChartData, width: float, *, margin: bool = False, zooms: bool = False) -> alt.X:
+    """Return the axis of dates in UTC. Its ticks are dates of the data, until the reader zooms in."""
+    dates, count = data.frame.index, max(int(width / 66), 2)
+    labels = _tick_labels(dates, count)
+    clock = "utchours(datum.value) || utcminutes(datum.value) ? '%H:%M' : '%-d %b'"
+    text = "".join(f"time(datum.value) === {time} ? {lines} : " for time, lines in labels.items())
+    text += f"[utcFormat(datum.value, {clock}), utcFormat(datum.value, '%-d %b %Y')]"
+    axis = alt.Axis(labelExpr=text, labelFlush=False, labelOverlap="greedy", tickCount=count)
     # An expression, because Vega's interpreter, which a page uses, does not read the numbers of a list as dates.
-    ticks: Any = alt.ExprRef(f"{'zoom.date ? null : ' * zooms}{[*labels]}")
-    axis = alt.Axis(
-        labelExpr=text, title=None, labelFlush=False, tickCount=count, tickMinStep=DAY_MS if is_daily else alt.Undefined
-    )
-    if labels:
-        axis.values, axis.labelOverlap = ticks, False
+    axis.values = alt.ExprRef(f"{'zoom.date ? null : ' * zooms}{[*labels]}")
+    axis.tickMinStep = DAY_MS if (dates == dates.normalize()).all() else alt.Undefined
+    first, last = to_ms(dates[[0, -1]])
+    gap = int(data.step.total_seconds() * 500) if margin or first == last else 0
     domain = [alt.ExprRef(str(first - gap)), alt.ExprRef(str(last + gap))]
-    return alt.X(field="date", type="temporal", axis=axis, scale=alt.Scale(type="utc", domain=domain, nice=False))
+    return alt.X("date:T", axis=axis, scale=alt.Scale(type="utc", domain=domain, nice=False))
 
 
-def _labels_on(dates: pd.DatetimeIndex, count: int) -> dict[int, list[str]]:
-    """Return about `count` of the dates with the lines of their labels: every few, or the first of some months or years."""
-    ticks, months = dates[:: -(-len(dates) // count)], 1
-    if len(dates) > 4 * count:
-        for months in (1, 2, 3, 6, 12, *(12 * factor * 10**power for power in range(4) for factor in (2, 5, 10))):
-            ticks = dates.to_series().groupby(((dates.year - dates[0].year) * 12 + dates.month - 1) // months).min()
-            if len(ticks) <= count:
-                break
-        ticks = ticks[1:] if len(ticks) > 2 and ticks.iloc[1] - ticks.iloc[0] < 20 * months * DAY else ticks
-        ticks = pd.DatetimeIndex(ticks)
-    if months >= 12:
-        return {time: [str(tick.year)] for time, tick in zip(to_ms(ticks), ticks, strict=True)}
-    is_monthly = (dates.is_month_start | dates.is_month_end).all() and len(dates) > 1
-    lines = [[f"{tick.day} " * (not is_monthly) + MONTHS[tick.month - 1], str(tick.year)] for tick in ticks]
-    years = [None, *(tick.year for tick in ticks)]
-    return {
-        time: text[: 1 + (tick.year != year)]
-        for time, tick, text, year in zip(to_ms(ticks), ticks, lines, years, strict=False)
-    }
+def _tick_labels(dates: pd.DatetimeIndex, count: int) -> dict[int, list[str]]:
+    """Return about `count` dates with the lines of their labels: the first in each few hours, days, months or years."""
+    hours = dates.astype("datetime64[s]").astype("int64") // 3600
+    hours, months = hours - hours[0] // 24 * 24, (dates.year - dates[0].year) * 12 + dates.month - 1
+    keys = [*((hours // step, 0) for step in TICK_HOURS), *((months // step, step) for step in TICK_MONTHS)]
+    ticks, step = next((dates[~key.duplicated()], step) for key, step in keys if key.nunique() <= count)
+    gaps = ticks.diff()[1:]
+    ticks = ticks[[*(gaps > 0.6 * gaps.to_series().median()), True]]  # of two that are close, the later begins a month
+    is_timed = bool((ticks != ticks.normalize()).any())
+    is_monthly = len(ticks) > 1 and not is_timed and bool(ticks.is_month_start.all() or ticks.is_month_end.all())
+    labels, before = {}, None
+    for time, tick in zip(to_ms(ticks), ticks, strict=True):
+        line, below = f"{tick.day} " * (not is_monthly) + MONTHS[tick.month - 1], str(tick.year)
+        if is_timed:
+            line, below = f"{tick.hour:02}:{tick.minute:02}", f"{line} {below}"
+        labels[time] = [below] if step >= 12 else [line, below] if below != before else [line]
+        before = below
+    return labels
+
+
+def y_names(names: Iterable[str], left: float) -> alt.Y:
+    """Return the axis of names, which is so wide in pixels."""
+    axis = alt.Axis(ticks=False, domain=False, labelLimit=0, minExtent=left, maxExtent=left)
+    return alt.Y(field="asset", type="nominal", sort=[*names], axis=axis)
+
+
+def names_width(names: Iterable[str]) -> float:
+    """Return the width of the longest name in pixels, with some space."""
+    return max(map(cell_width, names)) * 12 * LETTER + 10
 
 
 def colour(values: Sequence[float]) -> alt.Color:
@@ -230,29 +195,28 @@ def colour(values: Sequence[float]) -> alt.Color:
         scale = alt.Scale(range="diverging", domain=[-max(-low, high), max(-low, high)], domainMid=0, interpolate="rgb")
     elif low > 0 and high > 30 * sorted(values)[len(values) // 2]:
         scale = alt.Scale(type="log", range="ramp")
-    legend = alt.Legend(
-        title=None, orient="top", gradientLength=160, gradientThickness=8, labelExpr=number_expr(3), tickCount=3
-    )
-    if low == high:
-        legend.values = [low]
+    number = themes()["light"]["axisQuantitative"]["labelExpr"].replace("5~g", "3~g")
+    legend = alt.Legend(labelExpr=number, tickCount=3, values=[low] if low == high else alt.Undefined)
     return alt.Color(field="value", type="quantitative", scale=scale, legend=legend)
 
 
 def dodge(places: dict[str, float], spacing: float, room: tuple[float, float]) -> dict[str, float] | None:
     """Return the places of labels, moved so that they are never closer than the spacing; None without room."""
     low, high = room
-    if len(places) == 1:
-        return places
-    if len(places) * spacing > high - low:
+    if len(places) > 1 and len(places) * spacing > high - low:
         return None
-    moved = sorted((place, name) for name, place in places.items())
-    for _ in range(200):
-        for index in range(1, len(moved)):
-            overlap = max(spacing - (moved[index][0] - moved[index - 1][0]), 0) / 2
-            moved[index - 1 : index + 1] = [
-                (moved[index - 1][0] - overlap, moved[index - 1][1]),
-                (moved[index][0] + overlap, moved[index][1]),
-            ]
-        ends = [(low + spacing * index, high - spacing * (len(moved) - 1 - index)) for index in range(len(moved))]
-        moved = [(min(max(place, least), most), name) for (place, name), (least, most) in zip(moved, ends, strict=True)]
-    return {name: place for place, name in moved}
+    names, moved = sorted(places, key=places.__getitem__), {**places}
+    for below, name in pairwise(names):
+        moved[name] = max(moved[name], moved[below] + spacing)
+    moved[names[-1]] = min(moved[names[-1]], high)
+    for above, name in pairwise(names[::-1]):
+        moved[name] = min(moved[name], moved[above] - spacing)
+    return moved
+
+
+def tooltip(*texts: str, **numbers: str) -> list[alt.Tooltip]:
+    """Return what the pointer shows of a mark: its date, asset or value before, and numbers with their titles."""
+    titles = {"when": "Date", "asset": "Asset", "previous": "Before"}
+    shown = [alt.Tooltip(field=name, type="nominal", title=titles[name]) for name in texts]
+    numeric = [alt.Tooltip(field=key, type="quantitative", format=",.6~r", title=name) for key, name in numbers.items()]
+    return shown + numeric

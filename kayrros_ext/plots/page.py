@@ -9,43 +9,25 @@ from importlib import resources
 from typing import Any
 from uuid import uuid4
 
+import altair as alt
 import vl_convert
 
-from kayrros_ext.plots.frame import Drawing, Size, themes
-
-PHONE = Size(358)
+from kayrros_ext.plots.frame import Drawing, View, themes
 
 
 def render_page(
-    wide: Drawing,
-    narrow: Drawing,
-    *,
-    facts: list[str],
-    texts: dict[str, str],
-    size: Size,
-    theme: str,
+    drawings: dict[str, tuple[Drawing, View]], facts: list[str], texts: dict[str, str], theme: str
 ) -> bytes:
-    """Return the page. It shows the narrow drawing where the wide one does not fit, and the system's theme if "auto".
-
-    Args:
-        wide: drawing of the whole width.
-        narrow: drawing for a phone.
-        facts: sentences that say in words what the chart shows, for those who do not see it.
-        texts: the title of the page and its heading, the subtitle and the source of the data.
-        size: of the wide drawing.
-        theme: "auto", "light" or "dark".
-    """
-    drawings = {"wide": (wide, size), "narrow": (narrow, PHONE)}
-    specs = {
-        key: {"spec": one.sized(room).to_dict(validate=False), "names": one.names}
-        for key, (one, room) in drawings.items()
-    }
+    """Return the page. It shows the drawing "narrow" where "wide" has no room, and the facts to screen readers."""
+    specs: dict[str, dict[str, Any]] = {}
+    datasets: dict[str, Any] = {}  # both show the same land
+    for name, (drawing, view) in drawings.items():
+        spec = drawing.sized(view).to_dict(validate=False)
+        datasets |= spec.pop("datasets", {})
+        specs[name] = {"spec": spec, "names": drawing.names}
     colours = {name: {**config, "padding": 0} for name, config in themes().items()}
-    datasets: dict[str, Any] = {}
-    for one in specs.values():  # both show the same land
-        datasets |= one["spec"].pop("datasets", {})
-    data = {**specs, "datasets": datasets, "config": colours, "theme": theme, "width": size.width}
-    script = _read("page.js") + (_read("map.js") if "map_zoom" in str(specs["wide"]) else "")
+    wide, view = drawings["wide"]
+    data = {**specs, "datasets": datasets, "config": colours, "theme": theme, "width": view.width}
     parts = {
         "title": html.escape(texts["title"]),
         "subtitle": html.escape(texts["subtitle"]),
@@ -53,18 +35,25 @@ def render_page(
         "notes": "<br>".join(map(html.escape, [*wide.notes, texts["source"]])),
         "style": _read("page.css"),
         "library": vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub lacks the default
-        "script": script,
+        "script": _read("page.js") + (_read("map.js") if "map_zoom" in str(specs["wide"]) else ""),
         # So that no text of the data ends the element.
         "page": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }
-    hashes = {name: _hash(parts[name]) for name in ("style", "library", "script")}
-    scripts = f"script-src {hashes['library']} {hashes['script']}"
-    parts["policy"] = f"default-src 'none'; style-src {hashes['style']}; {scripts}; base-uri 'none'; form-action 'none'"
+    style, library, script = (_hash(parts[name]) for name in ("style", "library", "script"))
+    parts["policy"] = (
+        f"default-src 'none'; style-src {style}; script-src {library} {script}; base-uri 'none'; form-action 'none'"
+    )
     return re.sub("@@([a-z]+)@@", lambda match: parts[match[1]], _read("page.html")).encode()
 
 
-def render_output(spec: dict[str, Any], **_options: object) -> dict[str, str]:
-    """Return the output of a notebook cell, which needs no network: Altair's own loads its scripts from a server."""
+def use_offline_renderer() -> None:
+    """Let notebooks show charts without network, unless the user has chosen a renderer of Altair."""
+    if alt.renderers.active == "default":  # it loads its scripts from a server
+        alt.renderers.register("kayrros", _render_output)
+        alt.renderers.enable("kayrros")
+
+
+def _render_output(spec: dict[str, Any], **_options: object) -> dict[str, str]:
     place, text = f"chart-{uuid4().hex}", json.dumps(spec).replace("<", "\\u003c")
     # On a canvas and in a function, because all cells share one page: its ids of SVG, its names of JavaScript.
     embed = f'vegaEmbed("#{place}", {text}, {{mode: "vega-lite", renderer: "canvas", actions: false}})'

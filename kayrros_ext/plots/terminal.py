@@ -4,64 +4,117 @@ import math
 import re
 import threading
 from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
-import plotext
-
-from kayrros_ext._text import shorten
+from kayrros_ext._results.convert import import_optional
+from kayrros_ext._text import printable, shorten
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.data import ChartData, format_date, format_short, to_ms
+
+if TYPE_CHECKING:
+    from kayrros_ext import Results
+    from kayrros_ext._results.query import Names
+    from kayrros_ext.plots.data import ChartData
 
 # Of the 256 terminal colours, six that are legible on black and on white; and markers for charts without colour.
-COLOURS = (33, 172, 35, 170, 37, 137)
-MARKERS = "•xo+#*"
+COLOURS, MARKERS = (33, 172, 35, 170, 37, 137), "•xo+#*"
 # plotext sets a background and axis colours; all escape sequences except COLOURS and resets are removed.
 PLOTEXT_STYLES = re.compile(rf"\x1b\[(?!0m|38;5;(?:{'|'.join(map(str, COLOURS))})m)[\d;]*m")
 # plotext has one global figure.
 _lock = threading.Lock()
 
 
-def draw(data: ChartData, width: int, height: int, *, title: str, colour: bool) -> str:
-    """Return the chart below a title, followed by a line for each asset. UsageError if there are too many assets."""
-    if len(data.frame.columns) > max_lines(height):
+def terminal_chart(
+    results: "Results",
+    *,
+    metric: "Names | None" = None,
+    assets: "Names | int | None" = None,
+    width: int = 80,
+    height: int = 20,
+    colour: bool = True,
+) -> str:
+    """Draw a metric of results over time as text.
+
+    Args:
+        results: kayrros_ext.Results.
+        metric: name of the metric; by default the first of the table.
+        assets: ids or names, or a number to draw that many of the largest. At most 6, and 1 in 10 lines, the default.
+        width: in columns, at least 40.
+        height: in lines, at least 10.
+        colour: whether the text contains colour escape sequences.
+
+    Returns:
+        Lines without a final newline.
+
+    Raises:
+        UsageError: there is nothing to draw, an argument is invalid, or there are too many assets.
+        MissingExtraError: plotext is not installed; the extra `plots` installs it.
+    """
+    require_size(width, height)
+    for package in ("pandas", "plotext"):
+        import_optional(package, extra="plots")
+    from kayrros_ext.plots.data import read_metrics
+
+    most = min(len(COLOURS), height - 9)  # a line each in the legend, below a plot of at least four lines and its frame
+    data, *others = read_metrics(results, metric, assets, by="asset", limit=most)
+    if others:
+        hint = "Draw one metric at a time, or write a picture to a file."
+        raise UsageError(f"A terminal has room for one metric, not {len(others) + 1}.", hint=hint)
+    names = [*data.frame]
+    if len(names) > most:
         raise UsageError(
-            f"{len(data.frame.columns)} assets are too many for a terminal, which has room for {max_lines(height)}.",
+            f"{len(names)} assets are too many for a terminal, which has room for {most}.",
             hint="Pass fewer assets, or write a picture to a file.",
             hint_cli="Select assets with --asset, or write a picture with --output.",
         )
-    index = data.frame.index
-    times = to_ms(index)
-    first, last = (times[0], times[-1]) if len(times) > 1 else (times[0] - 86_400_000, times[0] + 86_400_000)
-    step = max(-(-len(times) // max(2, (width - 10) // 16)), 1)
-    values = nice_ticks(float(data.frame.min(axis=None)), float(data.frame.max(axis=None)), max(2, min(6, height // 4)))
-    heading = [title] * bool(title) + [f"{data.label}, {data.period}. {' '.join(data.notes)}".strip()]
+    title = f"{data.label}, {data.period}. {' '.join(data.notes)}".strip()
+    heading = [shorten(text, width) for text in (printable(results.dataset_name or ""), title) if text]
+    signs = [
+        (f"\x1b[38;5;{code}m━━\x1b[0m " if colour else f"{mark * 2} ")
+        for code, mark in zip(COLOURS, MARKERS, strict=True)
+    ]
+    legend = [sign + shorten(name, width - 4) for sign, name in zip(signs, names, strict=False)]
+    chart = _draw(data, width, height - len(names) - len(heading), colour=colour)
+    return "\n".join([*heading, *(line.rstrip() for line in chart.split("\n")), *legend])
+
+
+def require_size(width: int, height: int) -> None:
+    """Check that a terminal has room for a chart. Raises UsageError if it is too small."""
+    if width < 40 or height < 10:
+        raise UsageError(
+            f"{width} columns and {height} lines are too small for a chart.",
+            hint="Pass at least 40 columns and 10 lines, or write a picture to a file.",
+            hint_cli="Enlarge the terminal to 40 columns and 12 lines, or write a picture with --output.",
+        )
+
+
+def _draw(data: "ChartData", width: int, height: int, *, colour: bool) -> str:
+    import plotext
+
+    from kayrros_ext.plots.data import DAY_MS, format_date, format_short, to_ms
+
+    names, dates, times = [*data.frame], data.frame.index, to_ms(data.frame.index)
+    step, margin = max(-(-len(times) // max(2, (width - 10) // 16)), 1), DAY_MS * (len(times) == 1)
+    values = nice_ticks(float(data.frame.min(axis=None)), float(data.frame.max(axis=None)), max(2, min(6, height // 3)))
     with _lock:
         figure = plotext.figure
         figure.clear()
         # A letter of braille has two dots side by side, and a line four points in a dot at most.
-        rows = {
-            name: [*several] for name, several in groupby(data.lines((width - 10) / 2), key=lambda row: row["asset"])
-        }
-        for number, points in enumerate(rows.values()):
-            marker = plotext.marker("braille" if colour else MARKERS[number], COLOURS[number])
-            for is_break, several in groupby(points, key=lambda row: row["value"] is None):
-                x, y = zip(*((row["date"], row["value"]) for row in several), strict=True)
-                if not is_break:
-                    signal = figure.signal(x, y, marker=marker)
-                    figure.draw(signal.lines() if len(x) > 1 else signal)
-        figure.ruler("x").lim(first, last)
-        figure.ruler("x").ticks(times[::step], [*map(format_date, index[::step])])
+        for (name, _), rows in groupby(data.rows((width - 10) / 2), key=itemgetter("asset", "part")):
+            number = names.index(name)
+            x, y = zip(*((row["date"], row["value"]) for row in rows), strict=True)
+            signal = figure.signal(
+                x, y, marker=plotext.marker("braille" if colour else MARKERS[number], COLOURS[number])
+            )
+            figure.draw(signal.lines() if len(x) > 1 else signal)
+        figure.ruler("x").lim(times[0] - margin, times[-1] + margin)
+        figure.ruler("x").ticks(times[::step], [*map(format_date, dates[::step])])
         figure.ruler("y").lim(values[0], values[-1])
         figure.ruler("y").ticks(values, [*map(format_short, values)])
-        figure.plot_size(width, height - len(rows) - len(heading))
-        text = figure.build().string(colorless=not colour)
+        figure.plot_size(width, height)
+        text: str = figure.build().string(colorless=not colour)
         figure.clear()
-    chart = [line.rstrip() for line in PLOTEXT_STYLES.sub("", text).rstrip("\n").split("\n")]
-    keys = [
-        f"\x1b[38;5;{code}m━━\x1b[0m " if colour else f"{mark * 2} "
-        for code, mark in zip(COLOURS, MARKERS, strict=True)
-    ]
-    legend = [key + shorten(name, width - 4) for key, name in zip(keys, rows, strict=False)]
-    return "\n".join([*(shorten(line, width) for line in heading), *chart, *legend])
+    return PLOTEXT_STYLES.sub("", text).rstrip("\n")
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
@@ -73,8 +126,3 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
     step = power * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
-
-
-def max_lines(height: int) -> int:
-    """Return how many assets have a line each in the legend, below a plot of at least four lines and its frame."""
-    return min(len(COLOURS), height - 9)

@@ -117,7 +117,7 @@ class Platform:
             ...     kayrros.collections()
 
         Args:
-            path: a HAR 1.2, of `kayrros doctor`, of `kayrros mock --proxy`, or of a browser. Its logins are left out: the
+            path: a HAR 1.2, of `kayrros doctor`, of `kayrros fake --proxy`, or of a browser. Its logins are left out: the
                 account of the fake logs in.
             settings: of Platform, such as `latency_s`.
 
@@ -244,7 +244,7 @@ class Platform:
     def add_examples(self) -> list[Dataset]:
         """Add what openapi.yaml shows: crude oil tanks (with a file), methane hot spots, industrial sites, collections.
 
-        The ids, assets and special cases are the same, so that a script works with the fake and with `kayrros mock --prism`.
+        The ids, assets and special cases are the same, so that a script works with the fake and with `kayrros mock`.
         """
         document = json.loads(resources.files(__package__).joinpath("examples.json").read_bytes())
         datasets = []

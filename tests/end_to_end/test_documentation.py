@@ -1,29 +1,34 @@
 """Each code block of the documentation runs and prints the output that the page shows."""
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from kayrros_ext import errors
+from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import Platform
 from tests.support.checkout import ROOT
 from tests.support.pages import PAGES, Block, blocks, run_python
 
-# test_testing.py runs the blocks that are test files, and tests/cluster those of Spark.
+# test_testing.py runs the blocks that are test files, and tests/cluster those that need Dask, Spark or Ray.
 PYTHON = [
-    block for page in PAGES for block in blocks(page, "python") if not re.search(r"\ndef test_|\bspark\b", block.code)
+    block
+    for page in PAGES
+    for block in blocks(page, "python")
+    if "\ndef test_" not in block.code and not block.needs_cluster
 ]
 SHELL = [block for page in PAGES for block in blocks(page, "sh")]
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-# Commands of the reader's shell, and those that an earlier block installs.
-COMMANDS = {"export", "read", "keyring", "pip", "kayrros", "chmod", "docker"}
+# Commands of the reader's shell, installers, and commands that an earlier block installs.
+COMMANDS = {"export", "read", "keyring", "pip", "kayrros", "chmod", "docker", "conda", "pipx", "uv"}
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +99,47 @@ def test_each_python_fence_is_tested() -> None:
         assert len(blocks(page, "python")) == len(fences), page
 
 
+def test_each_error_has_an_entry_on_the_page_that_its_link_names() -> None:
+    """`error.docs_url`, which the command prints, leads to a heading of the troubleshooting page."""
+    headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "troubleshooting.md").read_text("utf-8"), re.MULTILINE)
+    classes = [it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, errors.KayrrosError)]
+    assert len(classes) > 10
+    for error_class in classes:
+        assert error_class.__name__ in headings
+        assert error_class("").docs_url == f"{DOCS_URL}troubleshooting/#{error_class.__name__.lower()}"
+
+
+def test_each_extra_is_on_the_page_about_installation() -> None:
+    """The table names each extra of pyproject.toml with the packages that it installs."""
+    page = (ROOT / "docs" / "installation.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", page, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].items()
+    assert {name: {*text.split(", ")} for name, text in rows.items()} == {
+        name: {re.split(r"[>=<\[]", requirement)[0] for requirement in requirements} for name, requirements in extras
+    }
+
+
+def test_no_text_installs_the_package_by_its_name_alone() -> None:
+    """kayrros-ext is on no public index, and a stranger may register its name. Each command names a file, URL or index."""
+    command = re.compile(
+        r"(?:\bpip3?|\bpipx|\buvx?|\bconda|\bpoetry)\b[^\n`]*?\b(?:install|add|download|run)\b[^\n`]*kayrros[-_]ext[^\n`]*"
+    )
+    source = re.compile(r"\.whl| @ |--index-url |/kayrros-ext\b")
+    assert not source.search('pip install "kayrros-ext[cli]"')
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if "/" not in name or not name.startswith("tests/"):
+            for match in command.finditer((ROOT / name).read_text("utf-8", "ignore")):
+                assert source.search(match[0]), f"{name}: {match[0]}"
+
+
 def test_relative_links_point_to_existing_files() -> None:
     """Each relative link of a page leads to a file; the site build checks the headings."""
     for page in PAGES:
         folder = (ROOT / page).parent
         for target in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8")):
             assert (folder / target).exists(), f"{page} links to {target}"
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda path: path.name)
-def test_notebook_runs_and_has_no_outputs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code of a notebook runs from top to bottom without account and network; `make test-docs` uses a kernel."""
-    cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
-    assert [(cell["execution_count"], cell["outputs"]) for cell in cells] == [(None, [])] * len(cells)
-    monkeypatch.chdir(tmp_path)
-    assert run_python("\n".join("".join(cell["source"]) for cell in cells), tmp_path) == 0
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)

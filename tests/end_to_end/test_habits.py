@@ -31,10 +31,10 @@ def test_make_lists_its_targets() -> None:
 
 
 def test_check_runs_every_linter() -> None:
-    """`make check` runs lint, format, types, import layers, the linters of the spec and a check of the generated code."""
+    """`make check` runs lint, format, types, import layers, prose, the linters of the spec and a check of the code."""
     commands = planned("check")
     for command in (
-        *("ruff check .", "ruff format --check .", "mypy", "lint-imports", "lint_spec"),
+        *("ruff check .", "ruff format --check .", "mypy", "lint-imports", "scripts.prose", "lint_spec"),
         *("scripts/generate.py --check", "scripts.versions", "scripts.spec_diff --check"),
     ):
         assert command in commands
@@ -46,7 +46,14 @@ def test_ci_runs_every_test() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "set -euo pipefail" in script
     commands = re.findall(r"^(?:CI=true )?(make .*)$", script, re.MULTILINE)
-    tests = {"make test", "make test-slow", "make test-pythons", "make test-foreign", "make test-docs"}
+    tests = {
+        "make test",
+        "make test-slow",
+        "make test-pythons",
+        "make test-foreign",
+        "make test-cluster",
+        "make test-docs",
+    }
     assert set(commands) >= {"make check", "make audit", *tests}
 
 
@@ -63,10 +70,11 @@ def test_workflows_pin_actions_by_commit() -> None:
 def test_each_marker_that_is_deselected_has_a_target() -> None:
     """No test is left out for good: what plain pytest leaves out, a target of its own runs."""
     options = (ROOT / "pyproject.toml").read_text()
-    assert '"-m", "not slow and not site and not live"' in options
+    assert '"-m", "not slow and not site and not live and not cluster"' in options
     assert "-m slow" in planned("test-slow")
     assert "-m site" in planned("test-docs")
     assert "-m live" in planned("verify-live")
+    assert "-m cluster" in planned("test-cluster")
 
 
 def test_tests_in_the_background_start_processes_with_default_signals() -> None:

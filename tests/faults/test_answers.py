@@ -205,7 +205,7 @@ def test_a_redirect_to_an_invalid_url_is_a_kayrros_error(kayrros: Kayrros, platf
 
 def test_a_refused_connection_is_a_transport_error() -> None:
     """The error names the host and what to check. On this machine it comes at once, in sync and in async calls."""
-    text = r"^Nothing listens at http://127\.0\.0\.1:1\. Is `kayrros mock` running\? .* KAYRROS_BASE_URL"
+    text = r"^Nothing listens at http://127\.0\.0\.1:1\. Is `kayrros fake` running\? .* KAYRROS_BASE_URL"
     with Kayrros(token="a-token", base_url="http://127.0.0.1:1") as kayrros:
         with pytest.raises(TransportError, match=text) as caught:
             kayrros.metadata(DATASET)

@@ -13,6 +13,7 @@ from tests.support.checkout import ROOT
 _ROOT_PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 PAGES = [*_ROOT_PAGES, *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_ENGINE = re.compile(r"^ *(?:from|import) (?:dask|distributed|pyspark|ray|kayrros_ext\.(?:dask|spark))\b", re.MULTILINE)
 _OUTPUT = re.compile(r"\n*```text([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -33,6 +34,11 @@ class Block:
     code: str
     printed: str | None = None
     status: int = 0
+
+    @property
+    def needs_cluster(self) -> bool:
+        """Whether it imports an engine, which only `make test-cluster` installs."""
+        return bool(_ENGINE.search(self.code))
 
 
 def blocks(page: str, language: str) -> list[Block]:

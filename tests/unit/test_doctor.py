@@ -64,6 +64,7 @@ def judged(operation: str, *bodies: Any, status: int = 200, media: str = "applic
     return judge
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"token_lifetime_s": 60}, {"inclusive": "both"}])
 def test_a_platform_that_does_not_deviate_has_no_differences(options: dict[str, Any], tmp_path: Path) -> None:
     """Neither the datasets of the documentation nor others cause a false alarm, in at most 20 requests that read."""

@@ -315,7 +315,7 @@ def test_missing_extra_is_an_error_before_a_request(monkeypatch: pytest.MonkeyPa
     with platform.connect() as kayrros, pytest.raises(MissingExtraError) as caught:
         kayrros.export("a name to look up", tmp_path / "tanks.xlsx")
     assert caught.value.extra == "excel"
-    assert 'pip install "kayrros-ext[excel]"' in str(caught.value.hint)
+    assert 'pip install "xlsxwriter>=3.2"' in str(caught.value.hint)
     assert not platform.requests
     assert not list(tmp_path.iterdir())
 

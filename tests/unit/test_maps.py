@@ -82,7 +82,7 @@ def test_projection_has_no_seam_between_the_assets(
 )
 def test_all_assets_lie_on_the_map(centroids: dict[str, Centroid], width: int) -> None:
     """With room for their symbols."""
-    _, project = maps._projection([centroid for centroid in centroids.values() if centroid])
+    *_, project = maps._projection([centroid for centroid in centroids.values() if centroid])
     spec = spec_of(centroids, width=width)
     half = kilometres_wide(spec) / 2 / 6371
     assert all(abs(project(*centroid)[0]) < half for centroid in centroids.values() if centroid)
@@ -112,26 +112,28 @@ def test_colours_suit_the_values(values: list[float], scale: dict[str, Any]) -> 
 
 
 def test_assets_that_touch_are_counted() -> None:
-    """Until the reader enlarges the map, which names each."""
+    """Until the reader enlarges the map, which separates them."""
     spec = spec_of({"a": (4.0, 52.0), "b": (4.0001, 52.0), "c": (5.0, 52.0)})
-    labels = texts(spec, "label")
-    assert {(row["text"], row["from"]) for row in labels} == {("2 assets", 0), ("a", 4), ("b", 4), ("c, 3", 0)}
+    assert {(row["text"], row["until"]) for row in texts(spec, "label")} == {("2 assets", 4), ("c, 3", 1000)}
 
 
 def test_labels_do_not_overlap() -> None:
     """Nor run off the map: one without room is left out."""
-    centroids: dict[str, Centroid] = {
-        f"A terminal {number}": (4 + number % 4 / 8, 52 + number // 4 / 40) for number in range(12)
-    }
-    rows = [{"asset": name, "value": 1.0, "longitude": 0, "latitude": 0} for name in centroids]
     places = [(60.0 + 140 * (number % 4), 40.0 + 14 * (number // 4)) for number in range(12)]
-    labels, boxes = maps._labels(rows, places, (600, 300))
-    names = boxes[len(places) :]
-    assert len(labels) == len(names) > 3
-    assert all(left >= 0 and right <= 600 and top >= 0 and bottom <= 300 for left, top, right, bottom in names)
-    for index, one in enumerate(names):
-        for other in [*boxes[: len(places)], *names[:index]]:
-            assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+    rows = [{"asset": f"Site {x:.0f}-{y:.0f}", "value": 1.0, "longitude": x, "latitude": y} for x, y in places]
+    layers = maps._labels(rows, lambda row: (row["longitude"], row["latitude"]), (600, 300))
+    boxes = [(x - 7, y - 7, x + 7, y + 7) for x, y in places]
+    texts = [row for layer in layers[::-1] for row in layer.to_dict()["datasets"].popitem()[1]]
+    assert sum(row["text"].startswith("Site") for row in texts) > 3
+    for row in texts:
+        start, width = row["longitude"] + row["dx"], 7 * len(row["text"])
+        left = start if row["align"] == "left" else start - width
+        assert left >= 0
+        assert left + width <= 600
+        box = (left, row["latitude"] - 8, left + width, row["latitude"] + 8)
+        for other in boxes:
+            assert box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1] or other[3] <= box[1]
+        boxes.append(box)
 
 
 def test_more_than_fifteen_symbols_have_no_names() -> None:
@@ -159,7 +161,7 @@ def test_assets_without_a_centroid_are_counted() -> None:
 
 def test_equal_earth_is_that_of_the_renderer() -> None:
     """Known values of the projection, so that labels stand where the renderer puts the assets."""
-    _, project = maps._projection([(0.0, 0.0), (120.0, 0.0), (-120.0, 0.0)])
+    *_, project = maps._projection([(0.0, 0.0), (120.0, 0.0), (-120.0, 0.0)])
     east, north = project(179.9999, 0.0)
     assert (east, north) == pytest.approx((2.7066, 0.0), abs=1e-3)
     assert project(0.0, 90.0)[1] == pytest.approx(1.3173, abs=1e-3)

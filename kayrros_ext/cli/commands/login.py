@@ -242,7 +242,7 @@ def _read_password(account: "Account", email: str, *, from_stdin: bool) -> "Secr
 def _values_to_save(account: "Account", email: str, options: dict[str, str]) -> dict[str, str]:
     """Return what to write into the profile, so that it leads to this login without the environment.
 
-    It is nothing where the environment alone leads there, as with the variables of `kayrros mock`, or where the profile
+    It is nothing where the environment alone leads there, as with the variables of `kayrros fake`, or where the profile
     has the password or token of another account.
     """
     from kayrros_ext._config.credentials import same_email
