@@ -67,6 +67,7 @@ REFERENCE = {
     "Results and other values": "python/results.md",
     "Errors": "python/errors.md",
     "Dask": "python/dask.md",
+    "Spark": "python/spark.md",
     "Fake and mock": "python/testing.md",
     "Generated client": "python/client.md",
     "Commands": "commands.md",
@@ -137,6 +138,7 @@ def python_pages() -> dict[str, str]:
         "python/errors.md": page("Errors", [f"kayrros_ext.{name}" for name in sorted(errors, key=depth)]),
         # By name, because Dask is not installed here.
         "python/dask.md": page("Dask", [f"kayrros_ext.dask.{name}" for name in ("read_results", "sync_all")]),
+        "python/spark.md": page("Spark", ["kayrros_ext.spark.KayrrosDataSource"]),
         "python/testing.md": page(
             "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
         ),

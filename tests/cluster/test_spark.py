@@ -50,7 +50,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def spark(config: Path) -> Iterator[Any]:
-    """One session for the module, with two cores and three attempts for each task."""
+    """One session for the module, with three tasks at a time, each with three attempts."""
     from pyspark.sql import SparkSession
 
     from kayrros_ext.spark import KayrrosDataSource
@@ -60,7 +60,7 @@ def spark(config: Path) -> Iterator[Any]:
             patch.delenv(name)
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        builder = SparkSession.builder.master("local[4,3]").appName("tests").config("spark.ui.enabled", "false")
+        builder = SparkSession.builder.master("local[3,3]").appName("tests").config("spark.ui.enabled", "false")
         builder = builder.config("spark.executorEnv.KAYRROS_CONFIG", str(config))
         builder = builder.config("spark.executorEnv.KAYRROS_CACHE_DIR", str(config.parent / "cache"))
         builder = builder.config("spark.executorEnv.KAYRROS_TOKEN_CACHE", "on")  # as it is for hosts of the internet
@@ -426,9 +426,9 @@ class Busy:
             self.now -= 1
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("limit", [1, 2])
 def test_requests_at_a_time_are_bounded(session: Any, serve: Any, limit: int) -> None:
-    """With 4 cores and 18 datasets and periods, no more than maxConcurrency requests run, although days have to be split."""
+    """With 3 cores and 18 datasets and periods, no more than maxConcurrency requests run, although days have to be split."""
     busy = Busy()
     platform = Platform(latency_s=0.05, sleep=busy, max_rows=60)
     datasets = [platform.generate(seed=seed, assets=4, dates=60, every=timedelta(days=3)) for seed in range(3)]
@@ -446,7 +446,7 @@ def test_a_limit_of_requests_ends_with_all_rows(session: Any, serve: Any) -> Non
     """While the platform refuses more than 5 requests a second with a 429, each worker waits, and all rows come."""
     # Its clock goes on with each request, so that the sixth comes too early, however slow the machine is.
     ticks = itertools.count()
-    platform = Platform(max_requests_per_second=5, clock=lambda: next(ticks) * 0.05)
+    platform = Platform(max_requests_per_second=5, clock=lambda: next(ticks) * 0.07)
     dataset = platform.generate(assets=2, dates=52)
     url = serve(platform)
     rows = rows_of(load(session, dataset, start="2024-01", stop="2024-08"))
