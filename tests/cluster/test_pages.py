@@ -1,5 +1,6 @@
 """The code blocks of the documentation that need an engine."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ def test_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with platform.serve() as url:
         for name, value in platform.environment(url).items():
             monkeypatch.setenv(name, value)
+        # Spark starts its workers with the python3 of the PATH.
+        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         script = tmp_path / "script.py"
         script.write_text(block.code, "utf-8")
         done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
