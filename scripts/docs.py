@@ -22,7 +22,8 @@ import yaml
 
 import kayrros_ext
 import kayrros_ext.testing
-from kayrros_ext import KayrrosError, MockError
+import kayrros_openapi.models
+from kayrros_ext import KayrrosError, MockError, dlt, doctor, plots
 from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
 from scripts.docs_rest import operations_page, try_it_spec
@@ -60,9 +61,12 @@ COOKBOOK = {"Twelve recipes": "cookbook.md"}
 REFERENCE = {
     "Kayrros": "python/kayrros.md",
     "Results and other values": "python/results.md",
+    "Mirror": "python/mirror.md",
     "Errors": "python/errors.md",
     "Fake and mock": "python/testing.md",
+    "Charts, dlt and doctor": "python/add-ons.md",
     "Generated client": "python/client.md",
+    "Generated models": "python/models.md",
     "Commands": "commands.md",
     "REST API": "rest.md",
     "Reliability": "reliability.md",
@@ -73,6 +77,11 @@ REFERENCE = {
     "Changelog": "changelog.md",
     "Contributing": "contributing.md",
 }
+ADD_ONS = (plots, dlt, doctor)
+EXAMPLES = """In the examples, all public names are imported, and these exist: `kayrros = Kayrros()`,
+`results = kayrros.results("Crude oil storage")`, and `platform`, the fake that `kayrros` is connected to. The tests run them.
+
+"""
 
 
 def main() -> int:
@@ -118,21 +127,36 @@ def collect_pages() -> None:
 def python_pages() -> dict[str, str]:
     """Return a page for each part of the Python API; every public name is on one of them."""
     errors = [name for name in kayrros_ext.__all__ if is_error(getattr(kayrros_ext, name))]
-    others = [name for name in kayrros_ext.__all__ if name not in {*errors, "Kayrros"}]
-    operations = sorted(
-        path for path in (ROOT / "generated" / "kayrros_openapi" / "api").glob("*/*.py") if path.stem != "__init__"
-    )
-    return {
-        "python/kayrros.md": page("Kayrros", ["kayrros_ext.Kayrros"]),
-        "python/results.md": page("Results and other values", [f"kayrros_ext.{name}" for name in others]),
-        "python/errors.md": page("Errors", [f"kayrros_ext.{name}" for name in sorted(errors, key=depth)]),
-        "python/testing.md": page(
-            "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
+    others = [name for name in kayrros_ext.__all__ if name not in {*errors, "Kayrros", "Mirror", "SyncReport"}]
+    others.sort(key=lambda name: name != "Results")
+    # Methods return these; nobody makes one, so they are not among the public names.
+    returned = ["_results.selection.Asset", "_catalog.Dataset", "_catalog.Match"]
+    fixtures = ["plugin.kayrros_platform", "plugin.kayrros"]
+    generated = ROOT / "generated" / "kayrros_openapi"
+    operations = sorted(path for path in (generated / "api").glob("*/*.py") if path.stem != "__init__")
+    pages = {
+        "kayrros": ("Kayrros", "kayrros_ext", ["Kayrros"]),
+        "results": ("Results and other values", "kayrros_ext", [*others, *returned]),
+        "mirror": ("Mirror", "kayrros_ext", ["Mirror", "SyncReport"]),
+        "errors": ("Errors", "kayrros_ext", sorted(errors, key=depth)),
+        "testing": ("The fake and the mock", "kayrros_ext.testing", [*kayrros_ext.testing.__all__, *fixtures]),
+        "add-ons": (
+            "Charts, dlt and doctor",
+            "kayrros_ext",
+            [f"{part.__name__[12:]}.{name}" for part in ADD_ONS for name in part.__all__],
         ),
-        "python/client.md": page(
-            "The generated client", [f"kayrros_openapi.api.{path.parent.name}.{path.stem}" for path in operations]
+        "client": (
+            "The generated client",
+            "kayrros_openapi",
+            [f"api.{path.parent.name}.{path.stem}" for path in operations],
+        ),
+        "models": (
+            "The generated models",
+            "kayrros_openapi",
+            [*(f"models.{name}" for name in kayrros_openapi.models.__all__), "types.Response", "types.Unset"],
         ),
     }
+    return {f"python/{name}.md": page(*parts) for name, parts in pages.items()}
 
 
 def is_error(value: object) -> bool:
@@ -145,9 +169,18 @@ def depth(name: str) -> int:
     return len(getattr(kayrros_ext, name).__mro__)
 
 
-def page(title: str, names: list[str]) -> str:
-    """Return a page of docstrings."""
-    return f"# {title}\n\n" + "\n\n".join(f"::: {name}" for name in names) + "\n"
+def page(title: str, package: str, names: list[str]) -> str:
+    """Return a page of docstrings. Private modules are left out of headings: the names are not imported from there."""
+    text = f"# {title}\n\n"
+    if package != "kayrros_openapi":
+        text += EXAMPLES
+    for name in names:
+        text += f"::: {package}.{name}\n"
+        if name.startswith("_"):
+            short = name.rpartition(".")[2]
+            text += f"    options:\n      heading: {short}\n      toc_label: {short}\n"
+        text += "\n"
+    return text
 
 
 def output_of(module: str) -> str:
