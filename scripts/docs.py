@@ -26,6 +26,7 @@ import kayrros_openapi.models
 from kayrros_ext import KayrrosError, MockError, dlt, doctor, plots
 from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
+from scripts.docs_python import PREAMBLE
 from scripts.docs_rest import operations_page, try_it_spec
 
 ROOT = Path(__file__).parent.parent
@@ -78,10 +79,7 @@ REFERENCE = {
     "Contributing": "contributing.md",
 }
 ADD_ONS = (plots, dlt, doctor)
-EXAMPLES = """In the examples, all public names are imported, and these exist: `kayrros = Kayrros()`,
-`results = kayrros.results("Crude oil storage")`, and `platform`, the fake that `kayrros` is connected to. The tests run them.
-
-"""
+EXAMPLES = "The examples run in the tests. They begin with [these lines](kayrros.md#the-examples).\n\n"
 
 
 def main() -> int:
@@ -156,7 +154,11 @@ def python_pages() -> dict[str, str]:
             [*(f"models.{name}" for name in kayrros_openapi.models.__all__), "types.Response", "types.Unset"],
         ),
     }
-    return {f"python/{name}.md": page(*parts) for name, parts in pages.items()}
+    texts = {f"python/{name}.md": page(*parts) for name, parts in pages.items()}
+    texts["python/kayrros.md"] += (
+        f"## The examples\n\nThe examples begin with these lines:\n\n```python\n{PREAMBLE}```\n"
+    )
+    return texts
 
 
 def is_error(value: object) -> bool:

@@ -8,6 +8,7 @@ from griffe import (
     Class,
     Expr,
     ExprCall,
+    ExprKeyword,
     ExprName,
     Extension,
     Function,
@@ -18,6 +19,24 @@ from griffe import (
     ParameterKind,
     Parameters,
 )
+
+# What the examples of the docstrings begin with, on the page and in the tests.
+PREAMBLE = """\
+from pathlib import Path
+
+from kayrros_ext import *
+from kayrros_ext.dlt import kayrros_source
+from kayrros_ext.doctor import Check, Difference, Doctor
+from kayrros_ext.plots import terminal_chart
+from kayrros_ext.testing import *
+
+platform = Platform()
+platform.add_examples()
+kayrros = platform.connect()
+results = kayrros.results("Crude oil storage")
+mirror = Mirror("mirror/")
+mirror.sync(kayrros, "Crude oil storage")
+"""
 
 
 class Reference(Extension):
@@ -31,13 +50,13 @@ class Reference(Extension):
                 item.docstring.value = re.sub(r"^Example:$", "Examples: Example:", item.docstring.value, flags=re.M)
                 item.docstring.value += inherited_names(item) if isinstance(item, Class) else ""
             if isinstance(item, Class) and "__init__" not in item.members and is_attrs(item):
-                item.set_member("__init__", init_of_attrs(item))
-                resolve_defaults(item.members["__init__"], loader)
+                item.set_member("__init__", init := init_of_attrs(item))
+                resolve_defaults(init, loader)
             elif isinstance(item, Function):
                 resolve_defaults(item, loader)
 
 
-def walk(item: Object) -> Iterator[Object]:
+def walk(item: Any) -> Iterator[Object]:
     """Yield the objects that are defined in a module or class, in any depth."""
     for member in item.members.values():
         if not member.is_alias:
@@ -57,8 +76,8 @@ def resolve_defaults(function: Function, loader: GriffeLoader) -> None:
 
 def inherited_names(item: Class) -> str:
     """Return a paragraph for each base of our packages: the public names that a class has from it."""
-    names = {*item.members}
-    text = ""
+    names, text = {*item.members}, ""
+    base: Any
     for base in item.mro():
         own = [name for name, it in base.members.items() if not (name.startswith("_") or it.is_alias or name in names)]
         names |= {*own}
@@ -75,13 +94,14 @@ def is_attrs(item: Class) -> bool:
 def decorators(item: Class) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the path and the keyword arguments of each decorator."""
     for decorator in item.decorators:
-        value = decorator.value
+        value: Any = decorator.value
         yield (value.canonical_path if isinstance(value, Expr) else value), keywords(value)
 
 
 def keywords(value: Any) -> dict[str, Any]:
     """Return the keyword arguments of a call; of any other expression, an empty dictionary."""
-    return {it.name: it.value for it in value.arguments if hasattr(it, "name")} if isinstance(value, ExprCall) else {}
+    arguments: list[Any] = [*value.arguments] if isinstance(value, ExprCall) else []
+    return {it.name: it.value for it in arguments if isinstance(it, ExprKeyword)}
 
 
 def init_of_attrs(item: Class) -> Function:
@@ -90,10 +110,11 @@ def init_of_attrs(item: Class) -> Function:
     parameters: dict[str, Parameter] = {}
     for owner in (*bases, item):
         all_by_name = any(str(options.get("kw_only")) == "True" for _, options in decorators(owner))
+        field: Any
         for name, field in owner.members.items():
             if not field.is_attribute or field.annotation is None or "property" in field.labels:
                 continue
-            value, options = field.value, {}
+            value, options = field.value, keywords(None)
             if isinstance(value, ExprCall) and value.canonical_path in {"attrs.field", "attr.field"}:
                 value, options = None, keywords(value)
             if str(options.get("init")) == "False":

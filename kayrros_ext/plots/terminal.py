@@ -35,6 +35,11 @@ def terminal_chart(
 ) -> str:
     """Draw a metric of results over time as text.
 
+    Example:
+        >>> print(terminal_chart(results, metric="fill_level_pct", height=12, colour=False))
+        Crude oil storage, selected terminals
+        Fill level, %, 2 Jan to 6 Feb 2024...
+
     Args:
         results: kayrros_ext.Results.
         metric: name of the metric; by default the first of the table.
