@@ -9,7 +9,6 @@ import json
 import logging
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -26,6 +25,8 @@ import kayrros_openapi.models
 from kayrros_ext import KayrrosError, MockError, dlt, doctor, plots
 from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
+from scripts.cli_examples import run_examples
+from scripts.cli_reference import reference
 from scripts.docs_python import PREAMBLE
 from scripts.docs_rest import operations_page, try_it_spec
 
@@ -112,7 +113,7 @@ def collect_pages() -> None:
         write(path.name.lower(), text)
     for name, text in python_pages().items():
         write(name, text)
-    write("commands.md", output_of("scripts.cli_reference"))
+    write("commands.md", reference(run_examples()))
     spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     write("rest.md", operations_page(spec))
     write("assets/try-it.json", json.dumps(try_it_spec(spec)))
@@ -183,13 +184,6 @@ def page(title: str, package: str, names: list[str]) -> str:
             text += f"    options:\n      heading: {short}\n      toc_label: {short}\n"
         text += "\n"
     return text
-
-
-def output_of(module: str) -> str:
-    """Return what a module of ours prints."""
-    return subprocess.run(
-        [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
-    ).stdout
 
 
 def write(name: str, text: str) -> None:
