@@ -15,7 +15,7 @@ HEAD = """\
 `kayrros COMMAND --help` shows what this page says. The examples run in a terminal of 80 columns against `kayrros fake`,
 when this page is built.
 
-| command | |
+| command | what it does |
 |---|---|
 """
 

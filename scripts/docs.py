@@ -77,9 +77,18 @@ REFERENCE = {
     "Comparison": "comparison.md",
     "Versioning and support": "versioning.md",
     "Changelog": "changelog.md",
+    "License": "license.md",
     "Contributing": "contributing.md",
 }
 ADD_ONS = (plots, dlt, doctor)
+LICENSE_PAGE = """\
+# License
+
+kayrros-ext is free software under the MIT license. It is not an official product of Kayrros:
+[what "unofficial" means](versioning.md#what-unofficial-means). The data that it fetches are under your contract with
+Kayrros, and `results.attribution` is the notice to show with them.
+
+"""
 EXAMPLES = "The examples run in the tests. They begin with [these lines](kayrros.md#the-examples).\n\n"
 
 
@@ -114,6 +123,7 @@ def collect_pages() -> None:
     for name, text in python_pages().items():
         write(name, text)
     write("commands.md", reference(run_examples()))
+    write("license.md", LICENSE_PAGE + (ROOT / "LICENSE").read_text("utf-8"))
     spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     write("rest.md", operations_page(spec))
     write("assets/try-it.json", json.dumps(try_it_spec(spec)))
