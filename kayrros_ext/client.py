@@ -194,8 +194,8 @@ class Kayrros:
         The reference does not mention this operation; a public client uses it (observed).
 
         Example:
-            >>> {dataset.name: dataset.collection.name for dataset in kayrros.datasets("Oil storage")}
-            {'Crude oil storage, selected terminals': 'Oil storage'}
+            >>> [(it.name, it.collection.name) for it in kayrros.datasets("Oil storage")]
+            [('Crude oil storage, selected terminals', 'Oil storage')]
 
         Args:
             collection: one of `collections()`, its id or name, or the beginning of either.
@@ -213,8 +213,8 @@ class Kayrros:
         returned before.
 
         Example:
-            >>> kayrros.find("crude")
-            [Match(kind='dataset', id='7d3c1a52-...', name='Crude oil storage, selected terminals', ...)]
+            >>> [(match.kind, match.name) for match in kayrros.find("crude")]
+            [('dataset', 'Crude oil storage, selected terminals')]
 
         Raises:
             KayrrosError: as `metadata`.
@@ -235,8 +235,9 @@ class Kayrros:
         The API has no request for this, so all results are read, part by part, in bounded memory.
 
         Example:
-            >>> tanks = [tank for tank in kayrros.assets("Crude oil storage") if "Cushing" in tank.parent_name]
-            >>> len(kayrros.results("Crude oil storage", assets=tanks))
+            >>> tanks = kayrros.assets("Crude oil storage")
+            >>> north = [tank for tank in tanks if tank.parent_name == "Cushing North Terminal"]
+            >>> len(kayrros.results("Crude oil storage", assets=north))
             36
 
         Args:
@@ -305,7 +306,7 @@ class Kayrros:
         All of it is held in memory; `iter_results` and `export` hold a part.
 
         Example:
-            >>> results = kayrros.results("Crude oil storage", start="2024-02", metric="fill_level_pct")
+            >>> results = kayrros.results("Crude oil storage", start="2024-02")
             >>> results.to_pandas(wide="fill_level_pct")["Cushing TK-101"].tolist()
             [70.2985]
 
@@ -384,7 +385,7 @@ class Kayrros:
         its own attribution.
 
         Example:
-            >>> kayrros.export("Crude oil storage", "levels.parquet", metric="fill_level_pct").name
+            >>> kayrros.export("Crude oil storage", "levels.parquet", start="2024-02").name
             'levels.parquet'
 
         Raises:
@@ -434,9 +435,9 @@ class Kayrros:
             progress: as for `results`, over all datasets. Threads call it, one at a time.
 
         Example:
-            >>> report = kayrros.export_many(kayrros.datasets("Oil storage"), "lake/", skip_existing=True)
-            >>> {each.status for each in report}
-            {'written'}
+            >>> report = kayrros.export_many(kayrros.datasets("Oil storage"), "lake/")
+            >>> [each.status for each in report]
+            ['written']
 
         Raises:
             KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write

@@ -64,7 +64,7 @@ class Retries:
         """Return the seconds to wait after an attempt, counted from 1: the backoff, on top of a Retry-After.
 
         Example:
-            >>> Retries(jitter=max).backoff(3, retry_after=None)  # the upper bound of the third wait
+            >>> Retries(jitter=max).backoff(3, retry_after=None)  # at most, in seconds
             4
         """
         # The exponent is bounded because 2 ** 2000 overflows a float.

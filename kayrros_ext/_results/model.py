@@ -34,7 +34,8 @@ class Gap:
 
     Example:
         >>> platform.max_rows = 1  # of a response, and each date of an asset has two
-        >>> partial = kayrros.results("Crude oil storage", assets="Cushing TK-101", on_gap="warn")
+        >>> tank = "Cushing TK-101"
+        >>> partial = kayrros.results("Crude oil storage", assets=tank, on_gap="warn")
         >>> str(partial.gaps[0]), partial.gaps[0].error.status
         ('2024-01-01T11:59:59Z to 2024-01-02T11:59:59Z of 1 asset', 504)
 
@@ -68,8 +69,8 @@ class Results:
     pandas.DataFrame.from_arrow(results) accept it. A conversion raises MissingExtraError where its extra is not installed.
 
     Example:
-        >>> len(results), results.assets.num_rows, results.processing_id, results.source_id
-        (72, 6, 'crude-storage-weekly-v5', 'sentinel-1-sar')
+        >>> len(results), results.processing_id, results.source_id
+        (72, 'crude-storage-weekly-v5', 'sentinel-1-sar')
 
     Attributes:
         table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the response from
@@ -155,7 +156,8 @@ class Results:
         """Read the body of a results response, and warn of undeclared fields and of `non_finite` values.
 
         Example:
-            >>> Results.from_json(b'{"assets": [{"asset_id": "tank-1"}]}').assets["asset_id"].to_pylist()
+            >>> results = Results.from_json(b'{"assets": [{"asset_id": "tank-1"}]}')
+            >>> results.assets["asset_id"].to_pylist()
             ['tank-1']
 
         Raises:
@@ -177,7 +179,7 @@ class Results:
         """Log one warning that names the undeclared fields, and the columns without a value that they may replace.
 
         Example:
-            >>> results.warn_unknown_fields()  # logs nothing, because `results.unknown_fields` is empty
+            >>> results.warn_unknown_fields()  # logs nothing, because there are none
         """
         if not self.unknown_fields:
             return
@@ -211,8 +213,8 @@ class Results:
         """Return the last value of each asset and metric that is not null, ordered by asset and metric, as results.
 
         Example:
-            >>> results.latest().to_pandas(wide="fill_level_pct").index
-            DatetimeIndex(['2024-02-06'], dtype='datetime64[us]', name='value_date', freq=None)
+            >>> results.latest().to_pandas(wide="fill_level_pct").index.year.tolist()
+            [2024]
         """
         from kayrros_ext._results.convert import latest_rows
 
@@ -251,7 +253,8 @@ class Results:
         without a parent stands for itself.
 
         Example:
-            >>> results.to_pandas(wide="stored_volume_bbl", by="parent").columns.unique("parent").tolist()
+            >>> frame = results.to_pandas(wide="stored_volume_bbl", by="parent")
+            >>> frame.columns.unique("parent").tolist()
             ['Cushing North Terminal', 'Fujairah East Terminal']
 
         Raises:
@@ -342,7 +345,7 @@ class Results:
             ExportError: the file can't be written. An existing file stays as it was.
 
         Example:
-            >>> chart = results.plot("tanks.png", kind="change", by="total", metric="stored_volume_bbl")
+            >>> chart = results.plot("tanks.png", kind="change", metric="fill_level_pct")
         """
         from kayrros_ext import plots
 

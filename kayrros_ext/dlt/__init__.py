@@ -36,7 +36,7 @@ def kayrros_source(
 
     Example:
         >>> import dlt
-        >>> pipeline = dlt.pipeline("kayrros", destination="duckdb", dataset_name="kayrros", dev_mode=True)
+        >>> pipeline = dlt.pipeline("kayrros", destination="duckdb", dev_mode=True)
         >>> info = pipeline.run(kayrros_source(["Crude oil storage"], kayrros=kayrros))
         >>> pipeline.last_trace.last_normalize_info.row_counts["results"]
         72

@@ -85,8 +85,8 @@ class Doctor:
         """Note checks for the report, and return them without secrets.
 
         Example:
-            >>> [check.text for check in Doctor().noted([Check("disk", "ok", "there is space")])]
-            ['there is space']
+            >>> [check.text for check in Doctor().noted([Check("disk", "ok", "has space")])]
+            ['has space']
         """
         for check in made:
             shown = check._replace(text=self._clean(check.text), private=self._clean(check.private))

@@ -52,7 +52,8 @@ class Difference:
     into openapi.yaml. What was seen is a type or a name, and never a value.
 
     Example:
-        >>> Difference("type", "/components/schemas/Result", "string", "integer", 412, 412, "result").rests_on
+        >>> place = "/components/schemas/Result/properties/value_date"
+        >>> Difference("type", place, "string", "integer", 412, 412, "result").rests_on
         'seen in 412 of 412 results'
     """
 

@@ -147,8 +147,8 @@ class Mirror:
         """Return the results of a dataset from the mirror, as they are now or were at an earlier time. Nothing is sent.
 
         Example:
-            >>> len(mirror.read("Crude oil storage", assets="Cushing TK-101", metrics="fill_level_pct"))
-            6
+            >>> len(mirror.read("Crude oil storage", metrics="fill_level_pct"))
+            36
 
         Args:
             dataset: id or name of a dataset of the mirror, or the beginning of either, or an object that has its id.

@@ -36,9 +36,8 @@ def terminal_chart(
     """Draw a metric of results over time as text.
 
     Example:
-        >>> print(terminal_chart(results, metric="fill_level_pct", height=12, colour=False))
-        Crude oil storage, selected terminals
-        Fill level, %, 2 Jan to 6 Feb 2024...
+        >>> print(terminal_chart(results, metric="fill_level_pct", colour=False))
+        Crude oil storage, selected terminals...
 
     Args:
         results: kayrros_ext.Results.

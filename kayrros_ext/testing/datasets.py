@@ -148,9 +148,11 @@ class Dataset:
     """A dataset of the fake.
 
     Example:
-        >>> dataset = platform.generate(assets=2, dates=3, shared_with=["analyst@example.com"])
-        >>> dataset.row_count, dataset.is_visible_to("colleague@example.com"), len(dataset.payload()["assets"])
-        (12, False, 2)
+        >>> dataset = platform.generate(assets=2, dates=3, shared_with=["me@example.com"])
+        >>> dataset.row_count, dataset.is_visible_to("you@example.com")
+        (12, False)
+        >>> [asset["asset_id"] for asset in dataset.payload()["assets"]]
+        ['tank-000000', 'tank-000001']
 
     Attributes:
         id: its UUID, in lower case.

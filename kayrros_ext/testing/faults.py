@@ -20,10 +20,11 @@ class Fault:
     """Something that goes wrong with a response. Make one with a method of the class, such as `Fault.status(503)`.
 
     Example:
-        >>> gateway = [Fault.status(429, retry_after=1), Fault.html(502), Fault.body(b"?"), Fault.bad_gzip()]
-        >>> network = [Fault.cut(), Fault.truncated(), Fault.dropped(), Fault.late(60), Fault.slow(pause_s=0.1)]
-        >>> rules = [platform.fail_next(fault, operation="getDatasetResults") for fault in gateway]
-        >>> network[0]
+        >>> faults = [Fault.status(429, retry_after=1), Fault.html(502), Fault.body(b"?")]
+        >>> faults += [Fault.cut(), Fault.truncated(), Fault.dropped(), Fault.bad_gzip()]
+        >>> faults += [Fault.late(60), Fault.slow(pause_s=0.1)]
+        >>> rules = [platform.fail_next(fault) for fault in faults]
+        >>> faults[3]
         Fault(description='connection breaks after 10 bytes')
 
     Attributes:

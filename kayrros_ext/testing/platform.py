@@ -126,9 +126,9 @@ class Platform:
         """Return a platform that serves a recorded session: the same request gets the same answer, any other a 404.
 
         Example:
-            >>> size = Path("session.har").write_text('{"log": {"version": "1.2", "entries": []}}')
-            >>> platform = Platform.from_har("session.har", latency_s=0.01)
-            >>> platform.connect().collections()
+            >>> har = '{"log": {"version": "1.2", "entries": []}}'
+            >>> size = Path("session.har").write_text(har)
+            >>> Platform.from_har("session.har").connect().collections()
             Traceback (most recent call last):
             kayrros_ext.errors.NotFoundError: ...
 
@@ -167,7 +167,7 @@ class Platform:
         """Add a dataset. It replaces one with the same id.
 
         Example:
-            >>> dataset = platform.add({"tank-1": {"2024-01-02": {"fill_level_pct": 61.5}}}, name="Tanks")
+            >>> dataset = platform.add({"tank-1": {"2024-01-02": {"fill_level_pct": 61.5}}})
             >>> kayrros.results(dataset.id).table["value"].to_pylist()
             [61.5]
 
@@ -232,8 +232,8 @@ class Platform:
         Rows are generated while they are sent, so there may be millions.
 
         Example:
-            >>> platform.generate(seed=1, assets=2, dates=3, metrics=["fill_level_pct"]).row_count
-            6
+            >>> platform.generate(seed=1, assets=2, dates=3).row_count
+            12
 
         Args:
             seed: of the values.
@@ -443,7 +443,8 @@ class Platform:
         """Record a request and return the response to it. Transport and server call this.
 
         Example:
-            >>> platform.handle(Request("GET", None, "/v1/processing/collection/list", {}, b"")).status  # there is no token
+            >>> request = Request("GET", None, "/v1/processing/collection/list", {}, b"")
+            >>> platform.handle(request).status  # it has no token
             401
         """
         operation = operations_at(request).get(request.method)

@@ -18,8 +18,8 @@ class Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     Example:
         >>> import httpx
         >>> with httpx.Client(transport=platform.transport()) as client:
-        ...     client.get("https://platform.api.kayrros.com/v1/processing/collection/list").status_code
-        401
+        ...     client.get("https://platform.api.kayrros.com/v1/no/such/path").status_code
+        404
     """
 
     def __init__(self, respond: Callable[[Request], Response], *, sleep: Callable[[float], object]) -> None:

@@ -52,6 +52,17 @@ def test_each_public_docstring_has_an_example() -> None:
     assert [path for path in DOCSTRINGS if not has_example(path)] == []
 
 
+def test_examples_fit_the_page() -> None:
+    """No line of an example is wider than the code blocks of the site."""
+    lines = [
+        line.strip()
+        for text in EXAMPLES.values()
+        for line in text.partition("\nExample:\n")[2].split("\n\n")[0].splitlines()
+    ]
+    assert len(lines) > 200
+    assert [line for line in lines if len(line) > 84] == []
+
+
 @pytest.mark.parametrize(
     "path", [pytest.param(path, marks=pytest.mark.slow if path in SLOW else ()) for path in EXAMPLES]
 )
