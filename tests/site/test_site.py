@@ -25,7 +25,7 @@ pytestmark = pytest.mark.site
 
 NAMES = sorted(str(path.parent.relative_to(SITE)).strip(".") for path in SITE.rglob("index.html"))
 MODES = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
-AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 # Words that readers search for, and pages that answer.
 SEARCHES = {
     "excel": {"results", "cookbook"},
@@ -80,7 +80,7 @@ def test_pages_are_accessible(browser: Any, site: str, width: int, scheme: str) 
     with open_tab(browser, site, viewport={"width": width, "height": 844}, color_scheme=scheme) as (tab, _):
         for name in ("", "testing", "python/results", "commands", "rest"):
             open_page(tab, name)
-            tab.evaluate(AXE)
+            tab.evaluate(AXE.read_text("utf-8"))
             findings += [
                 (name, violation["id"], [node["html"] for node in violation["nodes"]][:3])
                 for violation in tab.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
