@@ -67,8 +67,8 @@ lint-spec: $(READY) ## lint openapi.yaml with redocly, openapi-spec-validator an
 spec-diff: $(READY) ## list the changes of the spec since BASE=ref (default: the last release) and the version they require
 	@$(BIN)/python -m scripts.spec_diff $(BASE)
 
-# These test our own tools. Also, an old polars reads no rows from the stream of a small table (`to_polars` does).
-NOT_OLDEST := $(foreach name,lint_spec prose public_names spec_diff versions,--ignore tests/unit/test_$(name).py) \
+# These test our own tools and the docstrings. Also, an old polars reads no rows from the stream of a small table (`to_polars` does).
+NOT_OLDEST := $(foreach name,docstrings lint_spec prose public_names spec_diff versions,--ignore tests/unit/test_$(name).py) \
 	--deselect tests/unit/test_tables.py::test_other_libraries_read_the_arrow_stream
 
 test-oldest: $(READY) ## run the unit and fault tests with the oldest supported dependencies

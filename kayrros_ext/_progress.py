@@ -16,6 +16,10 @@ from kayrros_ext.errors import UsageError
 class Progress:
     """How far a fetch of results is.
 
+    Example:
+        >>> results = kayrros.results("Crude oil storage", progress=print)
+        Progress(fraction=1.0, rows=72, windows=1, requests=1)
+
     Attributes:
         fraction: share of the time range that is done, from 0 to 1.
         rows: number of rows so far.

@@ -53,6 +53,11 @@ class Kayrros:
     Email, password and token each come from the first that has one: arguments, environment, a profile of the config file,
     the system's keyring, netrc. Without a password and token, the login that `kayrros login` saved for the email is used.
 
+    Example:
+        >>> with Kayrros() as kayrros:
+        ...     kayrros.results("Crude oil storage").export("tanks.csv").name
+        'tanks.csv'
+
     Args:
         email: account; else KAYRROS_EMAIL.
         password: its password; else KAYRROS_PASSWORD.
@@ -143,13 +148,22 @@ class Kayrros:
         self._assets: dict[UUID, pa.Table] = {}  # all assets of a dataset, as `Results.assets`
 
     def whoami(self) -> Identity:
-        """Return whose account this is, where its credentials come from, and whether there is a token. Sends nothing."""
+        """Return whose account this is, where its credentials come from, and whether there is a token. Sends nothing.
+
+        Example:
+            >>> kayrros.whoami().email
+            'analyst@example.com'
+        """
         return self._auth.identity()
 
     def login(self) -> Identity:
         """Log in now, even with a token at hand. The new token replaces it, for other processes too.
 
         No call needs this, because each logs in when it has to. It shows whether email and password are right.
+
+        Example:
+            >>> kayrros.login().has_token
+            True
 
         Raises:
             ConfigurationError: there is only a token, and no email and password.
@@ -165,6 +179,10 @@ class Kayrros:
 
         The reference does not mention this operation; a public client uses it (observed).
 
+        Example:
+            >>> [collection.name for collection in kayrros.collections()]
+            ['Oil storage', 'Emissions and industry']
+
         Raises:
             KayrrosError: as `metadata`, without NotFoundError.
         """
@@ -176,8 +194,8 @@ class Kayrros:
         The reference does not mention this operation; a public client uses it (observed).
 
         Example:
-            >>> {dataset.name: dataset.collection.name for dataset in kayrros.datasets("Oil storage")}
-            {'Crude oil storage, selected terminals': 'Oil storage'}
+            >>> [(it.name, it.collection.name) for it in kayrros.datasets("Oil storage")]
+            [('Crude oil storage, selected terminals', 'Oil storage')]
 
         Args:
             collection: one of `collections()`, its id or name, or the beginning of either.
@@ -195,8 +213,8 @@ class Kayrros:
         returned before.
 
         Example:
-            >>> kayrros.find("crude")
-            [Match(kind='dataset', id='7d3c1a52-...', name='Crude oil storage, selected terminals', ...)]
+            >>> [(match.kind, match.name) for match in kayrros.find("crude")]
+            [('dataset', 'Crude oil storage, selected terminals')]
 
         Raises:
             KayrrosError: as `metadata`.
@@ -217,9 +235,10 @@ class Kayrros:
         The API has no request for this, so all results are read, part by part, in bounded memory.
 
         Example:
-            >>> tanks = [tank for tank in kayrros.assets("Crude oil storage") if "Cushing" in tank.parent_name]
-            >>> results = kayrros.results("Crude oil storage", assets=tanks)
-            >>> frame = pandas.DataFrame(tanks)
+            >>> tanks = kayrros.assets("Crude oil storage")
+            >>> north = [tank for tank in tanks if tank.parent_name == "Cushing North Terminal"]
+            >>> len(kayrros.results("Crude oil storage", assets=north))
+            36
 
         Args:
             dataset: as for `metadata`.
@@ -287,8 +306,9 @@ class Kayrros:
         All of it is held in memory; `iter_results` and `export` hold a part.
 
         Example:
-            >>> results = kayrros.results("Crude oil storage", start="2024-01", metric="fill_level_pct")
-            >>> results.to_pandas(wide="fill_level_pct")
+            >>> results = kayrros.results("Crude oil storage", start="2024-02")
+            >>> results.to_pandas(wide="fill_level_pct")["Cushing TK-101"].tolist()
+            [70.2985]
 
         Args:
             dataset: as for `metadata`.
@@ -344,6 +364,10 @@ class Kayrros:
         Each part holds one time window, ordered by asset, date and metric; a part with a gap has no rows. A response larger
         than 16 MiB is not read to its end, but requested in parts. UsageError is raised at once, the others when a part is
         requested; a GapError holds no results, because they were yielded.
+
+        Example:
+            >>> sum(part.table.num_rows for part in kayrros.iter_results("Crude oil storage"))
+            72
         """
         return iter(self._fetcher(dataset, options, bounded_memory=True))
 
@@ -359,6 +383,10 @@ class Kayrros:
 
         The metadata is fetched first, unless this client has it. If that fails, the file lacks the name of the dataset and
         its own attribution.
+
+        Example:
+            >>> kayrros.export("Crude oil storage", "levels.parquet", start="2024-02").name
+            'levels.parquet'
 
         Raises:
             ExportError: the file can't be written, or Excel can't hold the results.
@@ -407,9 +435,9 @@ class Kayrros:
             progress: as for `results`, over all datasets. Threads call it, one at a time.
 
         Example:
-            >>> report = kayrros.export_many(kayrros.datasets("Oil storage"), "lake/", skip_existing=True)
-            >>> {each.status for each in report}
-            {'written'}
+            >>> report = kayrros.export_many(kayrros.datasets("Oil storage"), "lake/")
+            >>> [each.status for each in report]
+            ['written']
 
         Raises:
             KayrrosError: as `export`, if it concerns all datasets: an argument, the directory, which another call may write
@@ -485,6 +513,10 @@ class Kayrros:
         If the directory has this very file already, it is returned, after a transfer only where the server does not identify
         it. Use a directory for each dataset, because their files may have the same name.
 
+        Example:
+            >>> kayrros.download("Crude oil storage", "files/").path.name
+            'crude-terminals.csv'
+
         Args:
             dataset: as for `metadata`.
             directory: created when missing.
@@ -507,11 +539,20 @@ class Kayrros:
         return download(self._client, key, directory, overwrite=overwrite, sha256=sha256, progress=progress)
 
     def close(self) -> None:
-        """Close the connections of sync calls. A `with` block does."""
+        """Close the connections of sync calls. A `with` block does.
+
+        Example:
+            >>> kayrros.close()
+        """
         self._client.get_httpx_client().close()
 
     async def aclose(self) -> None:
-        """Close all connections, those of async calls too. An `async with` block does."""
+        """Close all connections, those of async calls too. An `async with` block does.
+
+        Example:
+            >>> import asyncio
+            >>> asyncio.run(kayrros.aclose())
+        """
         await self._client.aclose()
 
     def __enter__(self) -> Self:

@@ -11,7 +11,6 @@ import logging
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -24,10 +23,14 @@ import yaml
 
 import kayrros_ext
 import kayrros_ext.testing
-from kayrros_ext import KayrrosError, MockError
+import kayrros_openapi.models
+from kayrros_ext import KayrrosError, MockError, dlt, doctor, plots
 from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
+from scripts.cli_examples import run_examples
+from scripts.cli_reference import reference
 from scripts.docs_notebooks import run_all, site_pages
+from scripts.docs_python import PREAMBLE
 from scripts.docs_rest import operations_page, try_it_spec
 
 ROOT = Path(__file__).parent.parent
@@ -65,11 +68,14 @@ EXAMPLES = {"Gallery": "examples.md"}
 REFERENCE = {
     "Kayrros": "python/kayrros.md",
     "Results and other values": "python/results.md",
+    "Mirror": "python/mirror.md",
     "Errors": "python/errors.md",
     "Dask": "python/dask.md",
     "Spark": "python/spark.md",
     "Fake and mock": "python/testing.md",
+    "Charts, dlt and doctor": "python/add-ons.md",
     "Generated client": "python/client.md",
+    "Generated models": "python/models.md",
     "Commands": "commands.md",
     "REST API": "rest.md",
     "Reliability": "reliability.md",
@@ -78,8 +84,19 @@ REFERENCE = {
     "Comparison": "comparison.md",
     "Versioning and support": "versioning.md",
     "Changelog": "changelog.md",
+    "License": "license.md",
     "Contributing": "contributing.md",
 }
+ADD_ONS = (plots, dlt, doctor)
+LICENSE_PAGE = """\
+# License
+
+kayrros-ext is free software under the MIT license. It is not an official product of Kayrros:
+[what "unofficial" means](versioning.md#what-unofficial-means). The data that it fetches are under your contract with
+Kayrros, and `results.attribution` is the notice to show with them.
+
+"""
+EXAMPLES = "The examples run in the tests. They begin with [these lines](kayrros.md#the-examples).\n\n"
 
 
 def main() -> int:
@@ -115,7 +132,8 @@ def collect_pages() -> None:
     asyncio.run(run_all())
     for name, content in site_pages((ROOT / "docs" / "examples.md").read_text("utf-8")).items():
         write(name, content)
-    write("commands.md", output_of("scripts.cli_reference"))
+    write("commands.md", reference(run_examples()))
+    write("license.md", LICENSE_PAGE + (ROOT / "LICENSE").read_text("utf-8"))
     spec = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
     write("rest.md", operations_page(spec))
     write("assets/try-it.json", json.dumps(try_it_spec(spec)))
@@ -128,24 +146,43 @@ def collect_pages() -> None:
 def python_pages() -> dict[str, str]:
     """Return a page for each part of the Python API; every public name is on one of them."""
     errors = [name for name in kayrros_ext.__all__ if is_error(getattr(kayrros_ext, name))]
-    others = [name for name in kayrros_ext.__all__ if name not in {*errors, "Kayrros"}]
-    operations = sorted(
-        path for path in (ROOT / "generated" / "kayrros_openapi" / "api").glob("*/*.py") if path.stem != "__init__"
-    )
-    return {
-        "python/kayrros.md": page("Kayrros", ["kayrros_ext.Kayrros"]),
-        "python/results.md": page("Results and other values", [f"kayrros_ext.{name}" for name in others]),
-        "python/errors.md": page("Errors", [f"kayrros_ext.{name}" for name in sorted(errors, key=depth)]),
-        # By name, because Dask is not installed here.
-        "python/dask.md": page("Dask", [f"kayrros_ext.dask.{name}" for name in ("read_results", "sync_all")]),
-        "python/spark.md": page("Spark", ["kayrros_ext.spark.KayrrosDataSource"]),
-        "python/testing.md": page(
-            "The fake and the mock", [f"kayrros_ext.testing.{name}" for name in kayrros_ext.testing.__all__]
+    others = [name for name in kayrros_ext.__all__ if name not in {*errors, "Kayrros", "Mirror", "SyncReport"}]
+    others.sort(key=lambda name: name != "Results")
+    # Methods return these; nobody makes one, so they are not among the public names.
+    returned = ["_results.selection.Asset", "_catalog.Dataset", "_catalog.Match"]
+    fixtures = ["plugin.kayrros_platform", "plugin.kayrros"]
+    generated = ROOT / "generated" / "kayrros_openapi"
+    operations = sorted(path for path in (generated / "api").glob("*/*.py") if path.stem != "__init__")
+    pages = {
+        "kayrros": ("Kayrros", "kayrros_ext", ["Kayrros"]),
+        "results": ("Results and other values", "kayrros_ext", [*others, *returned]),
+        "mirror": ("Mirror", "kayrros_ext", ["Mirror", "SyncReport"]),
+        "errors": ("Errors", "kayrros_ext", sorted(errors, key=depth)),
+        "testing": ("The fake and the mock", "kayrros_ext.testing", [*kayrros_ext.testing.__all__, *fixtures]),
+        "add-ons": (
+            "Charts, dlt and doctor",
+            "kayrros_ext",
+            [f"{part.__name__[12:]}.{name}" for part in ADD_ONS for name in part.__all__],
         ),
-        "python/client.md": page(
-            "The generated client", [f"kayrros_openapi.api.{path.parent.name}.{path.stem}" for path in operations]
+        # By name, because Dask and Spark are not installed here.
+        "dask": ("Dask", "kayrros_ext", ["dask.read_results", "dask.sync_all"]),
+        "spark": ("Spark", "kayrros_ext", ["spark.KayrrosDataSource"]),
+        "client": (
+            "The generated client",
+            "kayrros_openapi",
+            [f"api.{path.parent.name}.{path.stem}" for path in operations],
+        ),
+        "models": (
+            "The generated models",
+            "kayrros_openapi",
+            [*(f"models.{name}" for name in kayrros_openapi.models.__all__), "types.Response", "types.Unset"],
         ),
     }
+    texts = {f"python/{name}.md": page(*parts) for name, parts in pages.items()}
+    texts["python/kayrros.md"] += (
+        f"## The examples\n\nThe examples begin with these lines:\n\n```python\n{PREAMBLE}```\n"
+    )
+    return texts
 
 
 def is_error(value: object) -> bool:
@@ -158,16 +195,18 @@ def depth(name: str) -> int:
     return len(getattr(kayrros_ext, name).__mro__)
 
 
-def page(title: str, names: list[str]) -> str:
-    """Return a page of docstrings."""
-    return f"# {title}\n\n" + "\n\n".join(f"::: {name}" for name in names) + "\n"
-
-
-def output_of(module: str) -> str:
-    """Return what a module of ours prints."""
-    return subprocess.run(
-        [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
-    ).stdout
+def page(title: str, package: str, names: list[str]) -> str:
+    """Return a page of docstrings. Private modules are left out of headings: the names are not imported from there."""
+    text = f"# {title}\n\n"
+    if package != "kayrros_openapi":
+        text += EXAMPLES
+    for name in names:
+        text += f"::: {package}.{name}\n"
+        if name.startswith("_"):
+            short = name.rpartition(".")[2]
+            text += f"    options:\n      heading: {short}\n      toc_label: {short}\n"
+        text += "\n"
+    return text
 
 
 def write(name: str, content: str | bytes) -> None:

@@ -30,6 +30,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Identity:
     """The account of a Kayrros, and the source of its credentials. It holds no secret.
 
+    Example:
+        >>> identity = kayrros.whoami()
+        >>> identity.source, identity.email, identity.token_cache
+        ('arguments', 'analyst@example.com', 'off')
+
     Attributes:
         source: of the token or password: "arguments", "environment", "profile", "keyring" or "netrc"; or "login", for the
             token that `kayrros login` saved.

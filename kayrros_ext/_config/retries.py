@@ -21,6 +21,9 @@ async def _sleep_async(seconds: float) -> None:
 class Retries:
     """How often a read is retried, and how long it waits: exponential backoff with full jitter.
 
+    Example:
+        >>> kayrros = Kayrros(retries=Retries(max_retries=6, backoff_max=60))
+
     Attributes:
         max_retries: retries after the first attempt; 0 turns retrying off. A refusal with Retry-After (429, 503) is not
             counted.
@@ -45,7 +48,12 @@ class Retries:
 
     @classmethod
     def parse(cls, value: "int | Retries") -> "Retries":
-        """Return Retries for a count, or the Retries themselves; raise ConfigurationError for any other value."""
+        """Return Retries for a count, or the Retries themselves; raise ConfigurationError for any other value.
+
+        Example:
+            >>> Retries.parse(2).max_retries
+            2
+        """
         if isinstance(value, Retries):
             return value
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -53,7 +61,12 @@ class Retries:
         return cls(value)
 
     def backoff(self, attempt: int, retry_after: float | None) -> float:
-        """Return the seconds to wait after an attempt, counted from 1: the backoff, on top of a Retry-After."""
+        """Return the seconds to wait after an attempt, counted from 1: the backoff, on top of a Retry-After.
+
+        Example:
+            >>> Retries(jitter=max).backoff(3, retry_after=None)  # at most, in seconds
+            4
+        """
         # The exponent is bounded because 2 ** 2000 overflows a float.
         most = min(self.backoff_max, self.backoff_initial * 2 ** min(attempt - 1, 64))
         return (retry_after or 0) + self.jitter(0, most)

@@ -38,6 +38,11 @@ _log = logging.getLogger("kayrros_ext")
 class Download:
     """A downloaded file. It can be used as a path, as in `open(download)`.
 
+    Example:
+        >>> download = kayrros.download("Crude oil storage")
+        >>> download.path.name, download.size, download.new
+        ('crude-terminals.csv', 228, True)
+
     Attributes:
         path: of the file.
         size: in bytes.

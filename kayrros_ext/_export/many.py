@@ -46,6 +46,11 @@ _Entry = tuple[str, int, int, dict[str, Any]]
 class ExportedDataset:
     """What `export_many` did with a dataset.
 
+    Example:
+        >>> [exported] = kayrros.export_many(["Crude oil storage"], "lake/")
+        >>> exported.status, exported.rows
+        ('written', 72)
+
     Attributes:
         dataset_id: its id.
         name: its name, if there is one.

@@ -14,6 +14,11 @@ class Metadata(DatasetMetadata):
     """The metadata of a dataset: the generated model, which a notebook shows as a table.
 
     `start_date` and `stop_date` are epoch milliseconds (UTC), as the API sends them. Any field may be UNSET or None.
+
+    Example:
+        >>> metadata = kayrros.metadata("Crude oil storage")
+        >>> metadata.asset_count, metadata.start.year, metadata.stop.year
+        (6, 2024, 2024)
     """
 
     @property

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 class Gap:
     """A part of a dataset's results that is unavailable.
 
+    Example:
+        >>> platform.max_rows = 1  # of a response, and each date of an asset has two
+        >>> tank = "Cushing TK-101"
+        >>> partial = kayrros.results("Crude oil storage", assets=tank, on_gap="warn")
+        >>> str(partial.gaps[0]), partial.gaps[0].error.status
+        ('2024-01-01T11:59:59Z to 2024-01-02T11:59:59Z of 1 asset', 504)
+
     Attributes:
         start: its first moment, in UTC.
         stop: its last moment.
@@ -60,6 +67,10 @@ class Results:
     Printed, it shows its dataset, its period, each metric with unit and range, and the first and last rows. `len` is the
     number of rows. It supports the Arrow PyCapsule interface, so polars.DataFrame(results), a query of DuckDB and
     pandas.DataFrame.from_arrow(results) accept it. A conversion raises MissingExtraError where its extra is not installed.
+
+    Example:
+        >>> len(results), results.processing_id, results.source_id
+        (72, 'crude-storage-weekly-v5', 'sentinel-1-sar')
 
     Attributes:
         table: a row per asset, date and metric, in that order from `Kayrros`, in the order of the response from
@@ -103,7 +114,12 @@ class Results:
 
     @property
     def units(self) -> dict[str, str | None]:
-        """The unit of each metric, derived from its name (assumed), such as {"fill_level_pct": "%"}; else None."""
+        """The unit of each metric, derived from its name (assumed), such as {"fill_level_pct": "%"}; else None.
+
+        Example:
+            >>> results.units
+            {'fill_level_pct': '%', 'stored_volume_bbl': 'bbl'}
+        """
         from kayrros_ext._results.schema import metric_units
 
         return metric_units(self.table)
@@ -115,6 +131,10 @@ class Results:
         It is the text of the metadata, if this client has fetched the metadata; else the notice that the Copernicus licence
         asks for, "Contains modified Copernicus Sentinel data", with the years of the values. That the licence applies to a
         dataset without a text of its own is assumed.
+
+        Example:
+            >>> results.attribution
+            'Contains modified Copernicus Sentinel data 2024, processed by Kayrros'
         """
         from kayrros_ext._results.metadata import attribution_of
         from kayrros_ext._results.schema import value_years
@@ -135,6 +155,11 @@ class Results:
     def from_json(cls, body: bytes, *, strict: bool = False) -> Self:
         """Read the body of a results response, and warn of undeclared fields and of `non_finite` values.
 
+        Example:
+            >>> results = Results.from_json(b'{"assets": [{"asset_id": "tank-1"}]}')
+            >>> results.assets["asset_id"].to_pylist()
+            ['tank-1']
+
         Raises:
             UsageError: body is not bytes.
             ContractError: the response does not match the contract. The error names the place. With strict=True, NaN or an
@@ -151,7 +176,11 @@ class Results:
         return results
 
     def warn_unknown_fields(self) -> None:
-        """Log one warning that names the undeclared fields, and the columns without a value that they may replace."""
+        """Log one warning that names the undeclared fields, and the columns without a value that they may replace.
+
+        Example:
+            >>> results.warn_unknown_fields()  # logs nothing, because there are none
+        """
         if not self.unknown_fields:
             return
         tables = {"assets[]": self.assets, "assets[].results[]": self.table.select(["value_date"])}
@@ -169,20 +198,35 @@ class Results:
         )
 
     def head(self, n: SupportsIndex = 5) -> Self:
-        """Return the first rows of `table` as results; everything else stays, also `assets`. UsageError if n is below 0."""
+        """Return the first rows of `table` as results; everything else stays, also `assets`. UsageError if n is below 0.
+
+        Example:
+            >>> len(results.head(2))
+            2
+        """
         count = operator.index(n) if hasattr(n, "__index__") and not isinstance(n, bool) else -1
         if count < 0:
             raise UsageError(f"n is {n!r:.80}.", hint="Pass a number of rows.")
         return attrs.evolve(self, table=self.table.slice(0, count))
 
     def latest(self) -> Self:
-        """Return the last value of each asset and metric that is not null, ordered by asset and metric, as results."""
+        """Return the last value of each asset and metric that is not null, ordered by asset and metric, as results.
+
+        Example:
+            >>> results.latest().to_pandas(wide="fill_level_pct").index.year.tolist()
+            [2024]
+        """
         from kayrros_ext._results.convert import latest_rows
 
         return attrs.evolve(self, table=latest_rows(self.table))
 
     def export(self, path: "str | Path", *, excel_csv: bool = False) -> "Path":
-        """Write `table` to a file, and return its path. Formats, `excel_csv` and errors are those of `Kayrros.export`."""
+        """Write `table` to a file, and return its path. Formats, `excel_csv` and errors are those of `Kayrros.export`.
+
+        Example:
+            >>> results.export("tanks.xlsx").name
+            'tanks.xlsx'
+        """
         from kayrros_ext._export import parse_target, write
 
         target = parse_target(path, excel_csv=excel_csv)
@@ -208,6 +252,11 @@ class Results:
         assets that have one on that date, and "stored_volume_bbl_asset_count", next to the metric, is their number. An asset
         without a parent stands for itself.
 
+        Example:
+            >>> frame = results.to_pandas(wide="stored_volume_bbl", by="parent")
+            >>> frame.columns.unique("parent").tolist()
+            ['Cushing North Terminal', 'Fujairah East Terminal']
+
         Raises:
             UsageError: no row has the metric; an asset has two values on one date; a row has no asset_id or no date. With
                 by="parent": `wide` is missing; the values don't add up, judging by the name of the metric (a percentage, a
@@ -228,6 +277,10 @@ class Results:
         """Return `table` as a polars DataFrame: text as String, dates as Datetime in UTC without a time zone.
 
         `asset_categories` is text, joined by ";", because CSV and Excel have no lists.
+
+        Example:
+            >>> results.to_polars().shape
+            (72, 14)
         """
         from kayrros_ext._results import convert
 
@@ -239,6 +292,10 @@ class Results:
         """Return the DataFrame of `to_pandas` with a point at the centroid of each row's asset (EPSG:4326).
 
         An asset without a centroid has no geometry (None). Rows of one asset share their point.
+
+        Example:
+            >>> results.to_geopandas().geometry.nunique()
+            6
         """
         from kayrros_ext._results import convert
 
@@ -288,7 +345,7 @@ class Results:
             ExportError: the file can't be written. An existing file stays as it was.
 
         Example:
-            results.plot("tanks.png", kind="seasonal", by="total", metric="stored_volume_bbl")
+            >>> chart = results.plot("tanks.png", kind="change", metric="fill_level_pct")
         """
         from kayrros_ext import plots
 

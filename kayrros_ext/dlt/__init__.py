@@ -35,8 +35,11 @@ def kayrros_source(
     A part that is unavailable fails the run, and the next one loads it.
 
     Example:
-        >>> pipeline = dlt.pipeline("kayrros", destination="duckdb", dataset_name="kayrros")
-        >>> pipeline.run(kayrros_source(["Crude oil storage"]))
+        >>> import dlt
+        >>> pipeline = dlt.pipeline("kayrros", destination="duckdb", dev_mode=True)
+        >>> info = pipeline.run(kayrros_source(["Crude oil storage"], kayrros=kayrros))
+        >>> pipeline.last_trace.last_normalize_info.row_counts["results"]
+        72
 
     Args:
         datasets: ids or names, or objects with their `id`.

@@ -39,9 +39,13 @@ class Doctor:
     made so far; `needs_login` tells whether no login worked.
 
     Example:
-        >>> doctor = Doctor()
-        >>> checks = list(doctor.check())
-        >>> doctor.write(Path("kayrros-doctor"))
+        >>> doctor = Doctor(dataset="7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
+        >>> [check.name for check in doctor.check() if check.result == "failed"]
+        []
+        >>> doctor.has_failed, doctor.differences, doctor.to_json()["missing"]
+        (False, [], [])
+        >>> doctor.write(Path("report/"))
+        >>> doctor.close()
     """
 
     profile: str | None = None
@@ -78,7 +82,12 @@ class Doctor:
         return self.noted(self._check())
 
     def noted(self, made: Iterable[Check]) -> Iterator[Check]:
-        """Note checks for the report, and return them without secrets."""
+        """Note checks for the report, and return them without secrets.
+
+        Example:
+            >>> [check.text for check in Doctor().noted([Check("disk", "ok", "has space")])]
+            ['has space']
+        """
         for check in made:
             shown = check._replace(text=self._clean(check.text), private=self._clean(check.private))
             self.checks.append(shown._replace(private=""))

@@ -30,7 +30,12 @@ _TERM = re.compile(r"(reference|observed|assumed|confirmed)( \([^()]*\))?")
 
 
 class Check(NamedTuple):
-    """A check in one line: its result in words, and what to do next. `private` is for the terminal, and in no file."""
+    """A check in one line: its result in words, and what to do next. `private` is for the terminal, and in no file.
+
+    Example:
+        >>> Check("login", "ok", "accepted").result
+        'ok'
+    """
 
     name: str
     result: Literal["ok", "note", "failed", "skipped"]
@@ -45,6 +50,11 @@ class Difference:
 
     Its kind is field, type, format, range, enum, required, status, content_type or behaviour. Its place is a JSON pointer
     into openapi.yaml. What was seen is a type or a name, and never a value.
+
+    Example:
+        >>> place = "/components/schemas/Result/properties/value_date"
+        >>> Difference("type", place, "string", "integer", 412, 412, "result").rests_on
+        'seen in 412 of 412 results'
     """
 
     kind: str

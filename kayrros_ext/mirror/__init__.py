@@ -36,6 +36,11 @@ class SyncReport:
     `oldest_revision` is how long before the last date the oldest revised, late or removed value is dated, so that
     `revisions` can be set by fact; None without any. `withheld` counts the rows that did not come, and stay, because it is
     not certain that the API no longer has them. `gaps` are the parts that were unavailable; the next sync fetches them.
+
+    Example:
+        >>> report = mirror.sync(kayrros, "Crude oil storage")
+        >>> report.added, report.changed, report.unchanged
+        (0, 0, 72)
     """
 
     dataset_id: UUID
@@ -58,8 +63,10 @@ class Mirror:
 
     Example:
         >>> mirror = Mirror("lake/")
-        >>> mirror.sync(kayrros, "Crude oil storage")
-        >>> mirror.read("Crude oil storage", as_of="2026-03-01").to_pandas()
+        >>> mirror.sync(kayrros, "Crude oil storage").added
+        72
+        >>> len(mirror.read("Crude oil storage", start="2024-02"))
+        12
 
     Args:
         location: a folder, or a URL such as s3://bucket/prefix, gs://bucket/prefix or az://account@container/prefix, whose
@@ -93,6 +100,12 @@ class Mirror:
         The first time, everything is fetched; then what is dated after the last date less `revisions`, new assets from their
         beginning, and what is missing from earlier runs. A row is gone only if its part of the results came completely. A
         run may end at any moment, and the next one completes it.
+
+        Example:
+            >>> tank = {"tank-cushing-tk-101": {"2024-02-06": {"fill_level_pct": 71.5}}}
+            >>> platform.revise("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4", tank)
+            >>> mirror.sync(kayrros, "Crude oil storage").changed
+            1
 
         Args:
             kayrros: a client.
@@ -133,6 +146,10 @@ class Mirror:
     ) -> Results:
         """Return the results of a dataset from the mirror, as they are now or were at an earlier time. Nothing is sent.
 
+        Example:
+            >>> len(mirror.read("Crude oil storage", metrics="fill_level_pct"))
+            36
+
         Args:
             dataset: id or name of a dataset of the mirror, or the beginning of either, or an object that has its id.
             start: as for `Kayrros.results`.
@@ -164,6 +181,10 @@ class Mirror:
     ) -> "pa.Table":
         """Return what the syncs have added, changed and removed, in order of time. Errors are those of `read`.
 
+        Example:
+            >>> mirror.changes("last")["kind"].unique().to_pylist()
+            ['added']
+
         Args:
             since: first moment, written as for `Kayrros.results`; or "last", for what the last run of each dataset has seen,
                 and runs before it that did not end. Default: all of the history.
@@ -182,14 +203,24 @@ class Mirror:
         return _read.changes(self._store, list(keys), since_ms)
 
     def compact(self, before: "Instant") -> int:
-        """Drop the history before a moment, from which `as_of` then works. Return the number of deleted files."""
+        """Drop the history before a moment, from which `as_of` then works. Return the number of deleted files.
+
+        Example:
+            >>> mirror.compact("2026-01")
+            0
+        """
         from kayrros_ext.mirror import _read
 
         before_ms = parse_instant("before", before)
         return sum(_read.compact(self._store, str(key), before_ms) for key in self.datasets())
 
     def datasets(self) -> dict[UUID, str | None]:
-        """Return the names of the datasets of the mirror, by their ids. Raise MirrorError if there is no mirror."""
+        """Return the names of the datasets of the mirror, by their ids. Raise MirrorError if there is no mirror.
+
+        Example:
+            >>> list(mirror.datasets().values())
+            ['Crude oil storage, selected terminals']
+        """
         with self._store.errors():
             self._store.check()
             return {UUID(key): state.name for key, state in self._store.states().items()}

@@ -35,6 +35,10 @@ def terminal_chart(
 ) -> str:
     """Draw a metric of results over time as text.
 
+    Example:
+        >>> print(terminal_chart(results, metric="fill_level_pct", colour=False))
+        Crude oil storage, selected terminals...
+
     Args:
         results: kayrros_ext.Results.
         metric: name of the metric; by default the first of the table.

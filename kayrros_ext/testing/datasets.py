@@ -87,6 +87,11 @@ _CONTENT = Kind(
 class StaticFile:
     """The file of a static dataset.
 
+    Example:
+        >>> file = StaticFile(b"tank,bbl", "tanks.csv", "text/csv", ranges=True)
+        >>> file.size, file.disposition, len(file.etag), list(file.chunks(5))
+        (8, 'attachment; filename="tanks.csv"', 18, [b'bbl'])
+
     Attributes:
         content: its bytes; or how many it has, which are then generated while they are sent, the same every time.
         name: file name for Content-Disposition.
@@ -142,6 +147,13 @@ def _to_emails(emails: Iterable[str] | None) -> frozenset[str] | None:
 class Dataset:
     """A dataset of the fake.
 
+    Example:
+        >>> dataset = platform.generate(assets=2, dates=3, shared_with=["me@example.com"])
+        >>> dataset.row_count, dataset.is_visible_to("you@example.com")
+        (12, False)
+        >>> [asset["asset_id"] for asset in dataset.payload()["assets"]]
+        ['tank-000000', 'tank-000001']
+
     Attributes:
         id: its UUID, in lower case.
         metadata: its DatasetMetadata, as it is sent. You may change it.
@@ -172,7 +184,12 @@ class Dataset:
 
 @attrs.frozen
 class Collection:
-    """A collection: some datasets under a name."""
+    """A collection: some datasets under a name.
+
+    Example:
+        >>> [collection.name for collection in platform.collections.values()]
+        ['Oil storage', 'Emissions and industry']
+    """
 
     id: str = attrs.field(validator=arguments.TEXT)
     name: str = attrs.field(validator=arguments.TEXT)

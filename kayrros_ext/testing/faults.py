@@ -19,6 +19,14 @@ _BAD_GZIP = b"\x1f\x8b\x08\x00this is not a deflate stream"
 class Fault:
     """Something that goes wrong with a response. Make one with a method of the class, such as `Fault.status(503)`.
 
+    Example:
+        >>> faults = [Fault.status(429, retry_after=1), Fault.html(502), Fault.body(b"?")]
+        >>> faults += [Fault.cut(), Fault.truncated(), Fault.dropped(), Fault.bad_gzip()]
+        >>> faults += [Fault.late(60), Fault.slow(pause_s=0.1)]
+        >>> rules = [platform.fail_next(fault) for fault in faults]
+        >>> faults[3]
+        Fault(description='connection breaks after 10 bytes')
+
     Attributes:
         description: the fault in words, as `Request.fault` shows it.
         damage: takes the response as it should be and returns the one to send.
@@ -117,6 +125,11 @@ _FAULT = Kind(
 @attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)  # because it counts `times` down to 0
 class Rule:
     """A fault, and the requests that it happens to.
+
+    Example:
+        >>> rule = platform.fail_next(503, times=2)
+        >>> rule.applies_to(platform.requests[-1]), rule.count, rule.times
+        (True, 1, 1)
 
     Attributes:
         fault: what goes wrong.

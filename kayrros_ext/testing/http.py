@@ -19,6 +19,11 @@ class RefusedError(Exception):
 class Request:
     """A request that the fake received.
 
+    Example:
+        >>> login, request = platform.requests[0], platform.requests[-1]
+        >>> login.content_type, login.json["email"], request.operation, request.token[:5]
+        ('application/json', 'analyst@example.com', 'getDatasetResults', 'fake-')
+
     Attributes:
         method: in capitals.
         host: the host it was sent to; None on loopback, where the login host and the data host are one.
@@ -59,6 +64,9 @@ class Request:
 @attrs.frozen(eq=False)
 class Response:
     """A response, and how it is delivered.
+
+    Example:
+        >>> late = Fault("late and empty", lambda response: Response(204, {}, delay_s=0.01))
 
     Attributes:
         status: HTTP status.

@@ -45,7 +45,12 @@ _METRICS = 'a number up to 1000, or a list of different names, such as ["fill_le
 
 @attrs.frozen
 class Account:
-    """An account that may log in to the fake."""
+    """An account that may log in to the fake.
+
+    Example:
+        >>> platform.account
+        Account(email='analyst@example.com')
+    """
 
     email: str = attrs.field(validator=arguments.TEXT)
     password: str = attrs.field(validator=arguments.TEXT, repr=False)
@@ -65,6 +70,15 @@ class Platform:
     """A small Kayrros with the logins, tokens, datasets and faults that you give it. It starts with one account, no data.
 
     It answers as openapi.yaml says. Where that only assumes, so does the fake.
+
+    Example:
+        >>> platform = Platform(latency_s=0.01)
+        >>> dataset = platform.generate(assets=3, dates=10)
+        >>> with platform.connect() as kayrros:
+        ...     len(kayrros.results(dataset.id))
+        60
+        >>> [request.operation for request in platform.requests], platform.logins
+        (['login', 'getDatasetResults'], 1)
 
     Attributes:
         token_lifetime_s: seconds until a token expires; None for never. The real lifetime is unknown.
@@ -112,9 +126,11 @@ class Platform:
         """Return a platform that serves a recorded session: the same request gets the same answer, any other a 404.
 
         Example:
-            >>> platform = Platform.from_har("kayrros-doctor-2026-01-31/session.har")
-            >>> with platform.connect() as kayrros:
-            ...     kayrros.collections()
+            >>> har = '{"log": {"version": "1.2", "entries": []}}'
+            >>> size = Path("session.har").write_text(har)
+            >>> Platform.from_har("session.har").connect().collections()
+            Traceback (most recent call last):
+            kayrros_ext.errors.NotFoundError: ...
 
         Args:
             path: a HAR 1.2, of `kayrros doctor`, of `kayrros fake --proxy`, or of a browser. Its logins are left out: the
@@ -129,7 +145,12 @@ class Platform:
         return platform
 
     def add_account(self, email: str, password: str) -> Account:
-        """Add an account that may log in. It replaces one with the same email."""
+        """Add an account that may log in. It replaces one with the same email.
+
+        Example:
+            >>> platform.add_account("colleague@example.com", "any-password")
+            Account(email='colleague@example.com')
+        """
         account = self.accounts[email] = Account(email, password)
         return account
 
@@ -144,6 +165,11 @@ class Platform:
         shared_with: Iterable[str] | None = None,
     ) -> Dataset:
         """Add a dataset. It replaces one with the same id.
+
+        Example:
+            >>> dataset = platform.add({"tank-1": {"2024-01-02": {"fill_level_pct": 61.5}}})
+            >>> kayrros.results(dataset.id).table["value"].to_pylist()
+            [61.5]
 
         Args:
             results: what the API would send, an object with `assets`; or a plain structure, asset id to date to metric to
@@ -170,6 +196,12 @@ class Platform:
 
     def revise(self, dataset: Dataset | UUID | str, values: Mapping[str, Any]) -> None:
         """Change results of a dataset, as a new processing does, with an id of its own.
+
+        Example:
+            >>> dataset = platform.add({"tank-1": {"2024-01-02": {"fill_level_pct": 61.5}}})
+            >>> platform.revise(dataset, {"tank-1": {"2024-01-09": {"fill_level_pct": 58}}})
+            >>> kayrros.results(dataset.id).table["value"].to_pylist()
+            [61.5, 58.0]
 
         Args:
             dataset: one of the fake, or its id.
@@ -198,6 +230,10 @@ class Platform:
         """Add a dataset with results by seed: the same arguments give the same bytes, and the same id.
 
         Rows are generated while they are sent, so there may be millions.
+
+        Example:
+            >>> platform.generate(seed=1, assets=2, dates=3).row_count
+            12
 
         Args:
             seed: of the values.
@@ -245,6 +281,10 @@ class Platform:
         """Add what openapi.yaml shows: crude oil tanks (with a file), methane hot spots, industrial sites, collections.
 
         The ids, assets and special cases are the same, so that a script works with the fake and with `kayrros mock`.
+
+        Example:
+            >>> [dataset.metadata["name"] for dataset in Platform().add_examples()][0]
+            'Crude oil storage, selected terminals'
         """
         document = json.loads(resources.files(__package__).joinpath("examples.json").read_bytes())
         datasets = []
@@ -259,7 +299,13 @@ class Platform:
     def add_collection(
         self, name: str, datasets: Iterable[Dataset | UUID | str], *, id: str | None = None
     ) -> Collection:
-        """Add a collection of datasets that exist. Its id may be any string (assumed); a random UUID by default."""
+        """Add a collection of datasets that exist. Its id may be any string (assumed); a random UUID by default.
+
+        Example:
+            >>> collection = platform.add_collection("Mine", [platform.generate(name="Tanks")])
+            >>> [dataset.name for dataset in kayrros.datasets("Mine")]
+            ['Tanks']
+        """
         kind, advice = one_of(self.datasets), "a list of datasets that exist, such as [dataset]"
         ids = read_items(
             "datasets", datasets, lambda item: kind.check("id", str(getattr(item, "id", item)).lower()), advice
@@ -269,19 +315,36 @@ class Platform:
         return collection
 
     def give_token(self, email: str = EMAIL) -> str:
-        """Issue a token of an account without a login. Tokens are opaque, and no JWTs (assumed)."""
+        """Issue a token of an account without a login. Tokens are opaque, and no JWTs (assumed).
+
+        Example:
+            >>> with platform.connect(token=platform.give_token()) as kayrros:
+            ...     len(kayrros.collections())
+            2
+        """
         one_of(self.accounts).check("email", email)
         token = f"fake-{secrets.token_hex(16)}"
         self.tokens[token] = Token(email, self.clock())
         return token
 
     def expire_tokens(self) -> None:
-        """Let all tokens issued so far expire now."""
+        """Let all tokens issued so far expire now.
+
+        Example:
+            >>> platform.expire_tokens()
+            >>> len(kayrros.collections()), platform.logins  # the client has logged in again
+            (2, 2)
+        """
         for token in list(self.tokens.values()):
             token.is_revoked = True
 
     def fail_next(self, fault: Failure, *, times: int | None = 1, operation: str | None = None, skip: int = 0) -> Rule:
         """Let the next requests fail.
+
+        Example:
+            >>> rule = platform.fail_next(503, times=2, operation="listCollections")
+            >>> len(kayrros.collections()), rule.count  # the client has retried
+            (2, 2)
 
         Args:
             fault: what goes wrong, or an error status.
@@ -295,11 +358,24 @@ class Platform:
         return self._add_rule(fault, lambda _: True, operation, times, skip)
 
     def fail_when(self, matches: Callable[[Request], bool], fault: Failure, *, operation: str | None = None) -> Rule:
-        """Let the requests fail for which a predicate is true; otherwise like `fail_next`."""
+        """Let the requests fail for which a predicate is true; otherwise like `fail_next`.
+
+        Example:
+            >>> rule = platform.fail_when(lambda request: "7d3c1a52" in request.path, 404)
+            >>> kayrros.metadata("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
+            Traceback (most recent call last):
+            kayrros_ext.errors.NotFoundError: ...
+        """
         return self._add_rule(fault, matches, operation)
 
     def fail_at_random(self, fault: Failure, *, probability: float, seed: int, operation: str | None = None) -> Rule:
-        """Let a share of the requests fail, the same ones for the same seed; otherwise like `fail_next`."""
+        """Let a share of the requests fail, the same ones for the same seed; otherwise like `fail_next`.
+
+        Example:
+            >>> rule = platform.fail_at_random(503, probability=0.2, seed=1)
+            >>> len(kayrros.collections())
+            2
+        """
         arguments.SHARE.check("probability", probability)
         draw = random.Random(arguments.INTEGER.check("seed", seed)).random  # noqa: S311 - repeatable is the point  # nosec B311
         return self._add_rule(fault, lambda _: draw() < probability, operation)
@@ -310,11 +386,22 @@ class Platform:
         return rule
 
     def transport(self) -> Transport:
-        """Return an httpx transport to it, for sync and async clients. It has the two hosts of Kayrros and no other."""
+        """Return an httpx transport to it, for sync and async clients. It has the two hosts of Kayrros and no other.
+
+        Example:
+            >>> with platform.connect(transport=platform.transport()) as kayrros:
+            ...     len(kayrros.collections())
+            2
+        """
         return Transport(self.handle, sleep=self.sleep)
 
     def serve(self, *, port: int = 0) -> AbstractContextManager[str]:
         """Serve it on 127.0.0.1 during a `with` block, which gets the URL of both hosts. The port is free by default.
+
+        Example:
+            >>> with platform.serve() as url, platform.connect(base_url=url) as kayrros:
+            ...     len(kayrros.collections())
+            2
 
         Raises:
             MockError: the port is taken. Raised on entering the block.
@@ -323,6 +410,11 @@ class Platform:
 
     def connect(self, **settings: Any) -> Kayrros:
         """Return a client of it, in process, with its account. Close it, or use it in a `with` block.
+
+        Example:
+            >>> with platform.connect(retries=0) as kayrros:
+            ...     len(kayrros.collections())
+            2
 
         Args:
             settings: of Kayrros, such as `token=` in place of the account. With base_url, the URL of `serve`, the client
@@ -338,12 +430,23 @@ class Platform:
         return Kayrros(**{"base_url": BASE_URL, "auth_url": AUTH_URL, "transport": self.transport(), **settings})
 
     def environment(self, url: str) -> dict[str, str]:
-        """Return environment variables that point Kayrros to the URL of `serve`, with the account."""
+        """Return environment variables that point Kayrros to the URL of `serve`, with the account.
+
+        Example:
+            >>> platform.environment("http://127.0.0.1:4010")["KAYRROS_BASE_URL"]
+            'http://127.0.0.1:4010'
+        """
         account = {"KAYRROS_EMAIL": self.account.email, "KAYRROS_PASSWORD": self.account.password}
         return {"KAYRROS_BASE_URL": url, "KAYRROS_AUTH_URL": url, **account}
 
     def handle(self, request: Request) -> Response:
-        """Record a request and return the response to it. Transport and server call this."""
+        """Record a request and return the response to it. Transport and server call this.
+
+        Example:
+            >>> request = Request("GET", None, "/v1/processing/collection/list", {}, b"")
+            >>> platform.handle(request).status  # it has no token
+            401
+        """
         operation = operations_at(request).get(request.method)
         request.operation = operation.id if operation else None
         self.requests.append(request)

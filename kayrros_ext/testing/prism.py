@@ -33,6 +33,11 @@ _PRELOAD = Path(__file__).with_name("prism_preload.mjs")
 class PrismMock:
     """A running mock.
 
+    Example:
+        >>> with prism_mock() as mock:
+        ...     sorted(mock.settings)
+        ['KAYRROS_AUTH_URL', 'KAYRROS_BASE_URL', 'KAYRROS_EMAIL', 'KAYRROS_PASSWORD']
+
     Attributes:
         url: where it listens, for both hosts of the API.
         process: the process that serves it.
@@ -53,6 +58,12 @@ def prism_mock(
     *, port: int = 0, spec: Path | str | None = None, checkout: Path | str = CHECKOUT, start_timeout_s: float = 60
 ) -> Iterator[PrismMock]:
     """Start the mock, wait until it listens, and stop it at the end of the block.
+
+    Example:
+        >>> with prism_mock() as mock:
+        ...     kayrros = Kayrros(base_url=mock.url, auth_url=mock.url, token="any-token")
+        ...     len(kayrros.collections())
+        2
 
     Args:
         port: port on 127.0.0.1; a free one by default.

@@ -14,6 +14,12 @@ class Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     It waits as the fake's response says, up to the read timeout of the request, and then raises httpx.ReadTimeout.
     Threads wait with `sleep`. Tasks wait with anyio, so that the event loop goes on.
+
+    Example:
+        >>> import httpx
+        >>> with httpx.Client(transport=platform.transport()) as client:
+        ...     client.get("https://platform.api.kayrros.com/v1/no/such/path").status_code
+        404
     """
 
     def __init__(self, respond: Callable[[Request], Response], *, sleep: Callable[[float], object]) -> None:

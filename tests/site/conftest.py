@@ -1,5 +1,6 @@
 """A browser, and the site with its mock. `make test-docs` builds the site and installs its tools."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -43,18 +44,23 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+@contextlib.contextmanager
+def open_tab(browser: Any, site: str, **options: Any) -> Iterator[tuple[Any, list[str]]]:
+    """Open a tab; yield it and the list of its warnings, errors and requests to other hosts."""
+    with browser.new_context(base_url=site, **options) as context:
+        tab = context.new_page()
+        problems: list[str] = []
+        tab.on("console", lambda it: problems.append(it.text) if it.type in {"error", "warning"} else None)
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("request", lambda request: problems.append(request.url) if is_external(request.url) else None)
+        yield tab, problems
+
+
 @pytest.fixture
 def page(browser: Any, site: str) -> Iterator[Any]:
     """Open a page; a warning, an error or a request to another host fails the test."""
-    with browser.new_context(base_url=site) as context:
-        opened = context.new_page()
-        problems: list[str] = []
-        opened.on(
-            "console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None
-        )
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.on("request", lambda request: problems.append(request.url) if is_external(request.url) else None)
-        yield opened
+    with open_tab(browser, site) as (tab, problems):
+        yield tab
         assert problems == []
 
 

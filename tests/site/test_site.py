@@ -1,23 +1,44 @@
 """The site in a real browser."""
 
+import datetime as dt
 import re
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import httpx
 import pytest
 
-from scripts.docs import SITE
+import kayrros_ext.testing
+import kayrros_openapi.models
+from kayrros_ext import dlt, doctor, plots
+from scripts.docs import PAGES, SITE
 from scripts.docs_rest import operations
+from tests.site.conftest import open_tab
 from tests.support.checkout import IN_BACKGROUND, ROOT
 
 pytestmark = pytest.mark.site
 
 NAMES = sorted(str(path.parent.relative_to(SITE)).strip(".") for path in SITE.rglob("index.html"))
-PHONE = {"width": 390, "height": 844}
+MODES = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+# Words that readers search for, and pages that answer.
+SEARCHES = {
+    "excel": {"results", "cookbook"},
+    "xlsx": {"results", "installation", "commands"},
+    "troubleshooting": {"troubleshooting"},
+    "official": {"license", "versioning", ""},
+    "latest": {"python/results"},
+    "license": {"license"},
+    "504": {"large", "troubleshooting"},
+    "proxy": {"troubleshooting"},
+    "polars": {"results", "python/results"},
+    "spark": {"python/mirror", "mirror", "cluster"},
+}
 
 
 def test_site_has_every_page() -> None:
@@ -27,13 +48,77 @@ def test_site_has_every_page() -> None:
     assert written | generated <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_page_opens_without_a_problem(name: str, page: Any) -> None:
-    """A page opens without a message of the browser or a request to another host, and fits a phone."""
-    page.set_viewport_size(PHONE)
-    page.goto(name, wait_until="networkidle")
-    assert page.locator("h1").first.inner_text()
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+@pytest.mark.parametrize(("width", "scheme"), MODES)
+def test_pages_open_without_a_problem(browser: Any, site: str, width: int, scheme: str) -> None:
+    """Each page opens without a message of the browser or a request to another host, and never scrolls sideways."""
+    with open_tab(browser, site, viewport={"width": width, "height": 844}, color_scheme=scheme) as (tab, problems):
+        for name in NAMES:
+            open_page(tab, name)
+            assert tab.locator("h1").first.inner_text(), name
+            assert tab.evaluate("document.documentElement.scrollWidth") == width, name
+            if width == 1280 and name.startswith(("python/", "commands")):
+                assert tab.evaluate(CUT_OFF) == [], name
+            assert problems == [], name
+
+
+# The tables that scroll in themselves.
+CUT_OFF = """[...document.querySelectorAll(".md-typeset__scrollwrap")]
+    .filter((it) => it.scrollWidth > it.clientWidth).map((it) => it.innerText)"""
+
+
+def open_page(tab: Any, name: str) -> None:
+    """Open a page; Swagger UI draws that of the REST API after it has loaded."""
+    tab.goto(f"{name}/" if name else "", wait_until="load")
+    if name == "rest":
+        tab.locator(".opblock").first.wait_for()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_pages_are_accessible(browser: Any, site: str, width: int, scheme: str) -> None:
+    """Axe finds nothing serious or critical on the home page, a guide, and pages of each kind of reference."""
+    findings = []
+    with open_tab(browser, site, viewport={"width": width, "height": 844}, color_scheme=scheme) as (tab, _):
+        for name in ("", "testing", "python/results", "commands", "rest"):
+            open_page(tab, name)
+            tab.evaluate(AXE.read_text("utf-8"))
+            findings += [
+                (name, violation["id"], [node["html"] for node in violation["nodes"]][:3])
+                for violation in tab.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+                if violation["impact"] in {"serious", "critical"}
+            ]
+    assert findings == []
+
+
+def test_signatures_show_values() -> None:
+    """No default of the Python reference is the name of a constant, and types lead to their pages."""
+    texts = {path.parent.name: path.read_text("utf-8") for path in SITE.glob("python/*/index.html")}
+    assert not [name for name, text in texts.items() if re.search(r"\bDEFAULT_\w+|\b_unknown|>_[A-Z]{2}", text)]
+    assert 'href="../results/#kayrros_ext.Retries"' in texts["kayrros"]
+    assert 'href="../models/#kayrros_openapi.models.DatasetMetadata"' in texts["results"]
+    assert all(f">{name}<" in texts["results"] for name in ("asset_count", "source_name"))  # of Metadata, inherited
+
+
+def test_reference_shows_every_public_name() -> None:
+    """Each name in an `__all__` has an entry, and so has each generated model."""
+    anchors = {
+        anchor for path in SITE.glob("python/*/index.html") for anchor in re.findall(r'id="([\w.]+)"', path.read_text())
+    }
+    modules = (kayrros_ext, kayrros_ext.testing, plots, dlt, doctor, kayrros_openapi.models)
+    assert {f"{module.__name__}.{name}" for module in modules for name in module.__all__} <= anchors
+
+
+def test_commands_have_an_example_with_its_output() -> None:
+    """Each command shows what it prints, without a path, port or date of the machine that built the page."""
+    text = (PAGES / "commands.md").read_text("utf-8")
+    for section in text.split("\n## kayrros ")[1:]:
+        name, output = (
+            section.split()[0],
+            re.search(r"^```console\n\$ (kayrros .*)\n((.+\n)+)```$", section, re.MULTILINE),
+        )
+        assert output, name
+        assert output[1].split()[1] == name
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    assert not re.search(rf"{tempfile.gettempdir()}|{Path.home()}|{ROOT}|127\.0\.0\.1:(?!4010)|{today}", text)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -69,16 +154,16 @@ def test_links_point_to_existing_places(site: str) -> None:
     assert external_schemes <= {"https"}
 
 
-def test_search_leads_from_504_to_its_page(page: Any) -> None:
-    """A reader who searches for 504 reaches the page on large datasets."""
-    page.goto("", wait_until="networkidle")
-    page.keyboard.press("/")
-    page.keyboard.type("504", delay=20)
-    links = page.locator(".md-search-result__link")
-    links.first.wait_for()
-    assert any("/large/" in link.get_attribute("href") for link in links.all())
-    page.locator('.md-search-result__link[href*="/large/"]').first.click()
-    page.wait_for_url("**/large/**")
+def test_search_leads_to_pages_that_answer(page: Any) -> None:
+    """The first pages that the search box lists for a word include one about it."""
+    listed: dict[str, list[str]] = {}
+    for word in SEARCHES:
+        page.goto(f"?q={word}", wait_until="load")  # the theme puts it into the box
+        links = page.locator(".md-search-result__link")
+        page.locator(".md-search-result__meta", has_text="matching").wait_for()
+        urls = [urlsplit(link.get_attribute("href")).path.strip("/") for link in links.all()]
+        listed[word] = list(dict.fromkeys(urls))[:4]
+    assert {word: names for word, names in listed.items() if not SEARCHES[word] & {*names}} == {}
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
