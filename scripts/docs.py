@@ -96,7 +96,7 @@ kayrros-ext is free software under the MIT license. It is not an official produc
 Kayrros, and `results.attribution` is the notice to show with them.
 
 """
-EXAMPLES = "The examples run in the tests. They begin with [these lines](kayrros.md#the-examples).\n\n"
+ABOUT_EXAMPLES = "The examples run in the tests. They begin with [these lines](kayrros.md#the-examples).\n\n"
 
 
 def main() -> int:
@@ -199,7 +199,7 @@ def page(title: str, package: str, names: list[str]) -> str:
     """Return a page of docstrings. Private modules are left out of headings: the names are not imported from there."""
     text = f"# {title}\n\n"
     if package != "kayrros_openapi":
-        text += EXAMPLES
+        text += ABOUT_EXAMPLES
     for name in names:
         text += f"::: {package}.{name}\n"
         if name.startswith("_"):

@@ -1,7 +1,4 @@
-"""Check the login and whether the platform answers as openapi.yaml says, and write what differs: `kayrros doctor`.
-
-It needs the extra `doctor`. Nothing that it writes holds a secret or data of the account.
-"""
+"""Check the login, and compare the platform with openapi.yaml: `kayrros doctor` (extra `doctor`)."""
 
 import datetime as dt
 import json
@@ -36,12 +33,11 @@ class Doctor:
     """One check-up of a profile and a dataset (its id), the first that the account can see by default.
 
     `spec` is the path of openapi.yaml; that of the package by default. A transport replaces the network. `checks` are those
-    made so far; `needs_login` tells whether no login worked.
+    made so far; `needs_login` tells whether no login worked. Nothing that it writes holds a secret or data of the account.
 
     Example:
         >>> doctor = Doctor(dataset="7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4")
-        >>> [check.name for check in doctor.check() if check.result == "failed"]
-        []
+        >>> checks = [*doctor.check(), *doctor.noted([Check("disk", "ok", "has space")])]
         >>> doctor.has_failed, doctor.differences, doctor.to_json()["missing"]
         (False, [], [])
         >>> doctor.write(Path("report/"))
@@ -82,12 +78,7 @@ class Doctor:
         return self.noted(self._check())
 
     def noted(self, made: Iterable[Check]) -> Iterator[Check]:
-        """Note checks for the report, and return them without secrets.
-
-        Example:
-            >>> [check.text for check in Doctor().noted([Check("disk", "ok", "has space")])]
-            ['has space']
-        """
+        """Note checks for the report, and return them without secrets."""
         for check in made:
             shown = check._replace(text=self._clean(check.text), private=self._clean(check.private))
             self.checks.append(shown._replace(private=""))

@@ -1,7 +1,4 @@
-"""Compare answers with openapi.yaml: each difference, its place in the spec, and how often it came.
-
-Nothing here holds a value of the platform: only types, names of fields and of values of enums, and counts.
-"""
+"""Compare answers with openapi.yaml. Nothing here holds a value of the platform: only types, names and counts."""
 
 import copy
 import functools

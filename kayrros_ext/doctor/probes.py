@@ -44,11 +44,7 @@ _OPERATIONS = {operation.id: operation for operation in OPERATIONS}
 
 
 class Examination:
-    """Asks, judges the answers, and yields a check for each thing that it looks into.
-
-    `token` is None until the login, and `dataset` empty until the lists are read. `is_mock`: a made-up id is answered, so
-    errors and filters tell nothing.
-    """
+    """Asks, judges the answers, and yields checks. Of a mock (`is_mock`), errors and filters tell nothing."""
 
     def __init__(self, recorder: Recorder, settings: Settings, judge: Judge, token: Secret | None) -> None:
         self._recorder, self._settings, self._judge, self.token = recorder, settings, judge, token

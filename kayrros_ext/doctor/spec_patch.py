@@ -1,7 +1,4 @@
-"""Make differences and facts a patch of openapi.yaml that only widens, and keeps its comments, order and layout.
-
-The positions of PyYAML's nodes say where to write: a loader that writes the file anew changes lines that nobody edited.
-"""
+"""Make differences and facts a patch of openapi.yaml that only widens, and changes no other line."""
 
 import difflib
 import functools

@@ -31,16 +31,14 @@ __all__ = ["Mirror", "SyncReport"]
 class SyncReport:
     """What a sync did with a dataset.
 
-    It counts the rows that are new (`added`), have another value (`changed`), were removed because the API no longer has
-    them (`gone`), or have the value that they had (`unchanged`), and the requests for results, retries included.
-    `oldest_revision` is how long before the last date the oldest revised, late or removed value is dated, so that
-    `revisions` can be set by fact; None without any. `withheld` counts the rows that did not come, and stay, because it is
-    not certain that the API no longer has them. `gaps` are the parts that were unavailable; the next sync fetches them.
+    It counts rows: `added`, `changed` (another value), `gone` (the API no longer has them), `unchanged`, and `withheld` (did
+    not come, and stay, because it is not certain that the API no longer has them); and `requests`, retries included.
+    `oldest_revision` is how long before the last date the oldest revised, late or removed value is dated. `gaps` are the
+    parts that were unavailable; the next sync fetches them.
 
     Example:
-        >>> report = mirror.sync(kayrros, "Crude oil storage")
-        >>> report.added, report.changed, report.unchanged
-        (0, 0, 72)
+        >>> mirror.sync(kayrros, "Crude oil storage").unchanged
+        72
     """
 
     dataset_id: UUID
@@ -67,6 +65,10 @@ class Mirror:
         72
         >>> len(mirror.read("Crude oil storage", start="2024-02"))
         12
+        >>> mirror.changes("last")["kind"].unique().to_pylist()
+        ['added']
+        >>> mirror.compact("2026-01"), list(mirror.datasets().values())
+        (0, ['Crude oil storage, selected terminals'])
 
     Args:
         location: a folder, or a URL such as s3://bucket/prefix, gs://bucket/prefix or az://account@container/prefix, whose
@@ -98,28 +100,19 @@ class Mirror:
         """Bring a dataset up to date, and return what has changed.
 
         The first time, everything is fetched; then what is dated after the last date less `revisions`, new assets from their
-        beginning, and what is missing from earlier runs. A row is gone only if its part of the results came completely. A
-        run may end at any moment, and the next one completes it.
-
-        Example:
-            >>> tank = {"tank-cushing-tk-101": {"2024-02-06": {"fill_level_pct": 71.5}}}
-            >>> platform.revise("7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4", tank)
-            >>> mirror.sync(kayrros, "Crude oil storage").changed
-            1
+        beginning, and what is missing from earlier runs. A run may end at any moment, and the next one completes it.
 
         Args:
             kayrros: a client.
             dataset: as for `Kayrros.metadata`.
             revisions: how far before the last date values may be revised: a timedelta, text such as "30d", or "all".
             full: whether to fetch and compare everything, as with revisions="all".
-            accept_removals: whether rows that did not come are gone although the API lists less than half of the assets that
-                it listed before, or there are other signs of a short answer.
+            accept_removals: whether rows that did not come are gone although there are signs of a short answer.
             repair: whether to look for damaged files first, and rebuild them from the API. Their history stays.
             progress: as for `Kayrros.results`.
 
         Raises:
-            MirrorError: the location is no mirror and not empty, or a mirror of another host or account, of a newer version,
-                damaged, in use by another process, or not writable.
+            MirrorError: the location is another mirror, or not empty, damaged, in use by another process, or not writable.
             KayrrosError: as `Kayrros.iter_results`.
         """
         if _unknown:
@@ -146,18 +139,13 @@ class Mirror:
     ) -> Results:
         """Return the results of a dataset from the mirror, as they are now or were at an earlier time. Nothing is sent.
 
-        Example:
-            >>> len(mirror.read("Crude oil storage", metrics="fill_level_pct"))
-            36
-
         Args:
             dataset: id or name of a dataset of the mirror, or the beginning of either, or an object that has its id.
             start: as for `Kayrros.results`.
             stop: as for `Kayrros.results`.
             metrics: as `metric` for `Kayrros.results`.
             assets: as for `Kayrros.results`.
-            as_of: a moment, written as for `start`. Values are those that syncs had seen by then. The columns that describe
-                an asset, other than its version, are as they are now.
+            as_of: a moment, written as for `start`: values are those that syncs had seen by then, descriptions those of now.
 
         Raises:
             NotFoundError, UsageError: the mirror has no such dataset, an argument is wrong, or that history was dropped.
@@ -181,10 +169,6 @@ class Mirror:
     ) -> "pa.Table":
         """Return what the syncs have added, changed and removed, in order of time. Errors are those of `read`.
 
-        Example:
-            >>> mirror.changes("last")["kind"].unique().to_pylist()
-            ['added']
-
         Args:
             since: first moment, written as for `Kayrros.results`; or "last", for what the last run of each dataset has seen,
                 and runs before it that did not end. Default: all of the history.
@@ -203,24 +187,14 @@ class Mirror:
         return _read.changes(self._store, list(keys), since_ms)
 
     def compact(self, before: "Instant") -> int:
-        """Drop the history before a moment, from which `as_of` then works. Return the number of deleted files.
-
-        Example:
-            >>> mirror.compact("2026-01")
-            0
-        """
+        """Drop the history before a moment, from which `as_of` then works. Return the number of deleted files."""
         from kayrros_ext.mirror import _read
 
         before_ms = parse_instant("before", before)
         return sum(_read.compact(self._store, str(key), before_ms) for key in self.datasets())
 
     def datasets(self) -> dict[UUID, str | None]:
-        """Return the names of the datasets of the mirror, by their ids. Raise MirrorError if there is no mirror.
-
-        Example:
-            >>> list(mirror.datasets().values())
-            ['Crude oil storage, selected terminals']
-        """
+        """Return the names of the datasets of the mirror, by their ids. Raise MirrorError if there is no mirror."""
         with self._store.errors():
             self._store.check()
             return {UUID(key): state.name for key, state in self._store.states().items()}

@@ -130,11 +130,8 @@ def month_range(month: str) -> tuple[int, int]:
         return STOP_MS, 2 * STOP_MS
     year, number = int(month[:4]), int(month[5:])
     first = datetime(year, number, 1, tzinfo=UTC)
-    stop = (
-        first.replace(year=year + number // 12, month=number % 12 + 1)
-        if first.year < 9999
-        else datetime.max.replace(tzinfo=UTC)
-    )
+    end = datetime.max.replace(tzinfo=UTC)
+    stop = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC) if year < 9999 else end
     return (first - EPOCH) // MILLISECOND, (stop - EPOCH) // MILLISECOND
 
 

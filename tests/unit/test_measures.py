@@ -89,19 +89,19 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.startswi
 
 
 def test_the_core_is_small() -> None:
-    """Metadata and results load at most 5,150 lines of the package. Without its add-ons it has at most 7,280."""
+    """Metadata and results load at most 5,370 lines of the package. Without its add-ons it has at most 7,520."""
     run = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
     modules = [Path(name) for name in run.stdout.splitlines()]
     core = [path for path in modules if path.relative_to(PACKAGE).parts[0] not in ADDONS]
     assert PACKAGE / "client.py" in core
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in core) <= 5_150
-    assert lines(PACKAGE, without=ADDONS) <= 7_280
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in core) <= 5_370
+    assert lines(PACKAGE, without=ADDONS) <= 7_520
 
 
 @pytest.mark.parametrize(
     ("addon", "limit"),
     # 400 lines of `testing` are recorded sessions: reading, redaction and the proxy, which `doctor` and the mock share.
-    [("testing", 2_340), ("plots", 1_165), ("mirror", 1_100), ("doctor", 900), ("dask", 300), ("spark", 300)],
+    [("testing", 2_500), ("plots", 1_167), ("mirror", 1_100), ("doctor", 900), ("dask", 300), ("spark", 300)],
 )
 def test_add_ons_are_small(addon: str, limit: int) -> None:
     """Each has a number of lines that it may have."""
