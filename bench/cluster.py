@@ -29,8 +29,9 @@ The fake runs in a process of its own on this machine and answers after {LATENCY
 processes with a thread each, or one. Both read the same frame in turn, {TRIES} times, and the rows are compared, value for
 value, with those that one process reads without Dask. The small partitions have about 600 rows, so that a request is mostly
 latency. The large ones have 60,000: this machine's cores are then the limit, and not the platform, so no claim is made.
-Then the platform refuses more than {PER_SECOND} requests a second; most of the time beyond the best is random backoff. Finally, {ROWS:,} rows pass through one worker, by month;
-its memory is taken after each partition, early (the second tenth of them) and late (the last tenth)."""
+Then the platform refuses more than {PER_SECOND} requests a second; most of the time beyond the best is random backoff.
+Finally, {ROWS:,} rows pass through one worker, by month; its memory is taken after each partition, early (the second tenth
+of them) and late (the last tenth)."""
 
 
 def run() -> Report:
