@@ -216,8 +216,9 @@ def _client(limits: _Limits) -> Iterator[Kayrros]:
     with contextlib.suppress(ValueError):
         worker = distributed.get_worker()
     shared = vars(worker).setdefault("kayrros", {}) if worker else _LOCAL
-    lease = shared.setdefault(concurrency, threading.BoundedSemaphore(concurrency))
-    lease = distributed.Semaphore(concurrency, f"kayrros-{concurrency}") if worker else lease
+    if (lease := shared.get(concurrency)) is None:
+        new = distributed.Semaphore(concurrency, f"kayrros-{concurrency}") if worker else None
+        lease = shared.setdefault(concurrency, new or threading.BoundedSemaphore(concurrency))
     try:
         with _LOCK:
             if token_from not in shared:
@@ -281,20 +282,18 @@ class _SchedulerTokens(TokenCache):
 
 
 class _ClusterGate(Gate):
-    """The gate of a worker. A refusal takes a lock for as long as the platform asks, and requests of all workers pass it."""
+    """The gate of a worker. A refusal takes a lock for as long as the platform asks, which holds back all workers."""
 
     pause: Any  # a distributed.Lock
 
     def enter(self, call: _Call) -> float:
-        if wait_s := super().enter(call):
-            return wait_s
-        if self.pause.acquire(timeout=1):
-            self.pause.release()
-            return 0
-        self.in_flight.discard(call)
-        return SLOT_POLL_S
+        wait_s = super().enter(call)
+        if not wait_s and self.pause.locked():
+            self.in_flight.discard(call)
+            return SLOT_POLL_S
+        return wait_s
 
     def close(self, call: _Call, seconds: float) -> None:
         super().close(call, seconds)
-        if self.pause.acquire(timeout=1):  # else another worker has it
+        if self.pause.acquire(blocking=False):  # else another worker has it
             run_in_daemon(lambda: (time.sleep(seconds), self.pause.release()), "kayrros-pause")  # type: ignore[func-returns-value]
