@@ -52,7 +52,7 @@ def run_examples() -> dict[str, str]:
             **{name: value for name, value in os.environ.items() if not name.startswith(("KAYRROS_", "XDG_", "LC_"))},
             "KAYRROS_BASE_URL": url,
             "KAYRROS_AUTH_URL": url,
-            "KAYRROS_TOKEN_CACHE": "on",
+            "KAYRROS_TOKEN_CACHE": "on",  # nosec B105
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "HOME": str(home),
             "COLUMNS": "80",

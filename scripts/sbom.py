@@ -25,8 +25,7 @@ def main() -> int:
     if problem := invalid(text):
         print(f"The SBOM is not CycloneDX: {problem}", file=sys.stderr)
         return 1
-    version = json.loads(text)["metadata"]["component"]["version"]
-    path = ROOT / "dist" / f"{ROOT_NAME.replace('-', '_')}-{version}.cdx.json"
+    path = ROOT / "dist" / f"{ROOT_NAME.replace('-', '_')}-{version()}.cdx.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, "utf-8")
     print(f"dist/{path.name} written")
@@ -36,6 +35,7 @@ def main() -> int:
 def cleaned(bom: dict[str, Any], lock: str) -> dict[str, Any]:
     """Return an SBOM with package URLs as addresses and references, and with the dependencies from the lock's comments."""
     root = bom["metadata"]["component"]
+    root["version"] = version()  # pyproject.toml takes it from the code
     refs = {component["name"]: component["purl"] for component in bom["components"]}
     for component in bom["components"]:
         component.pop("description", None)  # only repeats the line of the lock
@@ -52,6 +52,12 @@ def cleaned(bom: dict[str, Any], lock: str) -> dict[str, Any]:
         {key: tool[key] for key in ("name", "type", "version") if key in tool} for tool in tools
     ]
     return bom
+
+
+def version() -> str:
+    """Return the version of the package, which is not installed here."""
+    text = (ROOT / "kayrros_ext" / "__init__.py").read_text("utf-8")
+    return text.partition('__version__ = "')[2].partition('"')[0]
 
 
 def dependencies_of(lock: str) -> dict[str, list[str]]:

@@ -49,7 +49,7 @@ _HINTS = {
     404: "Check the id: kayrros.datasets() lists those of your account.",
     413: "The request is too large. Ask for fewer assets at a time.",
     429: "Wait, and send fewer requests at a time.",
-    504: "The platform is slow, or the response is too large for the gateway. Try again later.",
+    504: "The platform is slow, or the response is too large for the gateway: ask for less, or try again later.",
     # Of the other statuses of a class.
     2: "This is not the data. Try again later, or check KAYRROS_BASE_URL.",
     3: "The API does not redirect. Check KAYRROS_BASE_URL.",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import kayrros_ext
 from scripts import audit, sbom
 
 LOCK = """anyio==4.1 \\
@@ -76,6 +77,7 @@ def test_sbom_names_packages_and_no_registry() -> None:
     metadata = {"component": {"bom-ref": "root-component"}, "tools": {"components": [tool]}}
     cleaned = sbom.cleaned({"components": components, "metadata": metadata}, LOCK)
     assert "example.com" not in json.dumps(cleaned)
+    assert cleaned["metadata"]["component"]["version"] == kayrros_ext.__version__
     assert cleaned["dependencies"] == [
         {"ref": "pkg:pypi/anyio@4.1", "dependsOn": []},
         {"ref": "pkg:pypi/httpx@1.0", "dependsOn": ["pkg:pypi/anyio@4.1"]},
