@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal, Never, get_args
@@ -44,9 +45,7 @@ Datasets = IdOrName | Iterable[IdOrName]
 TokenFrom = Literal["scheduler"] | None
 _Period = tuple[str, int, int, bool]
 _Limits = tuple[int, TokenFrom]
-_COLUMNS = [
-    name for name in WITH_DATASET.names if name != "dataset_name"
-]  # which would take a request for each dataset
+_COLUMNS = [name for name in WITH_DATASET.names if name != "dataset_name"]  # it would take a request for each dataset
 _LOCAL, _LOCK = dict[Any, Any](), threading.Lock()  # what the threads of this process share; a worker has its own
 
 
@@ -66,9 +65,8 @@ def read_results(
     """Return a Dask DataFrame of the results of datasets, a partition for each dataset and period. Nothing is sent yet.
 
     Its columns are dataset_id and those of `Results.table`. Text is string[pyarrow], also asset_categories, joined by ";";
-    integers are Int64, and value_date is datetime64[us, UTC]. A partition has the rows dated from its start to before the
-    next one, so each row comes once. Rows without a date, if the API sends any, are in the first one of their dataset. One
-    dataset with `start` and `stop` is sorted and indexed by date, with divisions. `compute(retries=2)` repeats what fails.
+    integers are Int64, and value_date is datetime64[us, UTC]. Each row is in one partition, and those without a date in the
+    first. One dataset with `start` and `stop` is indexed by date, with divisions, and without rows that have no date.
 
     Example:
         >>> frame = read_results(kayrros.datasets("Oil storage"), start="2020", stop="2024", metric="fill_level_pct")
@@ -78,14 +76,12 @@ def read_results(
         datasets: ids or names, or objects with their `id`. Each worker looks up names with some requests.
         start: as for `Kayrros.results`. Without it, each dataset is one partition, because its dates are unknown.
         stop: likewise, and included. Default: all there is, so that the last partition is open.
-        freq: length of a period, an offset of pandas such as "MS", "YS" or "W"; None for one partition. A request covers 38
-            hours more at both ends, because a server may filter in its own time zone.
+        freq: length of a period, an offset of pandas such as "MS", "YS" or "W"; None for one partition.
         metric: as for `Kayrros.results`. A partition that has only other metrics is empty; its worker logs a warning.
-        assets: as for `Kayrros.results`. Each dataset must have all of them.
+        assets: as for `Kayrros.results`, and each dataset must have all.
         on_gap: "raise" a GapError for a part that is unavailable, or "warn" in the log of the worker.
-        concurrency: requests of the cluster at a time; what the platform bears is unknown. Calls with one number share it.
-        token_from: "scheduler" for one login of the cluster: the scheduler keeps the token in memory, one worker renews it,
-            and workers without credentials use it. Default: each worker finds credentials and logs in as any process does.
+        concurrency: requests of the cluster at a time; of each process without one. Calls with one number share it.
+        token_from: "scheduler" for one login of the cluster, whose token it keeps in memory. Default: each worker logs in.
 
     Raises:
         UsageError, ConfigurationError: an argument can't work. `compute` raises the errors of `Kayrros.results`.
@@ -113,9 +109,7 @@ def read_results(
 def sync_all(
     datasets: Datasets, location: str | Path, *, concurrency: int = 8, token_from: TokenFrom = None, **options: Any
 ) -> dict[str, SyncReport | Exception]:
-    """Keep a mirror of datasets with the workers of the current Dask client, each of which syncs one dataset at a time.
-
-    Return the report of each dataset, by its id or name as passed, or its error, which does not stop the others.
+    """Keep a mirror of datasets with the workers of the Dask client, one dataset each at a time. Return reports or errors.
 
     Example:
         >>> reports = sync_all(kayrros.datasets("Oil storage"), "s3://bucket/lake", revisions="30d")
@@ -169,10 +163,10 @@ def _cuts(start_ms: int, stop_ms: int, freq: str | None) -> list[int]:
     try:
         last_ms = time.time_ns() // 10**6 if stop_ms == STOP_MS else stop_ms - 1
         ends = pd.to_datetime([start_ms, last_ms], unit="ms", utc=True)
-        moments: list[int] = pd.date_range(*ends, freq=freq).as_unit("ms").asi8.tolist()
-    except (ValueError, TypeError, AttributeError) as error:
+        moments: list[int] = pd.date_range(*ends, freq=freq, normalize=True).as_unit("ms").asi8.tolist()
+    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise UsageError(f"freq is {freq!r:.80} ({error}).", hint='Pass an offset of pandas, such as "MS".') from None
-    return [moment for moment in moments if moment > start_ms]
+    return [moment for moment in moments if start_ms < moment < stop_ms]
 
 
 def _read_period(
@@ -185,12 +179,15 @@ def _read_period(
     with _client(limits) as kayrros:
         key = kayrros._dataset_id(dataset)
         results = kayrros.results(key, start=start, stop=stop, progress=False, **options)
-    table = results.table.filter(in_range(results.table["value_date"], start_ms, stop_ms - 1, null=is_first))
+    dates = results.table["value_date"]
+    table = results.table.filter(in_range(dates, start_ms, stop_ms - 1, null=is_first and not by_date))
+    if by_date and is_first and (undated := dates.null_count):
+        warn("%s rows of %s have no date, and are left out of a frame that is indexed by date.", undated, dataset)
     if metrics is not None:
         before, table = table, next(filter_metrics([attrs.evolve(results, table=table)], metrics)).table
         if len(before) and not len(table):
             warn("No row of a period of %s has the metric %s.", dataset, ", ".join(metrics))
-    return _to_frame(table, str(key), columns or _COLUMNS, by_date=by_date)
+    return _to_frame(table, str(key), _COLUMNS if columns is None else columns, by_date=by_date)
 
 
 def _to_frame(table: pa.Table, dataset_id: str, columns: list[str], *, by_date: bool) -> pd.DataFrame:
@@ -295,5 +292,9 @@ class _ClusterGate(Gate):
 
     def close(self, call: _Call, seconds: float) -> None:
         super().close(call, seconds)
-        if self.pause.acquire(blocking=False):  # else another worker has it
-            run_in_daemon(lambda: (time.sleep(seconds), self.pause.release()), "kayrros-pause")  # type: ignore[func-returns-value]
+        run_in_daemon(partial(self._hold, time.monotonic() + seconds), "kayrros-pause")
+
+    def _hold(self, deadline: float) -> None:
+        if self.pause.acquire(timeout=deadline - time.monotonic()):  # else another worker has it as long
+            time.sleep(max(deadline - time.monotonic(), 0))
+            self.pause.release()
