@@ -72,8 +72,14 @@ def install_base(folder: Path) -> str:
     """Install the dependencies of the package from the wheels that setup keeps; return its Python."""
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    wheels = map(str, (ROOT / ".venv" / "wheels").glob("*.whl"))
-    subprocess.run([python, "-m", "pip", "-q", "install", "--no-index", "--no-deps", *wheels], check=True)
+    wheels, lock = (
+        str(ROOT / ".venv" / "wheels"),
+        str(ROOT / "requirements" / "base.txt"),
+    )  # an earlier lock may have left others
+    subprocess.run(
+        [python, "-m", "pip", "-q", "install", "--no-index", "--no-deps", "--find-links", wheels, "-r", lock],
+        check=True,
+    )
     [packages] = (folder / "lib").glob("python*/site-packages")
     (packages / "kayrros.pth").write_text(os.linesep.join([str(ROOT), str(ROOT / "generated")]))
     return python
