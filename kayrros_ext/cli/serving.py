@@ -5,9 +5,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
+from typing import Annotated
+
+import typer
 
 from kayrros_ext.cli.context import Context
 from kayrros_ext.cli.output import write_json
+
+Port = Annotated[
+    int, typer.Option("--port", min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 for any free one.")
+]
 
 
 def serve_until_stopped(context: Context, variables: dict[str, str], name: str, notes: Iterable[str] = ()) -> None:

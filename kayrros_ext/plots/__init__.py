@@ -10,10 +10,9 @@ import attrs
 
 from kayrros_ext._arguments import describe
 from kayrros_ext._files import output_error, parse_output, write_output
-from kayrros_ext._results.convert import import_optional
 from kayrros_ext._text import printable
 from kayrros_ext.errors import ExportError, UsageError
-from kayrros_ext.plots.terminal import terminal_chart
+from kayrros_ext.plots.terminal import require, terminal_chart
 
 if TYPE_CHECKING:
     import altair as alt
@@ -74,8 +73,7 @@ def draw(
 ) -> "alt.LayerChart | alt.VConcatChart":
     """Draw as `Results.plot` does."""
     target = None if path is None else parse_target(path)
-    for package in ("altair", "pandas", "vl_convert"):
-        import_optional(package, extra="plots")
+    require("altair", "pandas", "vl_convert")
     from kayrros_ext.plots.data import read_metrics
     from kayrros_ext.plots.frame import View
     from kayrros_ext.plots.page import render_page, use_offline_renderer

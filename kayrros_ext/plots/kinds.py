@@ -199,8 +199,7 @@ def _lines(
         layers["targets"] = targets.add_params(hover, alt.selection_interval("zoom", bind="scales", encodings=["x"]))
         rule = points.encode(y=alt.Undefined, color=alt.Undefined)
         layers["rule"] = rule.mark_rule(style="cursor", clip=True).add_params(*keys)
-    for band in _bands(gaps):
-        layers["bands"] = band
+    layers |= zip(["bands"], _bands(gaps), strict=False)  # if there are gaps
     layers["lines"] = values.mark_line(clip=True).encode(detail="part:N")
     parts = Counter(
         (panel, row["asset"], row["part"]) for panel, rows in panels.items() for row in rows if "part" in row

@@ -7,7 +7,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from kayrros_ext._results.convert import import_optional
 from kayrros_ext._text import printable, shorten
 from kayrros_ext.errors import UsageError
 
@@ -33,7 +32,7 @@ def terminal_chart(
     height: int = 20,
     colour: bool = True,
 ) -> str:
-    """Draw a metric of results over time as text.
+    """Draw a metric of results over time as text: lines without a final newline.
 
     Example:
         >>> print(terminal_chart(results, metric="fill_level_pct", colour=False))
@@ -47,16 +46,12 @@ def terminal_chart(
         height: in lines, at least 10.
         colour: whether the text contains colour escape sequences.
 
-    Returns:
-        Lines without a final newline.
-
     Raises:
         UsageError: there is nothing to draw, an argument is invalid, or there are too many assets.
         MissingExtraError: plotext is not installed; the extra `plots` installs it.
     """
     require_size(width, height)
-    for package in ("pandas", "plotext"):
-        import_optional(package, extra="plots")
+    require("pandas", "plotext")
     from kayrros_ext.plots.data import read_metrics
 
     most = min(len(COLOURS), height - 9)  # a line each in the legend, below a plot of at least four lines and its frame
@@ -90,6 +85,14 @@ def require_size(width: int, height: int) -> None:
             hint="Pass at least 40 columns and 10 lines, or write a picture to a file.",
             hint_cli="Enlarge the terminal to 40 columns and 12 lines, or write a picture with --output.",
         )
+
+
+def require(*packages: str) -> None:
+    """Import packages of the extra `plots`. Raises MissingExtraError."""
+    from kayrros_ext._results.convert import import_optional  # imports pyarrow
+
+    for package in packages:
+        import_optional(package, extra="plots")
 
 
 def _draw(data: "ChartData", width: int, height: int, *, colour: bool) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.serving import serve_until_stopped
+from kayrros_ext.cli.serving import Port, serve_until_stopped
 from kayrros_ext.errors import KayrrosError, UsageError
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ _LARGE_NOTES = (
 def fake(
     context: Context,
     *,
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 for any free one.")
-    ] = 4010,
+    port: Port = 4010,
     recording: Annotated[
         Path | None,
         typer.Option("--from", metavar="FILE", help="Serve a recorded session (HAR) instead.", show_default=False),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from kayrros_ext.cli.context import Context, command
-from kayrros_ext.cli.serving import serve_until_stopped
+from kayrros_ext.cli.serving import Port, serve_until_stopped
 
 
 @command(
@@ -21,9 +21,7 @@ from kayrros_ext.cli.serving import serve_until_stopped
 def mock(
     context: Context,
     *,
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 for any free one.")
-    ] = 4010,
+    port: Port = 4010,
     # The former name of this command was `kayrros mock --prism`.
     prism: Annotated[bool, typer.Option("--prism", hidden=True)] = True,  # noqa: ARG001
 ) -> None:

@@ -108,9 +108,8 @@ def plot(
     ] = None,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
-    from kayrros_ext._results.convert import import_optional
     from kayrros_ext.plots import Options, parse_target
-    from kayrros_ext.plots.terminal import require_size
+    from kayrros_ext.plots.terminal import require, require_size
 
     if all_assets and asset:
         raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
@@ -124,8 +123,7 @@ def plot(
     options: dict[str, Any] = {"kind": kind.value, "by": by.value, "theme": theme.value, "facet": facet}
     options |= {"statistic": statistic and statistic.value, "title": title, "subtitle": subtitle, **_parse_size(size)}
     Options(**options)  # and the packages, before anything is sent
-    for package in ["altair", "vl_convert"] if target else ["plotext"]:
-        import_optional(package, extra="plots")
+    require(*(["altair", "vl_convert"] if target else ["plotext"]))
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
         kayrros.metadata(dataset)  # for the title and the attribution
