@@ -27,7 +27,6 @@ from pathlib import Path
 from kayrros_ext import *
 from kayrros_ext.dlt import kayrros_source
 from kayrros_ext.doctor import Check, Difference, Doctor
-from kayrros_ext.plots import terminal_chart
 from kayrros_ext.testing import *
 
 platform = Platform()

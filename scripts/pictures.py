@@ -21,16 +21,22 @@ THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 def data() -> dict[str, Results]:
     """Generate tanks with a gap, their history of six years, daily values of many tanks, and methane hot spots."""
     platform = Platform()
+    daily = timedelta(days=1)
+    datasets = {
+        "tanks": platform.generate(seed=4, assets=40, dates=52, name="Crude oil storage"),
+        "history": platform.generate(seed=4, assets=8, dates=300, start="2020-01-06", name="Crude oil storage"),
+        "many": platform.generate(seed=5, assets=40, dates=90, every=daily, name="Crude oil storage, daily"),
+        "spots": platform.generate(seed=2, assets=60, dates=8, template="methane-hotspots", name="Methane hot spots"),
+    }
     with platform.connect() as kayrros:
-        tanks = kayrros.results(platform.generate(seed=4, assets=40, dates=52).id)
-        history = kayrros.results(platform.generate(seed=4, assets=8, dates=300, start="2020-01-06").id)
-        many = kayrros.results(platform.generate(seed=5, assets=40, dates=90, every=timedelta(days=1)).id)
-        spots = kayrros.results(platform.generate(seed=2, assets=60, dates=8, template="methane-hotspots").id)
+        for dataset in datasets.values():
+            kayrros.metadata(dataset)  # for the titles
+        results = {key: kayrros.results(dataset) for key, dataset in datasets.items()}
+    tanks = results["tanks"]
     gap = Gap(datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 9, 9, tzinfo=UTC))
     dates = tanks.table["value_date"].to_numpy()
     outside = (dates < gap.start.replace(tzinfo=None)) | (dates > gap.stop.replace(tzinfo=None))
-    tanks = attrs.evolve(tanks, table=tanks.table.filter(outside), gaps=(gap,))
-    return {"tanks": tanks, "history": history, "many": many, "spots": spots}
+    return results | {"tanks": attrs.evolve(tanks, table=tanks.table.filter(outside), gaps=(gap,))}
 
 
 # For each picture its data and the options of `Results.plot`.

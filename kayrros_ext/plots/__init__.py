@@ -1,6 +1,6 @@
-"""Charts of results, as PNG, SVG, PDF, HTML, an Altair chart, or text for a terminal. `Results.plot` draws them.
+"""Charts of results, as PNG, SVG, PDF, HTML or an Altair chart. `Results.plot` draws them.
 
-The extra `plots` installs what they need: altair, vl-convert-python and plotext. Importing this package needs none of them.
+The extra `plots` installs what they need: altair and vl-convert-python. Importing this package needs neither.
 """
 
 from pathlib import Path
@@ -10,18 +10,13 @@ import attrs
 
 from kayrros_ext._arguments import describe
 from kayrros_ext._files import output_error, parse_output, write_output
-from kayrros_ext._text import printable
 from kayrros_ext.errors import ExportError, UsageError
-from kayrros_ext.plots.terminal import require, terminal_chart
 
 if TYPE_CHECKING:
     import altair as alt
 
     from kayrros_ext import Results
     from kayrros_ext._results.query import Names
-    from kayrros_ext.plots.frame import Drawing, View
-
-__all__ = ["terminal_chart"]
 
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
 Kind = Literal["line", "seasonal", "change", "heatmap", "latest", "map"]
@@ -37,7 +32,10 @@ PNG_SCALE, PHONE = 2, 358
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """The options of `Results.plot`. Raises UsageError if one is invalid."""
+    """The options of `Results.plot`, and of the file: whether lines answer the pointer, and may have a legend.
+
+    Raises UsageError if one is invalid.
+    """
 
     kind: str
     by: str
@@ -48,91 +46,78 @@ class Options:
     subtitle: str | None
     width: int = 800
     height: int | None = None
+    moves: bool = True
+    has_legend: bool = True
 
     def __attrs_post_init__(self) -> None:
         choices: dict[str, tuple[object, ...]] = {"kind": get_args(Kind), "theme": get_args(Theme)}
         choices["by"] = ("asset",) if self.kind == "map" else get_args(By)
         choices["facet"] = (None, True, False) if self.kind == "line" else (None,)
         choices["statistic"] = (None, *STATISTICS.get(str(self.kind), ()))
-        for name, values in choices.items():
-            if (value := getattr(self, name)) not in values:
-                hint = (
-                    f"Use one of {', '.join(map(repr, values))}{f': omit {name} for this kind' * (values == (None,))}."
-                )
-                raise UsageError(f"{name} is {describe(value)}.", hint=hint)
-        for name, text in (("title", self.title), ("subtitle", self.subtitle)):
-            if not isinstance(text, str | None):
-                raise UsageError(f"{name} is {describe(text)}.", hint="Pass a string.")
+        hints = {
+            name: f"Use one of {', '.join(map(repr, values))}{f': omit {name} for this kind' * (values == (None,))}."
+            for name, values in choices.items()
+            if getattr(self, name) not in values
+        }
+        hints |= {
+            name: "Pass a string." for name in ("title", "subtitle") if not isinstance(getattr(self, name), str | None)
+        }
         for name, pixels, least in (("width", self.width, 200), ("height", self.height or 150, 150)):
             if type(pixels) is not int or not least <= pixels <= 5000:
-                raise UsageError(f"{name} is {describe(pixels)}.", hint=f"Pass a number of pixels, {least} to 5000.")
+                hints[name] = f"Pass a number of pixels, {least} to 5000."
+        for name, hint in hints.items():
+            raise UsageError(f"{name} is {describe(getattr(self, name))}.", hint=hint)
+
+    @property
+    def inner(self) -> int:
+        """The width without padding."""
+        return self.width - 28
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether names stand above the lines, because at their right they would leave them no room."""
+        return self.width < 520
 
 
 def draw(
     results: "Results", path: str | Path | None, metric: "Names | None", assets: "Names | int | None", options: Options
 ) -> "alt.LayerChart | alt.VConcatChart":
     """Draw as `Results.plot` does."""
+    from kayrros_ext._results.convert import import_optional  # imports pyarrow
+
     target = None if path is None else parse_target(path)
-    require("altair", "pandas", "vl_convert")
-    from kayrros_ext.plots.data import read_metrics
-    from kayrros_ext.plots.frame import View
-    from kayrros_ext.plots.page import render_page, use_offline_renderer
-
-    data = read_metrics(results, metric, assets, by=options.by, limit=LIMITS.get(options.kind, 6))
-    if len(data) > 1 and options.kind != "line":
-        text = f"The kind {options.kind!r} shows one metric, not {len(data)}."
-        raise UsageError(text, hint="Draw one metric at a time.")
-    is_page = target is not None and target.suffix.lower() == ".html"
-    view = View(options.width, options.height, moves=is_page or not target)
-    drawing = _draw_kind(results, data, view, options)
-    title = printable(options.title or results.dataset_name or data[0].label)
-    subtitle = printable(options.subtitle or drawing.subtitle)
-    if title == data[0].label:
-        subtitle = (rest := subtitle.removeprefix(f"{title}, "))[:1].upper() + rest[1:]
-    texts = {"title": title, "subtitle": subtitle, "source": f"Source: Kayrros. {printable(results.attribution)}"}
-    use_offline_renderer()
-    chart: alt.LayerChart | alt.VConcatChart = drawing.framed(texts, view, options.theme.replace("auto", "light"))
-    if target and is_page:
-        # The names of the lines stand above the chart on a phone, in the page.
-        views = {"wide": attrs.evolve(view, labelled=not view.is_narrow), "narrow": View(PHONE, labelled=False)}
-        drawings = {name: (_draw_kind(results, data, one, options), one) for name, one in views.items()}
-        _write(target, render_page(drawings, [fact for one in data for fact in one.facts], texts, options.theme))
-    elif target:
-        _write(target, _render(chart, target.suffix.lower()))
-    return chart
-
-
-def _draw_kind(results: "Results", data: list[Any], view: "View", options: Options) -> "Drawing":
-    from kayrros_ext.plots import kinds, maps
-    from kayrros_ext.plots.data import to_gaps
-
-    statistic = options.statistic or STATISTICS.get(options.kind, ("",))[0]
-    gaps, failures = to_gaps(results, data[0])
-    drawing = {
-        "line": lambda: kinds.line(data, view, gaps, split=options.facet),
-        "seasonal": lambda: kinds.seasonal(data[0], view),
-        "change": lambda: kinds.change(data[0], view, gaps, statistic=statistic),
-        "heatmap": lambda: kinds.heatmap(data[0], view, gaps),
-        "latest": lambda: kinds.latest(data[0], view, statistic=statistic),
-        "map": lambda: maps.draw_map(data[0], results.assets, view, statistic=statistic),
-    }[options.kind]()
-    return attrs.evolve(drawing, notes=[*drawing.notes, *failures])
-
-
-def _render(chart: "alt.LayerChart | alt.VConcatChart", suffix: str) -> bytes:
+    for package in ("altair", "pandas", "vl_convert"):
+        import_optional(package, extra="plots")
     import vl_convert
 
-    options: dict[str, Any] = {"scale": PNG_SCALE} if suffix == ".png" else {}
-    picture: bytes | str = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")(chart.to_dict(validate=False), **options)
-    return picture.encode() if isinstance(picture, str) else picture
+    from kayrros_ext.plots import kinds, page
+    from kayrros_ext.plots.data import read
 
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with write_output(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise output_error(ExportError, path, error) from error
+    data = read(results, metric, assets, by=options.by, limit=LIMITS.get(options.kind, 6))
+    if len(data.labels) > 1 and options.kind != "line":
+        text = f"The kind {options.kind!r} shows one metric, not {len(data.labels)}."
+        raise UsageError(text, hint="Draw one metric at a time.")
+    suffix = target.suffix.lower() if target else ".html"
+    statistic = options.statistic or STATISTICS.get(options.kind, (None,))[0]
+    options = attrs.evolve(options, statistic=statistic, moves=suffix == ".html")
+    page.use_offline_renderer()
+    drawing = kinds.draw(data, results, options)
+    chart: alt.LayerChart | alt.VConcatChart = drawing.framed(options, options.theme.replace("auto", "light"))
+    content: str | bytes = ""
+    if target and suffix == ".html":
+        # On a phone, the names of lines stand above the chart, in the page.
+        phone = attrs.evolve(options, width=PHONE, height=None, has_legend=False)
+        content = page.render(drawing, kinds.draw(data, results, phone), options, data.facts())
+    elif target:
+        scale: dict[str, Any] = {"scale": PNG_SCALE} if suffix == ".png" else {}
+        content = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")(chart.to_dict(validate=False), **scale)
+    if target:
+        try:
+            with write_output(target) as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+        except OSError as error:
+            raise output_error(ExportError, target, error) from error
+    return chart
 
 
 def parse_target(path: str | Path) -> Path:

@@ -10,50 +10,33 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from itertools import pairwise
 from os.path import commonprefix  # of any strings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import attrs
 import pandas as pd
 
 from kayrros_ext._text import cell_width, distinct
-from kayrros_ext.plots.data import DAY_MS, MONTHS, ChartData, Rows, to_ms
+from kayrros_ext.plots.data import MONTHS, ChartData, to_ms
+
+if TYPE_CHECKING:
+    from kayrros_ext.plots import Options
 
 # Pixels: padding of a picture, space between charts, axis of values; and the width of a letter of one pixel, on average.
 PADDING, SPACING, AXIS, LETTER = 14, 20, 46, 0.55
 # Hours and months between two ticks.
 TICK_HOURS = (1, 3, 6, 12, 24, 48, 168, 336)
 TICK_MONTHS = (1, 2, 3, 6, *(12 * factor * 10**power for power in range(5) for factor in (1, 2, 5)))
-
-
-@attrs.frozen
-class View:
-    """The size of a whole picture in pixels; without `height`, it is as high as it needs.
-
-    `moves` says whether lines answer the pointer, `labelled` whether they have names.
-    """
-
-    width: int
-    height: int | None = None
-    moves: bool = True
-    labelled: bool = True
-
-    @property
-    def inner(self) -> int:
-        """The width without padding."""
-        return self.width - 2 * PADDING
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether names stand above the lines, because at their right they would leave them no room."""
-        return self.width < 520
+ONE_ROW: Any = {"values": [{}]}
+# What the pointer shows of a mark.
+DATE, ASSET = alt.Tooltip("when:N", title="Date"), alt.Tooltip("asset:N", title="Asset")
 
 
 @attrs.frozen(eq=False)
 class Drawing:
-    """A chart without its frame; what its subtitle says; a sentence for all that is left out; the lines with a colour each.
+    """A chart without its frame, its texts, a sentence for all that is left out, and the lines with a colour each.
 
-    `left` is the width of what stands at the left of the plot, in pixels, and `height` that of the plot.
+    `left` is the width of what stands at the left of the plot, in pixels.
     """
 
     chart: Any
@@ -61,62 +44,62 @@ class Drawing:
     notes: Sequence[str]
     names: Sequence[str] = ()
     left: float = AXIS
-    height: float = 300
+    title: str = ""
 
-    def sized(self, view: View) -> Any:
-        """Return a single chart so wide and high with all its texts. Small charts have their size already."""
-        if not isinstance(self.chart, alt.LayerChart):
-            return self.chart
-        fit = alt.AutoSizeParams(type="fit" if view.height else "fit-x", contains="padding")
-        return self.chart.properties(width=view.width, height=view.height or self.height, autosize=fit)
-
-    def framed(self, texts: dict[str, str], view: View, theme: str) -> Any:
+    def framed(self, options: "Options", theme: str) -> Any:
         """Return the chart with title, subtitle, footer and colours. All begin at the left of the picture."""
-        chart = self.sized(view)
-        lines = [line for text in [*self.notes, texts["source"]] for line in wrap(text, view.inner / 11)]
-        footer = alt.Chart(inline([{}])).mark_text(style="note", text=lines, dx=-self.left, clip=False)
+        chart, width = self.chart, options.inner
+        lines = [line for note in self.notes for line in wrap(note, width / 11)]
+        footer = alt.Chart(ONE_ROW).mark_text(style="note", text=lines, dx=-self.left, clip=False)
+        footer = footer.encode(x=alt.value(0), y=alt.value(0))
         if isinstance(chart, alt.LayerChart):  # below the labels of its axis
-            chart += footer.encode(x=alt.value(0), y=alt.value("height"), yOffset=alt.value(46))
+            chart += footer.encode(y=alt.value("height"), yOffset=alt.value(46))
         else:
-            footer = footer.encode(x=alt.value(0), y=alt.value(0))
-            chart = alt.vconcat(chart, footer.properties(width=view.inner - self.left, height=15 * len(lines)))
-        title, subtitle = wrap(texts["title"], view.inner / 18), wrap(texts["subtitle"], view.inner / 13)
+            chart = alt.vconcat(chart, footer.properties(width=width - self.left, height=15 * len(lines)))
+        title, subtitle = wrap(self.title, width / 18), wrap(self.subtitle, width / 13)
         heading = alt.TitleParams(text=title, subtitle=subtitle, dx=-self.left)
-        description = f"{texts['title']}. {texts['subtitle']}"
-        return chart.properties(title=heading, description=description, config=themes()[theme])
+        return chart.properties(title=heading, description=f"{self.title}. {self.subtitle}", config=themes()[theme])
 
 
 def themes() -> dict[str, dict[str, Any]]:
     """Return the configs of the themes "light" and "dark"."""
-    text = resources.files(__package__).joinpath("themes.json").read_text("utf-8")
-    themes: dict[str, dict[str, Any]] = json.loads(text)
+    themes: dict[str, dict[str, Any]] = json.loads(resources.files(__package__).joinpath("themes.json").read_bytes())
     return themes
 
 
-def inline(rows: Rows) -> dict[str, Rows]:
-    """Return rows as data of a chart; as a dict, because Altair would validate each value."""
-    return {"values": rows}
+def inline(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return rows as data of a chart, without cells that have no value; as a dict, because Altair would validate each."""
+    dates = {name: to_ms(rows[name]) for name in ("date", "stop") if name in rows}
+    records = rows.assign(**dates).to_dict("records")
+    return {"values": [{str(key): value for key, value in row.items() if value == value} for row in records]}  # noqa: PLR0124
+
+
+def single(layers: Sequence[Any], options: "Options", height: float, **properties: Any) -> Any:
+    """Return the layers as a chart that is as wide with all its texts as the options say, and so high without a height."""
+    fit = alt.AutoSizeParams(type="fit" if options.height else "fit-x", contains="padding")
+    return alt.layer(*layers, width=options.width, height=options.height or height, autosize=fit, **properties)
 
 
 def facet(
-    layers: Sequence[Any], panels: dict[str, Rows], view: View, *, by_metric: bool = False, right: float = 12
+    layers: Sequence[Any], rows: pd.DataFrame, options: "Options", *, stacked: bool = False, right: float = 12
 ) -> Any:
-    """Return the layers as a chart, or as a small chart for each panel: one below the other by metric, else in columns.
+    """Return the layers as a chart, or as a small chart for each panel of the rows: in columns, or stacked.
 
     `right` is the width of what stands at their right, in pixels.
     """
-    chart = alt.layer(*layers, data=inline([{"panel": panel, **row} for panel, rows in panels.items() for row in rows]))
+    panels = [*rows["panel"].unique()]
     if len(panels) == 1:
-        return chart
-    columns = 1 if by_metric else min(len(panels), max(view.inner // 220, 1), 6)
-    width = (view.inner - AXIS - SPACING * (columns - 1) - right) / columns
+        return single(layers, options, 300, data=inline(rows.drop(columns="panel")))
+    columns = 1 if stacked else min(len(panels), max(options.inner // 220, 1), 6)
+    width = (options.inner - AXIS - SPACING * (columns - 1) - right) / columns
     height = max(width / 2, 90) if columns > 1 else 180
-    if view.height:
-        height = max((view.height - 150) / -(-len(panels) // columns) - 40, 40)
-    by = alt.Facet(field="panel", type="nominal", sort=[*panels], header=alt.Header(labelLimit=width))
+    if options.height:
+        height = max((options.height - 150) / -(-len(panels) // columns) - 40, 40)
+    by = alt.Facet(field="panel", type="nominal", sort=panels, header=alt.Header(labelLimit=width))
     spacing = alt.RowColnumber(row=2 * SPACING, column=SPACING)
-    charts = chart.properties(width=width, height=height).facet(by, columns=columns, spacing=spacing, bounds="flush")
-    return charts.resolve_scale(y="independent") if by_metric else charts
+    charts = alt.layer(*layers, data=inline(rows), width=width, height=height)
+    charts = charts.facet(by, columns=columns, spacing=spacing, bounds="flush")
+    return charts.resolve_scale(y="independent") if stacked else charts
 
 
 def wrap(text: str, ems: float) -> list[str]:
@@ -134,14 +117,25 @@ def fit_names(names: Iterable[str], pixels: float) -> dict[str, str]:
     return dict(zip(names, distinct((name[start:] for name in names), limit).values(), strict=True))
 
 
-def y_values(field: str = "value", *, zero: bool = False, aggregate: Any = alt.Undefined) -> alt.Y:
-    """Return the axis of values. Its looks, and the words of its numbers such as 1.2 M, are those of the theme."""
-    return alt.Y(field=field, type="quantitative", aggregate=aggregate, scale=alt.Scale(zero=zero))
+def names_width(names: Iterable[str]) -> float:
+    """Return the width of the longest name in pixels, with some space."""
+    return max(map(cell_width, names)) * 12 * LETTER + 10
+
+
+def y_names(left: float) -> alt.Y:
+    """Return the axis of names in the order of the rows, which is so wide in pixels."""
+    axis = alt.Axis(ticks=False, domain=False, labelLimit=0, minExtent=left, maxExtent=left)
+    return alt.Y("asset:N", sort=None, axis=axis)
+
+
+def number(field: str, title: str) -> alt.Tooltip:
+    """Return what the pointer shows of a value."""
+    return alt.Tooltip(f"{field}:Q", format=",.6~r", title=title)
 
 
 def x_dates(data: ChartData, width: float, *, margin: bool = False, zooms: bool = False) -> alt.X:
     """Return the axis of dates in UTC. Its ticks are dates of the data, until the reader zooms in."""
-    dates, count = data.frame.index, max(int(width / 66), 2)
+    dates, count = data.dates, max(int(width / 66), 2)
     labels = _tick_labels(dates, count)
     clock = "utchours(datum.value) || utcminutes(datum.value) ? '%H:%M' : '%-d %b'"
     text = "".join(f"time(datum.value) === {time} ? {lines} : " for time, lines in labels.items())
@@ -149,7 +143,7 @@ def x_dates(data: ChartData, width: float, *, margin: bool = False, zooms: bool 
     axis = alt.Axis(labelExpr=text, labelFlush=False, labelOverlap="greedy", tickCount=count)
     # An expression, because Vega's interpreter, which a page uses, does not read the numbers of a list as dates.
     axis.values = alt.ExprRef(f"{'zoom.date ? null : ' * zooms}{[*labels]}")
-    axis.tickMinStep = DAY_MS if (dates == dates.normalize()).all() else alt.Undefined
+    axis.tickMinStep = 86_400_000 if (dates == dates.normalize()).all() else alt.Undefined
     first, last = to_ms(dates[[0, -1]])
     gap = int(data.step.total_seconds() * 500) if margin or first == last else 0
     domain = [alt.ExprRef(str(first - gap)), alt.ExprRef(str(last + gap))]
@@ -176,28 +170,17 @@ def _tick_labels(dates: pd.DatetimeIndex, count: int) -> dict[int, list[str]]:
     return labels
 
 
-def y_names(names: Iterable[str], left: float) -> alt.Y:
-    """Return the axis of names, which is so wide in pixels."""
-    axis = alt.Axis(ticks=False, domain=False, labelLimit=0, minExtent=left, maxExtent=left)
-    return alt.Y(field="asset", type="nominal", sort=[*names], axis=axis)
-
-
-def names_width(names: Iterable[str]) -> float:
-    """Return the width of the longest name in pixels, with some space."""
-    return max(map(cell_width, names)) * 12 * LETTER + 10
-
-
-def colour(values: Sequence[float]) -> alt.Color:
+def colour(values: "pd.Series[float]") -> alt.Color:
     """Return colours for values: diverging where signs differ, logarithmic where a few are much larger than the others."""
-    low, high = min(values), max(values)
+    low, high = float(values.min()), float(values.max())
     scale = alt.Scale(range="ramp", domain=[low, high] if low < high else [low - 1, high])
     if low < 0 < high:
         scale = alt.Scale(range="diverging", domain=[-max(-low, high), max(-low, high)], domainMid=0, interpolate="rgb")
-    elif low > 0 and high > 30 * sorted(values)[len(values) // 2]:
+    elif low > 0 and high > 30 * values.median():
         scale = alt.Scale(type="log", range="ramp")
-    number = themes()["light"]["axisQuantitative"]["labelExpr"].replace("5~g", "3~g")
-    legend = alt.Legend(labelExpr=number, tickCount=3, values=[low] if low == high else alt.Undefined)
-    return alt.Color(field="value", type="quantitative", scale=scale, legend=legend)
+    labels = themes()["light"]["axisQuantitative"]["labelExpr"].replace("5~g", "3~g")
+    legend = alt.Legend(labelExpr=labels, tickCount=3, values=[low] if low == high else alt.Undefined)
+    return alt.Color("value:Q", scale=scale, legend=legend)
 
 
 def dodge(places: dict[str, float], spacing: float, room: tuple[float, float]) -> dict[str, float] | None:
@@ -212,11 +195,3 @@ def dodge(places: dict[str, float], spacing: float, room: tuple[float, float]) -
     for above, name in pairwise(names[::-1]):
         moved[name] = min(moved[name], moved[above] - spacing)
     return moved
-
-
-def tooltip(*texts: str, **numbers: str) -> list[alt.Tooltip]:
-    """Return what the pointer shows of a mark: its date, asset or value before, and numbers with their titles."""
-    titles = {"when": "Date", "asset": "Asset", "previous": "Before"}
-    shown = [alt.Tooltip(field=name, type="nominal", title=titles[name]) for name in texts]
-    numeric = [alt.Tooltip(field=key, type="quantitative", format=",.6~r", title=name) for key, name in numbers.items()]
-    return shown + numeric

@@ -5,39 +5,38 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Iterable
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import altair as alt
 import vl_convert
 
-from kayrros_ext.plots.frame import Drawing, View, themes
+from kayrros_ext.plots.frame import Drawing, themes
+
+if TYPE_CHECKING:
+    from kayrros_ext.plots import Options
 
 
-def render_page(
-    drawings: dict[str, tuple[Drawing, View]], facts: list[str], texts: dict[str, str], theme: str
-) -> bytes:
+def render(wide: Drawing, narrow: Drawing, options: "Options", facts: Iterable[str]) -> bytes:
     """Return the page. It shows the drawing "narrow" where "wide" has no room, and the facts to screen readers."""
-    specs: dict[str, dict[str, Any]] = {}
-    datasets: dict[str, Any] = {}  # both show the same land
-    for name, (drawing, view) in drawings.items():
-        spec = drawing.sized(view).to_dict(validate=False)
-        datasets |= spec.pop("datasets", {})
-        specs[name] = {"spec": spec, "names": drawing.names}
-    colours = {name: {**config, "padding": 0} for name, config in themes().items()}
-    wide, view = drawings["wide"]
-    data = {**specs, "datasets": datasets, "config": colours, "theme": theme, "width": view.width}
+    page: dict[str, Any] = {"datasets": {}, "theme": options.theme, "width": options.width}  # both show the same land
+    for name, drawing in (("wide", wide), ("narrow", narrow)):
+        spec = drawing.chart.to_dict(validate=False)
+        page["datasets"] |= spec.pop("datasets", {})
+        page[name] = {"spec": spec, "names": drawing.names}
+    page["config"] = {name: {**config, "padding": 0} for name, config in themes().items()}
     parts = {
-        "title": html.escape(texts["title"]),
-        "subtitle": html.escape(texts["subtitle"]),
+        "title": html.escape(wide.title),
+        "subtitle": html.escape(wide.subtitle),
         "alternative": "".join(f"<li>{html.escape(fact)}</li>" for fact in facts),
-        "notes": "<br>".join(map(html.escape, [*wide.notes, texts["source"]])),
+        "notes": "<br>".join(map(html.escape, wide.notes)),
         "style": _read("page.css"),
         "library": vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub lacks the default
-        "script": _read("page.js") + (_read("map.js") if "map_zoom" in str(specs["wide"]) else ""),
+        "script": _read("page.js") + (_read("map.js") if options.kind == "map" else ""),
         # So that no text of the data ends the element.
-        "page": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        "page": json.dumps(page, separators=(",", ":")).replace("<", "\\u003c"),
     }
     style, library, script = (_hash(parts[name]) for name in ("style", "library", "script"))
     parts["policy"] = (

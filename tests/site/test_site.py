@@ -15,7 +15,7 @@ import pytest
 
 import kayrros_ext.testing
 import kayrros_openapi.models
-from kayrros_ext import dlt, doctor, plots
+from kayrros_ext import dlt, doctor
 from scripts.docs import PAGES, SITE
 from scripts.docs_rest import operations
 from tests.site.conftest import open_tab
@@ -103,7 +103,7 @@ def test_reference_shows_every_public_name() -> None:
     anchors = {
         anchor for path in SITE.glob("python/*/index.html") for anchor in re.findall(r'id="([\w.]+)"', path.read_text())
     }
-    modules = (kayrros_ext, kayrros_ext.testing, plots, dlt, doctor, kayrros_openapi.models)
+    modules = (kayrros_ext, kayrros_ext.testing, dlt, doctor, kayrros_openapi.models)
     assert {f"{module.__name__}.{name}" for module in modules for name in module.__all__} <= anchors
 
 

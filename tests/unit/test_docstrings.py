@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import kayrros_ext.testing
-from kayrros_ext import dlt, doctor, plots
+from kayrros_ext import dlt, doctor
 from scripts.docs_python import PREAMBLE
 
-MODULES = (kayrros_ext, kayrros_ext.testing, plots, dlt, doctor)
+MODULES = (kayrros_ext, kayrros_ext.testing, dlt, doctor)
 PUBLIC = {f"{module.__name__}.{name}": getattr(module, name) for module in MODULES for name in module.__all__}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from kayrros_ext import Results, UsageError
@@ -82,7 +84,7 @@ def test_projection_has_no_seam_between_the_assets(
 )
 def test_all_assets_lie_on_the_map(centroids: dict[str, Centroid], width: int) -> None:
     """With room for their symbols."""
-    *_, project = maps._projection([centroid for centroid in centroids.values() if centroid])
+    *_, project = maps._projection(*np.transpose([centroid for centroid in centroids.values() if centroid]))
     spec = spec_of(centroids, width=width)
     half = kilometres_wide(spec) / 2 / 6371
     assert all(abs(project(*centroid)[0]) < half for centroid in centroids.values() if centroid)
@@ -121,7 +123,7 @@ def test_labels_do_not_overlap() -> None:
     """Nor run off the map: one without room is left out."""
     places = [(60.0 + 140 * (number % 4), 40.0 + 14 * (number // 4)) for number in range(12)]
     rows = [{"asset": f"Site {x:.0f}-{y:.0f}", "value": 1.0, "longitude": x, "latitude": y} for x, y in places]
-    layers = maps._labels(rows, lambda row: (row["longitude"], row["latitude"]), (600, 300))
+    layers = maps._labels(pd.DataFrame(rows), lambda *spot: spot, (600, 300))
     boxes = [(x - 7, y - 7, x + 7, y + 7) for x, y in places]
     texts = [row for layer in layers[::-1] for row in layer.to_dict()["datasets"].popitem()[1]]
     assert sum(row["text"].startswith("Site") for row in texts) > 3
@@ -161,7 +163,7 @@ def test_assets_without_a_centroid_are_counted() -> None:
 
 def test_equal_earth_is_that_of_the_renderer() -> None:
     """Known values of the projection, so that labels stand where the renderer puts the assets."""
-    *_, project = maps._projection([(0.0, 0.0), (120.0, 0.0), (-120.0, 0.0)])
+    *_, project = maps._projection(np.array([0.0, 120.0, -120.0]), np.zeros(3))
     east, north = project(179.9999, 0.0)
     assert (east, north) == pytest.approx((2.7066, 0.0), abs=1e-3)
     assert project(0.0, 90.0)[1] == pytest.approx(1.3173, abs=1e-3)

@@ -25,8 +25,9 @@ import vl_convert
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
 from kayrros_ext._text import cell_width, shorten
-from kayrros_ext.plots import Kind, terminal_chart
-from kayrros_ext.plots.data import format_short, read_metrics
+from kayrros_ext.cli.terminal_chart import terminal_chart
+from kayrros_ext.plots import Kind
+from kayrros_ext.plots.data import format_short, read
 from kayrros_ext.plots.frame import fit_names, themes
 from kayrros_ext.testing import Platform
 
@@ -761,7 +762,7 @@ def test_page_has_a_text_alternative(tmp_path: Path) -> None:
     results_of({"North": {0: 1.0, 1: 1_234_567.0, 4: 2.0}, "South": [3.0]}).plot(tmp_path / "a.html")
     page = Page(tmp_path / "a.html")
     assert page.contents["li"] == [
-        "Stored volume, bbl, North: 3 values, lowest 1 on 1 Jan 2024, highest 1,234,567 on 2 Jan 2024, "
+        "Stored volume, bbl, North: 3 values, lowest 1 on 1 Jan 2024, highest 1.23 M on 2 Jan 2024, "
         "last 2 on 5 Jan 2024.",
         "Stored volume, bbl, South: 1 value, lowest 3 on 1 Jan 2024, highest 3 on 1 Jan 2024, last 3 on 1 Jan 2024.",
     ]
@@ -827,8 +828,8 @@ def test_terminal_chart_breaks_lines_at_gaps() -> None:
 def test_terminal_chart_draws_fewer_points_than_it_has_dots() -> None:
     """Its extremes stay."""
     values = {day: float(day % 10) for day in range(5000)} | {2500: 500.0}
-    [data] = read_metrics(results_of({"a": values}), None, None, by="asset", limit=6)
-    assert len(data.rows(35)) <= 4 * 35
+    data = read(results_of({"a": values}), None, None, limit=6)
+    assert len(data.thinned(35)) <= 4 * 35
     assert terminal_chart(results_of({"a": values}), colour=False).count("500") == 1
 
 

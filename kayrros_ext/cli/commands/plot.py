@@ -2,7 +2,7 @@
 
 import shutil
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from kayrros_ext.cli.exit_codes import note_interrupt
 from kayrros_ext.cli.output import has_colour, terminal_width
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
-
-if TYPE_CHECKING:
-    from kayrros_ext import Results
 
 # Lines of a chart in a terminal. A higher one is no easier to read.
 _MAX_HEIGHT = 32
@@ -108,8 +105,9 @@ def plot(
     ] = None,
     on_gap: Gaps = OnGap.RAISE,
 ) -> None:
+    from kayrros_ext._results.convert import import_optional
+    from kayrros_ext.cli.terminal_chart import require_size, terminal_chart
     from kayrros_ext.plots import Options, parse_target
-    from kayrros_ext.plots.terminal import require, require_size
 
     if all_assets and asset:
         raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
@@ -123,7 +121,8 @@ def plot(
     options: dict[str, Any] = {"kind": kind.value, "by": by.value, "theme": theme.value, "facet": facet}
     options |= {"statistic": statistic and statistic.value, "title": title, "subtitle": subtitle, **_parse_size(size)}
     Options(**options)  # and the packages, before anything is sent
-    require(*(["altair", "vl_convert"] if target else ["plotext"]))
+    for package in ("altair", "pandas", "vl_convert") if target else ("pandas", "plotext"):
+        import_optional(package, extra="plots")
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
         kayrros.metadata(dataset)  # for the title and the attribution
@@ -142,15 +141,9 @@ def plot(
         print(target)
         context.info(str(tally))
     else:
-        print(_terminal_chart(received, metric, assets))
+        width, height = _chart_size()
+        print(terminal_chart(received, metric, assets, width=width, height=height, colour=has_colour()))
     tally.exit_if_partial(context)
-
-
-def _terminal_chart(received: "Results", metric: list[str] | None, assets: "str | list[str] | None") -> str:
-    from kayrros_ext.plots import terminal_chart
-
-    width, height = _chart_size()
-    return terminal_chart(received, metric=metric, assets=assets, width=width, height=height, colour=has_colour())
 
 
 def _parse_size(size: str | None) -> dict[str, int]:

@@ -2,10 +2,7 @@
 
 import math
 import re
-import threading
-from itertools import groupby
-from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._text import printable, shorten
 from kayrros_ext.errors import UsageError
@@ -19,59 +16,41 @@ if TYPE_CHECKING:
 COLOURS, MARKERS = (33, 172, 35, 170, 37, 137), "•xo+#*"
 # plotext sets a background and axis colours; all escape sequences except COLOURS and resets are removed.
 PLOTEXT_STYLES = re.compile(rf"\x1b\[(?!0m|38;5;(?:{'|'.join(map(str, COLOURS))})m)[\d;]*m")
-# plotext has one global figure.
-_lock = threading.Lock()
 
 
 def terminal_chart(
     results: "Results",
-    *,
     metric: "Names | None" = None,
     assets: "Names | int | None" = None,
+    *,
     width: int = 80,
     height: int = 20,
     colour: bool = True,
 ) -> str:
-    """Draw a metric of results over time as text: lines without a final newline.
-
-    Example:
-        >>> print(terminal_chart(results, metric="fill_level_pct", colour=False))
-        Crude oil storage, selected terminals...
-
-    Args:
-        results: kayrros_ext.Results.
-        metric: name of the metric; by default the first of the table.
-        assets: ids or names, or a number to draw that many of the largest. At most 6, and 1 in 10 lines, the default.
-        width: in columns, at least 40.
-        height: in lines, at least 10.
-        colour: whether the text contains colour escape sequences.
+    """Draw a metric over time as lines of text, for at most 6 assets, and 1 in 10 lines, the default.
 
     Raises:
-        UsageError: there is nothing to draw, an argument is invalid, or there are too many assets.
+        UsageError: there is nothing to draw, the terminal is too small, or there are too many assets.
         MissingExtraError: plotext is not installed; the extra `plots` installs it.
     """
     require_size(width, height)
-    require("pandas", "plotext")
-    from kayrros_ext.plots.data import read_metrics
+    from kayrros_ext.plots.data import read
 
     most = min(len(COLOURS), height - 9)  # a line each in the legend, below a plot of at least four lines and its frame
-    data, *others = read_metrics(results, metric, assets, by="asset", limit=most)
-    if others:
+    data = read(results, metric, assets, limit=most)
+    names, label = data.assets, data.labels[0]
+    if len(data.labels) > 1:
         hint = "Draw one metric at a time, or write a picture to a file."
-        raise UsageError(f"A terminal has room for one metric, not {len(others) + 1}.", hint=hint)
-    names = [*data.frame]
+        raise UsageError(f"A terminal has room for one metric, not {len(data.labels)}.", hint=hint)
     if len(names) > most:
         raise UsageError(
             f"{len(names)} assets are too many for a terminal, which has room for {most}.",
             hint="Pass fewer assets, or write a picture to a file.",
             hint_cli="Select assets with --asset, or write a picture with --output.",
         )
-    title = f"{data.label}, {data.period}. {' '.join(data.notes)}".strip()
+    title = f"{label}, {data.period}. {' '.join(data.notes)}".strip()
     heading = [shorten(text, width) for text in (printable(results.dataset_name or ""), title) if text]
-    signs = [
-        (f"\x1b[38;5;{code}m━━\x1b[0m " if colour else f"{mark * 2} ")
-        for code, mark in zip(COLOURS, MARKERS, strict=True)
-    ]
+    signs = [f"\x1b[38;5;{code}m━━\x1b[0m " for code in COLOURS] if colour else [f"{mark * 2} " for mark in MARKERS]
     legend = [sign + shorten(name, width - 4) for sign, name in zip(signs, names, strict=False)]
     chart = _draw(data, width, height - len(names) - len(heading), colour=colour)
     return "\n".join([*heading, *(line.rstrip() for line in chart.split("\n")), *legend])
@@ -87,40 +66,28 @@ def require_size(width: int, height: int) -> None:
         )
 
 
-def require(*packages: str) -> None:
-    """Import packages of the extra `plots`. Raises MissingExtraError."""
-    from kayrros_ext._results.convert import import_optional  # imports pyarrow
-
-    for package in packages:
-        import_optional(package, extra="plots")
-
-
 def _draw(data: "ChartData", width: int, height: int, *, colour: bool) -> str:
-    import plotext
+    from kayrros_ext._results.convert import import_optional
+    from kayrros_ext.plots.data import format_date, format_short, to_ms
 
-    from kayrros_ext.plots.data import DAY_MS, format_date, format_short, to_ms
-
-    names, dates, times = [*data.frame], data.frame.index, to_ms(data.frame.index)
-    step, margin = max(-(-len(times) // max(2, (width - 10) // 16)), 1), DAY_MS * (len(times) == 1)
-    values = nice_ticks(float(data.frame.min(axis=None)), float(data.frame.max(axis=None)), max(2, min(6, height // 3)))
-    with _lock:
-        figure = plotext.figure
-        figure.clear()
-        # A letter of braille has two dots side by side, and a line four points in a dot at most.
-        for (name, _), rows in groupby(data.rows((width - 10) / 2), key=itemgetter("asset", "part")):
-            number = names.index(name)
-            x, y = zip(*((row["date"], row["value"]) for row in rows), strict=True)
-            signal = figure.signal(
-                x, y, marker=plotext.marker("braille" if colour else MARKERS[number], COLOURS[number])
-            )
-            figure.draw(signal.lines() if len(x) > 1 else signal)
-        figure.ruler("x").lim(times[0] - margin, times[-1] + margin)
-        figure.ruler("x").ticks(times[::step], [*map(format_date, dates[::step])])
-        figure.ruler("y").lim(values[0], values[-1])
-        figure.ruler("y").ticks(values, [*map(format_short, values)])
-        figure.plot_size(width, height)
-        text: str = figure.build().string(colorless=not colour)
-        figure.clear()
+    plotext: Any = import_optional("plotext", extra="plots")
+    # A letter of braille has two dots side by side, and a line four points in a dot at most.
+    points, times = data.thinned((width - 10) / 2), to_ms(data.dates)
+    step, margin = max(-(-len(times) // max(2, (width - 10) // 16)), 1), 86_400_000 * (len(times) == 1)
+    values = nice_ticks(float(points["value"].min()), float(points["value"].max()), max(2, min(6, height // 3)))
+    figure = plotext.figure
+    figure.clear()
+    for (name, _), line in points.groupby(["asset", "part"], sort=False):
+        number = data.assets.index(name)
+        marker = plotext.marker("braille" if colour else MARKERS[number], COLOURS[number])
+        signal = figure.signal(to_ms(line["date"]), line["value"].tolist(), marker=marker)
+        figure.draw(signal.lines() if len(line) > 1 else signal)
+    figure.ruler("x").lim(times[0] - margin, times[-1] + margin)
+    figure.ruler("x").ticks(times[::step], [*map(format_date, data.dates[::step])])
+    figure.ruler("y").lim(values[0], values[-1])
+    figure.ruler("y").ticks(values, [*map(format_short, values)])
+    figure.plot_size(width, height)
+    text: str = figure.build().string(colorless=not colour)
     return PLOTEXT_STYLES.sub("", text).rstrip("\n")
 
 
