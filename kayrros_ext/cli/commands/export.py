@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kayrros_ext._text import plural, printable
-from kayrros_ext.cli.commands.results import From, Gaps, Metrics, OnGap, To
+from kayrros_ext.cli.commands.results import From, Gaps, Metrics, To
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import FAILED, PARTIAL, format_error
 from kayrros_ext.cli.name_cache import complete_collections, complete_datasets
@@ -71,7 +71,7 @@ def export(
     start: From = None,
     stop: To = None,
     metric: Metrics = None,
-    on_gap: Gaps = OnGap.RAISE,
+    on_gap: Gaps = "raise",
 ) -> None:
     if everything and (collection or dataset):
         raise UsageError("--all can't be combined with collections or --dataset.", hint="Omit --all, or the others.")
@@ -94,7 +94,7 @@ def export(
 
         try:
             with results_bar(shown=context.shows_progress) as progress, _hide_errors():
-                query: Any = {"start": start, "stop": stop, "metric": metric or None, "on_gap": on_gap.value}
+                query: Any = {"start": start, "stop": stop, "metric": metric or None, "on_gap": on_gap}
                 query |= {"format": file_format, "skip_existing": skip_existing, "progress": progress}
                 report = Export(kayrros, list_datasets(), output, **query).run()
         except (KayrrosError, KeyboardInterrupt) as error:

@@ -1,57 +1,25 @@
 """`kayrros plot`."""
 
 import shutil
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from kayrros_ext.cli.commands.list import DATASET
-from kayrros_ext.cli.commands.results import Assets, From, Gaps, Metrics, OnGap, Tally, To, explain_no_rows
+from kayrros_ext.cli.commands.results import Assets, From, Gaps, Metrics, Tally, To, explain_no_rows
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.exit_codes import note_interrupt
 from kayrros_ext.cli.output import has_colour, terminal_width
 from kayrros_ext.cli.progress_bars import results_bar
 from kayrros_ext.errors import UsageError
 
+# Those of kayrros_ext.plots, whose import takes time.
+Kind = Literal["line", "seasonal", "change", "heatmap", "latest", "map"]
+By = Literal["asset", "parent", "total"]
+Theme = Literal["auto", "light", "dark"]
+Statistic = Literal["latest", "mean", "date", "week"]
 # Lines of a chart in a terminal. A higher one is no easier to read.
 _MAX_HEIGHT = 32
-
-
-class Kind(StrEnum):
-    """The kind of a chart."""
-
-    LINE = "line"
-    SEASONAL = "seasonal"
-    CHANGE = "change"
-    HEATMAP = "heatmap"
-    LATEST = "latest"
-    MAP = "map"
-
-
-class By(StrEnum):
-    """What has a line of its own."""
-
-    ASSET = "asset"
-    PARENT = "parent"
-    TOTAL = "total"
-
-
-class Theme(StrEnum):
-    """The colours of a picture."""
-
-    AUTO = "auto"
-    LIGHT = "light"
-    DARK = "dark"
-
-
-class Statistic(StrEnum):
-    """The statistic of a kind."""
-
-    LATEST = "latest"
-    MEAN = "mean"
-    DATE = "date"
-    WEEK = "week"
 
 
 @command(
@@ -80,8 +48,8 @@ def plot(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write a picture.", show_default=False)
     ] = None,
-    kind: Annotated[Kind, typer.Option(help="Kind of the chart.")] = Kind.LINE,
-    by: Annotated[By, typer.Option(help="Draw each asset, or sums by parent or of all.")] = By.ASSET,
+    kind: Annotated[Kind, typer.Option(help="Kind of the chart.")] = "line",
+    by: Annotated[By, typer.Option(help="Draw each asset, or sums by parent or of all.")] = "asset",
     facet: Annotated[
         bool | None,
         typer.Option(
@@ -92,7 +60,7 @@ def plot(
         Statistic | None,
         typer.Option(help="latest or mean value (latest, map); change to the last date or week.", show_default=False),
     ] = None,
-    theme: Annotated[Theme, typer.Option(help="auto is light, and in HTML as the reader's system.")] = Theme.AUTO,
+    theme: Annotated[Theme, typer.Option(help="auto is light, and in HTML as the reader's system.")] = "auto",
     title: Annotated[str | None, typer.Option(help="Title. [default: name of the dataset]", show_default=False)] = None,
     subtitle: Annotated[
         str | None, typer.Option(help="Subtitle. [default: metric, unit and period]", show_default=False)
@@ -103,7 +71,7 @@ def plot(
             metavar="WIDTH[xHEIGHT]", help="In pixels, such as 800x450; twice as many in a PNG.", show_default=False
         ),
     ] = None,
-    on_gap: Gaps = OnGap.RAISE,
+    on_gap: Gaps = "raise",
 ) -> None:
     from kayrros_ext._results.convert import import_optional
     from kayrros_ext.cli.terminal_chart import require_size, terminal_chart
@@ -113,22 +81,18 @@ def plot(
         raise UsageError("--all can't be combined with --asset.", hint="Give one of them.")
     target = None if output is None else parse_target(output)
     if not target:
-        if kind is not Kind.LINE:
-            raise UsageError(
-                f"The kind {kind.value} can't be drawn in the terminal.", hint=f"Add -o {kind.value}.html or .png."
-            )
+        if kind != "line":
+            raise UsageError(f"The kind {kind} can't be drawn in the terminal.", hint=f"Add -o {kind}.html or .png.")
         require_size(*_chart_size())
-    options: dict[str, Any] = {"kind": kind.value, "by": by.value, "theme": theme.value, "facet": facet}
-    options |= {"statistic": statistic and statistic.value, "title": title, "subtitle": subtitle, **_parse_size(size)}
+    options: dict[str, Any] = {"kind": kind, "by": by, "theme": theme, "facet": facet}
+    options |= {"statistic": statistic, "title": title, "subtitle": subtitle, **_parse_size(size)}
     Options(**options)  # and the packages, before anything is sent
     for package in ("altair", "pandas", "vl_convert") if target else ("pandas", "plotext"):
         import_optional(package, extra="plots")
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, results_bar(shown=context.shows_progress) as progress:
         kayrros.metadata(dataset)  # for the title and the attribution
-        received = kayrros.results(
-            dataset, start=start, stop=stop, assets=asset, on_gap=on_gap.value, progress=progress
-        )
+        received = kayrros.results(dataset, start=start, stop=stop, assets=asset, on_gap=on_gap, progress=progress)
         hint = None if received.table.num_rows else explain_no_rows(kayrros, dataset, start, stop)
     if hint:
         raise UsageError("There is nothing to draw, because no row lies between --from and --to.", hint=hint)

@@ -3,8 +3,7 @@
 import collections
 import contextlib
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
 import typer
@@ -29,22 +28,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 40
 
 
-class Format(StrEnum):
-    """The format of results on stdout."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    NDJSON = "ndjson"
-
-
-class OnGap(StrEnum):
-    """The reaction to an unavailable part of the results."""
-
-    RAISE = "raise"
-    WARN = "warn"
-
-
+Format = Literal["table", "csv", "json", "ndjson"]  # of results on stdout
 From = Annotated[
     str | None,
     typer.Option(
@@ -92,7 +76,7 @@ FileFormat = Annotated[
     typer.Option("--format", help="Format on stdout. [default: table in a terminal, else csv]", show_default=False),
 ]
 Gaps = Annotated[
-    OnGap,
+    Literal["raise", "warn"],
     typer.Option(
         help="What to do when part of the data is unavailable: fail, or warn, continue and exit with status 5."
     ),
@@ -168,7 +152,7 @@ def results(
     excel_csv: Annotated[
         bool, typer.Option("--excel-csv", help="Write CSV that Excel opens correctly by a double click.")
     ] = False,
-    on_gap: Gaps = OnGap.RAISE,
+    on_gap: Gaps = "raise",
     with_dataset: Annotated[
         bool, typer.Option("--with-dataset", help="Add the columns dataset_id and dataset_name in front.")
     ] = False,
@@ -179,17 +163,17 @@ def results(
         raise UsageError(
             "--output can't be combined with --format or --json.", hint="The suffix of the file selects the format."
         )
-    if file_format and context.json and file_format is not Format.JSON:
-        raise UsageError(f"--json can't be combined with --format {file_format.value}.", hint="Give one of them.")
-    if excel_csv and (context.json or file_format not in {None, Format.CSV}):
+    if file_format and context.json and file_format != "json":
+        raise UsageError(f"--json can't be combined with --format {file_format}.", hint="Give one of them.")
+    if excel_csv and (context.json or file_format not in {None, "csv"}):
         raise UsageError("--excel-csv can't be combined with --json or another --format.", hint="Give one of them.")
-    file_format = Format.CSV if excel_csv else file_format
-    file_format = Format.JSON if context.json else file_format or (Format.TABLE if sys.stdout.isatty() else Format.CSV)
+    file_format = "csv" if excel_csv else file_format
+    file_format = "json" if context.json else file_format or ("table" if sys.stdout.isatty() else "csv")
     target = None if output is None else parse_target(output, excel_csv=excel_csv)
     from kayrros_ext._results.schema import RESULTS, WITH_DATASET  # loads pyarrow
     from kayrros_ext.cli.format_rows import write_rows
 
-    tally, is_table = Tally(), not target and file_format is Format.TABLE
+    tally, is_table = Tally(), not target and file_format == "table"
     limit = MAX_ROWS if is_table and sys.stdout.isatty() and not show_all else None
     note = f"{target} was not written." if target else ""
     with note_interrupt(note), context.connect() as kayrros, contextlib.ExitStack() as bar:
@@ -207,7 +191,7 @@ def results(
             "stop": stop,
             "assets": asset or None,
             "metric": metric or None,
-            "on_gap": on_gap.value,
+            "on_gap": on_gap,
             "with_dataset": with_dataset,
             "progress": report,
         }
@@ -218,7 +202,7 @@ def results(
             write(target, parts, schema=schema, excel_csv=excel_csv)
         else:
             parts = _remove_before_rows(bar, parts) if sys.stdout.isatty() else parts
-            write_rows(parts, "excel-csv" if excel_csv else file_format.value, schema, limit)
+            write_rows(parts, "excel-csv" if excel_csv else file_format, schema, limit)
         if limit and tally.is_complete:
             collections.deque(parts, maxlen=0)  # they have arrived, so count them
         bar.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kayrros_ext._text import plural
-from kayrros_ext.cli.commands.results import MAX_ROWS, FileFormat, Format, Output, ShowAll
+from kayrros_ext.cli.commands.results import MAX_ROWS, FileFormat, Output, ShowAll
 from kayrros_ext.cli.commands.sync import LOCATION
 from kayrros_ext.cli.context import Context, command
 from kayrros_ext.cli.output import Table, write_text
@@ -89,11 +89,10 @@ def sql(
         context.info(plural(table.num_rows, "row"))
         print(target)
         return
-    default = Format.TABLE if sys.stdout.isatty() else Format.CSV
-    file_format = Format.JSON if context.json else file_format or default
-    is_cut = file_format is Format.TABLE and sys.stdout.isatty() and not show_all and table.num_rows > MAX_ROWS
+    file_format = "json" if context.json else file_format or ("table" if sys.stdout.isatty() else "csv")
+    is_cut = file_format == "table" and sys.stdout.isatty() and not show_all and table.num_rows > MAX_ROWS
     shown = table.slice(0, MAX_ROWS) if is_cut else table
-    if file_format is Format.TABLE:
+    if file_format == "table":
         numbers = [field.name for field in table.schema if "int" in str(field.type) or str(field.type) == "double"]
         Table(*shown.column_names, right=numbers).write([[*map(_text, row.values())] for row in shown.to_pylist()])
     else:
@@ -173,19 +172,19 @@ def _text(value: Any) -> str | None:
     )
 
 
-def _render(table: "pa.Table", file_format: Format) -> str:
+def _render(table: "pa.Table", file_format: str) -> str:
     """Return the rows as CSV, JSON or NDJSON."""
     import msgspec
 
     rows = table.to_pylist()
-    if file_format is Format.CSV:
+    if file_format == "csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([table.column_names, *([_text(value) for value in row.values()] for row in rows)])
         return text.getvalue()
     encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_text)  # a sum is a decimal; null for NaN
     lines = [encoder.encode(row).decode() for row in rows]
-    return "[\n" + ",\n".join(lines) + "\n]\n" if file_format is Format.JSON else "".join(f"{line}\n" for line in lines)
+    return "[\n" + ",\n".join(lines) + "\n]\n" if file_format == "json" else "".join(f"{line}\n" for line in lines)
 
 
 def _write_file(target: Path, table: "pa.Table") -> None:
@@ -213,7 +212,7 @@ def _write_file(target: Path, table: "pa.Table") -> None:
             elif kind == "Excel":
                 _write_workbook(file, table)
             else:
-                text = _render(table, Format(kind.lower())).encode()
+                text = _render(table, kind.lower()).encode()
                 file.write(gzip.compress(text) if suffix.endswith(".gz") else text)
     except OSError as error:
         raise output_error(ExportError, target, error) from error
