@@ -28,8 +28,9 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 class ChartData:
     """The points of lines, and a sentence for all that is left out.
 
-    Points have the columns `panel` (the label of a metric, with its unit), `asset` (the largest first), `date`, `value` and
-    `part`, the number of an unbroken part of a line. The step is the median time between two dates of a line.
+    Points have the columns `panel` (the label of a metric, with its unit), `asset` (the largest first), `date`, `value`,
+    `part` (the number of an unbroken part of a line) and `alone` (1 in a part of one point). The step is the median time
+    between two dates of a line.
     """
 
     points: pd.DataFrame
@@ -112,6 +113,8 @@ def read(
     steps = points.groupby(lines, sort=False)["date"].diff()
     step = pd.Timedelta(days=1) if steps.isna().all() else steps.quantile(interpolation="lower")
     points["part"] = (steps > step * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
+    sizes = points.groupby([*lines, points["part"]])["value"].transform("size")
+    points["alone"] = sizes.where(sizes == 1)
     dates = pd.DatetimeIndex(points["date"].sort_values().unique())
     failed = [(gap.start, gap.stop) for gap in results.gaps if not gap.is_outside]
     spans = [[pd.Timestamp(at.replace(tzinfo=None)) for at in span] for span in failed]

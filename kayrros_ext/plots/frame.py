@@ -8,7 +8,6 @@ import json
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from itertools import pairwise
 from os.path import commonprefix  # of any strings
 from typing import TYPE_CHECKING, Any
 
@@ -181,17 +180,3 @@ def colour(values: "pd.Series[float]") -> alt.Color:
     labels = themes()["light"]["axisQuantitative"]["labelExpr"].replace("5~g", "3~g")
     legend = alt.Legend(labelExpr=labels, tickCount=3, values=[low] if low == high else alt.Undefined)
     return alt.Color("value:Q", scale=scale, legend=legend)
-
-
-def dodge(places: dict[str, float], spacing: float, room: tuple[float, float]) -> dict[str, float] | None:
-    """Return the places of labels, moved so that they are never closer than the spacing; None without room."""
-    low, high = room
-    if len(places) > 1 and len(places) * spacing > high - low:
-        return None
-    names, moved = sorted(places, key=places.__getitem__), {**places}
-    for below, name in pairwise(names):
-        moved[name] = max(moved[name], moved[below] + spacing)
-    moved[names[-1]] = min(moved[names[-1]], high)
-    for above, name in pairwise(names[::-1]):
-        moved[name] = min(moved[name], moved[above] - spacing)
-    return moved

@@ -61,9 +61,6 @@ def line(data: ChartData, options: "Options") -> Drawing:
         hint = "Pass fewer assets, or facet=True."
         raise UsageError(f"{count} assets are too many for {MAX_LINES} lines in a chart.", hint=hint)
     points = data.thinned(options.inner)
-    points = points.assign(
-        alone=points.groupby(["panel", "asset", "part"])["value"].transform("size").where(lambda size: size == 1)
-    )
     notes = ["A line breaks where an asset was not observed."] * data.breaks() + data.notes
     x = x_dates(data, 190 if split else options.inner, zooms=options.moves)
     subtitle = data.period if stacked else f"{data.labels[0]}, {data.period}"
@@ -71,7 +68,7 @@ def line(data: ChartData, options: "Options") -> Drawing:
         points = _split(points)
         return Drawing(frame.facet(_lines(x, alt.Undefined, points, data, options), points, options), subtitle, notes)
     names = fit_names(data.assets, options.inner * (0.78 if options.is_narrow else 0.24))
-    points["asset"] = points["asset"].map(names)
+    points = points.assign(asset=points["asset"].map(names))
     labels = pd.DataFrame() if options.is_narrow else _labels(points, options)
     legend = alt.Legend(columns=1 if options.is_narrow else 3) if options.has_legend and labels.empty else None
     colour = alt.Color("asset:N", scale=alt.Scale(domain=[*names.values()]), legend=legend)
@@ -139,9 +136,11 @@ def heatmap(data: ChartData, options: "Options") -> Drawing:
     days, room = (dates[-1] - dates[0]) / DAY, options.inner - left
     units = (unit for unit, (_, size) in CELLS.items() if size * DAY >= data.step * 0.9 and days / size < room / 2)
     code, size = CELLS[unit := next(units, "century")]
-    cells = dates.to_numpy().astype(f"datetime64[{code}]")
-    starts, stops = (pd.DatetimeIndex(np.arange(cells[0], cells[-1] + 1) + shift) for shift in (0, 1))
-    rows = data.points.assign(date=data.points["date"].to_numpy().astype(f"datetime64[{code}]"))
+    cells = dates.to_numpy().astype(f"datetime64[{code}]")  # pandas has no decades
+    starts, stops = (
+        pd.DatetimeIndex((np.arange(cells[0], cells[-1] + 1) + shift).astype("datetime64[s]")) for shift in (0, 1)
+    )
+    rows = data.points.assign(date=starts[starts.searchsorted(data.points["date"], side="right") - 1])
     rows = rows.groupby(["asset", "date"], sort=False)["value"].mean().reset_index()
     counts = rows["date"].value_counts().reindex(starts, fill_value=0)
     x = alt.X("date:T", axis=x_dates(data, room)["axis"], scale=alt.Scale(type="utc", nice=False))
@@ -220,11 +219,16 @@ def _labels(points: pd.DataFrame, options: "Options") -> pd.DataFrame:
     pixels = ((options.height or 470) - 170) / panels.ngroups
     labels = []
     for panel, rows in panels:
-        low, high = rows["value"].min(), rows["value"].max()
-        ends = rows.groupby("asset")["value"].last().to_dict()
-        if (places := frame.dodge(ends, 16 * ((high - low) or 1) / pixels, (low, high))) is None:
+        ends, (low, high) = (
+            rows.groupby("asset")["value"].last().sort_values(),
+            (rows["value"].min(), rows["value"].max()),
+        )
+        steps = np.arange(len(ends)) * 16 * ((high - low) or 1) / pixels
+        if len(ends) > 1 and len(ends) * steps[1] > high - low:
             return pd.DataFrame()
-        labels.append(pd.DataFrame({"panel": panel, "asset": places.keys(), "label": places.values()}))
+        # Each is at least a step above the one below it, and leaves room for those above it.
+        places = np.minimum(np.maximum.accumulate(ends - steps) + steps, high - steps[::-1])
+        labels.append(places.reset_index(name="label").assign(panel=panel))
     return pd.concat(labels)
 
 
