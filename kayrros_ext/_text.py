@@ -8,6 +8,8 @@ from datetime import datetime
 
 DOCS_URL = "https://kayrros-ext.example/"  # as in pyproject.toml; a page is DOCS_URL + its name in docs/ + "/"
 
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
+
 
 def printable(text: str) -> str:
     """Return text in one line, without control, bidirectional and invisible characters."""
@@ -58,6 +60,19 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 def format_date(value: datetime) -> str:
     """Return a date, with the time unless it is midnight."""
     return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00")
+
+
+def format_day(value: datetime) -> str:
+    """Return a date for a reader, with the time unless it is midnight: "8 Jan 2024", "8 Jan 2024 14:30"."""
+    return f"{value.day} {MONTHS[value.month - 1]} {value.year}{value: %H:%M}".removesuffix(" 00:00")
+
+
+def format_short(value: float) -> str:
+    """Return a number with three digits: "1.24 M", "0.0312"."""
+    value = float(f"{value:.3g}")
+    suffixes = ((1e12, " tn"), (1e9, " bn"), (1e6, " M"), (1e3, " k"), (0, ""))
+    size, suffix = next((size, suffix) for size, suffix in suffixes if abs(value) >= size)
+    return f"{value / (size or 1):,.3g}{suffix}".replace("-", "\N{MINUS SIGN}")
 
 
 def format_size(count: int) -> str:

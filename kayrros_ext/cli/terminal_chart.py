@@ -4,7 +4,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from kayrros_ext._text import printable, shorten
+from kayrros_ext._text import format_day, format_short, printable, shorten
 from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def require_size(width: int, height: int) -> None:
 
 def _draw(data: "ChartData", width: int, height: int, *, colour: bool) -> str:
     from kayrros_ext._results.convert import import_optional
-    from kayrros_ext.plots.data import format_date, format_short, to_ms
+    from kayrros_ext.plots.data import to_ms
 
     plotext: Any = import_optional("plotext", extra="plots")
     # A letter of braille has two dots side by side, and a line four points in a dot at most.
@@ -83,7 +83,7 @@ def _draw(data: "ChartData", width: int, height: int, *, colour: bool) -> str:
         signal = figure.signal(to_ms(line["date"]), line["value"].tolist(), marker=marker)
         figure.draw(signal.lines() if len(line) > 1 else signal)
     figure.ruler("x").lim(times[0] - margin, times[-1] + margin)
-    figure.ruler("x").ticks(times[::step], [*map(format_date, data.dates[::step])])
+    figure.ruler("x").ticks(times[::step], [*map(format_day, data.dates[::step])])
     figure.ruler("y").lim(values[0], values[-1])
     figure.ruler("y").ticks(values, [*map(format_short, values)])
     figure.plot_size(width, height)

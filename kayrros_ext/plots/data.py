@@ -13,7 +13,7 @@ from kayrros_ext._results.query import Names, parse_names
 from kayrros_ext._results.schema import metric_units, strings
 from kayrros_ext._results.selection import find_assets, find_metric
 from kayrros_ext._results.units import split_unit
-from kayrros_ext._text import distinct, plural, printable
+from kayrros_ext._text import distinct, format_day, format_short, plural, printable
 from kayrros_ext.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # A line breaks where two dates are further apart than this many median steps.
 BREAK_FACTOR = 1.5
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
 
 
 @attrs.frozen(eq=False)
@@ -44,7 +43,7 @@ class ChartData:
     @property
     def period(self) -> str:
         """The first and the last date, such as "2 Jan to 6 Feb 2024"."""
-        first, last = map(format_date, self.dates[[0, -1]])
+        first, last = map(format_day, self.dates[[0, -1]])
         return first if first == last else f"{first.removesuffix(f' {self.dates[-1].year}')} to {last}"
 
     def facts(self) -> Iterator[str]:
@@ -52,7 +51,7 @@ class ChartData:
         for (label, asset), line in self.points.groupby(["panel", "asset"], sort=False):
             values = line.set_index("date")["value"]
             dates = {"lowest": values.idxmin(), "highest": values.idxmax(), "last": values.index[-1]}
-            texts = (f"{word} {format_short(values[date])} on {format_date(date)}" for word, date in dates.items())
+            texts = (f"{word} {format_short(values[date])} on {format_day(date)}" for word, date in dates.items())
             yield f"{label}, {asset}: {plural(len(values), 'value')}, {', '.join(texts)}."
 
     def summary(self, statistic: str | None) -> pd.DataFrame:
@@ -60,7 +59,7 @@ class ChartData:
         values = self.points.groupby("asset", sort=False)["value"]
         if statistic == "mean":
             return values.mean().reset_index().assign(when=self.period)
-        rows = self.points.assign(before=values.shift(), when=self.points["date"].map(format_date))
+        rows = self.points.assign(before=values.shift(), when=self.points["date"].map(format_day))
         return rows.groupby("asset", sort=False).tail(1)[["asset", "value", "before", "when"]]
 
     def thinned(self, width: float) -> pd.DataFrame:
@@ -121,7 +120,7 @@ def read(
     gaps = [
         (max(start, dates[0]), min(stop, dates[-1])) for start, stop in spans if start < dates[-1] and stop > dates[0]
     ]
-    if texts := list(dict.fromkeys(" to ".join(format_date(date.normalize()) for date in gap) for gap in gaps)):
+    if texts := list(dict.fromkeys(" to ".join(format_day(date.normalize()) for date in gap) for gap in gaps)):
         notes.append(f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed.")
     return ChartData(points, [*long], [*columns], dates, step, [*dict.fromkeys(notes)], gaps)
 
@@ -160,17 +159,3 @@ def _label(metric: str) -> str:
 def to_ms(dates: Any) -> list[int]:
     """Return milliseconds since 1970."""
     return dates.astype("datetime64[ms]").astype("int64").tolist()  # type: ignore[no-any-return]
-
-
-def format_date(date: pd.Timestamp) -> str:
-    """Return a date, with its time unless it is midnight: "8 Jan 2024", "8 Jan 2024 14:30"."""
-    clock = f" {date.hour:02}:{date.minute:02}" * (date != date.normalize())
-    return f"{date.day} {MONTHS[date.month - 1]} {date.year}{clock}"
-
-
-def format_short(value: float) -> str:
-    """Return a number with three digits: "1.24 M", "0.0312"."""
-    value = float(f"{value:.3g}")
-    suffixes = ((1e12, " tn"), (1e9, " bn"), (1e6, " M"), (1e3, " k"), (0, ""))
-    size, suffix = next((size, suffix) for size, suffix in suffixes if abs(value) >= size)
-    return f"{value / (size or 1):,.3g}{suffix}".replace("-", "\N{MINUS SIGN}")

@@ -15,8 +15,8 @@ import altair as alt
 import attrs
 import pandas as pd
 
-from kayrros_ext._text import cell_width, distinct
-from kayrros_ext.plots.data import MONTHS, ChartData, to_ms
+from kayrros_ext._text import MONTHS, cell_width, distinct
+from kayrros_ext.plots.data import ChartData, to_ms
 
 if TYPE_CHECKING:
     from kayrros_ext.plots import Options

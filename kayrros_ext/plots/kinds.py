@@ -7,10 +7,10 @@ import attrs
 import numpy as np
 import pandas as pd
 
-from kayrros_ext._text import plural, printable
+from kayrros_ext._text import format_day, format_short, plural, printable
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots import frame, maps
-from kayrros_ext.plots.data import BREAK_FACTOR, ChartData, format_date, format_short
+from kayrros_ext.plots.data import BREAK_FACTOR, ChartData
 from kayrros_ext.plots.frame import ASSET, DATE, Drawing, fit_names, inline, names_width, number, x_dates
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def change(data: ChartData, options: "Options") -> Drawing:
         points = points.groupby(["asset", points["date"].dt.to_period("W")], sort=False).tail(1)
     lines = points.groupby("asset", sort=False)
     is_near = lines["date"].diff() <= step * BREAK_FACTOR
-    rows = points.assign(value=lines["value"].diff())[is_near]
+    rows = points[["asset", "date"]].assign(value=lines["value"].diff())[is_near]
     if rows.empty:
         text = "There is nothing to draw, because no asset has values on two successive dates."
         raise UsageError(text, hint="Draw kind='latest'.")
@@ -172,7 +172,7 @@ def latest(data: ChartData, options: "Options") -> Drawing:
     chart = frame.single(layers, options, max(len(rows) * 24, 50))
     if options.statistic == "mean":
         return Drawing(chart, f"{data.labels[0]}, mean value, {data.period}", data.notes, left=left)
-    date = format_date(data.dates[-1])
+    date = format_day(data.dates[-1])
     older = int((rows["when"] != date).sum())
     notes = [*data.notes, *[f"The latest value of {plural(older, 'asset')} is older."] * bool(older)]
     return Drawing(chart, f"{data.labels[0]}, latest value, {date}; the line marks the value before", notes, left=left)

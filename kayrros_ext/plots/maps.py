@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kayrros_ext._text import cell_width, plural, printable
+from kayrros_ext._text import cell_width, format_day, format_short, plural, printable
 from kayrros_ext.errors import UsageError
-from kayrros_ext.plots.data import ChartData, format_date, format_short
+from kayrros_ext.plots.data import ChartData
 from kayrros_ext.plots.frame import ASSET, DATE, ONE_ROW, Drawing, colour, fit_names, inline, number, single
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def draw_map(data: ChartData, assets: pa.Table, options: "Options") -> Drawing:
     count = len(data.assets) - len(rows)
     notes = [f"{plural(count, 'asset')} without a centroid left out."] if count else []
     notes.append(f"Coast and borders: Natural Earth, accurate to about {30 if is_world else 2} km. Towns: GeoNames.")
-    when = data.period if options.statistic == "mean" else format_date(data.dates[-1])
+    when = data.period if options.statistic == "mean" else format_day(data.dates[-1])
     subtitle = f"{data.labels[0]}, {options.statistic} value, {when}"
     return Drawing(chart, subtitle, [*data.notes, *notes], left=0)
 

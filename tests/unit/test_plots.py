@@ -24,10 +24,10 @@ import pytest
 import vl_convert
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
-from kayrros_ext._text import cell_width, shorten
+from kayrros_ext._text import cell_width, format_short, shorten
 from kayrros_ext.cli.terminal_chart import terminal_chart
 from kayrros_ext.plots import Kind
-from kayrros_ext.plots.data import format_short, read
+from kayrros_ext.plots.data import read
 from kayrros_ext.plots.frame import fit_names, themes
 from kayrros_ext.testing import Platform
 
