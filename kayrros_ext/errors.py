@@ -21,7 +21,7 @@ No message holds a password or a token.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kayrros_ext._text import DOCS_URL
 
@@ -43,6 +43,7 @@ class KayrrosError(Exception):
 
     hint: str = ""
     hint_cli: str | None = None
+    _entries: ClassVar[dict[int, str]] = {}  # of the troubleshooting page, for statuses that have one of their own
 
     def __init__(self, text: str, /, **details: object) -> None:
         super().__init__(text)
@@ -51,9 +52,10 @@ class KayrrosError(Exception):
 
     @property
     def docs_url(self) -> str:
-        """The entry of this class on the troubleshooting page. The command prints it after the hint."""
+        """The entry of this class or status on the troubleshooting page. The command prints it after the hint."""
         public = next(it for it in type(self).__mro__ if it.__module__ == __name__)
-        return f"{DOCS_URL}troubleshooting/#{public.__name__.lower()}"
+        entry = self._entries.get(getattr(self, "status", 0), public.__name__.lower())
+        return f"{DOCS_URL}troubleshooting/#{entry}"
 
     def __str__(self) -> str:
         return f"{self.args[0]} {self.hint}".rstrip()
@@ -120,6 +122,7 @@ class APIError(KayrrosError):
         attempts: number of attempts.
     """
 
+    _entries: ClassVar[dict[int, str]] = {429: "rate-limits", 504: "504"}
     status: int
     operation: str
     code: str | None = None

@@ -109,6 +109,23 @@ def test_each_error_has_an_entry_on_the_page_that_its_link_names() -> None:
         assert error_class("").docs_url == f"{DOCS_URL}troubleshooting/#{error_class.__name__.lower()}"
 
 
+def test_a_status_with_an_entry_of_its_own_links_to_it() -> None:
+    """Each status whose row in the table of APIError refers to another entry has the link of that entry; no other has."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    [table] = re.findall(r"^### APIError$(.*?)^### ", page, re.MULTILINE | re.DOTALL)
+    entries = {
+        int(status): entry
+        for status, entry in re.findall(r"^\| (\d+) \| See \[.*\]\(#([\w-]+)\) \|$", table, re.MULTILINE)
+    }
+    assert 504 in entries
+    headings = {re.sub(r"\W+", "-", it.lower()) for it in re.findall(r"^## (.+)$", page, re.MULTILINE)}
+    assert {*entries.values()} <= headings
+    for status in range(201, 600):
+        entry = errors.APIError("", status=status).docs_url.rpartition("#")[2]
+        assert entry == entries.get(status, "apierror")
+    assert errors.LoginError("", status=504).docs_url.endswith("#loginerror")
+
+
 def test_each_extra_is_on_the_page_about_installation() -> None:
     """The table names each extra of pyproject.toml with the packages that it installs."""
     page = (ROOT / "docs" / "installation.md").read_text("utf-8")
