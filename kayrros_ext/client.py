@@ -138,7 +138,7 @@ class Kayrros:
         policy = RequestPolicy(
             ErrorMapper(settings.base_url.host, self._auth.redact, hints),
             settings.retries,
-            settings.total_timeout_s,
+            settings.total_timeout,
             settings.max_body,
         )
         self._client = build_client(settings, settings.base_url, policy, connections, self._auth)

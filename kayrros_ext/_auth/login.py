@@ -168,7 +168,7 @@ class LoginAuth(httpx.Auth):
             raise settings.no_login
         errors = ErrorMapper(settings.auth_url.host, self.redact)
         self._policy = RequestPolicy(
-            errors, settings.retries, settings.total_timeout_s, MAX_REPLY_BYTES, LOGIN_RETRY_STATUSES
+            errors, settings.retries, settings.total_timeout, MAX_REPLY_BYTES, LOGIN_RETRY_STATUSES
         )
 
     def redact(self, text: str) -> str:

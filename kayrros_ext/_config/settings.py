@@ -5,7 +5,7 @@ import ipaddress
 import math
 import os
 import re
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import attrs
 import httpx
@@ -14,7 +14,7 @@ from kayrros_ext import __version__
 from kayrros_ext._config.credentials import KEYS, Origin, Source, is_settled, pick, resolve_credentials
 from kayrros_ext._config.environment import parse_text, variable, warn_about_variables
 from kayrros_ext._config.profiles import load_profile
-from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
+from kayrros_ext._config.retries import Retries
 from kayrros_ext._secret import MIN_SECRET_CHARS, Secret
 from kayrros_ext.errors import ConfigurationError
 
@@ -43,6 +43,16 @@ class Setting(NamedTuple):
     source: str | None = None
 
 
+def _parse_timeout(value: float | httpx.Timeout | None) -> httpx.Timeout:
+    if isinstance(value, httpx.Timeout):
+        return value
+    return DEFAULT_TIMEOUT if value is None else httpx.Timeout(_parse_positive("timeout", value))
+
+
+def _check_positive(_: "Settings", attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    _parse_positive(attribute.name, value, whole=attribute.type is int)
+
+
 @attrs.frozen
 class Settings:
     """Hosts, account, timeouts and limits of a client, validated. `no_login` is raised where no login is saved."""
@@ -52,51 +62,29 @@ class Settings:
     email: str | None
     password: Secret | None
     token: Secret | None
-    timeout: httpx.Timeout
-    retries: Retries
-    total_timeout_s: float
-    concurrency: int
-    max_body: int
-    source: Origin = "arguments"
-    profile: str | None = None
-    token_cache: bool | None = False
-    no_login: ConfigurationError | None = None
-    hint_401: str = ""
+    source: Origin
+    profile: str | None
+    no_login: ConfigurationError | None
+    hint_401: str
+    token_cache: bool | None
+    timeout: httpx.Timeout = attrs.field(default=None, converter=_parse_timeout)
+    # mypy supports functions as converters, but not methods.
+    retries: Retries = attrs.field(factory=Retries, converter=Retries.parse)  # type: ignore[misc]
+    total_timeout: float = attrs.field(default=DEFAULT_TOTAL_TIMEOUT_S, validator=_check_positive)
+    concurrency: int = attrs.field(default=DEFAULT_CONCURRENCY, validator=_check_positive)
+    max_body: int = attrs.field(default=DEFAULT_MAX_BODY, validator=_check_positive)
 
     @classmethod
     def load(
-        cls,
-        arguments: Source,
-        *,
-        timeout: float | httpx.Timeout | None = None,
-        retries: int | Retries = DEFAULT_MAX_RETRIES,
-        total_timeout: float = DEFAULT_TOTAL_TIMEOUT_S,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        max_body: int = DEFAULT_MAX_BODY,
-        profile: str | None = None,
-        token_cache: bool | None = None,
+        cls, arguments: Source, *, profile: str | None = None, token_cache: bool | None = None, **options: Any
     ) -> Self:
-        """Return validated settings from the arguments, environment, config file, keyring and netrc.
-
-        A token may come with email and password, which log in once the token is rejected.
-        """
+        """Return settings from the arguments, environment, config file, keyring and netrc; `options` are the last fields."""
         sources = load_sources(profile, arguments)
         base, auth = _parse_host("base_url", sources), _parse_host("auth_url", sources)
         account = resolve_credentials(sources, auth.host)
         account["token"] = account["token"] and clean_token(account["token"], MIN_SECRET_CHARS)
-        if not isinstance(timeout, httpx.Timeout):
-            timeout = DEFAULT_TIMEOUT if timeout is None else httpx.Timeout(_parse_positive("timeout", timeout))
-        return cls(
-            base_url=base,
-            auth_url=auth,
-            **account,
-            timeout=timeout,
-            retries=Retries.parse(retries),
-            total_timeout_s=_parse_positive("total_timeout", total_timeout),
-            concurrency=_parse_positive("concurrency", concurrency, whole=True),
-            max_body=_parse_positive("max_body", max_body, whole=True),
-            token_cache=use_token_cache(base, auth) if token_cache is None else bool(token_cache),
-        )
+        token_cache = use_token_cache(base, auth) if token_cache is None else bool(token_cache)
+        return cls(base_url=base, auth_url=auth, token_cache=token_cache, **account, **options)
 
 
 def load_sources(

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
@@ -152,28 +152,56 @@ class CompleteResponse(httpx.Response):
 
 
 class _Call:
-    """The attempts of one request, and the error of the last. `closings` is how many of the gate it has waited for."""
+    """The attempts of one request.
+
+    Attributes:
+        closings: how many closings of the gate it has waited for.
+        wait_s: seconds until its next turn; None after the last.
+    """
 
     closings = 0
-    error: APIError | TransportError | None = None
+    wait_s: float | None = None
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
         self.request, self.operation, self.attempts = request, operation, 0
         self.options: CallOptions = request.extensions.get(CALL_OPTIONS, CallOptions(max_body=MAX_TYPED_BODY))
-        self._policy = policy
+        self._policy, self._clock = policy, policy.retries.clock
         self._headers, self._timeout = request.headers.copy(), request.extensions.get("timeout", {})
-        self._started = policy.retries.clock()
+        self._started = self._clock()
         self._ends = self._started + policy.total_timeout_s
         self._furthest = self._failures = 0
+        self._error: APIError | TransportError | None = None
         if request.headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in request.headers:
             # A generated request names the type of a body that it leaves out.
             self._headers.pop("Content-Type", None)
 
-    def start_attempt(self) -> float | None:
-        """Start an attempt within the total timeout, and return 0; or the seconds to wait first, None if too many."""
-        left = max(self._ends - self._policy.retries.clock(), 0.001)
-        if wait_s := self._policy.gate.enter(self):
-            return wait_s if wait_s < left else None
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Yield whether an attempt may begin now. An error that ends it is kept, and `wait_s` says when the next one may."""
+        left = max(self._ends - self._clock(), 0.001)
+        closed_s = self._policy.gate.enter(self)
+        self.wait_s = closed_s if closed_s < left else None
+        try:
+            if not closed_s:
+                self._begin(left)
+            yield not closed_s
+        except (APIError, *TRANSPORT_ERRORS) as error:
+            self.wait_s = self._fail(error)
+        finally:
+            self._policy.gate.leave(self)
+
+    def waits(self, sleep: Callable[[float], object]) -> list[float]:
+        """Return the wait until the next turn, as `slices` does. Raise the error of the last attempt if there is no turn."""
+        if self.wait_s is not None:
+            return slices(self.wait_s, sleep)
+        if self._error:
+            raise self._error
+        host, hint = self._policy.errors.host, "Send fewer requests at a time, or raise total_timeout."
+        text = f"{self.operation.id}: not sent within total_timeout, because {host} refuses requests."
+        raise APIError(text, hint=hint, status=429, operation=self.operation.id, attempts=0)
+
+    def _begin(self, left: float) -> None:
+        """Begin an attempt, with the seconds that are left of the total timeout."""
         self.attempts += 1
         timeout = {part: left if seconds is None else min(seconds, left) for part, seconds in self._timeout.items()}
         self.request.extensions = {**self.request.extensions, "timeout": timeout}
@@ -182,16 +210,14 @@ class _Call:
         self.request.headers.update(consumer.headers() if consumer else {})
         self._chunks: list[bytes] = []
         self._size = self._progress = 0
-        self._deadline = self._policy.retries.clock() + left
-        return 0
+        self._deadline = self._clock() + left
 
     def check_progress(self, size: int, response: httpx.Response) -> None:
         """Raise httpx.ReadTimeout when a body makes too little progress; `size` bytes have just arrived."""
-        clock = self._policy.retries.clock
         self._progress += size
         if self._progress >= MIN_PROGRESS_BYTES:
-            self._deadline, self._progress = clock() + self._policy.total_timeout_s, 0
-        elif clock() > self._deadline:
+            self._deadline, self._progress = self._clock() + self._policy.total_timeout_s, 0
+        elif self._clock() > self._deadline:
             raise httpx.ReadTimeout("less than a mebibyte arrived within total_timeout", request=response.request)
 
     def add(self, response: httpx.Response, chunk: bytes) -> bool:
@@ -203,11 +229,16 @@ class _Call:
             return self._size < MAX_ERROR_BYTES
         limit = min(self._policy.max_body, self.options.max_body or self._policy.max_body)
         if self._size > limit:
-            raise self._policy.errors.contract(self.operation.id, f"it has more than {limit:,} bytes", too_large=True)
+            raise self._contract_error(f"it has more than {limit:,} bytes", too_large=True)
         return True
 
     def complete(self, response: httpx.Response) -> CompleteResponse:
-        """Return the response with the chunks as its body."""
+        """Return the response with the chunks as its body.
+
+        Raises:
+            APIError: its status is no documented success.
+            ContractError: it has another content type.
+        """
         headers = httpx.Headers(response.headers)
         for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):  # these were of the wire
             headers.pop(name, None)
@@ -219,54 +250,52 @@ class _Call:
             extensions={**response.extensions, "attempts": self.attempts},
         )
         complete.operation, complete.errors = self.operation, self._policy.errors
+        documented = _documented_content(self.operation, response.status_code)
+        is_other = response.status_code != 200 and CALL_OPTIONS in self.request.extensions
+        if documented is None or not response.is_success or is_other:
+            raise self._policy.errors.from_response(self.operation.id, complete, complete.content, self.attempts)
+        content_type = _content_type(response)
+        # Without a type it is the documented one (assumed). JSON has several names, such as application/problem+json.
+        is_documented = content_type in documented or (_is_json(content_type) and any(map(_is_json, documented)))
+        if content_type and documented and "*/*" not in documented and not is_documented:
+            raise self._contract_error(f"it is {content_type!r:.80}, not {' or '.join(documented)}", complete.content)
+        self._policy.gate.leave(self, is_success=True)
         return complete
 
     def check_encoding(self, response: httpx.Response) -> None:
         """Raise ContractError for an encoding that unpacks 64 KiB to far more than 64 MiB."""
         encoding = response.headers.get("Content-Encoding", "")
         if re.search("br|zstd|(gzip|deflate).*(gzip|deflate)", encoding.lower()):
-            problem = f"it is encoded as {encoding!r:.80}, which was not requested"
-            raise self._policy.errors.contract(self.operation.id, problem)
-
-    def check(self, response: CompleteResponse) -> None:
-        """Raise APIError for a status that is no documented success, ContractError for another content type."""
-        documented = _documented_content(self.operation, response.status_code)
-        is_other = response.status_code != 200 and CALL_OPTIONS in self.request.extensions
-        if documented is None or not response.is_success or is_other:
-            raise self._policy.errors.from_response(self.operation.id, response, response.content, self.attempts)
-        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        # Without a type it is the documented one (assumed). JSON has several names, such as application/problem+json.
-        is_documented = content_type in documented or (_is_json(content_type) and any(map(_is_json, documented)))
-        if content_type and documented and "*/*" not in documented and not is_documented:
-            problem = f"it is {content_type!r:.80}, not {' or '.join(documented)}"
-            raise self._policy.errors.contract(self.operation.id, problem, body=response.content)
-        self._policy.gate.leave(self, is_success=True)
+            raise self._contract_error(f"it is encoded as {encoding!r:.80}, which was not requested")
 
     def check_is_file(self, response: httpx.Response) -> None:
         """Raise ContractError for a web page in place of a file: a proxy that wants a sign-in answers with one."""
-        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        content_type = _content_type(response)
         is_page = content_type in {"text/html", "application/xhtml+xml"}
         if is_page and response.status_code == 200 and "Content-Disposition" not in response.headers:
-            problem = f"it is {content_type!r} without a file name"
-            raise self._policy.errors.contract(self.operation.id, problem, body=next(response.iter_bytes(), b""))
+            begin = next(response.iter_bytes(), b"")
+            raise self._contract_error(f"it is {content_type!r} without a file name", begin)
         self._policy.gate.leave(self, is_success=True)  # it counts requests, and the body may take hours
 
-    def fail(self, error: Exception) -> float | None:
-        """Note the error of a failed attempt, and return the seconds until the next one; None after the last."""
+    def _contract_error(self, problem: str, body: bytes | None = None, *, too_large: bool = False) -> ContractError:
+        return self._policy.errors.contract(self.operation.id, problem, body, too_large=too_large)
+
+    def _fail(self, error: Exception) -> float | None:
+        """Keep the error of a failed attempt, and return the seconds until the next one; None after the last."""
         policy, retries, gate = self._policy, self._policy.retries, self._policy.gate
         if isinstance(error, APIError):
-            self.error = error
+            self._error = error
             status, asked_s, reason = error.status, error.retry_after_s, f"status {error.status}"
             retryable = status in policy.retry_statuses - self.options.no_retry_statuses
         else:
-            self.error = policy.errors.from_exception(self.operation.id, error, self.attempts)
+            self._error = policy.errors.from_exception(self.operation.id, error, self.attempts)
             status, asked_s, reason = 0, None, type(error).__name__
             retryable = is_retryable(error, self._failures, has_answered=gate.has_answered)
         consumer = self.options.consumer
         if consumer and consumer.size >= self._furthest + MIN_PROGRESS_BYTES:
             # A download that makes progress is not given up: count and total timeout start again.
             self._furthest, self.attempts, self._failures = consumer.size, 1, 0
-            self._ends = retries.clock() + policy.total_timeout_s
+            self._ends = self._clock() + policy.total_timeout_s
         # With a Retry-After, the platform limits requests. Without it, a refusal may be for good.
         is_counted = status not in {429, 503} or asked_s is None
         self._failures += is_counted
@@ -275,28 +304,16 @@ class _Call:
             return None
         closes = status == 429 or not is_counted
         delay = retries.backoff(gate.refusals + 1 if closes else self._failures, asked_s)
-        if delay >= self._ends - retries.clock():
+        if delay >= self._ends - self._clock():
             return None
         if closes:
             gate.close(self, asked_s or delay)
-        count = (
-            f"Attempt {self._failures} of {retries.max_retries + 1}" if is_counted else "The platform limits requests"
-        )
-        text, extra = "%s: %s. %s, retrying in %.1f s", {}
-        if retries.clock() + delay - self._started >= NOTICE_S:
-            attempt = f"attempt {self._failures + 1} of {retries.max_retries + 1}"
-            notice = attempt if is_counted else "the platform limits requests"
-            extra = {"notice": notice, "wait_s": delay, "reason": reason}
-        _log.info(text, self.operation.id, reason, count, delay, extra=extra)
+        count = f"attempt {self._failures + 1} of {retries.max_retries + 1}"
+        notice = count if is_counted else "the platform limits requests"
+        is_slow = self._clock() + delay - self._started >= NOTICE_S
+        extra = {"notice": notice, "wait_s": delay, "reason": reason} if is_slow else {}
+        _log.info("%s: %s, retrying in %.1f s, %s", self.operation.id, reason, delay, notice, extra=extra)
         return delay
-
-    def not_sent(self) -> APIError:
-        """Return the error of a call whose turn did not come within the total timeout."""
-        text = (
-            f"{self.operation.id}: not sent within total_timeout, because {self._policy.errors.host} refuses requests."
-        )
-        hint = "Send fewer requests at a time, or raise total_timeout."
-        return APIError(text, hint=hint, status=429, operation=self.operation.id, attempts=0)
 
 
 class HTTPClient(httpx.Client):
@@ -311,24 +328,15 @@ class HTTPClient(httpx.Client):
         operation = None if stream else _operation_of(request, self.base_url.path)
         if operation is None:
             return super().send(request, stream=stream, **options)
-        call = _Call(self.policy, request, operation)
-        while True:
-            if self.is_closed:  # perhaps by another thread, between two attempts
-                raise closed_error()
-            try:
-                if (delay := call.start_attempt()) == 0:
-                    response = self._attempt(call, options)
-                    call.check(response)
-                    return response
-            except (APIError, *TRANSPORT_ERRORS) as caught:
-                delay = call.fail(caught)
-            finally:
-                self.policy.gate.leave(call)
-            if delay is None:
-                raise call.error or call.not_sent()
-            for part in slices(delay, self.policy.retries.sleep):
+        call, sleep = _Call(self.policy, request, operation), self.policy.retries.sleep
+        while not self.is_closed:  # perhaps by another thread, between two attempts
+            with call.turn() as may_send:
+                if may_send:
+                    return self._attempt(call, options)
+            for part in call.waits(sleep):
                 if not self.is_closed:
-                    self.policy.retries.sleep(part)
+                    sleep(part)
+        raise closed_error()
 
     def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
         consumer = call.options.consumer
@@ -400,24 +408,15 @@ class AsyncHTTPClient(httpx.AsyncClient):
         operation = None if stream else _operation_of(request, self.base_url.path)
         if operation is None:
             return await super().send(request, stream=stream, **options)
-        call = _Call(self.policy, request, operation)
-        while True:
-            if self.is_closed:
-                raise closed_error()
-            try:
-                if (delay := call.start_attempt()) == 0:
-                    response = await self._attempt(call, options)
-                    call.check(response)
-                    return response
-            except (APIError, *TRANSPORT_ERRORS) as caught:
-                delay = call.fail(caught)
-            finally:
-                self.policy.gate.leave(call)
-            if delay is None:
-                raise call.error or call.not_sent()
-            for part in slices(delay, self.policy.retries.sleep_async):
+        call, sleep = _Call(self.policy, request, operation), self.policy.retries.sleep_async
+        while not self.is_closed:
+            with call.turn() as may_send:
+                if may_send:
+                    return await self._attempt(call, options)
+            for part in call.waits(sleep):
                 if not self.is_closed:
-                    await self.policy.retries.sleep_async(part)
+                    await sleep(part)
+        raise closed_error()
 
     async def _attempt(self, call: _Call, options: dict[str, Any]) -> CompleteResponse:
         async with contextlib.aclosing(await super().send(call.request, stream=True, **options)) as response:
@@ -507,6 +506,10 @@ def _documented_content(operation: Operation, status: int) -> dict[str, Any] | N
     """Return the content types of a documented status, with the type of their JSON."""
     names = (str(status), f"{status // 100}XX", "default")
     return next((operation.responses[name] for name in names if name in operation.responses), None)
+
+
+def _content_type(response: httpx.Response) -> str:
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
 def _is_json(content_type: str) -> bool:

@@ -98,7 +98,7 @@ def test_a_temporary_failure_is_retried(
     lines = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
     assert [record.levelname for record in caplog.records if record.name == "kayrros_ext"] == ["INFO"] * 4
     assert lines[0].startswith("getDatasetMetadata: ")
-    assert lines[0].endswith("Attempt 1 of 5, retrying in 1.0 s")
+    assert lines[0].endswith("retrying in 1.0 s, attempt 2 of 5")
 
 
 def test_retries_after_three_seconds_have_a_notice(

@@ -155,7 +155,7 @@ def test_a_login_is_retried_after_a_temporary_failure(
         kayrros.metadata(DATASET)
     assert two_hosts.waits == [1, 2, 8, 4]
     messages = [record.getMessage() for record in caplog.records if record.name == "kayrros_ext"]
-    assert messages[2:3] == ["login: status 429. The platform limits requests, retrying in 8.0 s"]
+    assert messages[2:3] == ["login: status 429, retrying in 8.0 s, the platform limits requests"]
     assert [line.startswith("login: ") for line in messages] == [True] * 4
     for status in (400, 401, 403, 423, 429, 503):
         before = len(platform.requests)
