@@ -11,7 +11,7 @@ import httpx
 
 from kayrros_ext._arguments import UUID_PATTERN, IdOrName, unknown_argument
 from kayrros_ext._auth.login import LoginAuth
-from kayrros_ext._auth.token_cache import open_token_cache
+from kayrros_ext._auth.token_cache import cache_of
 from kayrros_ext._config.credentials import Identity, Source
 from kayrros_ext._config.retries import DEFAULT_MAX_RETRIES, Retries
 from kayrros_ext._config.settings import DEFAULT_CONCURRENCY, DEFAULT_MAX_BODY, DEFAULT_TOTAL_TIMEOUT_S, Settings
@@ -127,13 +127,9 @@ class Kayrros:
             # A transport may be a fake, whose tokens have no place on the disk.
             token_cache=False if token_cache is None and transport is not None else token_cache,
         )
-        connections, cache = connection_options(settings, transport, verify), None
-        if settings.email and settings.token_cache is not False:
-            cache = open_token_cache(str(settings.auth_url), str(settings.base_url), settings.email)
-            if cache and settings.token_cache is None and not cache.load():
-                cache = None
+        connections = connection_options(settings, transport, verify)
         self._settings, self._base_url = settings, str(settings.base_url)
-        self._auth = LoginAuth(settings, connections, cache)
+        self._auth = LoginAuth(settings, connections, cache_of(settings))
         hints = {} if settings.password else {401: settings.hint_401}
         policy = RequestPolicy(
             ErrorMapper(settings.base_url.host, self._auth.redact, hints),

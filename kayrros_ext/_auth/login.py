@@ -1,5 +1,6 @@
 """The login: when it is needed, once for all callers that wait, and only ever for the data host."""
 
+import contextlib
 import copy
 import os
 import threading
@@ -67,8 +68,10 @@ class TokenSource:
         """Return the token at hand or in the cache, unless it is rejected or expires. No request is sent."""
         return self.at_hand(rejected) or self._load_cached(rejected)
 
-    def get(self, rejected: Token | None = None, *, use_cache: bool = True, retry_refused: bool = False) -> Token:
+    def get(self, rejected: Token | None = None, *, force: bool = False) -> Token:
         """Return a token other than the rejected one: the one at hand, a cached one, or that of a login.
+
+        With `force`, there is a login in spite of a cached token or a refusal.
 
         Raises:
             LoginError: the login failed. A refusal is remembered, so that no account gets locked.
@@ -81,15 +84,15 @@ class TokenSource:
         with self._lock_of_process():
             if token := self.at_hand(rejected):
                 return token
-            if self._failures > failures or (_is_refusal(self._last_failure) and not retry_refused):
+            if self._failures > failures or (_is_refusal(self._last_failure) and not force):
                 raise copy.copy(self._last_failure)  # each caller gets a traceback of its own
-            token = self._token = self._renew(rejected, use_cache=use_cache or not (self._log_in or retry_refused))
+            token = self._token = self._renew(rejected, force=force)
             self.secrets.add(token.secret)
             return token
 
     def renew(self) -> Token:
         """Log in although there is a token or was a refusal. Raises as `get`."""
-        return self.get(self._token, use_cache=False, retry_refused=True)
+        return self.get(self._token, force=True)
 
     def _lock_of_process(self) -> threading.Lock:
         """Return the lock of this process: after a fork, no thread of the child would release the parent's."""
@@ -106,16 +109,14 @@ class TokenSource:
         # Without a password it is sent all the same, because the clock may be wrong.
         return bool(self._log_in and token.expires_at and self._now() > token.expires_at - EXPIRY_LEEWAY_S)
 
-    def _renew(self, rejected: Token | None, *, use_cache: bool) -> Token:
+    def _renew(self, rejected: Token | None, *, force: bool) -> Token:
         """Return a token from the cache or a login; the caller holds the lock."""
-        if self.cache is None:
-            return self._logged_in(rejected)
-        if use_cache and (token := self._load_cached(rejected)):
+        if not force and (token := self._load_cached(rejected)):
             return token
-        with self.cache.lock(LOCK_TIMEOUT_S) as held:
-            if use_cache:
+        with self.cache.lock(LOCK_TIMEOUT_S) if self.cache else contextlib.nullcontext() as is_held:
+            if self.cache and not force:
                 # The process that held the lock may have logged in.
-                if held and (token := self._load_cached(rejected)):
+                if is_held and (token := self._load_cached(rejected)):
                     return token
                 if refusal := self.cache.load_refusal(self._password):
                     raise refusal
@@ -200,28 +201,28 @@ class LoginAuth(httpx.Auth):
             response = yield request
             if not self._may_renew(response, token, renewal):
                 return
-            token = self.tokens.get(token, use_cache=renewal == 0)
+            token = self.tokens.get(token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same under httpx.AsyncClient: the login runs in a thread."""
         if not self._is_for_data_host(request):
             yield request
             return
-        token = await self._get(None, use_cache=True)
+        token = await self._get(None)
         for renewal in range(MAX_TOKEN_RENEWALS + 1):
             request.headers["Authorization"] = f"Bearer {token.secret.value}"
             response = yield request
             if not self._may_renew(response, token, renewal):
                 return
-            token = await self._get(token, use_cache=renewal == 0)
+            token = await self._get(token)
 
-    async def _get(self, rejected: Token | None, *, use_cache: bool) -> Token:
+    async def _get(self, rejected: Token | None) -> Token:
         """Get a token in a thread. Neither a cancelled task nor the end of the program waits for that."""
         import anyio  # httpx loads it for async clients only
 
         if token := self.tokens.at_hand(rejected):
             return token
-        future = run_in_daemon(lambda: self.tokens.get(rejected, use_cache=use_cache), "kayrros-login")
+        future = run_in_daemon(lambda: self.tokens.get(rejected), "kayrros-login")
         while not future.done():
             await anyio.sleep(LOGIN_POLL_S)
         return future.result()

@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from kayrros_ext._config.environment import user_path
-from kayrros_ext._config.settings import clean_token
+from kayrros_ext._config.settings import Settings, clean_token
 from kayrros_ext._files import make_private_folder, read_private, write_private
 from kayrros_ext._secret import Secret
 from kayrros_ext.errors import KayrrosError, LoginError
@@ -143,6 +143,14 @@ def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | N
     # A hash, because file names are seen by more people than file contents.
     key = hashlib.sha256(json.dumps([auth_url, base_url, email.casefold()]).encode()).hexdigest()[:32]
     return TokenCache(folder / "tokens", key) if folder else None
+
+
+def cache_of(settings: Settings) -> TokenCache | None:
+    """Return the token cache of a client; None where it is off, or on only for a saved login and there is none."""
+    if not settings.email or settings.token_cache is False:
+        return None
+    cache = open_token_cache(str(settings.auth_url), str(settings.base_url), settings.email)
+    return cache if cache and (settings.token_cache or cache.load()) else None
 
 
 def user_cache_dir() -> Path | None:

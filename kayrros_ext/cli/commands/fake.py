@@ -149,18 +149,14 @@ class _Proxy:
 
     def __init__(self, url: str, patterns: list[str], profile: str | None) -> None:
         from kayrros_ext._auth.login import LoginAuth
-        from kayrros_ext._auth.token_cache import open_token_cache
+        from kayrros_ext._auth.token_cache import cache_of
         from kayrros_ext._config.credentials import Source
         from kayrros_ext._config.settings import Settings
         from kayrros_ext._http.transport import connection_options
         from kayrros_ext.testing.recorder import Recorder
 
         self._settings = settings = Settings.load(Source("arguments", base_url=url), profile=profile)
-        keeps, cache = settings.token_cache, None
-        if settings.email and keeps is not False:
-            cache = open_token_cache(str(settings.auth_url), str(settings.base_url), settings.email)
-            cache = cache if keeps or (cache and cache.load()) else None
-        self._auth = LoginAuth(settings, connection_options(settings, None, verify=True), cache)
+        self._auth = LoginAuth(settings, connection_options(settings, None, verify=True), cache_of(settings))
         self._recorder, self._patterns = Recorder(settings, auth=self._auth), patterns
 
     def answer(self, request: "Request") -> "Response | None":
