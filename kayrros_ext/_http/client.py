@@ -51,7 +51,7 @@ _PATTERNS = [(operation, re.compile(re.sub(r"\{[^}]*\}", "[^/]+", operation.path
 class CallOptions:
     """Options of a call that takes a 200 alone, carried in its request.
 
-    A consumer takes the body instead of memory, over as many attempts as it takes. With one, redirects are followed.
+    A consumer takes the body instead of memory, over all attempts. With one, redirects are followed.
     """
 
     no_retry_statuses: frozenset[int] = frozenset()
@@ -64,17 +64,12 @@ class Gate:
 
     A refusal closes it for a time, and halves the number of requests in flight. Each round of successes allows one more
     (additive increase, multiplicative decrease). Its operations are atomic instead of locked, which suits forked children.
-
-    Attributes:
-        in_flight: the calls that hold a slot.
-        closings: how often it was closed.
-        has_answered: whether a call has succeeded.
-        refusals: closings since the last success.
     """
 
     def __init__(self, retries: Retries) -> None:
         self.in_flight: set[_Call] = set()
-        self.closings, self.refusals, self.has_answered = 0, 0, False
+        self.has_answered = False  # a call has succeeded
+        self.closings = self.refusals = 0  # refusals are the closings since the last success
         self._retries, self._limit, self._opens_at, self._process = retries, math.inf, -math.inf, os.getpid()
 
     def enter(self, call: "_Call") -> float:
@@ -152,15 +147,10 @@ class CompleteResponse(httpx.Response):
 
 
 class _Call:
-    """The attempts of one request.
+    """The attempts of one request."""
 
-    Attributes:
-        closings: how many closings of the gate it has waited for.
-        wait_s: seconds until its next turn; None after the last.
-    """
-
-    closings = 0
-    wait_s: float | None = None
+    closings = 0  # of the gate, which it has waited for
+    wait_s: float | None = None  # until its next turn; None after the last
 
     def __init__(self, policy: RequestPolicy, request: httpx.Request, operation: Operation) -> None:
         self.request, self.operation, self.attempts = request, operation, 0
@@ -233,12 +223,7 @@ class _Call:
         return True
 
     def complete(self, response: httpx.Response) -> CompleteResponse:
-        """Return the response with the chunks as its body.
-
-        Raises:
-            APIError: its status is no documented success.
-            ContractError: it has another content type.
-        """
+        """Return the response with the chunks as its body. Raise APIError or ContractError unless it is documented."""
         headers = httpx.Headers(response.headers)
         for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):  # these were of the wire
             headers.pop(name, None)

@@ -127,10 +127,9 @@ class ErrorMapper:
 
     def from_exception(self, operation: str, error: Exception, attempts: int) -> TransportError:
         """Return the error for a response that did not arrive, or not completely."""
-        request = getattr(error, "_request", None)
+        request, reason = getattr(error, "_request", None), type(error).__name__
         host = request.url.host if request else self.host
         after = f" after {attempts} attempts" if attempts > 1 else ""
-        reason = type(error).__name__
         hint, hint_cli = _hints_of_exception(error)
         text = f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}."
         if find_cause(error, socket.gaierror):
@@ -138,9 +137,8 @@ class ErrorMapper:
         elif request and is_refused_locally(error):
             text = f"Nothing listens at {request.url.scheme}://{request.url.netloc.decode()}{after}."
             hint, hint_cli = "Is `kayrros fake` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL.", None
-        mapped = TransportError(
-            text, hint=hint, hint_cli=hint_cli, operation=operation, reason=reason, attempts=attempts
-        )
+        details = {"operation": operation, "reason": reason, "attempts": attempts}
+        mapped = TransportError(text, hint=hint, hint_cli=hint_cli, **details)
         # The cause would show a secret that the server repeated in a broken header.
         mapped.__cause__ = error if self.redact(repr(error)) == repr(error) else None
         mapped.__suppress_context__ = True
@@ -171,10 +169,8 @@ class ErrorMapper:
 
 def _hints_of_exception(error: Exception) -> tuple[str, str | None]:
     if find_cause(error, socket.gaierror):
-        # The name may be that of the proxy.
-        return "Are you online, and is the name of the proxy right?" if getproxies().keys() - {
-            "no"
-        } else "Are you online?", None
+        has_proxy = getproxies().keys() - {"no"}  # whose name it may be
+        return "Are you online, and is the name of the proxy right?" if has_proxy else "Are you online?", None
     if not (certificate_error := find_cause(error, ssl.SSLCertVerificationError)):
         slow = f"{_UNREACHABLE} If the host is slow, raise timeout.", _UNREACHABLE
         return next(((hint, None) for kind, hint in _EXCEPTION_HINTS.items() if isinstance(error, kind)), slow)

@@ -1,9 +1,8 @@
 """When a request is sent again. One rule for every operation, because all of them are reads, POST too.
 
 Retried: a connection that fails or breaks, also in the middle of a body; a timeout; the statuses 429, 502, 503 and 504.
-Nothing else, because the platform would reject it again. Unless the host has answered before, a name that does not resolve
-is retried once at most, and a connection that this machine itself refuses is not. A refusal with a Retry-After (429, 503) is
-not counted, and holds back all calls of the client (Gate).
+Nothing else, because the platform would reject it again. A refusal with a Retry-After (429, 503) is not counted, and holds
+back all calls of the client (Gate).
 """
 
 import contextlib
@@ -27,12 +26,9 @@ LOGIN_RETRY_STATUSES = frozenset({429, *range(500, 600)})
 
 
 def is_retryable(error: Exception, failures: int, *, has_answered: bool) -> bool:
-    """Return whether the same request may succeed after an httpx error.
+    """Return whether a request that has failed before, `failures` times, may succeed after an httpx error.
 
-    Args:
-        error: as httpx raises it.
-        failures: how often the request has failed before.
-        has_answered: whether the host has answered another request.
+    `has_answered` tells whether the host has answered another request.
     """
     if isinstance(error, httpx.ProxyError):
         return not str(error).startswith("4")  # the proxy refuses, for example without its password
@@ -40,9 +36,11 @@ def is_retryable(error: Exception, failures: int, *, has_answered: bool) -> bool
         return unresolved.errno == socket.EAI_AGAIN and not failures  # a busy name server, or nobody is online
     if not has_answered and is_refused_locally(error):
         return False
-    never = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
-    never = never or find_cause(error, ssl.SSLCertVerificationError) is not None
-    return isinstance(error, httpx.TransportError | httpx.DecodingError) and not never
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return False
+    if find_cause(error, ssl.SSLCertVerificationError):
+        return False
+    return isinstance(error, httpx.TransportError | httpx.DecodingError)
 
 
 def is_refused_locally(error: Exception) -> bool:
