@@ -34,9 +34,6 @@ def parse_output(
         UsageError: it is no path, a URL, or a directory, a pipe or a device where a file belongs.
         ExportError or DownloadError, as `error_type`: the operating system can't reach it.
     """
-    argument, kind, example = (
-        ("directory", "directory", "data/") if is_directory else ("path", "file", "results.parquet")
-    )
     text, mode, problem = "", 0, ""
     try:
         text = os.path.expanduser(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH111 - Path drops a last slash
@@ -59,9 +56,9 @@ def parse_output(
     elif is_directory and not mode and not has_slash and _FILE_SUFFIX.fullmatch(Path(text).suffix):
         problem = "the name of a file, unless a slash follows"
     if problem:
-        raise UsageError(
-            f"{argument} is {text or path!r}, which is {problem}.", hint=f"Pass a {kind}, such as {example}."
-        )
+        argument = "directory" if is_directory else "path"
+        hint = f"Pass a {'directory, such as data/' if is_directory else 'file, such as results.parquet'}."
+        raise UsageError(f"{argument} is {text or path!r}, which is {problem}.", hint=hint)
     return Path(text)
 
 
@@ -88,9 +85,6 @@ def atomic_write(path: Path, *, prefix: str = ".") -> Iterator[IO[bytes]]:
     """Open a temporary file in the same directory. It replaces `path` when the block ends, and is deleted on any error.
 
     A symlink at `path` is replaced, not followed. The name of the temporary file begins with `prefix`.
-
-    Raises:
-        OSError: the file can't be created, written or moved.
     """
     # The tempfile module makes files that only their owner can read. This one gets the usual permissions.
     part = path.with_name(f"{prefix}{secrets.token_hex(8)}.part")
@@ -100,7 +94,7 @@ def atomic_write(path: Path, *, prefix: str = ".") -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        move(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -112,24 +106,16 @@ def copy_mode(existing: Path, new: Path) -> None:
             new.chmod(stat.S_IMODE(mode))
 
 
-def move(source: Path, target: Path, *, replace: bool = True) -> None:
-    """Rename a file within its directory. A symlink at `target` is replaced, not followed.
-
-    Raises:
-        FileExistsError: `target` exists, and `replace` is False.
-        OSError: the file can't be renamed.
-    """
-    if replace:
+def rename_to_new(source: Path, target: Path) -> None:
+    """Rename a file within its directory, or raise FileExistsError if `target` exists."""
+    try:
+        os.link(source, target)  # unlike a rename, a link never replaces a file
+    except OSError:  # the target exists, or the file system has no hard links and the check can't be atomic
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         source.replace(target)
     else:
-        try:
-            os.link(source, target)  # unlike a rename, a link never replaces a file
-        except OSError:  # the target exists, or the file system has no hard links and the check can't be atomic
-            if os.path.lexists(target):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-            source.replace(target)
-        else:
-            source.unlink()
+        source.unlink()
 
 
 def read_private(path: Path, max_bytes: int) -> bytes:

@@ -15,7 +15,7 @@ import httpx
 from kayrros_ext._auth.token_cache import Token, TokenCache
 from kayrros_ext._config.credentials import Identity
 from kayrros_ext._config.settings import Settings, clean_token
-from kayrros_ext._http.client import RequestPolicy
+from kayrros_ext._http.client import RequestPolicy, parsed
 from kayrros_ext._http.errors import ErrorMapper
 from kayrros_ext._http.retry import LOGIN_RETRY_STATUSES
 from kayrros_ext._http.transport import build_client
@@ -45,8 +45,7 @@ LOGIN_PATH = next(operation.path for operation in OPERATIONS if operation.id == 
 class TokenSource:
     """The token of an account. One login at a time, whoever asks; blocking, and safe to share between threads.
 
-    `log_in` returns a new token. Without credentials, `log_in` is None. The cache keeps the token for other processes, and
-    for some minutes that the password was refused.
+    `log_in` returns a new token; it is None without credentials. The cache is for other processes.
     """
 
     def __init__(
@@ -248,21 +247,18 @@ class LoginAuth(httpx.Auth):
         return self._settings.password is not None or self.tokens.peek(token) is not None
 
     def _log_in(self) -> Secret:
-        """Log in by the generated operation, over a client of its own.
-
-        Raises:
-            LoginError: the login host gave no token.
-            TransportError: it did not answer.
-        """
-        settings, host = self._settings, self._settings.auth_url.host
-        assert settings.email and settings.password  # noqa: S101, PT018 - for mypy  # nosec B101
+        """Log in over a client of its own. Raise LoginError or TransportError without a token."""
+        settings, email, password = self._settings, self._settings.email, self._settings.password
+        assert email and password  # noqa: S101, PT018 - for mypy  # nosec B101
         client, status = build_client(settings, settings.auth_url, self._policy, self._connections), 200
         try:
             # No local variable holds the password or the token, because a traceback with locals would show it.
-            return _token_of(login.sync(client=client, body=LoginRequest(settings.email, settings.password.value)))
+            return clean_token(
+                Secret(parsed(login.sync_detailed(client=client, body=LoginRequest(email, password.value))).token)
+            )
         except APIError as error:
             if error.status >= 300:
-                raise _login_error(error, self._settings) from None
+                raise _login_error(error, settings) from None
             status = error.status
         except (ContractError, ConfigurationError):
             pass  # its text may quote the token
@@ -272,7 +268,7 @@ class LoginAuth(httpx.Auth):
             if "transport" not in self._connections:  # which the data host's client uses, too
                 client.get_httpx_client().close()
         raise LoginError(
-            f"The login at {host} was answered {status} without a usable token.",
+            f"The login at {settings.auth_url.host} was answered {status} without a usable token.",
             hint="Check KAYRROS_AUTH_URL. If it is right, the API has changed: please report it.",
             status=status,
         )
@@ -283,11 +279,6 @@ def _is_refusal(error: KayrrosError) -> bool:
     status, code, message = (getattr(error, name, None) for name in ("status", "code", "message"))
     # The API answers with JSON, and but for a 401, which is about credentials anyway, with a code.
     return status in LoginError.REFUSALS and bool(message and (code or status == 401))
-
-
-def _token_of(reply: object) -> Secret:
-    """Return the token of a login reply; ConfigurationError when there is no usable one."""
-    return clean_token(Secret(getattr(reply, "token", "")))
 
 
 def _login_error(error: APIError, settings: Settings) -> LoginError:

@@ -18,7 +18,7 @@ import msgspec
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from kayrros_ext._download.headers import STRONG_ETAG
-from kayrros_ext._files import copy_mode, move
+from kayrros_ext._files import copy_mode, rename_to_new
 from kayrros_ext.errors import DownloadError, KayrrosError
 
 _ORIGIN_ATTRIBUTE = "user.kayrros_ext.origin"
@@ -150,7 +150,9 @@ class PartialFile:
         self._open_file.close()  # Windows does not rename an open file
         if replace:
             copy_mode(target, self.path)
-        move(self.path, target, replace=replace)
+            self.path.replace(target)
+        else:
+            rename_to_new(self.path, target)
         self.close(keep=False)
 
     def close(self, *, keep: bool = True) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from kayrros_ext._files import (
     atomic_write,
-    move,
     output_error,
     parse_output,
     read_private,
+    rename_to_new,
     write_output,
     write_private,
 )
@@ -88,17 +88,17 @@ def test_a_private_file_stays_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hard_links", [True, False])
-def test_move_without_replacing(hard_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system with hard links does it in one step. Elsewhere `move` checks first."""
+def test_rename_to_new_replaces_nothing(hard_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system with hard links does it in one step. Elsewhere it checks first."""
     if not hard_links:
         monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
     (source := tmp_path / "source").write_bytes(b"new")
     (target := tmp_path / "target").write_bytes(b"old")
     with pytest.raises(FileExistsError):
-        move(source, target, replace=False)
+        rename_to_new(source, target)
     assert contents(tmp_path) == {"source": b"new", "target": b"old"}
     target.unlink()
-    move(source, target, replace=False)
+    rename_to_new(source, target)
     assert contents(tmp_path) == {"target": b"new"}
 
 
