@@ -58,14 +58,13 @@ def _print(progress: Progress) -> None:
     if progress.windows == 1 and progress.fraction == 1:
         return
     counts = f"{plural(progress.rows, 'row')} in {plural(progress.windows, 'window')}"
-    counts += f", {plural(progress.requests, 'request')}"
+    line = f"results: {progress.fraction:4.0%}, {counts}, {plural(progress.requests, 'request')}"
     columns = 80
     with contextlib.suppress(Exception):  # whatever stderr is, progress never fails a fetch
         columns = os.get_terminal_size(sys.stderr.fileno()).columns or columns
-    # A line as wide as the terminal would wrap, and "\r" would not return to its start.
-    line = f"results: {progress.fraction:4.0%}, {counts}"[: columns - 1]
     with contextlib.suppress(Exception):
-        sys.stderr.write(f"\r{line}" + "\n" * (progress.fraction == 1))
+        # A line as wide as the terminal would wrap, and "\r" would not return to its start.
+        sys.stderr.write(f"\r{line[: columns - 1]}" + "\n" * (progress.fraction == 1))
         sys.stderr.flush()
 
 

@@ -131,14 +131,9 @@ class Kayrros:
         self._settings, self._base_url = settings, str(settings.base_url)
         self._auth = LoginAuth(settings, connections, cache_of(settings))
         hints = {} if settings.password else {401: settings.hint_401}
-        policy = RequestPolicy(
-            ErrorMapper(settings.base_url.host, self._auth.redact, hints),
-            settings.retries,
-            settings.total_timeout,
-            settings.max_body,
-        )
-        self._client = build_client(settings, settings.base_url, policy, connections, self._auth)
-        self.client = self._client
+        errors = ErrorMapper(settings.base_url.host, self._auth.redact, hints)
+        policy = RequestPolicy(errors, settings.retries, settings.total_timeout, settings.max_body)
+        self.client = self._client = build_client(settings, settings.base_url, policy, connections, self._auth)
         self._names: dict[UUID, str] = {}  # of all datasets that were listed
         self._metadata: dict[UUID, Metadata] = {}  # those fetched last
         self._assets: dict[UUID, pa.Table] = {}  # all assets of a dataset, as `Results.assets`
@@ -215,11 +210,10 @@ class Kayrros:
         Raises:
             KayrrosError: as `metadata`.
         """
+        from kayrros_ext._catalog import Match
         from kayrros_ext._results.selection import to_assets  # pyarrow is heavy
 
         seen = ((str(key), asset) for key, table in [*self._assets.items()] for asset in to_assets(table))
-        from kayrros_ext._catalog import Match
-
         assets = (Match("asset", asset.id or "", asset.name or "", dataset=key) for key, asset in seen)
         return self._catalog.find(text, assets)
 

@@ -12,8 +12,8 @@ from kayrros_ext._arguments import nearest
 
 _log = logging.getLogger(__name__)
 
-_NAMES = ("EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL", "PROFILE", "CONFIG", "CACHE_DIR", "TOKEN_CACHE")
-_OF_ANOTHER_PRODUCT = ("CLIENT_LOGIN", "CLIENT_PASSWORD")
+_OURS = ("EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL", "PROFILE", "CONFIG", "CACHE_DIR", "TOKEN_CACHE")
+_NAMES = (*_OURS, "CLIENT_LOGIN", "CLIENT_PASSWORD")  # the last two belong to another product
 
 
 def variable(name: str) -> str:
@@ -54,7 +54,7 @@ def decode_text(data: bytes) -> str:
 def warn_about_variables() -> None:
     """Warn about variables that begin as ours do, and are not ours."""
     names = sorted(name.removeprefix("KAYRROS_") for name in os.environ if name.startswith("KAYRROS_"))
-    warn_about_unknown("The environment has unknown variables", tuple(names), _NAMES + _OF_ANOTHER_PRODUCT, "KAYRROS_")
+    warn_about_unknown("The environment has unknown variables", tuple(names), _NAMES, "KAYRROS_")
 
 
 @functools.cache

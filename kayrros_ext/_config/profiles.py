@@ -18,15 +18,15 @@ def load_profile(name: str | None = None, *, missing_ok: bool = False) -> Source
     requested = name or environment.variable("KAYRROS_PROFILE")
     path = config_path()
     tables = _read_tables(path) if path else None
-    if tables is None and not missing_ok and (requested or environment.variable("KAYRROS_CONFIG")):
+    if missing_ok:
+        pass
+    elif tables is None and (requested or environment.variable("KAYRROS_CONFIG")):
         needed_for = f"the profile {requested!r}" if requested else "KAYRROS_CONFIG"
-        problem = f"There is no config file {path or ''} for {needed_for}."
-        raise ConfigurationError(problem, hint="Create it, with `kayrros login` for example, or change KAYRROS_CONFIG.")
-    if tables is not None and not missing_ok and requested and requested not in tables:
-        problem = f"There is no profile {requested!r} in {path}."
-        raise ConfigurationError(
-            problem, hint=f"It has: {list_names(tables, near=requested)}. `kayrros login` can add one."
-        )
+        hint = "Create it, with `kayrros login` for example, or change KAYRROS_CONFIG."
+        raise ConfigurationError(f"There is no config file {path or ''} for {needed_for}.", hint=hint)
+    elif tables is not None and requested and requested not in tables:
+        hint = f"It has: {list_names(tables, near=requested)}. `kayrros login` can add one."
+        raise ConfigurationError(f"There is no profile {requested!r} in {path}.", hint=hint)
     profile = requested or "default"
     table = (tables or {}).get(profile, {})
     environment.warn_about_unknown(f"{path}: profile {profile} has unknown keys", tuple(table), KEYS)
