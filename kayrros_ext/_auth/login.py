@@ -80,7 +80,9 @@ class TokenSource:
         failures = self._failures
         if token := self.at_hand(rejected):
             return token
-        with self._lock_of_process():
+        if self._process != os.getpid():  # after a fork, where no thread of the child would release the parent's lock
+            self._lock, self._process = threading.Lock(), os.getpid()
+        with self._lock:
             if token := self.at_hand(rejected):
                 return token
             if self._failures > failures or (_is_refusal(self._last_failure) and not force):
@@ -92,12 +94,6 @@ class TokenSource:
     def renew(self) -> Token:
         """Log in although there is a token or was a refusal. Raises as `get`."""
         return self.get(self._token, force=True)
-
-    def _lock_of_process(self) -> threading.Lock:
-        """Return the lock of this process: after a fork, no thread of the child would release the parent's."""
-        if self._process != os.getpid():
-            self._lock, self._process = threading.Lock(), os.getpid()
-        return self._lock
 
     def at_hand(self, rejected: Token | None) -> Token | None:
         """Return the token in memory, unless it is rejected or expires."""
