@@ -39,6 +39,8 @@ EXPIRY_LEEWAY_S = 60
 # Enough for any login reply.
 MAX_REPLY_BYTES = 1024**2
 
+_Flow = Generator[httpx.Request, httpx.Response, None]
+
 LOGIN_PATH = next(operation.path for operation in OPERATIONS if operation.id == "login")
 
 
@@ -185,7 +187,7 @@ class LoginAuth(httpx.Auth):
             token_expires=datetime.fromtimestamp(token.expires_at, UTC) if token and token.expires_at else None,
         )
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(self, request: httpx.Request) -> _Flow:
         """Sign, and renew the token, under httpx.Client."""
         if not self._is_for_data_host(request):
             yield request
@@ -199,25 +201,23 @@ class LoginAuth(httpx.Auth):
             token = self.tokens.get(token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Do the same under httpx.AsyncClient: the login runs in a thread."""
-        if not self._is_for_data_host(request):
-            yield request
-            return
-        token = await self._get(None)
-        for renewal in range(MAX_TOKEN_RENEWALS + 1):
-            request.headers["Authorization"] = f"Bearer {token.secret.value}"
-            response = yield request
-            if not self._may_renew(response, token, renewal):
-                return
-            token = await self._get(token)
+        """Do the same under httpx.AsyncClient."""
+        flow, response = self.sync_auth_flow(request), None
+        while signed := await self._advance(flow, response):
+            response = yield signed
 
-    async def _get(self, rejected: Token | None) -> Token:
-        """Get a token in a thread. Neither a cancelled task nor the end of the program waits for that."""
+    async def _advance(self, flow: _Flow, response: httpx.Response | None) -> httpx.Request | None:
+        """Send a response to a flow, in a thread if it may log in: no cancelled task or ending program waits for it."""
         import anyio  # httpx loads it for async clients only
 
-        if token := self.tokens.at_hand(rejected):
-            return token
-        future = run_in_daemon(lambda: self.tokens.get(rejected), "kayrros-login")
+        def send() -> httpx.Request | None:
+            with contextlib.suppress(StopIteration):
+                return flow.send(response)  # type: ignore[arg-type]  # None begins it
+            return None
+
+        if self.tokens.at_hand(None) if response is None else response.status_code not in {401, 403}:
+            return send()
+        future = run_in_daemon(send, "kayrros-login")
         while not future.done():
             await anyio.sleep(LOGIN_POLL_S)
         return future.result()

@@ -108,15 +108,15 @@ class TokenCache:
         """Lock the cache among threads and processes. Yield whether that worked before the timeout."""
         import filelock  # here because it takes longer to import than a cached token takes to read
 
-        with contextlib.ExitStack() as stack:
-            is_held = False
-            with self._log_errors("locked"):
-                make_private_folder(self._folder)
-                # thread_local, the default, would not let another thread release it.
-                lock = filelock.FileLock(self._lock_path, timeout=timeout_s, mode=0o600, thread_local=False)
-                stack.enter_context(lock)
-                is_held = True
-            yield is_held
+        # thread_local, the default, would not let another thread release it.
+        lock = filelock.FileLock(self._lock_path, timeout=timeout_s, mode=0o600, thread_local=False)
+        with self._log_errors("locked"):
+            make_private_folder(self._folder)
+            lock.acquire()
+        try:
+            yield lock.is_locked
+        finally:
+            lock.release()
 
     # A cache in another place replaces these three, and the lock.
     def _read(self, path: Path) -> Any:
@@ -146,7 +146,7 @@ def open_token_cache(auth_url: str, base_url: str, email: str) -> TokenCache | N
 
 
 def cache_of(settings: Settings) -> TokenCache | None:
-    """Return the token cache of a client; None where it is off, or on only for a saved login and there is none."""
+    """Return the token cache of a client; None where it is off, or is for a saved login alone and has not got one."""
     if not settings.email or settings.token_cache is False:
         return None
     cache = open_token_cache(str(settings.auth_url), str(settings.base_url), settings.email)

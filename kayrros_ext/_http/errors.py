@@ -130,13 +130,15 @@ class ErrorMapper:
         request, reason = getattr(error, "_request", None), type(error).__name__
         host = request.url.host if request else self.host
         after = f" after {attempts} attempts" if attempts > 1 else ""
-        hint, hint_cli = _hints_of_exception(error)
         text = f"{operation}: incomplete or no response from {host} ({reason}: {self.redact(str(error))}){after}."
+        hint, hint_cli = _hints_of_exception(error)
         if find_cause(error, socket.gaierror):
-            text = f"Could not resolve {host}."
+            has_proxy = getproxies().keys() - {"no"}  # whose name it may be
+            text, hint_cli = f"Could not resolve {host}.", None
+            hint = "Are you online, and is the name of the proxy right?" if has_proxy else "Are you online?"
         elif request and is_refused_locally(error):
-            text = f"Nothing listens at {request.url.scheme}://{request.url.netloc.decode()}{after}."
-            hint, hint_cli = "Is `kayrros fake` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL.", None
+            text, hint_cli = f"Nothing listens at {request.url.scheme}://{request.url.netloc.decode()}{after}.", None
+            hint = "Is `kayrros fake` running? If not, check KAYRROS_BASE_URL and KAYRROS_AUTH_URL."
         details = {"operation": operation, "reason": reason, "attempts": attempts}
         mapped = TransportError(text, hint=hint, hint_cli=hint_cli, **details)
         # The cause would show a secret that the server repeated in a broken header.
@@ -168,9 +170,6 @@ class ErrorMapper:
 
 
 def _hints_of_exception(error: Exception) -> tuple[str, str | None]:
-    if find_cause(error, socket.gaierror):
-        has_proxy = getproxies().keys() - {"no"}  # whose name it may be
-        return "Are you online, and is the name of the proxy right?" if has_proxy else "Are you online?", None
     if not (certificate_error := find_cause(error, ssl.SSLCertVerificationError)):
         slow = f"{_UNREACHABLE} If the host is slow, raise timeout.", _UNREACHABLE
         return next(((hint, None) for kind, hint in _EXCEPTION_HINTS.items() if isinstance(error, kind)), slow)
