@@ -177,6 +177,22 @@ def test_a_success_that_breaks_the_contract_is_a_contract_error(
     assert OPERATIONS[path] == caught.value.operation
 
 
+def test_the_bytes_of_a_response_are_checked_when_its_json_is_read(kayrros: Kayrros, platform: StubServer) -> None:
+    """The HTTP client is the way to see what the platform sends, whatever that is."""
+    platform.answers[METADATA] = StubResponse(200, b'{"name": 1}')
+    response = kayrros.client.get_httpx_client().get(METADATA)
+    assert response.content == b'{"name": 1}'
+    with pytest.raises(ContractError, match="at `name`"):
+        response.json()
+
+
+def test_json_that_only_the_schema_allows_is_a_contract_error(kayrros: Kayrros, platform: StubServer) -> None:
+    """An undeclared field may hold what the parser of the generated code refuses, such as an integer of 5,000 digits."""
+    platform.answers[METADATA] = StubResponse(200, b'{"extra": ' + b"1" * 5000 + b"}")
+    with pytest.raises(ContractError, match="getDatasetMetadata: .* ValueError: Exceeds the limit"):
+        kayrros.metadata(DATASET)
+
+
 @pytest.mark.parametrize("path", OPERATIONS)
 @pytest.mark.parametrize(
     "answer",

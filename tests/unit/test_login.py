@@ -330,6 +330,14 @@ def test_cached_token_needs_no_login(cache: TokenCache, hosts: Hosts) -> None:
     assert hosts.logins == 0
 
 
+def test_a_renewal_logs_in_despite_a_cached_token(cache: TokenCache, hosts: Hosts) -> None:
+    """`Kayrros.login` is to show whether the password is right. Its token replaces the cached one."""
+    cache.save(Secret("cached"))
+    assert hosts.auth(cache).tokens.renew().secret == Secret("t1")
+    assert hosts.logins == 1
+    assert cache.load().secret == Secret("t1")  # type: ignore[union-attr]
+
+
 def test_login_fills_the_cache(cache: TokenCache, hosts: Hosts) -> None:
     """Another client of the account finds the token there."""
     hosts.get(hosts.auth(cache))
