@@ -8,8 +8,8 @@ alike. Rows that come with both, because the server counts the ends in or rounds
 import concurrent.futures.thread  # noqa: F401 - impossible once the main thread has ended; pandas needs it, too
 import contextlib
 import logging
-import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -50,18 +50,8 @@ MAX_FAILURES = 8
 _EMPTY_RANGE = 0, HOUR_MS
 _OPERATION = "getDatasetResults"
 _SO_FAR = "The results so far are in `error.results`."
-_NOT_WRITTEN = "The parts so far were yielded; an export writes no file."
-# Each with that for the command line.
-_GAP_HINTS = 'Use on_gap="warn" to get the rest.', "Use --on-gap warn to get the rest."
-_FAIL_ALIKE_HINTS = ("The other parts were not requested, because they would fail alike.",) * 2
-_OUTAGE_HINTS = "Try again later.", "Try again later. No file was written."
-_NARROW_HINTS = (
-    "Ask for less, with start and stop or with assets.",
-    "Ask for less, with --from and --to or with --asset.",
-)
 
 _log = logging.getLogger("kayrros_ext")
-_Outcome = tuple[Window, Results | BaseException]
 
 
 @attrs.define(slots=False, eq=False, repr=False, kw_only=True)
@@ -95,14 +85,16 @@ class ResultsFetcher:
     window: Window | None = attrs.field(init=False, default=None)  # of the last part; None if everything came at once
 
     _max_body: int | None = attrs.field(init=False, default=None)
+    _may_ask_for_assets: bool = attrs.field(init=False, default=True)
     _failures: int = attrs.field(init=False, default=0)  # since the last success
     _has_parts: bool = attrs.field(init=False, default=False)
     _attempts: list[int] = attrs.field(init=False, factory=list)  # of each request; threads append to it
     _reported_requests: int = attrs.field(init=False, default=0)
     _asset_count: object = attrs.field(init=False, default=None)
     _planner: WindowPlanner = attrs.field(init=False)
-    _outcomes: "queue.SimpleQueue[_Outcome]" = attrs.field(init=False, factory=queue.SimpleQueue)
+    _requests: "dict[Future[Results], Window]" = attrs.field(init=False, factory=dict)
     _waiting: dict[Window, Results] = attrs.field(init=False, factory=dict)  # for an earlier window
+    _missing_ids: set[str] = attrs.field(init=False, factory=set)
     _gaps: list[Gap] = attrs.field(init=False, factory=list)
     _ids: dict[str, dict[str, None]] = attrs.field(init=False, factory=lambda: {"processing_id": {}, "source_id": {}})
 
@@ -113,7 +105,6 @@ class ResultsFetcher:
         # A line by default comes only with windows.
         self._callback = None if self._progress is None else make_callback(self._progress)
         self._asset_ids = tuple(self._query.mo_ids or ()) if self._query else ()
-        self._missing_ids: set[str] = set()
         self._time_range = self._query.time_range if self._query else UNSET
 
     def __iter__(self) -> Iterator[Results]:
@@ -175,17 +166,19 @@ class ResultsFetcher:
         while not failure:
             self._start_requests()
             if planner.running:
-                window, outcome = self._outcomes.get()
+                request = next(iter(wait(self._requests, return_when=FIRST_COMPLETED).done))
+                window, error = self._requests.pop(request), request.exception()
                 planner.running.remove(window)
-                if isinstance(outcome, Results):
-                    planner.succeeded(window, outcome.table.num_rows)
-                    self._waiting[window] = outcome
+                if error is None:
+                    self._waiting[window] = request.result()
+                    planner.succeeded(window, self._waiting[window].table.num_rows)
                     self._failures, self._has_parts = 0, True
                 else:
                     try:
-                        self._handle_failure(window, outcome)
-                    except KayrrosError as error:
-                        failure = error
+                        self._handle_failure(window, error)
+                    except KayrrosError as final:
+                        failure = final
+                del request  # else its part would stay in memory
                 if window in self._waiting:
                     rows, count = rows + self._waiting[window].table.num_rows, count + 1
                     done += planner.amount(window)
@@ -193,14 +186,15 @@ class ResultsFetcher:
                     self._report_progress(rows, fraction, count)
             elif planner.pending:
                 text = f"{_OPERATION}: {len(self._attempts):,} requests did not bring all results."
-                failure = self._gap_error(text, _NARROW_HINTS)
+                hint, hint_cli = "with start and stop or with assets.", "with --from and --to or with --asset."
+                failure = self._gap_error(text, f"Ask for less, {hint}", f"Ask for less, {hint_cli}")
             else:
                 self._finish(rows, count)
                 return
             missing = [] if failure else [*planner.pending[:1], *planner.running]
-            limit = min((window.sort_key for window in missing), default=None)
-            for ready in sorted(self._waiting, key=lambda window: window.sort_key):
-                if limit is None or ready.sort_key < limit:
+            limit = min(missing, default=None)
+            for ready in sorted(self._waiting):
+                if limit is None or ready < limit:
                     self.window, is_first = ready, ready.start_ms == planner.outer[0]
                     part = deduplicator.deduplicate(ready, self._waiting.pop(ready), is_first=is_first)
                     yield self._finish_part(part)
@@ -242,7 +236,8 @@ class ResultsFetcher:
         likely = max(outer[0], first), min(outer[1], last)
         if likely[0] >= likely[1]:  # the query has no part of it
             likely = (outer[0], outer[0]) if last <= outer[0] else (outer[1], outer[1])
-        batches: list[Assets] = [*_batches(self._asset_ids)] or [None]
+        ids, size = self._asset_ids, MAX_ASSETS_PER_REQUEST
+        batches = [ids[start : start + size] for start in range(0, len(ids), size)] or [()]
         return WindowPlanner(outer, likely, batches, self._concurrency, is_too_large=is_too_large)
 
     def _fetch_date_range(self) -> Range:
@@ -270,15 +265,13 @@ class ResultsFetcher:
                 return
             may_split = planner.can_split(window) or self._may_learn_assets(window)
             statuses = SPLIT_STATUSES if may_split else frozenset[int]()
-            run_in_daemon(partial(self._run, window, planner.requested_range(window), statuses), "kayrros-results")
+            call = partial(self._request_window, planner.requested_range(window), window.assets, statuses)
+            self._requests[run_in_daemon(call, "kayrros-results")] = window
 
-    def _run(self, window: Window, time_range: Range, no_retry_statuses: frozenset[int]) -> None:
-        try:
-            part = self._request(_filter(time_range, window.assets), no_retry_statuses)
-            _check_part(part, time_range, window.assets)
-            self._outcomes.put((window, part))
-        except BaseException as error:
-            self._outcomes.put((window, error))
+    def _request_window(self, time_range: Range, assets: Assets, no_retry_statuses: frozenset[int]) -> Results:
+        part = self._request(_filter(time_range, assets), no_retry_statuses)
+        _check_part(part, time_range, assets)
+        return part
 
     def _handle_failure(self, window: Window, error: BaseException) -> None:
         """Put back a failed window in parts, or leave it out as a gap; else raise the error that ends everything."""
@@ -297,7 +290,10 @@ class ResultsFetcher:
             gap = attrs.evolve(_gap(planner.give_up(window), error), is_outside=True)
         elif self._on_gap == "raise" or not is_local:
             text = f"{_OPERATION}: results for {gap} are unavailable ({error.args[0]})"
-            raise self._gap_error(text, _GAP_HINTS if is_local else _FAIL_ALIKE_HINTS, gap) from error
+            hints = ('Use on_gap="warn" to get the rest.', "Use --on-gap warn to get the rest.")
+            if not is_local:
+                hints = ("The other parts were not requested, because they would fail alike.",) * 2
+            raise self._gap_error(text, *hints, gap) from error
         from kayrros_ext._results.merge import merge
 
         if not gap.is_outside or window.batch == 0:
@@ -305,16 +301,14 @@ class ResultsFetcher:
         self._gaps.append(gap)
         self._waiting[window] = merge([], (gap,))
 
-    def _gap_error(self, text: str, hints: tuple[str, str], *gaps: Gap) -> GapError:
+    def _gap_error(self, text: str, hint: str, hint_cli: str, *gaps: Gap) -> GapError:
         """Return the error that ends everything: the gaps, and all that was not requested."""
-        missing = sorted([*self._planner.running, *self._planner.pending], key=lambda window: window.sort_key)
-        gaps = (*gaps, *(_gap(other, None) for other in missing))
-        so_far = _NOT_WRITTEN if self._bounded_memory else _SO_FAR
-        return GapError(text, hint=f"{so_far} {hints[0]}", hint_cli=hints[1], gaps=gaps, results=None)
+        gaps = (*gaps, *(_gap(other, None) for other in sorted([*self._planner.running, *self._planner.pending])))
+        so_far = "The parts so far were yielded; an export writes no file." if self._bounded_memory else _SO_FAR
+        return GapError(text, hint=f"{so_far} {hint}", hint_cli=hint_cli, gaps=gaps, results=None)
 
     def _may_learn_assets(self, window: Window) -> bool:
-        has_ids = self._planner.assets is not None or self._asset_ids or window.assets
-        return not has_ids and not self._planner.is_outside(window)
+        return self._may_ask_for_assets and not window.assets and not self._planner.is_outside(window)
 
     def _split_otherwise(self, window: Window, error: KayrrosError, response: Results | KayrrosError) -> bool:
         """Split a day by the assets of a response without data, which has them all (assumed), or request it whole."""
@@ -327,20 +321,20 @@ class ResultsFetcher:
                 ids = ()
             if not ids and not (self._max_body and isinstance(response, ContractError)):
                 warn("A day can't be split by assets, because the ids of some are unavailable.")
-            planner.assets = ids
+            planner.assets, self._may_ask_for_assets = ids, False
             if planner.split(window):
                 return True
         if self._max_body is None or not isinstance(error, ContractError):
             return False
         # Each response names all assets. When these are many, no window is small.
-        self._max_body, planner.assets = None, None
+        self._max_body, self._may_ask_for_assets = None, True
         planner.put_back(window)
         return True
 
     def _request_empty_range(self, window: Window | None) -> Results | KayrrosError:
         """Request no data of the assets of a window. Raise an error if the platform is down, because that is no gap."""
         try:
-            return self._request(_filter(_EMPTY_RANGE, window.assets if window else None))
+            return self._request(_filter(_EMPTY_RANGE, window.assets if window else ()))
         except KayrrosError as error:
             if not isinstance(error, TransportError) and getattr(error, "status", None) not in TOO_LARGE_STATUSES:
                 return error
@@ -348,12 +342,13 @@ class ResultsFetcher:
             error.args, error.hint, error.hint_cli = (text,), "Try again later. Nothing was written.", None
             if window is None or not self._has_parts:
                 raise
-            raise self._gap_error(text, _OUTAGE_HINTS, _gap(window, error)) from error
+            hint = "Try again later."
+            raise self._gap_error(text, hint, f"{hint} No file was written.", _gap(window, error)) from error
 
     def _request(
         self, query: ProcessingResultFilter | Unset, no_retry_statuses: frozenset[int] = frozenset()
     ) -> Results:
-        from kayrros_ext._results.reader import read_results  # pyarrow is heavy
+        from kayrros_ext._results.reader import read_results, sort_rows  # pyarrow is heavy
 
         kwargs = get_dataset_results._get_kwargs(dataset_id=self.dataset_id, body=query)
         options = CallOptions(no_retry_statuses=no_retry_statuses, max_body=self._max_body)
@@ -365,19 +360,17 @@ class ResultsFetcher:
             raise
         self._attempts.append(response.extensions["attempts"])
         try:
-            return read_results(response.content, strict=self._strict)
+            return sort_rows(read_results(response.content, strict=self._strict))
         except ContractError as error:
             body = None if error.where else response.content
             raise http.policy.errors.contract(_OPERATION, str(error.args[0]), body=body, where=error.where) from None
 
     def _finish_part(self, part: Results) -> Results:
-        """Return a part sorted, with the number of requests since the last part."""
-        from kayrros_ext._results.reader import sort_rows
-
+        """Return a part with the number of requests since the last part."""
         if self._missing_ids:
             self._missing_ids -= _asset_ids(part)
         before, self._reported_requests = self._reported_requests, sum(self._attempts)
-        return self.describe(attrs.evolve(sort_rows(part), requests=self._reported_requests - before))
+        return self.describe(attrs.evolve(part, requests=self._reported_requests - before))
 
     def describe(self, part: Results) -> Results:
         """Return a part that knows its dataset and its query."""
@@ -446,17 +439,12 @@ def _check_part(part: Results, time_range: Range, assets: Assets) -> None:
     first, last = time_range[0] - MAX_SHIFT_MS, time_range[1] + MAX_SHIFT_MS
     ends = pc.min_max(part.table["value_date"].cast(pa.int64())).as_py().values()  # microseconds
     far = [us // 1000 for us in ends if us is not None and not first <= us // 1000 <= last]
-    others = set(part.assets["asset_id"].unique().to_pylist()).difference(assets) if assets else set()
+    others = _asset_ids(part).difference(assets) if assets else set()
     values = [f"a value of {_datetime(ms)}, more than a day outside of the requested range" for ms in far]
     values += [f"the asset {other!r}, which was not requested" for other in others]
     if values:
         hint = "The server ignores the filter, so the results can't be split."
         raise ContractError(f"The response contains {values[0]}.", hint=hint, operation=_OPERATION)
-
-
-def _batches(ids: Sequence[str]) -> list[tuple[str, ...]]:
-    size = MAX_ASSETS_PER_REQUEST
-    return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
 
 
 def _asset_ids(part: Results) -> set[str]:
@@ -466,12 +454,12 @@ def _asset_ids(part: Results) -> set[str]:
 def _filter(time_range: Range, assets: Assets) -> ProcessingResultFilter:
     return ProcessingResultFilter(
         time_range=DateRange(start_date=time_range[0], stop_date=time_range[1]),
-        mo_ids=UNSET if assets is None else list(assets),
+        mo_ids=list(assets) or UNSET,
     )
 
 
 def _gap(window: Window, error: KayrrosError | None) -> Gap:
-    return Gap(_datetime(window.start_ms), _datetime(window.stop_ms), window.assets, error)
+    return Gap(_datetime(window.start_ms), _datetime(window.stop_ms), window.assets or None, error)
 
 
 def _datetime(epoch_ms: int) -> datetime:

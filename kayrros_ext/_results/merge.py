@@ -52,7 +52,7 @@ class Deduplicator:
         self._earlier: list[tuple[Window, Results]] = []
 
     def deduplicate(self, window: Window, part: Results, *, is_first: bool) -> Results:
-        """Return the part of a window without rows that came before. Windows come in the order of their `sort_key`.
+        """Return the part of a window without rows that came before. Windows come in their order.
 
         Values without a date are left to the first window of each asset, because a server may send them with each.
         """
@@ -67,7 +67,7 @@ class Deduplicator:
             if table["value_date"].null_count and not is_first:
                 table = table.filter(table["value_date"].is_valid())
             for other, rows in self._earlier:
-                if other.assets is None or window.assets is None or not set(other.assets).isdisjoint(window.assets):
+                if not (other.assets and window.assets and set(other.assets).isdisjoint(window.assets)):
                     table = _drop_repeated(table, getattr(rows, name))
             tables[name] = table
         if any(table.num_rows < getattr(part, name).num_rows for name, table in tables.items()):

@@ -72,12 +72,9 @@ def parse_filter(
     """Return the filter of a results request, or UNSET for everything."""
     query = ProcessingResultFilter()
     if start is not None or stop is not None:
-        first = None if start is None else parse_instant("start", start)
-        last = None if stop is None else parse_instant("stop", stop, is_stop=True)
-        if first is None:
-            first = FIRST_MS if last is None else min(FIRST_MS, last)
-        if last is None:
-            last = max(LAST_MS, first)
+        first = FIRST_MS if start is None else parse_instant("start", start)
+        last = max(LAST_MS, first) if stop is None else parse_instant("stop", stop, is_stop=True)
+        first = min(first, last) if start is None else first
         if last < first:
             raise UsageError(
                 f"{stop} lies before {start}.",

@@ -12,11 +12,10 @@ requested in as long windows as possible, and given up after some failures witho
 
 import math
 from itertools import pairwise
-
-import attrs
+from typing import NamedTuple
 
 Range = tuple[int, int]  # epoch milliseconds
-Assets = tuple[str, ...] | None  # ids; None for all
+Assets = tuple[str, ...]  # ids; empty for all
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 # Windows end half a second before noon (UTC), when few values are dated.
@@ -33,30 +32,22 @@ DECAY = 0.8
 SHRINK = 0.6
 # Failed windows on one side of the likely range until it is given up: that many halvings lead from 130 years to a day.
 MAX_OUTSIDE_FAILURES = 16
-# A window is at most this many times as long as one that came, because what follows sparse data may be dense.
-MAX_GROWTH = 4
 
 
-@attrs.frozen
-class Window:
-    """The results from one moment to before another, of all assets or some.
+class Window(NamedTuple):
+    """The results from one moment to before another, of all assets or some. Windows are ordered by batch, then by time.
 
     Attributes:
+        batch: number of the batch of assets.
         start_ms: first moment, in epoch milliseconds.
         stop_ms: the first moment after it.
-        assets: ids; None for all.
-        batch: number of the batch of assets.
+        assets: ids; empty for all.
     """
 
+    batch: int
     start_ms: int
     stop_ms: int
-    assets: Assets = None
-    batch: int = 0
-
-    @property
-    def sort_key(self) -> tuple[int, int, tuple[str, ...]]:
-        """Windows are ordered by batch, then by time, then by assets."""
-        return self.batch, self.start_ms, self.assets or ()
+    assets: Assets = ()
 
 
 class WindowPlanner:
@@ -65,7 +56,7 @@ class WindowPlanner:
     Args:
         outer: the whole range, in epoch milliseconds. Its ends are requested as they are.
         likely: the range that should hold the data. It grows once data turns up outside.
-        batches: the assets of each batch of windows; None for all.
+        batches: the assets of each batch of windows; empty for all.
         concurrency: how many requests run at a time.
         is_too_large: whether everything was requested at once, and is too large.
 
@@ -80,15 +71,15 @@ class WindowPlanner:
         self, outer: Range, likely: Range, batches: list[Assets], concurrency: int, *, is_too_large: bool = False
     ) -> None:
         self.outer, self._likely, self._concurrency = outer, likely, concurrency
-        self.pending = [Window(*outer, ids, number) for number, ids in enumerate(batches)]
+        self.pending = [Window(number, *outer, ids) for number, ids in enumerate(batches)]
         self.running: set[Window] = set()
         self.trial: Window | None = None
-        self.assets: Assets = None
-        self._total_assets = sum(len(ids or ()) for ids in batches)
+        self.assets: Assets = ()
+        self._total_assets = sum(map(len, batches))
         self._max_assets: float = math.inf  # of a window, once a day was too large
         self._capacity, self._too_many = 0.0, math.inf  # rows that came in one response, and rows that did not
         self._rows = self._amount = 0.0  # of the last windows; older ones count less
-        self._max_amount = self._failed_amount = math.inf
+        self._max_amount = math.inf  # of a window, once one that should have fitted did not
         self._successes, self._patience = 0, RETRY_AFTER_SUCCESSES
         self._is_searching = True  # for a window that fits
         self._outside_failures = [0, 0]  # before the likely range, and after it
@@ -116,63 +107,51 @@ class WindowPlanner:
 
     def succeeded(self, window: Window, rows: int) -> None:
         """Learn from the rows of a window."""
-        amount = self.amount(window)
-        if not amount:
-            if rows:
-                first, last = self._likely
-                self._outside_failures[self._side(window)] = 0
-                # Windows come in order of time. After the end, as much data may follow again.
-                stop_ms = min(2 * window.stop_ms - first, self.outer[1])
-                self._likely = (window.start_ms, last) if window.start_ms < first else (first, stop_ms)
-            return
-        if not self._capacity:
-            self._rows = self._amount = 0  # empty windows before the data say nothing of its density
-            self._too_many = rows / amount * self._failed_amount if rows else math.inf
-            half = next((other for other in self.pending[:1] if other.start_ms == window.stop_ms), None)
-            # If the first half of a window that is too large is empty, the second is too large as well.
-            if half and not (rows or self.running) and self.can_split(half):
-                self.split(self.pending.pop(0))
-        self._rows, self._amount = self._rows * DECAY + rows, self._amount * DECAY + amount
-        self._capacity = max(self._capacity, rows)
-        self._too_many = max(self._too_many, self._capacity)
-        self._max_amount = max(self._max_amount, amount * min(MAX_GROWTH, self._capacity / max(rows, 1)))
-        self._successes += 1
-        if self._successes >= self._patience:
-            self._too_many, self._successes = math.inf, 0
+        if amount := self.amount(window):
+            if not self._capacity:
+                self._rows = self._amount = 0  # empty windows before the data say nothing of its density
+            self._rows, self._amount = self._rows * DECAY + rows, self._amount * DECAY + amount
+            self._capacity = max(self._capacity, rows)
+            self._too_many = max(self._too_many, self._capacity)
+            self._max_amount = max(self._max_amount, amount * self._capacity / max(rows, 1))
+            self._successes += 1
+            if self._successes >= self._patience:
+                self._too_many, self._successes = math.inf, 0
+        elif rows:
+            first, last = self._likely
+            self._outside_failures[self._side(window)] = 0
+            # Windows come in order of time. After the end, as much data may follow again.
+            stop_ms = min(2 * window.stop_ms - first, self.outer[1])
+            self._likely = (window.start_ms, last) if window.start_ms < first else (first, stop_ms)
 
     def failed(self, window: Window) -> bool:
         """Put back a window that is too large, in parts. False: it can't be split, or is given up, and stays out."""
         self._successes = 0
         self._patience *= 1 + (window == self.trial)
-        if amount := self.amount(window):
-            expected = amount * self._rows / self._amount if self._amount else 0
-            if not self._capacity:
-                self._failed_amount = min(self._failed_amount, amount)
-            elif expected > self._capacity:
+        amount = self.amount(window)
+        if amount and self._capacity:
+            expected = amount * self._rows / self._amount
+            if expected > self._capacity:
                 self._too_many = min(self._too_many, expected)
-            elif edges := [cut_ms for cut_ms in self._edges() if window.start_ms < cut_ms < window.stop_ms]:
+            elif cuts := [cut_ms for cut_ms in self._edges() if window.start_ms < cut_ms < window.stop_ms]:
                 # The part outside of the likely range may be too long, although it has no data.
-                ends = [window.start_ms, *edges, window.stop_ms]
-                self.put_back(*(attrs.evolve(window, start_ms=a, stop_ms=b) for a, b in pairwise(ends)))
+                self._cut(window, *cuts)
                 return True
             else:
                 self._max_amount = min(self._max_amount, amount * SHRINK)
-        elif self.is_outside(window):
+        if self.is_outside(window):
             self._outside_failures[self._side(window)] += 1
             if self._outside_failures[self._side(window)] >= MAX_OUTSIDE_FAILURES:
                 return False
         return self.split(window)
 
     def give_up(self, window: Window) -> Window:
-        """Take back what is pending on the same side of the likely range, of the same assets. Return all of it."""
-        side = [
-            other
-            for other in self.pending
-            if self.is_outside(other) and (other.batch, self._side(other)) == (window.batch, self._side(window))
-        ]
+        """Take back what is pending on the same side of the likely range, of the same batch. Return all of it."""
+        place = window.batch, self._side(window)
+        side = [other for other in self.pending if self.is_outside(other) and (other.batch, self._side(other)) == place]
         self.pending = [other for other in self.pending if other not in side]
-        start_ms, stop_ms = (min(w.start_ms for w in [window, *side]), max(w.stop_ms for w in [window, *side]))
-        return attrs.evolve(window, start_ms=start_ms, stop_ms=stop_ms)
+        start_ms, stop_ms = min(w.start_ms for w in [window, *side]), max(w.stop_ms for w in [window, *side])
+        return window._replace(start_ms=start_ms, stop_ms=stop_ms)
 
     def is_outside(self, window: Window) -> bool:
         """Return whether a window has no part of the likely range, which is not the whole one."""
@@ -182,9 +161,9 @@ class WindowPlanner:
     def split(self, window: Window) -> bool:
         """Put back a window in two halves, or with fewer assets. False: it can't be split."""
         if cut_ms := self._middle(window):
-            self.put_back(attrs.evolve(window, stop_ms=cut_ms), attrs.evolve(window, start_ms=cut_ms))
+            self._cut(window, cut_ms)
         elif self.can_split(window):
-            self._max_assets = min(self._max_assets, len(self._ids(window)) // 2)
+            self._max_assets = min(self._max_assets, len(window.assets or self.assets) // 2)
             self.put_back(window)
         else:
             return False
@@ -192,11 +171,11 @@ class WindowPlanner:
 
     def put_back(self, *windows: Window) -> None:
         """Add windows that are not running to those that are pending."""
-        self.pending = sorted([*windows, *self.pending], key=lambda window: window.sort_key)
+        self.pending = sorted([*windows, *self.pending])
 
     def can_split(self, window: Window) -> bool:
         """Return whether a window can be split, by time or by assets."""
-        return self._middle(window) is not None or len(self._ids(window)) > 1
+        return self._middle(window) is not None or len(window.assets or self.assets) > 1
 
     def requested_range(self, window: Window) -> Range:
         """Return the ends of the range to request: a millisecond beyond the ends that two windows share.
@@ -211,7 +190,7 @@ class WindowPlanner:
     def amount(self, window: Window) -> float:
         """Return the milliseconds of a window that should hold data, times its share of the assets."""
         length = min(window.stop_ms, self._likely[1]) - max(window.start_ms, self._likely[0])
-        total = len(self.assets or ()) or self._total_assets
+        total = len(self.assets) or self._total_assets
         return max(length, 0) * (len(window.assets) / total if window.assets and total else 1)
 
     def _side(self, window: Window) -> int:
@@ -222,14 +201,19 @@ class WindowPlanner:
         """Return the cuts around the likely range."""
         return _noon(self._likely[0]), _noon(self._likely[1]) + DAY_MS
 
+    def _cut(self, window: Window, *cuts: int) -> None:
+        """Put back the parts of a window between cuts."""
+        ends = pairwise([window.start_ms, *cuts, window.stop_ms])
+        self.put_back(*(window._replace(start_ms=start_ms, stop_ms=stop_ms) for start_ms, stop_ms in ends))
+
     def _limit_assets(self, window: Window) -> Window:
         """Return a window of no more assets than a day may have, and put back the others."""
-        ids = self._ids(window)
+        ids = window.assets or self.assets
         if len(ids) <= self._max_assets:
             return window
         count = math.ceil(len(ids) / math.ceil(len(ids) / self._max_assets))
-        self.put_back(attrs.evolve(window, assets=ids[count:]))
-        return attrs.evolve(window, assets=ids[:count])
+        self.put_back(window._replace(assets=ids[count:]))
+        return window._replace(assets=ids[:count])
 
     def _size(self, window: Window) -> Window:
         """Return the part of a window that should fit one response, and put back the rest."""
@@ -243,17 +227,14 @@ class WindowPlanner:
         if amount > size:
             cut_ms = max(_noon(start + (stop - start) * size / amount), _noon(window.start_ms) + DAY_MS)
             if cut_ms < window.stop_ms:
-                self.put_back(attrs.evolve(window, start_ms=cut_ms))
-                window = attrs.evolve(window, stop_ms=cut_ms)
+                self.put_back(window._replace(start_ms=cut_ms))
+                window = window._replace(stop_ms=cut_ms)
                 self.trial = window if is_trial else self.trial
         return window
 
     def _amount_of(self, rows: float) -> float:
         """Return the amount that should hold a number of rows."""
         return min(rows * self._amount / self._rows if self._rows else math.inf, self._max_amount)
-
-    def _ids(self, window: Window) -> tuple[str, ...]:
-        return window.assets or self.assets or ()
 
     def _middle(self, window: Window) -> int | None:
         """Return where to cut a window: in the middle of its data, else before or after it; None within a day."""

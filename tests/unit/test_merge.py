@@ -36,7 +36,7 @@ def days(results: Results) -> list[tuple[str, str]]:
 
 def window(first: int, last: int, *assets: str) -> Window:
     """Return the window from a day of January to another."""
-    return Window(BEGIN + (first - 1) * DAY_MS, BEGIN + (last - 1) * DAY_MS, assets or None)
+    return Window(0, BEGIN + (first - 1) * DAY_MS, BEGIN + (last - 1) * DAY_MS, assets)
 
 
 def deduplicate(*parts: tuple[Window, Results]) -> list[Results]:
@@ -69,6 +69,15 @@ def test_a_row_outside_of_its_window_is_kept() -> None:
         (window(3, 5), part({"a": ["2024-01-02T22:00:00Z", "2024-01-04"]})),
     )
     assert days(merge(parts)) == [("a", "01-01"), ("a", "01-02"), ("a", "01-02"), ("a", "01-04")]
+
+
+def test_each_asset_has_its_own_time_zone() -> None:
+    """The server filters by local dates, so the first window reaches further for one asset than for another."""
+    parts = deduplicate(
+        (window(1, 3), part({"a": ["2024-01-02T14:00:00Z"], "b": ["2024-01-01"]})),
+        (window(3, 5), part({"a": ["2024-01-03"], "b": ["2024-01-02T08:00:00Z"]})),
+    )
+    assert days(merge(parts)) == [("a", "01-02"), ("a", "01-03"), ("b", "01-01"), ("b", "01-02")]
 
 
 def test_rows_of_one_response_are_not_compared() -> None:
