@@ -11,7 +11,7 @@ import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -64,20 +64,6 @@ _FIRST_DATE, _LAST_DATE = -62_135_596_800_000_000, 253_402_300_799_999_999
 _Tables = tuple[pa.Table, pa.Table, pa.Table]
 
 
-class _Integer(int):
-    """An integer of 64 bits. JSON may write it as 3.0."""
-
-
-class _Double(float):
-    """A double."""
-
-
-class _Date(str):
-    """An ISO 8601 date, converted to UTC."""
-
-    __slots__ = ()
-
-
 class _Answer(msgspec.Struct):
     assets: list[msgspec.Raw] | None = None
     processing_id: str | None = None
@@ -88,28 +74,18 @@ class _DeclaredAnswer(_Answer, forbid_unknown_fields=True):
     pass
 
 
-class _Metric(msgspec.Struct):
-    name: str | None = None
-    value: _Double | None = None
+# An asset as it is checked: members by name, a list of one kind, or what an error says is expected.
+TEXT, DATE, DOUBLE, INTEGER = "a text", "an ISO 8601 date", "a number of 64 bits", "an integer of 64 bits"
+_KINDS: Any = {schema.LABEL: TEXT, schema.STRINGS: [TEXT], schema.DOUBLE: DOUBLE, schema.INTEGER: INTEGER}
+_CONTRACT = {field.name: _KINDS[field.type] for field in schema.ASSET_FIELDS}
+_CONTRACT["results"] = [{"value_date": DATE, "metrics": [{"name": TEXT, "value": DOUBLE}]}]
 
-
-class _Result(msgspec.Struct):
-    value_date: _Date | None = None
-    metrics: list[_Metric] | None = None
-
-
-_TYPES: Any = {schema.LABEL: str, schema.INTEGER: _Integer, schema.DOUBLE: _Double, schema.STRINGS: list[str | None]}
-_members = [(field.name, _TYPES[field.type] | None, None) for field in schema.ASSET_FIELDS]
-# What a literal that is not finite becomes, until it is encoded as null.
-_NULLS: dict[type, Any] = {_Integer: _Integer(2**63), _Double: _Double("nan")}
-_Asset = msgspec.defstruct("_Asset", [*_members, ("results", list[_Result] | None, None)])
-_STRUCTS: dict[str, Any] = {ANSWER: _Answer, ASSET: _Asset, RESULT: _Result, METRIC: _Metric}
-
-# The same for pyarrow.
+# The same for pyarrow, where a date is text.
 _METRICS = pa.list_(pa.struct({"name": pa.string(), "value": schema.DOUBLE}))
 _RESULTS = pa.list_(pa.struct({"value_date": pa.string(), "metrics": _METRICS}))
 _columns = [(field.name, pa.string() if field.type == schema.LABEL else field.type) for field in schema.ASSET_FIELDS]
 _COLUMNS = pa.schema([*_columns, ("results", _RESULTS)])
+_DECLARED = REQUIRED | {ANSWER: _Answer.__struct_fields__, ASSET: tuple(_COLUMNS.names)}
 
 
 def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None = None) -> Results:
@@ -119,20 +95,20 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
     reads `batch_bytes` of assets at a time. By default, that depends on the size of the body.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
-    # The names of fields by the kind of object, noted where an object has an undeclared one.
-    names: dict[str, set[str]] = {kind: set() for kind in REQUIRED}
+    reader = _BatchReader(strict=strict)
+    names = reader.names
     try:
         if not body.isascii():  # neither parser checks the text that it skips
             # In slices, because a str may need four times the memory of the body.
             slices = (body[start : start + 2**20] for start in range(0, len(body), 2**20))
             collections.deque(codecs.iterdecode(slices, "utf-8"), maxlen=0)
         try:
-            answer, is_finite = _split(body, names[ANSWER]), True
+            answer = _split(body, names[ANSWER])
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
             body = _STRING_OR_NON_FINITE.sub(lambda it: it[0] if it[0].startswith(b'"') else _NON_FINITE, body)
-            is_finite = False
+            reader.is_finite = False
             answer = _split(body, names[ANSWER])
         assets, threads = answer.assets or [], pa.cpu_count()
         size = batch_bytes or min(max(len(body) // (BATCHES_PER_THREAD * threads), MIN_BATCH_BYTES), MAX_BATCH_BYTES)
@@ -140,15 +116,11 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
         numbered = zip(ends, enumerate(assets), strict=True)
         groups = itertools.groupby(numbered, lambda item: item[0] // size)
         batches = [[asset for _, asset in group] for _, group in groups]
-        nulls: list[object] = []
-        encoder = msgspec.json.Encoder(enc_hook=functools.partial(_encode_value, nulls))
-        decoder = msgspec.json.Decoder(_Asset, dec_hook=functools.partial(_decode_value, strict))
-        read_batch = functools.partial(_read_batch, names, functools.partial(_decode, decoder, encoder), is_finite)
         with ThreadPoolExecutor(threads) as pool:
-            read: Iterator[_Tables] = map(read_batch, batches)
+            read: Iterator[_Tables] = map(reader.read, batches)
             # To start a thread takes longer than to read a small response, and is impossible once the main thread has ended.
             with contextlib.suppress(RuntimeError):
-                read = pool.map(read_batch, batches) if len(batches) > 1 else read
+                read = pool.map(reader.read, batches) if len(batches) > 1 else read
             parts = list(read)
     except msgspec.ValidationError as error:
         raise _contract_error(error) from None
@@ -157,7 +129,7 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
         if _LONE_SURROGATE.search(body):  # msgspec calls it the end of the body
             reason = "a string with half of a surrogate pair"
         raise ContractError(f"the results are not JSON ({reason})", operation="getDatasetResults") from None
-    unknown = {kind: names[kind].difference(struct.__struct_fields__) for kind, struct in _STRUCTS.items()}
+    unknown = {kind: names[kind].difference(fields) for kind, fields in _DECLARED.items()}
     _check_renamed(assets, names, unknown)
     if pages := PAGING_FIELDS.intersection(unknown[ANSWER]):
         problem = f"the results have the undeclared field `{pages.pop()}`, so they may be one page of several"
@@ -168,7 +140,7 @@ def read_results(body: bytes, *, strict: bool = False, batch_bytes: int | None =
     table, by_asset, without_metrics = (pa.concat_tables(parts).unify_dictionaries() for parts in tables)
     unknown_fields = tuple(sorted(kind + name for kind in unknown for name in unknown[kind]))
     processing, source = (() if name is None else (name,) for name in (answer.processing_id, answer.source_id))
-    return Results(table, by_asset, without_metrics, processing, source, unknown_fields, non_finite=len(nulls))
+    return Results(table, by_asset, without_metrics, processing, source, unknown_fields, non_finite=len(reader.nulls))
 
 
 def sort_rows(results: Results) -> Results:
@@ -254,34 +226,73 @@ def _split(body: bytes, names: set[str]) -> _Answer:
         return answer
 
 
-def _read_batch(
-    names: dict[str, set[str]],
-    decode: Callable[[int, msgspec.Raw], bytes],
-    is_finite: bool,  # noqa: FBT001 - bound by functools.partial
-    batch: list[tuple[int, msgspec.Raw]],
-) -> _Tables:
-    """Return the tables of numbered assets, and note the names of the fields where some are undeclared."""
-    assets = [asset for _, asset in batch]
-    is_finite = is_finite or not any(_NON_FINITE in bytes(memoryview(asset)) for asset in assets)
-    with contextlib.suppress(*_IRREGULAR):
-        if is_finite:
-            return _read_columns(assets, "error")
-    with contextlib.suppress(*_IRREGULAR):
-        for kind, members in _objects(assets):
-            names[kind].update(members)
-        if is_finite:
-            return _read_columns(assets, "ignore")
-    return _read_columns([decode(number, asset) for number, asset in batch], "error")
+class _BatchReader:
+    """Reads batches of assets, in several threads at a time.
 
+    Attributes:
+        is_finite: whether the body has no literal in place of a number.
+        names: the names of fields by the kind of object, noted where an object has an undeclared one.
+        nulls: what was in place of numbers and is read as null.
+    """
 
-def _decode(
-    decoder: msgspec.json.Decoder[Any], encoder: msgspec.json.Encoder, number: int, asset: msgspec.Raw
-) -> bytes:
-    """Check every declared field of an asset, and return these in a form that is regular."""
-    try:
-        return encoder.encode(decoder.decode(asset))
-    except msgspec.ValidationError as error:
-        raise _contract_error(error, f"assets[{number}]") from None
+    def __init__(self, *, strict: bool) -> None:
+        self.is_finite, self.nulls = True, list[object]()
+        self.names: dict[str, set[str]] = {kind: set() for kind in REQUIRED}
+        self._strict = strict
+
+    def read(self, batch: list[tuple[int, msgspec.Raw]]) -> _Tables:
+        """Return the tables of numbered assets."""
+        assets = [asset for _, asset in batch]
+        is_finite = self.is_finite or not any(_NON_FINITE in bytes(memoryview(asset)) for asset in assets)
+        with contextlib.suppress(*_IRREGULAR):
+            if is_finite:
+                return _read_columns(assets, "error")
+        with contextlib.suppress(*_IRREGULAR):
+            for kind, members in _objects(assets):
+                self.names[kind].update(members)
+            if is_finite:
+                return _read_columns(assets, "ignore")
+        return _read_columns([self.decode(number, asset) for number, asset in batch], "error")
+
+    def decode(self, number: int, asset: msgspec.Raw) -> bytes:
+        """Check every declared field of an asset, and return these in a form that is regular."""
+        return msgspec.json.encode(self._check(asset, _CONTRACT, f"assets[{number}]"))
+
+    def _check(self, json: msgspec.Raw, kind: Any, where: str) -> Any:
+        """Return what JSON of a kind stands for, without undeclared members; or raise ContractError."""
+        try:
+            if isinstance(kind, dict):
+                members = _object.decode(json)
+                return {
+                    name: self._check(members[name], kind[name], f"{where}.{name}") for name in kind if name in members
+                }
+            if isinstance(kind, list):
+                items = _array.decode(json)
+                return items and [self._check(item, kind[0], f"{where}[{n}]") for n, item in enumerate(items)]
+            if kind == TEXT:
+                return _text.decode(json)
+            value = _any.decode(json)
+            return value if value is None else self._check_scalar(value, kind)
+        except msgspec.ValidationError as error:
+            raise _contract_error(error, where) from None
+
+    def _check_scalar(self, value: Any, kind: str) -> float | str | None:
+        """Return a number, or a date; None for a number that is not finite, unless the reader is strict."""
+        is_finite = value != _NON_FINITE_VALUE
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            if kind == DATE:
+                return _parse_date(value)
+            is_finite = is_finite and not (isinstance(value, str) and value in _NON_FINITE_TEXTS)
+            if not (is_finite or self._strict):
+                self.nulls.append(value)
+                return None
+            if is_finite and isinstance(value, int | float) and not isinstance(value, bool):
+                if kind == DOUBLE:
+                    return float(value)
+                if value == int(value) and -(2**63) <= value < 2**63:
+                    return int(value)
+        got = repr(value)[:80] if is_finite else "NaN or an infinity"
+        raise msgspec.ValidationError(f"Expected {kind}, got {got}")
 
 
 def _read_columns(assets: list[Any], undeclared: str) -> _Tables:
@@ -345,36 +356,12 @@ def _parse_dates(texts: pa.StringArray) -> pa.TimestampArray:
 
 # Dates repeat from asset to asset. Where they do not, they must not fill the memory.
 @functools.lru_cache(1 << 16)
-def _parse_date(text: str) -> _Date:
+def _parse_date(text: str) -> str:
     """Return an ISO 8601 date of the years 1 to 9999 in UTC. One without a time zone is taken as UTC (assumed)."""
     if not _DATE.fullmatch(text):
         raise ValueError
     date = datetime.fromisoformat(text.upper())
-    return _Date((date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)).isoformat())
-
-
-def _decode_value(strict: bool, kind: type, value: Any) -> Any:  # noqa: FBT001 - bound by functools.partial
-    is_finite = value != _NON_FINITE_VALUE
-    with contextlib.suppress(TypeError, ValueError, OverflowError):
-        if kind is _Date:
-            return _parse_date(value)
-        is_finite = is_finite and not (isinstance(value, str) and value in _NON_FINITE_TEXTS)
-        if not (is_finite or strict):
-            return _NULLS[kind]
-        if is_finite and isinstance(value, int | float) and not isinstance(value, bool):
-            if kind is _Double:
-                return _Double(value)
-            if value == int(value) and -(2**63) <= value < 2**63:
-                return _Integer(value)
-    expected = {_Date: "an ISO 8601 date", _Double: "a number of 64 bits"}.get(kind, "an integer of 64 bits")
-    raise ValueError(f"Expected {expected}, got {repr(value)[:80] if is_finite else 'NaN or an infinity'}")
-
-
-def _encode_value(nulls: list[object], value: Any) -> int | float | str | None:
-    if value is _NULLS.get(type(value)):
-        nulls.append(value)
-        return None
-    return int(value) if isinstance(value, _Integer) else float(value) if isinstance(value, _Double) else str(value)
+    return (date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)).isoformat()
 
 
 def _contract_error(error: msgspec.ValidationError, root: str = "") -> ContractError:
@@ -387,4 +374,6 @@ def _contract_error(error: msgspec.ValidationError, root: str = "") -> ContractE
 
 _IRREGULAR = (pa.ArrowException, OverflowError, msgspec.ValidationError)
 _declared_answer, _answer = msgspec.json.Decoder(_DeclaredAnswer), msgspec.json.Decoder(_Answer)
-_object, _list = msgspec.json.Decoder(dict[str, msgspec.Raw]), msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
+_object, _array = msgspec.json.Decoder(dict[str, msgspec.Raw]), msgspec.json.Decoder(list[msgspec.Raw] | None)
+_list, _text = msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None), msgspec.json.Decoder(str | None)
+_any = msgspec.json.Decoder()

@@ -244,13 +244,13 @@ def test_sort_rows_orders_by_asset_date_and_metric() -> None:
 def count_decoded(body: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return how many assets the strict decoder saw."""
     numbers: list[int] = []
-    decode = reader._decode
+    decode = reader._BatchReader.decode
 
-    def count(decoder: Any, encoder: Any, number: int, asset: Any) -> bytes:
+    def count(self: reader._BatchReader, number: int, asset: Any) -> bytes:
         numbers.append(number)
-        return decode(decoder, encoder, number, asset)
+        return decode(self, number, asset)
 
-    monkeypatch.setattr(reader, "_decode", count)
+    monkeypatch.setattr(reader._BatchReader, "decode", count)
     read_results(body)
     return len(numbers)
 
