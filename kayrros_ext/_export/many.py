@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from errno import EFBIG
 from functools import partial
 from pathlib import Path
@@ -110,7 +111,7 @@ class Export:
         self.pending, self.mutex, self.stopped = iter(self.ids), threading.Lock(), threading.Event()
         self.progress = dict.fromkeys(self.ids, Progress(fraction=0, rows=0, windows=0, requests=0))
         self.outcomes, self.manifest = dict[UUID, ExportedDataset](), dict[str, _Entry]()
-        self.has_response, self.errors = False, list[BaseException]()
+        self.has_response = False
 
     def fetcher(self, key: UUID, progress: "ProgressCallback | None") -> "ResultsFetcher":
         """Return the fetcher of a dataset."""
@@ -126,12 +127,13 @@ class Export:
                 with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
                     self.manifest = msgspec.json.decode((self.folder / MANIFEST).read_bytes(), type=dict[str, _Entry])
                 self.owners = {entry[0]: item for item, entry in self.manifest.items()}
-                for _ in self.ids[: self.kayrros._settings.concurrency]:
-                    run_in_daemon(self.work, "kayrros-export")
-                while self.ids and not self.stopped.wait(SLOT_POLL_S):  # without a timeout, Windows ignores Ctrl-C
-                    pass
-                for error in self.errors:
-                    raise error
+                concurrency = self.kayrros._settings.concurrency
+                threads = [run_in_daemon(self.work, "kayrros-export") for _ in self.ids[:concurrency]]
+                ended = set[Future[None]]()
+                while len(ended) < len(threads):
+                    ended, _ = wait(threads, SLOT_POLL_S, FIRST_EXCEPTION)  # without a timeout, Windows ignores Ctrl-C
+                    for thread in ended:
+                        thread.result()  # raises the error that ends everything
             finally:
                 self.stopped.set()
                 for path in self.folder.glob(f"{_PREFIX}*.part"):  # of threads that wait, or a process that was killed
@@ -145,22 +147,18 @@ class Export:
 
     def work(self) -> None:
         """Export one dataset after the other, until there are no more or an error ends everything."""
-        try:
-            while not self.stopped.is_set() and (key := next(self.pending, None)):
-                try:
-                    outcome = self.export(key)
-                except KayrrosError as error:
-                    is_offline = isinstance(error, TransportError) and not self.has_response
-                    is_disk = isinstance(error, ExportError) and getattr(error.__cause__, "errno", EFBIG) != EFBIG
-                    is_closed = self.kayrros._client.get_httpx_client().is_closed
-                    if is_offline or is_disk or is_closed or isinstance(error, _CONCERN_ALL):
-                        raise
-                    outcome = ExportedDataset(key, self.names.get(key), "failed", error=error)
-                    warn(NOT_EXPORTED, outcome.name or str(key), error)
-                self.report(key, attrs.evolve(self.progress[key], fraction=1), outcome)
-        except BaseException as error:
-            self.errors.append(error)
-            self.stopped.set()
+        while key := next(self.pending, None):
+            try:
+                outcome = self.export(key)
+            except KayrrosError as error:
+                is_offline = isinstance(error, TransportError) and not self.has_response
+                is_disk = isinstance(error, ExportError) and getattr(error.__cause__, "errno", EFBIG) != EFBIG
+                is_closed = self.kayrros._client.get_httpx_client().is_closed
+                if is_offline or is_disk or is_closed or isinstance(error, _CONCERN_ALL):
+                    raise
+                outcome = ExportedDataset(key, self.names.get(key), "failed", error=error)
+                warn(NOT_EXPORTED, outcome.name or str(key), error)
+            self.report(key, attrs.evolve(self.progress[key], fraction=1), outcome)
 
     def report(self, key: UUID, progress: Progress, outcome: ExportedDataset | None = None) -> None:
         """Report the sum over all datasets. One is done once its file is complete. Raise when the export has ended."""
@@ -173,8 +171,6 @@ class Export:
                 self.callback(Progress(done / len(self.ids), *counts))
             if outcome:
                 self.outcomes[key] = outcome
-                if len(self.outcomes) == len(self.ids):
-                    self.stopped.set()
 
     def export(self, key: UUID) -> ExportedDataset:
         """Write the file of a dataset, and record it in the manifest."""

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any
 
+import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -47,10 +48,7 @@ class ParquetWriter:
 
     def write(self, part: Results) -> None:
         """Write all complete row groups, and buffer the rest."""
-        self._write_table(part.table)
-
-    def _write_table(self, table: pa.Table) -> None:
-        self._buffer = pa.concat_tables([self._buffer, table])
+        self._buffer = pa.concat_tables([self._buffer, part.table])
         complete = self._buffer.num_rows - self._buffer.num_rows % ROW_GROUP
         for start in range(0, complete, ROW_GROUP):
             # A column chunk has one dictionary. With a second one the writer stops to use dictionaries.
@@ -80,14 +78,14 @@ class GeoParquetWriter(ParquetWriter):
         self._x: list[float] = []
         self._y: list[float] = []
 
-    def _write_table(self, table: pa.Table) -> None:
+    def write(self, part: Results) -> None:
         """Add the points to the table, and write it as Parquet."""
-        x, y = table["asset_centroid_longitude"], table["asset_centroid_latitude"]
+        x, y = part.table["asset_centroid_longitude"], part.table["asset_centroid_latitude"]
         has_point = pc.and_(x.is_valid(), y.is_valid())
         if pc.any(has_point).as_py():
             self._x += pc.min_max(x.filter(has_point)).as_py().values()
             self._y += pc.min_max(y.filter(has_point)).as_py().values()
-        super()._write_table(table.append_column("geometry", centroids(table)))
+        super().write(attrs.evolve(part, table=part.table.append_column("geometry", centroids(part.table))))
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the buffered rows, and the metadata with the bounds of all points."""
