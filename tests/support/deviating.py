@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-import yaml
 
 from kayrros_ext.testing import Platform, Request, Response, StaticFile
+from kayrros_ext.testing.spec import load_spec
 
 DATASET = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 SCHEMAS = "/components/schemas"
@@ -188,7 +188,7 @@ class DeviatingPlatform(Platform):
 def problems(report: dict[str, Any], patched: str) -> list[str]:
     """Return the deviations that a report does not have, or for which a patched spec has no right change."""
     places = {(it["place"], it["kind"]) for it in report["differences"]}
-    document = yaml.safe_load(patched)
+    document = load_spec(patched)
     missing = [name for name, (place, kind, _) in EXPECTED.items() if (place, kind) not in places]
     wrong = [
         f"patch: {name}" for name, (place, _, is_right) in EXPECTED.items() if not is_right(get(document, place) or {})

@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
+from kayrros_ext.testing.spec import load_spec
+
 METHODS = {"get", "post", "put", "patch", "delete"}
 PATH = Path(__file__).parents[2] / "openapi.yaml"
 TEXT = PATH.read_text("utf-8")
-SPEC: dict[str, Any] = yaml.safe_load(TEXT)
+SPEC: dict[str, Any] = load_spec(TEXT)
 Edit = Callable[[dict[str, Any]], None]
 
 
@@ -55,7 +57,7 @@ def named(operation: str, status: str = "200") -> dict[str, Any]:
 
 def edited(text: str, *edits: Edit) -> str:
     """Return the text of a spec after edits of its structure, whatever its layout."""
-    spec = yaml.safe_load(text)
+    spec = load_spec(text)
     for edit in edits:
         edit(spec)
     return yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import attrs
 import pytest
-import yaml
 
 from kayrros_ext.doctor import Doctor
 from kayrros_ext.doctor.contract import Judge, confirm, confirm_statuses
@@ -17,6 +16,7 @@ from kayrros_ext.doctor.spec_patch import make_patch
 from kayrros_ext.testing import Fault, Platform, Request, Response, StaticFile
 from kayrros_ext.testing.har import Exchange, Redactor
 from kayrros_ext.testing.http import json_response
+from kayrros_ext.testing.spec import load_spec
 from tests.support.deviating import DATASET, EXPECTED, DeviatingPlatform, get, problems
 from tests.support.spec import SPEC, TEXT
 
@@ -24,10 +24,14 @@ DATE = "2026-01-31"
 METADATA, RESULTS = "getDatasetMetadata", "getDatasetResults"
 
 
+def set_account(patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("KAYRROS_EMAIL", "analyst@example.com")
+    patch.setenv("KAYRROS_PASSWORD", "correct-horse-battery-staple")
+
+
 @pytest.fixture(autouse=True)
 def _account(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAYRROS_EMAIL", "analyst@example.com")
-    monkeypatch.setenv("KAYRROS_PASSWORD", "correct-horse-battery-staple")
+    set_account(monkeypatch)
 
 
 def check_up(platform: Platform, folder: Path, **options: Any) -> Doctor:
@@ -85,12 +89,28 @@ def test_a_platform_that_does_not_deviate_has_no_differences(options: dict[str, 
     assert few
 
 
-def test_every_deviation_is_a_difference_and_the_patch_has_it(tmp_path: Path) -> None:
+@attrs.frozen
+class Deviations:
+    """A check-up of the platform that deviates in every way, and the spec with its patch."""
+
+    doctor: Doctor
+    patch: str
+    spec: Path
+
+
+@pytest.fixture(scope="module")
+def deviations(tmp_path_factory: pytest.TempPathFactory) -> Deviations:
+    folder = tmp_path_factory.mktemp("deviations")
+    with pytest.MonkeyPatch.context() as patch:
+        set_account(patch)
+        doctor = check_up(DeviatingPlatform(), folder, dataset=DATASET)
+    return Deviations(doctor, (folder / "openapi.patch").read_text("utf-8"), applied(folder))
+
+
+def test_every_deviation_is_a_difference_and_the_patch_has_it(deviations: Deviations, tmp_path: Path) -> None:
     """The patch applies with git, and a check-up with the patched spec is silent and proposes nothing."""
     assert len(EXPECTED) >= 15
-    platform = DeviatingPlatform()
-    doctor = check_up(platform, tmp_path, dataset=DATASET)
-    spec = applied(tmp_path)
+    doctor, spec = deviations.doctor, deviations.spec
     assert problems(doctor.to_json(), spec.read_text("utf-8")) == []
     assert doctor.has_failed
     again = check_up(DeviatingPlatform(), tmp_path / "again", dataset=DATASET, spec=spec)
@@ -98,11 +118,9 @@ def test_every_deviation_is_a_difference_and_the_patch_has_it(tmp_path: Path) ->
     assert (tmp_path / "again" / "openapi.patch").read_text() == ""
 
 
-def test_a_patch_keeps_every_line_that_it_does_not_change(tmp_path: Path) -> None:
+def test_a_patch_keeps_every_line_that_it_does_not_change(deviations: Deviations) -> None:
     """Comments, order and layout stay: what goes is one line for one that comes in its place, or a folded provenance."""
-    check_up(DeviatingPlatform(), tmp_path, dataset=DATASET)
-    lines = (tmp_path / "openapi.patch").read_text("utf-8").splitlines()
-    removed = [line[1:].strip() for line in lines[2:] if line.startswith("-")]
+    removed = [line[1:].strip() for line in deviations.patch.splitlines()[2:] if line.startswith("-")]
     kept = (
         "path:",
         "status:",
@@ -117,15 +135,14 @@ def test_a_patch_keeps_every_line_that_it_does_not_change(tmp_path: Path) -> Non
         "field of",
     )
     assert all(line.startswith((*kept, "`string`")) for line in removed), removed
-    before, after = TEXT.splitlines(), applied(tmp_path).read_text("utf-8").splitlines()
+    before, after = TEXT.splitlines(), deviations.spec.read_text("utf-8").splitlines()
     comments = [line for line in before if line.strip().startswith("#")]
     assert [line for line in after if line.strip().startswith("#") and "seen in" not in line] == comments
 
 
-def test_a_patch_narrows_nothing(tmp_path: Path) -> None:
+def test_a_patch_narrows_nothing(deviations: Deviations) -> None:
     """Each schema of a field still allows what it allowed; no field, status, value or content type goes."""
-    check_up(DeviatingPlatform(), tmp_path, dataset=DATASET)
-    after = yaml.safe_load(applied(tmp_path).read_text("utf-8"))
+    after = load_spec(deviations.spec.read_text("utf-8"))
 
     def is_wider(old: Any, new: Any) -> bool:
         if not isinstance(old, dict):
@@ -156,14 +173,9 @@ def test_counts_say_in_how_many_of_how_many() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "place"),
     [
-        ({"name": 5}, "type", "/components/schemas/DatasetMetadata/properties/name"),
         ({"start_date": 1.5}, "type", "/components/schemas/DatasetMetadata/properties/start_date"),
-        ({"asset_count": 2**31}, "range", "/components/schemas/DatasetMetadata/properties/asset_count"),
         ({"stop_date": 2**63}, "range", "/components/schemas/DatasetMetadata/properties/stop_date"),
-        ({"id": "x"}, "format", "/components/schemas/DatasetMetadata/properties/id"),
-        ({"sharedOption": "LENT"}, "enum", "/components/schemas/SharedOption"),
         ({"sharedOption": 5}, "type", "/components/schemas/DatasetMetadata/properties/sharedOption"),
-        ({"new": {"a": 1}}, "field", "/components/schemas/DatasetMetadata/properties/new"),
         ({"yes": [1, None]}, "field", "/components/schemas/DatasetMetadata/properties/yes"),
         (
             [],
