@@ -26,6 +26,7 @@ import pytest
 import yaml
 from rich.cells import cell_len
 
+from kayrros_ext.cli import progress_bars
 from kayrros_ext.cli.app import app
 from kayrros_ext.cli.exit_codes import MEANINGS
 from kayrros_ext.cli.name_cache import complete_datasets
@@ -39,8 +40,6 @@ from tests.support.leaks import PASSWORD
 TANKS = "7d3c1a52-4f0b-4c7e-9a46-0b8f5c2e91d4"
 OTHER = "7d3c1a52-0000-4c7e-9a46-0b8f5c2e91d4"
 FIRST_MS = 1_704_153_600_000  # 2024-01-02, the first date of a generated dataset
-# A response that lets the progress bar appear.
-SLOW = Fault.late(1.5)
 NO_CREDENTIALS = {"KAYRROS_EMAIL": None, "KAYRROS_PASSWORD": None}
 
 
@@ -348,17 +347,22 @@ def test_slow_reader_of_a_non_blocking_pipe_gets_every_byte(
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_limit_on_the_size_of_a_file_is_reported(unbuffered: str, kayrros: Command, tmp_path: Path) -> None:
-    """`ulimit -f` cuts the file short, and the exit code says so. A full stderr cuts nothing and changes no exit code."""
-    with (tmp_path / "x.csv").open("wb") as file, Path("/dev/full").open("wb") as full:
+    """`ulimit -f` cuts the file short, and the exit code says so."""
+    with (tmp_path / "x.csv").open("wb") as file:
         environment = kayrros.variables(PYTHONUNBUFFERED=unbuffered)
         limit = ["bash", "-c", f"ulimit -f 4; {KAYRROS} results {TANKS}"]
         limited = subprocess.run(limit, env=environment, stdout=file, stderr=subprocess.PIPE, check=False)
-        file.truncate(0)
-        complete = subprocess.run([KAYRROS, "results", TANKS], env=environment, stdout=file, stderr=full, check=False)
     assert (limited.returncode, limited.stderr.count(b"\n")) == (1, 1 + (b" rows" in limited.stderr))
     assert b"could not be written (File too large)" in limited.stderr
-    assert complete.returncode == 0
-    assert len((tmp_path / "x.csv").read_text().lstrip("\0").splitlines()) == 25
+
+
+@BUFFERING
+def test_full_disk_behind_stderr_cuts_nothing(buffering: int, inside: Inside) -> None:
+    """It changes no exit code either."""
+    with inside.monkeypatch.context() as patch, Path("/dev/full").open("wb") as full:
+        patch.setattr(sys, "stderr", stream(full.fileno(), buffering))
+        done = inside("results", TANKS)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 25)
 
 
 def test_error_at_close_is_reported(inside: Inside, tmp_path: Path) -> None:
@@ -516,39 +520,51 @@ def test_colour_can_be_turned_off(inside: Inside) -> None:
     assert "\x1b" not in inside.in_terminal("results", TANKS, TERM="dumb").shown
 
 
-def test_progress_is_shown_only_in_a_terminal(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
-    """It appears after a second, and leaves nothing behind. A pipe, --quiet and a dumb terminal show none."""
-    path = tmp_path / "x.csv"
-    assert "━" not in inside.in_terminal("results", TANKS, "-o", path).shown
-    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
-    kayrros.platform.fail_when(lambda _: True, SLOW, operation="downloadStaticDataset")
-    shown = kayrros.in_terminal("results", TANKS, "-o", path)
-    assert re.search("results .*━.*waiting for the first response", shown.shown)
-    assert shown.screen == f"24 rows\n{path}"
-    shown = kayrros.in_terminal("results", TANKS)  # rows come after it
+def test_progress_appears_after_a_second(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
+    """It leaves nothing behind, and rows come after it."""
+    assert "━" not in inside.in_terminal("results", TANKS, "-o", tmp_path / "x.csv").shown
+    kayrros.platform.fail_when(lambda _: True, Fault.late(1.5), operation="getDatasetResults")
+    shown = kayrros.in_terminal("results", TANKS)
     assert "waiting for the first response" in shown.shown
     assert "━" not in shown.screen
     assert shown.screen.splitlines()[0].startswith("asset_id")
-    assert re.search("download .*━", kayrros.in_terminal("download", TANKS, tmp_path).shown)
-    assert kayrros.in_terminal("results", TANKS, "-q", "-o", path).shown == f"{path}\r\n"
-    assert "━" not in kayrros("results", TANKS, "-o", path).stderr
-    assert "\x1b" not in kayrros.in_terminal("results", TANKS, "-o", path, TERM="dumb").shown
+
+
+@pytest.fixture
+def slow(kayrros: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Responses that are late enough for the progress bar, which does not wait for a second here."""
+    monkeypatch.setattr(progress_bars, "DELAY_S", 0.05)
+    for operation in ("getDatasetResults", "downloadStaticDataset"):
+        kayrros.platform.fail_when(lambda _: True, Fault.late(0.4), operation=operation)
+
+
+@pytest.mark.usefixtures("slow")
+def test_progress_is_shown_only_in_a_terminal(inside: Inside, tmp_path: Path) -> None:
+    """A pipe, --quiet and a dumb terminal show none."""
+    path = tmp_path / "x.csv"
+    shown = inside.in_terminal("results", TANKS, "-o", path)
+    assert re.search("results .*━.*waiting for the first response", shown.shown)
+    assert shown.screen == f"24 rows\n{path}"
+    assert re.search("download .*━", inside.in_terminal("download", TANKS, tmp_path).shown)
+    assert inside.in_terminal("results", TANKS, "-q", "-o", path).shown == f"{path}\n"
+    assert "━" not in inside("results", TANKS, "-o", path).stderr
+    assert "\x1b" not in inside.in_terminal("results", TANKS, "-o", path, TERM="dumb").shown
 
 
 def test_progress_is_not_shown_to_a_pager(kayrros: Command) -> None:
     """`less` and `head` draw on the same terminal."""
-    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
+    kayrros.platform.fail_when(lambda _: True, Fault.late(1.5), operation="getDatasetResults")
     reading, writing = os.pipe()
     assert kayrros.in_terminal("results", TANKS, stdout=writing).shown == "24 rows\r\n"
     os.close(writing)
     os.close(reading)
 
 
-def test_log_lines_stay_above_the_bar(kayrros: Command, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("slow")
+def test_log_lines_stay_above_the_bar(inside: Inside, tmp_path: Path) -> None:
     """With -v, none is overwritten and no bar stays between them."""
-    kayrros.platform.max_rows = 6
-    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
-    shown = kayrros.in_terminal("results", TANKS, "-v", "-o", tmp_path / "x.csv", columns=100)
+    inside.command.platform.max_rows = 6
+    shown = inside.in_terminal("results", TANKS, "-v", "-o", tmp_path / "x.csv", columns=100)
     assert "━" in shown.shown
     [log, rows, path] = shown.screen.splitlines()
     assert log.startswith("INFO kayrros_ext: getDatasetResults: rows=24 windows=")
@@ -648,28 +664,28 @@ def test_usage_names_the_arguments(inside: Inside) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["table", "csv"])
-def test_rows_do_not_go_where_the_progress_goes(file_format: str, kayrros: Command, tmp_path: Path) -> None:
+def test_rows_do_not_go_where_the_progress_goes(
+    file_format: str, kayrros: Command, inside: Inside, tmp_path: Path
+) -> None:
     """`kayrros results ID > file` in a terminal writes to the file what a pipe gets."""
     arguments = ["results", TANKS, "--format", file_format]
     with (tmp_path / "x").open("wb") as file:
         terminal = kayrros.in_terminal(*arguments, stdout=file.fileno())
-    assert (tmp_path / "x").read_text() == kayrros(*arguments).stdout
+    assert (tmp_path / "x").read_text() == inside(*arguments).stdout
     assert "24 rows" in terminal.shown
     assert "tank-000001" not in terminal.shown
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(40, 12), (20, 5)])
-def test_progress_leaves_no_lines_in_a_small_terminal(
-    columns: int, rows: int, kayrros: Command, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("slow")
+def test_progress_leaves_no_lines_in_a_small_terminal(columns: int, rows: int, inside: Inside, tmp_path: Path) -> None:
     """Each update replaces the one before, so there are only as many lines as messages."""
-    kayrros.platform.max_rows = 6
-    kayrros.platform.fail_when(lambda _: True, SLOW, operation="getDatasetResults")
-    shown = kayrros.in_terminal("results", TANKS, "-o", tmp_path / "x.csv", columns=columns, rows=rows).shown
+    inside.command.platform.max_rows = 6
+    shown = inside.in_terminal("results", TANKS, "-o", tmp_path / "x.csv", columns=columns, LINES=str(rows)).shown
     assert "24 rows" in shown
     assert shown.count("\x1b[2K") > 2
     assert shown.count("\n") <= 4  # the path, the number of rows, and the end of the bar
-    bar = re.sub(r"\x1b\[[?\d;]*[a-z]", "", shown.partition("24 rows\r\n")[0])
+    bar = re.sub(r"\x1b\[[?\d;]*[a-z]", "", shown.partition("24 rows\n")[0])
     assert max(map(cell_len, re.split(r"[\r\n]|\x1b\[\d*[A-K]", bar))) <= columns
 
 

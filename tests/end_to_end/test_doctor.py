@@ -13,7 +13,7 @@ import pytest
 
 from kayrros_ext.testing import Platform, Request, Response
 from tests.support.checkout import PYTHON, copy_checkout, run
-from tests.support.command import Command
+from tests.support.command import Command, Inside
 from tests.support.deviating import DATASET, DeviatingPlatform, problems
 
 FILES = ["openapi.patch", "report.json", "report.md", "session.har"]
@@ -31,6 +31,12 @@ def kayrros() -> Iterator[Command]:
     platform.add_examples()
     with platform.serve() as url:
         yield command_for(platform, url)
+
+
+@pytest.fixture
+def inside(kayrros: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """The same command, called in this process."""
+    return Inside(kayrros, monkeypatch, capsys)
 
 
 def test_a_check_up_of_the_fake_is_clean(kayrros: Command, tmp_path: Path) -> None:
@@ -57,9 +63,9 @@ def test_a_check_up_of_the_fake_is_clean(kayrros: Command, tmp_path: Path) -> No
     assert json.loads((tmp_path / "out" / "report.json").read_text())["differences"] == []
 
 
-def test_json_is_the_report(kayrros: Command, tmp_path: Path) -> None:
+def test_json_is_the_report(inside: Inside, tmp_path: Path) -> None:
     """Stdout has nothing else, so that other programs can read it."""
-    report = json.loads(kayrros("doctor", "--yes", "--json", "-o", tmp_path / "out").stdout)
+    report = json.loads(inside("doctor", "--yes", "--json", "-o", tmp_path / "out").stdout)
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == {**report, "not_in_the_patch": []}
     assert {*report} >= {"checks", "confirmed", "differences"}
     assert {check["result"] for check in report["checks"]} <= {"ok", "note", "skipped"}
@@ -84,17 +90,17 @@ def test_nothing_is_sent_without_consent(kayrros: Command, tmp_path: Path) -> No
     "variables",
     [{"KAYRROS_PASSWORD": "wrong"}, {"KAYRROS_EMAIL": None, "KAYRROS_PASSWORD": None}, {"KAYRROS_TOKEN": "old-token"}],
 )
-def test_without_a_login_the_exit_code_is_3(variables: dict[str, str | None], kayrros: Command, tmp_path: Path) -> None:
+def test_without_a_login_the_exit_code_is_3(variables: dict[str, str | None], inside: Inside, tmp_path: Path) -> None:
     """A wrong password, no credentials, or a token that is refused."""
     without = {"KAYRROS_EMAIL": None, "KAYRROS_PASSWORD": None} if "KAYRROS_TOKEN" in variables else {}
-    done = kayrros("doctor", "--yes", "-o", tmp_path / "out", **{**without, **variables})
+    done = inside("doctor", "--yes", "-o", tmp_path / "out", **{**without, **variables})
     assert done.returncode == 3, done.stdout
-    assert sum(request.operation == "login" for request in kayrros.platform.requests) <= 1
+    assert sum(request.operation == "login" for request in inside.command.platform.requests) <= 1
 
 
-def test_a_host_that_is_not_there_is_a_failed_check(kayrros: Command, tmp_path: Path) -> None:
+def test_a_host_that_is_not_there_is_a_failed_check(inside: Inside, tmp_path: Path) -> None:
     """The report says so, and the command does not crash."""
-    done = kayrros("doctor", "--yes", "-o", tmp_path / "out", KAYRROS_BASE_URL="http://127.0.0.1:1")
+    done = inside("doctor", "--yes", "-o", tmp_path / "out", KAYRROS_BASE_URL="http://127.0.0.1:1")
     assert done.returncode in {1, 3}
     assert re.search(r"^failed\s+data host: TCP", done.stdout, re.MULTILINE)
 
@@ -115,18 +121,18 @@ def test_a_report_that_does_not_fit_is_an_error_in_words(kayrros: Command, tmp_p
     assert "This is a bug" not in done.stderr
 
 
-def test_the_set_up_is_checked_offline(kayrros: Command, tmp_path: Path) -> None:
+def test_the_set_up_is_checked_offline(inside: Inside, tmp_path: Path) -> None:
     """A readable config file, variables of another product and a certificate file that is missing are named."""
     config = tmp_path / "config.toml"
     config.write_text('[default]\npassword = "secret-in-config"\n')
     config.chmod(0o644)
     variables = {"KAYRROS_CONFIG": str(config), "KAYRROS_CLIENT_LOGIN": "x", "SSL_CERT_FILE": str(tmp_path / "no.pem")}
-    done = kayrros("doctor", **variables)
+    done = inside("doctor", **variables)
     assert done.returncode == 1
     assert re.search(r"^failed\s+settings.*chmod 600", done.stdout, re.MULTILINE)
     assert re.search(r"^note\s+variables.*another product", done.stdout, re.MULTILINE)
     assert re.search(r"^failed\s+certificates.*SSL_CERT_FILE", done.stdout, re.MULTILINE)
-    assert kayrros.platform.requests == []
+    assert inside.command.platform.requests == []
 
 
 SECRET = "planted"

@@ -41,6 +41,12 @@ def shell(tmp_path: Path) -> Command:
     return Command(platform, {**environment, "HOME": str(tmp_path), "PYTHONWARNINGS": "error"})
 
 
+@pytest.fixture
+def inside(shell: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """The same command, called in this process."""
+    return Inside(shell, monkeypatch, capsys)
+
+
 def python(shell: Command, arguments: str = "", **variables: str | None) -> str:
     """Return what a program that calls Kayrros() prints, or the last line of its error."""
     command = [sys.executable, "-c", CALL.format(arguments)]
@@ -54,7 +60,7 @@ def files(folder: Path) -> set[str]:
 
 
 @SAVES_TOKENS
-def test_the_variables_of_the_fake_are_enough(shell: Command, tmp_path: Path) -> None:
+def test_the_variables_of_the_fake_are_enough(shell: Command, inside: Inside, tmp_path: Path) -> None:
     """The first ten minutes: `kayrros fake`, its variables, login, collections, Python. Logout leaves nothing of it."""
     fake = shell.start("fake", "--port", 0, "--json")
     assert fake.stdout
@@ -65,21 +71,21 @@ def test_the_variables_of_the_fake_are_enough(shell: Command, tmp_path: Path) ->
     login = shell("login", **variables)
     assert login.returncode == 0, login.stderr
     assert "The token is saved" in login.stderr
-    assert shell("collections", **variables).stdout.count("\n") == 3
-    assert shell.json("whoami", **variables)["has_token"] is True
+    assert inside("collections", **variables).stdout.count("\n") == 3
+    assert inside.json("whoami", **variables)["has_token"] is True
     assert python(shell, **variables) == "environment 2"
     without_password = {**variables, "KAYRROS_PASSWORD": None}
     assert python(shell, **without_password) == "login 2"
     assert "config.toml" not in files(tmp_path)  # the variables say it all
-    assert "Deleted: the token." in shell("logout", **variables).stderr
+    assert "Deleted: the token." in inside("logout", **variables).stderr
     assert files(tmp_path) == set()
-    assert shell("collections", **without_password).returncode == 3
+    assert inside("collections", **without_password).returncode == 3
     fake.terminate()
     fake.communicate(timeout=20)
 
 
 @SAVES_TOKENS
-def test_one_login_serves_the_shell_and_python(shell: Command, tmp_path: Path) -> None:
+def test_one_login_serves_the_shell_and_python(shell: Command, inside: Inside, tmp_path: Path) -> None:
     """A login to a local server in a profile is kept, says how to renew it, and is undone by logout."""
     config = {"KAYRROS_CONFIG": str(tmp_path / "config.toml")}
     mine = '[default]\nemail = "me@example.com"  # mine\n'
@@ -90,19 +96,19 @@ def test_one_login_serves_the_shell_and_python(shell: Command, tmp_path: Path) -
         stdin = f"{PASSWORD}\n"
         login = shell("login", *hosts, *profile, "--email", EMAIL, "--password-stdin", stdin=stdin, **config)
         assert login.returncode == 0, login.stderr
-        assert shell("collections", *profile, **config).returncode == 0
-        identity = shell.json("whoami", *profile, **config)
+        assert inside("collections", *profile, **config).returncode == 0
+        identity = inside.json("whoami", *profile, **config)
         assert (identity["source"], identity["email"], identity["profile"]) == ("login", EMAIL, "fake")
         assert python(shell, "profile='fake'", **config) == "login 2"
         assert shell.platform.logins == 1
         shell.platform.expire_tokens()
         advice = "kayrros login --profile fake"
-        expired = shell("collections", *profile, **config)
+        expired = inside("collections", *profile, **config)
         assert (expired.returncode, advice in expired.stderr) == (3, True)
         assert advice in python(shell, "profile='fake'", **config)
-        assert shell(*advice.split()[1:], "--password-stdin", stdin=stdin, **config).returncode == 0
+        assert inside(*advice.split()[1:], "--password-stdin", stdin=stdin, **config).returncode == 0
         assert python(shell, "profile='fake'", **config) == "login 2"
-        logout = shell("logout", *profile, **config)
+        logout = inside("logout", *profile, **config)
         assert "Deleted: the token; email, base_url, auth_url of profile fake." in logout.stderr
         assert (tmp_path / "config.toml").read_text() == mine
         assert files(tmp_path) == {"config.toml"}
@@ -183,7 +189,7 @@ ADVICE: dict[str, tuple[dict[str, str], str, str, list[dict[str, str | None]]]] 
 @pytest.mark.holds_secrets("cache/tokens/*.json", "config.toml")
 @pytest.mark.parametrize("name", ADVICE)
 def test_each_part_of_the_advice_leads_to_success(
-    name: str, shell: Command, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, shell: Command, inside: Inside, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a login that the error names, or after the change that it names, the command and Python work."""
     variables, profile, message, changes = ADVICE[name]
@@ -192,7 +198,6 @@ def test_each_part_of_the_advice_leads_to_success(
     with shell.platform.serve() as url:
         places = {"KAYRROS_CONFIG": str(home / "config.toml"), "KAYRROS_CACHE_DIR": str(home / "cache")}
         hosts = {"KAYRROS_BASE_URL": url, "KAYRROS_AUTH_URL": url}
-        inside = Inside(shell, monkeypatch, capsys)
         for change in changes:
             (home / "config.toml").write_text(f"[default]\n{profile}\n")
             (home / "config.toml").chmod(0o600)

@@ -81,6 +81,7 @@ def test_mirror_in_an_object_store(platform: Platform, dataset: Dataset, locatio
     assert "k:s" not in repr(mirror)
 
 
+@pytest.mark.slow
 def test_two_writers_in_an_object_store(platform: Platform, dataset: Dataset, location: str) -> None:
     """Of processes that start at once, one works, and the others wait or fail with a message; no change is there twice."""
     platform.latency_s = 0.5

@@ -130,7 +130,7 @@ class Screen(io.TextIOWrapper):
     """A stream that reports to be a terminal."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), "utf-8", write_through=True)
+        super().__init__(io.BytesIO(), "utf-8", newline="", write_through=True)
 
     def isatty(self) -> bool:
         return True
