@@ -24,10 +24,10 @@ RESULTS, FILL = "getDatasetResults", "fill_level_pct"
 
 @pytest.fixture
 def command() -> Iterator[Command]:
-    """The command for an account that sees a collection of 20 datasets of 24 rows each."""
+    """The command for an account that sees a collection of 6 datasets of 24 rows each."""
     platform = Platform()
     email = platform.add_account("canary@example.com", PASSWORD).email
-    datasets = [platform.generate(seed=number, name=f"Tanks {number}", assets=3, dates=4) for number in range(20)]
+    datasets = [platform.generate(seed=number, name=f"Tanks {number}", assets=3, dates=4) for number in range(6)]
     platform.add_collection("Oil storage", datasets, id="oil")
     with platform.serve() as url:
         environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "TERM"}}
@@ -55,15 +55,15 @@ def test_collection_is_synced(kayrros: Inside, lake: str) -> None:
     """All datasets come, several at a time, with a line for each; without datasets, those of the mirror are synced."""
     platform = kayrros.command.platform
     result = kayrros("sync", "--collection", "Oil storage", lake)
-    assert (result.returncode, result.stderr) == (0, "20 datasets: 20 done\n")
+    assert (result.returncode, result.stderr) == (0, "6 datasets: 6 done\n")
     header, *lines = result.stdout.splitlines()
     assert header.split()[:6] == ["dataset", "name", "added", "changed", "gone", "unchanged"]
-    assert len(lines) == 20
+    assert len(lines) == 6
     assert all(" 24 " in line and line.endswith("done") for line in lines)
     before = len(platform.requests)
     reports = kayrros.json("sync", lake)
     assert {(report["added"], report["unchanged"], report["status"]) for report in reports} == {(0, 24, "done")}
-    assert [request.operation for request in platform.requests[before:]].count(RESULTS) == 20
+    assert [request.operation for request in platform.requests[before:]].count(RESULTS) == 6
 
 
 def test_failed_datasets_do_not_stop_the_others(kayrros: Inside, lake: str) -> None:
@@ -75,7 +75,7 @@ def test_failed_datasets_do_not_stop_the_others(kayrros: Inside, lake: str) -> N
     result = kayrros("sync", "--collection", "Oil storage", lake)
     assert result.returncode == 5
     assert f"kayrros: Tanks 0 ({refused}): getDatasetMetadata: 127.0.0.1 answered 403" in result.stderr
-    assert result.stderr.endswith("20 datasets: 2 failed, 18 done\n") or "18 done" in result.stderr
+    assert result.stderr.endswith("6 datasets: 2 failed, 4 done\n") or "4 done" in result.stderr
     platform.faults.remove(rule)
     assert kayrros("sync", refused, broken, lake).returncode == 5
     assert kayrros("sync", refused, lake).returncode == 1
@@ -129,7 +129,7 @@ def test_changes_of_the_last_run(kayrros: Inside, dataset: Dataset, lake: str) -
     }
     assert len(kayrros.json("changes", lake, "--since", "2020", dataset.id)) == 25
     assert kayrros("changes", lake, "--since", change["seen_at"], "--exit-code").returncode == 10
-    assert "40 of 481" in kayrros.in_terminal("changes", lake, "--since", "2020").shown.splitlines()[-1]
+    assert "40 of 145" in kayrros.in_terminal("changes", lake, "--since", "2020").shown.splitlines()[-1]
 
 
 def test_mirror_is_queried(kayrros: Inside, dataset: Dataset, lake: str) -> None:
@@ -151,11 +151,11 @@ def test_mirror_is_queried(kayrros: Inside, dataset: Dataset, lake: str) -> None
     earlier = f"results_as_of('{just_before}'::timestamptz - interval 1 millisecond)"
     assert kayrros("sql", lake, query.format(earlier)).stdout == before
     counts = kayrros.json("sql", lake, "select kind, count(*) as n from changes group by kind order by kind")
-    assert counts == [{"kind": "added", "n": 481}, {"kind": "changed", "n": 1}, {"kind": "gone", "n": 2}]
-    assert kayrros.json("sql", lake, "select count(*) as n from assets") == [{"n": 61}]
+    assert counts == [{"kind": "added", "n": 145}, {"kind": "changed", "n": 1}, {"kind": "gone", "n": 2}]
+    assert kayrros.json("sql", lake, "select count(*) as n from assets") == [{"n": 19}]
     assert kayrros.json("sql", lake, "select sum(1) as n, 'nan'::double as x") == [{"n": 1, "x": None}]
     shown = kayrros.in_terminal("sql", lake, "select asset_id, value from results order by all").shown
-    assert "40 of 479 rows" in shown
+    assert "40 of 143 rows" in shown
 
 
 def test_query_before_the_history_is_refused(kayrros: Inside, dataset: Dataset, lake: str) -> None:

@@ -40,22 +40,24 @@ def har(folder: Path, *entries: dict[str, Any]) -> Path:
     return path
 
 
-def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Record a check-up of the fake."""
-    platform = Platform()
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A check-up of the fake."""
+    platform, folder = Platform(), tmp_path_factory.mktemp("recorded")
     platform.add_examples()
-    monkeypatch.setenv("KAYRROS_EMAIL", platform.account.email)
-    monkeypatch.setenv("KAYRROS_PASSWORD", platform.account.password)
-    doctor = Doctor(transport=platform.transport())
-    list(doctor.check())
-    doctor.write(folder)
-    doctor.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAYRROS_EMAIL", platform.account.email)
+        patch.setenv("KAYRROS_PASSWORD", platform.account.password)
+        doctor = Doctor(transport=platform.transport())
+        list(doctor.check())
+        doctor.write(folder)
+        doctor.close()
     return folder / "session.har"
 
 
-def test_a_recorded_check_up_is_served_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recorded_check_up_is_served_again(recorded: Path) -> None:
     """Collections, datasets, metadata and errors are those of the session, under their pseudonyms."""
-    platform = Platform.from_har(recorded(tmp_path, monkeypatch))
+    platform = Platform.from_har(recorded)
     with platform.connect(retries=0) as kayrros:
         [dataset] = kayrros.datasets(kayrros.collections()[0])
         assert dataset.id
@@ -135,10 +137,9 @@ def connect(variables: dict[str, str]) -> Any:
     return Kayrros(**{name: variables[f"KAYRROS_{name.upper()}"] for name in names}, retries=0)  # type: ignore[arg-type]
 
 
-def test_fake_serves_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fake_serves_a_recording(recorded: Path, tmp_path: Path) -> None:
     """The command does what `Platform.from_har` does, over a socket."""
-    session = recorded(tmp_path, monkeypatch)
-    with fake(tmp_path, "--from", session) as variables, connect(variables) as kayrros:
+    with fake(tmp_path, "--from", recorded) as variables, connect(variables) as kayrros:
         assert len(kayrros.collections()) == 2
         with pytest.raises(NotFoundError, match="not in the recording"):
             kayrros.metadata(DATASET)

@@ -85,12 +85,18 @@ def bring_about(platform: Platform, name: str, status: int) -> None:
 
 
 def matrix() -> list[Any]:
-    """Return each status of each operation for each server. The fake does not support what is new in the spec."""
+    """Return each status of each operation for each server, and whether to call it in a task: the mock in both ways.
+
+    The fake does not support what is new in the spec.
+    """
     return [
-        pytest.param(server, name, int(status), id=f"{server}-{name}-{status}")
+        pytest.param(
+            server, name, int(status), is_async, id=f"{server}-{name}-{status}-{'async' if is_async else 'sync'}"
+        )
         for server in SERVERS
         for name, operation in operations().items()
         for status in operation["responses"]
         if status.isdecimal()  # nobody can ask for `default` or `5XX`
         and (server == "mock" or (name in IMPLEMENTED and (status == "200" or int(status) >= 400)))
+        for is_async in ((False, True) if server == "mock" else (False,))
     ]

@@ -536,8 +536,10 @@ def test_newer_mirror_is_refused(kayrros: Kayrros, mirror: Mirror, tanks: Datase
         mirror.sync(kayrros, tanks.id)
 
 
-@pytest.mark.parametrize("damage", ["garbage", "truncated", "missing", "flipped"])
-@pytest.mark.parametrize("is_compacted", [False, True])
+@pytest.mark.parametrize(
+    ("damage", "is_compacted"),
+    [("garbage", False), ("truncated", False), ("missing", False), ("flipped", False), ("flipped", True)],
+)
 def test_damaged_month_is_named_and_rebuilt(
     fake: Platform, kayrros: Kayrros, mirror: Mirror, tanks: Dataset, tmp_path: Path, damage: str, is_compacted: bool
 ) -> None:

@@ -8,6 +8,7 @@ import pty
 import struct
 import sys
 import termios
+from itertools import product
 from typing import Any
 
 import pytest
@@ -111,9 +112,10 @@ def test_no_stderr_fails_a_warning(stream: Any, monkeypatch: pytest.MonkeyPatch)
     assert Results.from_json(b'{"assets": [], "extra": 1}').unknown_fields == ("extra",)
 
 
-@pytest.mark.parametrize("progress", [None, True, False])
-@pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize("max_rows", [None, 100])
+@pytest.mark.parametrize(
+    ("max_rows", "stream", "progress"),
+    [*product([100], STREAMS, [None, True]), (100, None, False), (None, None, None), (None, None, True)],
+)
 def test_no_stderr_fails_a_fetch(
     max_rows: int | None,
     stream: Any,
