@@ -152,7 +152,9 @@ def test_the_table_fits_a_terminal_and_the_bar_leaves_nothing(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
-def test_ctrl_c_keeps_complete_files_and_no_others(number: int, code: int, kayrros: Command, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_complete_files_and_no_others(
+    number: int, code: int, kayrros: Command, inside: Inside, tmp_path: Path
+) -> None:
     """It ends at once while all requests hang, and --skip-existing continues."""
     platform, hanging = kayrros.platform, threading.Semaphore(0)
     done = [*platform.datasets][:9]
@@ -175,7 +177,7 @@ def test_ctrl_c_keeps_complete_files_and_no_others(number: int, code: int, kayrr
         assert stderr.splitlines()[0].endswith("With --skip-existing, this command skips them.")
         assert stderr.splitlines()[-1] == "kayrros: interrupted"
     platform.faults.remove(rule)
-    report = kayrros.json("export", "oil", "-o", tmp_path, "--skip-existing")
+    report = inside.json("export", "oil", "-o", tmp_path, "--skip-existing")
     assert [row["status"] for row in report] == ["unchanged"] * 9 + ["written"] * 11
 
 

@@ -267,7 +267,9 @@ def test_damaged_month_is_repaired(kayrros: Inside, dataset: Dataset, lake: str)
     assert "is damaged. It is rebuilt." in result.stderr
 
 
-def test_ctrl_c_leaves_a_mirror_that_the_next_run_completes(command: Command, dataset: Dataset, lake: str) -> None:
+def test_ctrl_c_leaves_a_mirror_that_the_next_run_completes(
+    command: Command, kayrros: Inside, dataset: Dataset, lake: str
+) -> None:
     """Ctrl-C ends the command at once, while a response is awaited, with 130; the next run has everything."""
     came = threading.Event()
 
@@ -282,5 +284,5 @@ def test_ctrl_c_leaves_a_mirror_that_the_next_run_completes(command: Command, da
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err.strip()) == (130, "kayrros: interrupted")
     command.platform.faults.clear()
-    assert command("sync", dataset.id, lake).returncode == 0
+    assert kayrros("sync", dataset.id, lake).returncode == 0
     assert pq.read_table(Path(lake) / "data").num_rows == 24

@@ -182,18 +182,20 @@ def test_full_disk_leaves_the_mirror_as_it_was(
     platform: Platform, dataset: Dataset, served: dict[str, str], tmp_path: Path
 ) -> None:
     """When a file can't be written, the error says so, nothing has changed, and the next sync succeeds."""
-    folder = tmp_path / "lake"
-    sync(folder, dataset, served)
-    before = Mirror(folder).read(dataset.id).table
+    mirror = Mirror(folder := tmp_path / "lake")
+    with platform.connect(base_url=served["KAYRROS_BASE_URL"]) as kayrros:
+        mirror.sync(kayrros, dataset.id)
+    before = mirror.read(dataset.id).table
     revise(platform, dataset, 1)
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, -1))\n{SYNC}"
     command = [sys.executable, "-c", code, str(folder), dataset.id, "5"]
     run = subprocess.run(command, env=served, capture_output=True, text=True, check=False)
     assert "MirrorError" in run.stderr
     assert "can't be read or written (File too large). Raise the limit" in run.stderr
-    assert Mirror(folder).read(dataset.id).table.equals(before)
+    assert mirror.read(dataset.id).table.equals(before)
     assert not list((folder / ".kayrros" / "pending").iterdir())
-    assert sync(folder, dataset, served) != "0 0 0\n"
+    with platform.connect(base_url=served["KAYRROS_BASE_URL"]) as kayrros:
+        assert mirror.sync(kayrros, dataset.id, full=True).changed
 
 
 def test_two_syncs_at_once_do_not_mix(

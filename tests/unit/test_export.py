@@ -405,28 +405,30 @@ def run(code: str, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".geoparquet", ".csv", ".ndjson.gz", ".geojson"])
-def test_full_disk_is_an_export_error(tmp_path: Path, suffix: str) -> None:
+def test_full_disk_is_an_export_error(tmp_path: Path) -> None:
     """The error names the path, and no file is left. A limit on the size of files stands in for the disk."""
     code = """
 sys.dont_write_bytecode = True  # Python would leave truncated .pyc files
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-try:
-    write(Path(sys.argv[1]), [part(), part()])
-except ExportError as error:
-    assert str(error.path) == sys.argv[1]
-    print(error)
+for path in sys.argv[1:]:
+    try:
+        write(Path(path), [part(), part()])
+    except ExportError as error:
+        assert str(error.path) == path
+        print(error)
 """
-    path = tmp_path / f"results{suffix}"
-    path.write_bytes(b"before")
-    process = run(code, str(path))
+    suffixes = (".parquet", ".geoparquet", ".csv", ".ndjson.gz", ".geojson")
+    paths = {tmp_path / f"results{suffix}" for suffix in suffixes}
+    for path in paths:
+        path.write_bytes(b"before")
+    process = run(code, *map(str, sorted(paths)))
     out, err = process.communicate()
-    assert err == ""
-    assert str(path) in out
-    assert "File too large" in out
-    assert process.returncode == 0
-    assert path.read_bytes() == b"before"
-    assert [path] == list(tmp_path.iterdir())
+    assert (process.returncode, err) == (0, "")
+    for path, line in zip(sorted(paths), out.splitlines(), strict=True):
+        assert str(path) in line
+        assert "File too large" in line
+        assert path.read_bytes() == b"before"
+    assert paths == set(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
