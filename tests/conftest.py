@@ -41,11 +41,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Isolate the test from the credentials, hosts, config, cache and netrc of the machine's user.
+    """Isolate the test from the credentials, hosts, config, cache, netrc and certificates of the machine's user.
 
-    The folder is separate from tmp_path, so that tmp_path is empty when a test begins.
+    Each client of a test would load those certificates, which takes longer than most tests. The folder is separate from
+    tmp_path, so that tmp_path is empty when a test begins.
     """
-    for name in [name for name in os.environ if name.startswith("KAYRROS_")]:
+    for name in [name for name in os.environ if name.startswith(("KAYRROS_", "SSL_CERT_"))]:
         monkeypatch.delenv(name)
     with tempfile.TemporaryDirectory(prefix="kayrros-home-", ignore_cleanup_errors=True) as folder:
         path = Path(folder)

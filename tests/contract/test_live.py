@@ -13,8 +13,8 @@ import pytest
 from kayrros_ext import DownloadError, Kayrros, NotFoundError
 from kayrros_ext.doctor import Doctor
 
-# Before the suite isolates its tests from the user's account.
-ACCOUNT = {name: value for name, value in os.environ.items() if name.startswith("KAYRROS_") and value}
+# Before the suite isolates its tests from the user's account and certificates.
+ACCOUNT = {name: value for name, value in os.environ.items() if name.startswith(("KAYRROS_", "SSL_CERT_")) and value}
 HAS_ACCOUNT = "KAYRROS_TOKEN" in ACCOUNT or {"KAYRROS_EMAIL", "KAYRROS_PASSWORD"} <= ACCOUNT.keys()
 pytestmark = [
     pytest.mark.live,
@@ -25,9 +25,10 @@ pytestmark = [
 @pytest.fixture
 def kayrros(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kayrros]:
     """A client of the live API, or of the hosts in the environment."""
-    for name in ("EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL"):
-        if value := ACCOUNT.get(f"KAYRROS_{name}"):
-            monkeypatch.setenv(f"KAYRROS_{name}", value)
+    names = [f"KAYRROS_{name}" for name in ("EMAIL", "PASSWORD", "TOKEN", "BASE_URL", "AUTH_URL")]
+    for name in (*names, "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if value := ACCOUNT.get(name):
+            monkeypatch.setenv(name, value)
     with Kayrros() as client:
         yield client
 
