@@ -72,9 +72,9 @@ def test_json_is_the_report(inside: Inside, tmp_path: Path) -> None:
     assert len({check["name"] for check in report["checks"]}) == len(report["checks"])
 
 
-def test_nothing_is_sent_without_consent(kayrros: Command, tmp_path: Path) -> None:
+def test_nothing_is_sent_without_consent(kayrros: Command, inside: Inside, tmp_path: Path) -> None:
     """It says what it would send. A script gets exit code 1; a person who answers no gets 0; no file is written."""
-    done = kayrros("doctor", "-o", tmp_path / "out")
+    done = inside("doctor", "-o", tmp_path / "out")
     assert (done.returncode, kayrros.platform.requests) == (1, [])
     assert "At most 20 requests that read" in done.stderr
     assert "Add --yes" in done.stderr

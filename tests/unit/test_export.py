@@ -288,7 +288,7 @@ assets = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(parts=st.lists(st.lists(assets, max_size=3), max_size=3))
 @example(parts=[[{"results": [{"metrics": [{"name": "m", "value": value} for value in (5e-324, -0.0, 1e21, 1e15)]}]}]])
 def test_text_is_exact(tmp_path_factory: pytest.TempPathFactory, parts: list[Any]) -> None:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import vl_convert
+from altair.utils import schemapi
 
 from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
 from kayrros_ext._text import cell_width, format_short, shorten
@@ -31,6 +32,8 @@ from kayrros_ext.plots.data import read
 from kayrros_ext.plots.frame import fit_names, themes
 from kayrros_ext.testing import Platform
 
+# A chart is validated where a test reads its specification. Validating each part of it too takes longer than drawing.
+schemapi.disable_debug_mode()
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 FIRST = date(2024, 1, 1)
 OVER_TIME: list[Any] = [kind for kind in get_args(Kind) if kind != "map"]

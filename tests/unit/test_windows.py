@@ -16,7 +16,7 @@ from kayrros_ext._results.windows import CUT_MS, DAY_MS, HOUR_MS, Window, Window
 BEGIN = 1_704_153_600_000  # 2024-01-02
 EVER = (0, 4_102_444_800_000)
 RATIOS = (1.5, 2, 3, 5, 10, 30, 64, 100, 300, 1000)
-CONCURRENCY = (1, 2, 4, 8, 16)
+CONCURRENCY = (1, 4, 16)
 
 
 @attrs.frozen
@@ -164,7 +164,7 @@ def excess(data: Data) -> list[tuple[float, float, int]]:
 def test_uniform_data_takes_few_requests(name: str) -> None:
     """N rows with a limit of L take at most 2N/L + 2 log2(N/L) + concurrency requests."""
     shares = excess(UNIFORM[name])
-    assert len(shares) >= 80
+    assert len(shares) >= 48
     assert shares[0][0] <= 1, shares[:3]
 
 
