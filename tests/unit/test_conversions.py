@@ -212,28 +212,27 @@ def without(modules: str, code: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("method", "module", "extra", "package"),
-    [
-        ("to_pandas", "pandas", "pandas", "pandas>=2.2"),
-        ("to_polars", "polars", "polars", "polars>=1.5"),
-        ("to_geopandas", "geopandas", "geo", "geopandas>=1.1"),
-        ("to_geopandas", "shapely", "geo", "geopandas>=1.1"),
-    ],
+    ("missing", "methods"),
+    [("pandas polars geopandas", ["to_pandas", "to_polars", "to_geopandas"]), ("shapely", ["to_geopandas"])],
 )
-def test_missing_extra_is_named(method: str, module: str, extra: str, package: str) -> None:
+def test_missing_extra_is_named(missing: str, methods: list[str]) -> None:
     """The error names the package, the extra, and the command that installs it without an index that has kayrros-ext."""
     output = without(
-        module,
+        missing,
         f"""
-try:
-    results.{method}()
-except MissingExtraError as error:
-    print(error.extra, error)
+for method in {methods}:
+    try:
+        getattr(results, method)()
+    except MissingExtraError as error:
+        print(error.extra, error)
 """,
     )
-    assert output.startswith(f"{extra} ")
-    assert output.endswith(f'Install the packages of the extra `{extra}`: pip install "{package}"\n')
-    assert module in output
+    packages = {"to_pandas": "pandas>=2.2", "to_polars": "polars>=1.5", "to_geopandas": "geopandas>=1.1"}
+    extras = {"to_pandas": "pandas", "to_polars": "polars", "to_geopandas": "geo"}
+    for line, method, module in zip(output.splitlines(), methods, missing.split(), strict=True):
+        assert line.startswith(f"{extras[method]} ")
+        assert line.endswith(f'Install the packages of the extra `{extras[method]}`: pip install "{packages[method]}"')
+        assert module in line
 
 
 def test_export_needs_no_extra(tmp_path: Path) -> None:
