@@ -163,9 +163,16 @@ def daily(count: int) -> list[int]:
     return [BEGIN_MS + n * DAY_MS + DAY_MS // 2 for n in range(count)]
 
 
-@pytest.mark.parametrize("on_gap", ["raise", "warn"])
 @pytest.mark.parametrize(
-    ("days", "limit", "bound"), [(1, 99, 140), (5, 99, 110), (7, 3, 140), (31, 9, 110), (366, 99, 100)]
+    ("days", "limit", "bound", "on_gap"),
+    [
+        (1, 99, 140, "raise"),
+        (1, 99, 140, "warn"),
+        (5, 99, 110, "raise"),
+        (7, 3, 140, "raise"),
+        (31, 9, 110, "raise"),
+        (366, 99, 100, "raise"),
+    ],
 )
 def test_a_limit_of_days_costs_few_requests(
     days: int, limit: int, bound: int, on_gap: Any, caplog: pytest.LogCaptureFixture
