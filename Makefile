@@ -37,7 +37,7 @@ FORCE:
 demo: $(READY) ## show the client at work against the mock: login, metadata, results, a file
 	@$(BIN)/python examples/demo.py
 
-test: $(READY) ## run the tests that take two minutes together (ARGS="-k name" selects)
+test: $(READY) ## run the tests that take three minutes together (ARGS="-k name" selects)
 	@$(PYTEST) $(ARGS)
 
 test-slow: $(READY) ## run the slow tests: copies of the checkout, make watch, mutations, a soak
