@@ -56,7 +56,8 @@ def run() -> Report:
         "Startup",
         f"Whole processes, the best of {RUNS} runs, with the commands in turn. The script starts, logs in to a fake on "
         "loopback, fetches 144 rows and prints them; it fails if it imports pandas, in the project's environment, which has "
-        "pandas. The base install has no test tools: httpx would import trio and h2 with them. SSL_CERT_FILE and SSL_CERT_DIR are not set.",
+        "pandas. The base install has no test tools: httpx would import trio and h2 with them. SSL_CERT_FILE and "
+        "SSL_CERT_DIR are not set.",
         ["command", "seconds"],
         [[f"`{name}`", f"{time_s:.3f}"] for name, time_s in best.items()],
         [
