@@ -145,7 +145,7 @@ def test_a_new_operation_needs_only_the_spec(checkout: Path) -> None:
     contract = run(checkout, PYTHON, "-m", "pytest", "tests/contract", "-v", "-k", selected)
     assert contract.returncode == 0, contract.stdout
     for name, statuses in (("getTestAsset", [200, 404]), ("getTestKinds", [200, 202, 207, 400, 404])):
-        for case in (f"{name}-{status}-{call}" for status in statuses for call in ("call_sync", "call_async")):
+        for case in (f"{name}-{status}-{call}" for status in statuses for call in ("sync", "async")):
             assert f"test_every_status_of_every_operation_is_typed[mock-{case}] PASSED" in contract.stdout
 
 
