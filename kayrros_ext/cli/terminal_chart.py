@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._text import format_day, format_short, printable, shorten
@@ -95,8 +96,8 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
     """Return about `count` round numbers, the first not above `low` and the last not below `high`."""
     if low == high:
         low, high = min(low, 0.0), max(high, 0.0) or 1.0
-    raw = high / count - low / count
+    raw = max(high / count - low / count, sys.float_info.min)
     power = 10.0 ** math.floor(math.log10(raw))
     step = power * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, max(last, first + 1) + 1)]

@@ -85,7 +85,7 @@ class ChartData:
 def read(
     results: "Results", metric: Names | None, assets: "Names | int | None", *, by: str = "asset", limit: int | None
 ) -> ChartData:
-    """Select the data of a chart, of all metrics for the assets of the first. Raises UsageError."""
+    """Select the data of a chart, of each metric. Raises UsageError."""
     available = [*metric_units(results.table)]
     if not available:
         raise UsageError("There is nothing to draw, because the results have no row with a metric.")
@@ -98,31 +98,43 @@ def read(
     names = available[:1] if metric is None else parse_names("metric", metric)
     notes: list[str] = []
     frames = {name: _read(results, name, ids, by, notes) for name in (find_metric(one, results.table) for one in names)}
-    sizes = next(iter(frames.values())).abs().mean().dropna().sort_values(ascending=False, kind="stable")
-    if limit and limit < len(sizes):
+    labels = [*map(_label, frames)]
+    if len({*labels}) < len(labels):
+        labels = [*distinct(frames).values()]
+    if by == "total" and len(frames) > 1:  # of different assets
+        frames = {name: frame.set_axis(["Total"], axis=1) for name, frame in frames.items()}
+    # Of several metrics, the assets of the first, then those that only another one has.
+    means = (frame.abs().mean().dropna().sort_values(ascending=False, kind="stable") for frame in frames.values())
+    columns = pd.concat(means).index.drop_duplicates()
+    if limit and limit < len(columns):
         largest = f"{limit} largest" if limit > 1 else "largest"
-        notes.append(f"Shown: the {largest} of {plural(len(sizes), 'asset')}, by mean absolute value.")
-    columns = sizes.index[:limit]
-    long = {
-        _label(name): frame.reindex(columns=columns).melt(ignore_index=False, var_name="asset")
-        for name, frame in frames.items()
-    }
-    points = pd.concat(long, names=["panel", "date"]).dropna().reset_index()
+        notes.append(f"Shown: the {largest} of {plural(len(columns), 'asset')}, by mean absolute value.")
+        columns = columns[:limit]
+    shown = distinct(map(str, columns))
+    series = [frame.reindex(columns=columns).rename(columns=shown).unstack() for frame in frames.values()]
+    points = pd.concat(series, keys=labels, names=["panel", "asset", "date"]).dropna().rename("value").reset_index()
+    notes += [f"{label} has no value of these assets." for label in labels if label not in {*points["panel"]}]
     lines = [points["panel"], points["asset"]]
     steps = points.groupby(lines, sort=False)["date"].diff()
     step = pd.Timedelta(days=1) if steps.isna().all() else steps.quantile(interpolation="lower")
-    points["part"] = (steps > step * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
+    usual = steps.groupby(points["panel"], sort=False).transform("quantile", interpolation="lower")
+    points["part"] = (steps > usual * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
     sizes = points.groupby([*lines, points["part"]])["value"].transform("size")
     points["alone"] = sizes.where(sizes == 1)
     dates = pd.DatetimeIndex(points["date"].sort_values().unique())
-    failed = [(gap.start, gap.stop) for gap in results.gaps if not gap.is_outside]
-    spans = [[pd.Timestamp(at.replace(tzinfo=None)) for at in span] for span in failed]
+    failed = [
+        gap for gap in results.gaps if not gap.is_outside and not (ids and gap.assets and {*ids}.isdisjoint(gap.assets))
+    ]
+    spans = [
+        (pd.Timestamp(gap.start.replace(tzinfo=None)), pd.Timestamp(gap.stop.replace(tzinfo=None))) for gap in failed
+    ]
+    if texts := list(dict.fromkeys(" to ".join(format_day(date.normalize()) for date in span) for span in spans)):
+        notes.append(f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed.")
+    # A chart ends with its data, so that a failed request of forty years does not hide them.
     gaps = [
         (max(start, dates[0]), min(stop, dates[-1])) for start, stop in spans if start < dates[-1] and stop > dates[0]
     ]
-    if texts := list(dict.fromkeys(" to ".join(format_day(date.normalize()) for date in gap) for gap in gaps)):
-        notes.append(f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed.")
-    return ChartData(points, [*long], [*columns], dates, step, [*dict.fromkeys(notes)], gaps)
+    return ChartData(points, labels, [*shown.values()], dates, step, [*dict.fromkeys(notes)], gaps)
 
 
 def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes: list[str]) -> pd.DataFrame:
@@ -144,11 +156,12 @@ def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes
         wide = results.to_pandas(wide=metric, by="parent")
         frame, counts = wide[metric], wide[f"{metric}_asset_count"]
         if by == "total":
-            name = f"Total of {plural(len(dated['asset_id'].unique()), 'asset')}"
+            count = len(dated.filter(dated["value"].is_valid())["asset_id"].unique())
+            name = f"Total of {plural(count, 'asset')}"
             frame, counts = frame.sum(axis=1, min_count=1).to_frame(name), counts.sum(axis=1).to_frame(name)
         if (counts[counts > 0].min() < counts.max()).any():
             notes.append("A sum is over the assets with a value on the date, and some have none.")
-    return frame.rename(columns=distinct(map(str, frame.columns)))
+    return frame
 
 
 def _label(metric: str) -> str:

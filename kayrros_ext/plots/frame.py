@@ -68,7 +68,7 @@ def themes() -> dict[str, dict[str, Any]]:
 
 def inline(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Return rows as data of a chart, without cells that have no value; as a dict, because Altair would validate each."""
-    dates = {name: to_ms(rows[name]) for name in ("date", "stop") if name in rows}
+    dates = {name: to_ms(rows[name]) for name in ("date", "start", "stop") if name in rows}
     records = rows.assign(**dates).to_dict("records")
     return {"values": [{str(key): value for key, value in row.items() if value == value} for row in records]}  # noqa: PLR0124
 
@@ -91,14 +91,21 @@ def facet(
         return single(layers, options, 300, data=inline(rows.drop(columns="panel")))
     columns = 1 if stacked else min(len(panels), max(options.inner // 220, 1), 6)
     width = (options.inner - AXIS - SPACING * (columns - 1) - right) / columns
-    height = max(width / 2, 90) if columns > 1 else 180
-    if options.height:
-        height = max((options.height - 150) / -(-len(panels) // columns) - 40, 40)
+    height = (
+        max(width / 2, 90) if columns > 1 and not options.height else panel_height(options, -(-len(panels) // columns))
+    )
     by = alt.Facet(field="panel", type="nominal", sort=panels, header=alt.Header(labelLimit=width))
     spacing = alt.RowColnumber(row=2 * SPACING, column=SPACING)
     charts = alt.layer(*layers, data=inline(rows), width=width, height=height)
     charts = charts.facet(by, columns=columns, spacing=spacing, bounds="flush")
     return charts.resolve_scale(y="independent") if stacked else charts
+
+
+def panel_height(options: "Options", count: int) -> float:
+    """Return the height of each of the charts that stand above each other, or about that of a single one, in pixels."""
+    if options.height:
+        return max((options.height - 150) / count - 40, 40 if count > 1 else 15)
+    return 180 if count > 1 else 300
 
 
 def wrap(text: str, ems: float) -> list[str]:

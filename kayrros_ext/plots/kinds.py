@@ -46,7 +46,8 @@ def draw(data: ChartData, results: "Results", options: "Options") -> Drawing:
         drawing = kinds[options.kind](data, options)
     label = " and ".join(data.labels)
     title = printable(options.title or results.dataset_name or label)
-    subtitle = printable(options.subtitle or drawing.subtitle)
+    of = f". {data.assets[0]}" if options.kind in {"seasonal", "change"} and len(data.assets) == 1 else ""
+    subtitle = printable(options.subtitle or f"{drawing.subtitle}{of}")
     if title == label:
         subtitle = (rest := subtitle.removeprefix(f"{title}, "))[:1].upper() + rest[1:]
     notes = [*drawing.notes, f"Source: Kayrros. {printable(results.attribution)}"]
@@ -136,15 +137,15 @@ def heatmap(data: ChartData, options: "Options") -> Drawing:
     days, room = (dates[-1] - dates[0]) / DAY, options.inner - left
     units = (unit for unit, (_, size) in CELLS.items() if size * DAY >= data.step * 0.9 and days / size < room / 2)
     code, size = CELLS[unit := next(units, "century")]
-    cells = dates.to_numpy().astype(f"datetime64[{code}]")  # pandas has no decades
-    starts, stops = (
-        pd.DatetimeIndex((np.arange(cells[0], cells[-1] + 1) + shift).astype("datetime64[s]")) for shift in (0, 1)
-    )
-    rows = data.points.assign(date=starts[starts.searchsorted(data.points["date"], side="right") - 1])
-    rows = rows.groupby(["asset", "date"], sort=False)["value"].mean().reset_index()
-    counts = rows["date"].value_counts().reindex(starts, fill_value=0)
-    x = alt.X("date:T", axis=x_dates(data, room)["axis"], scale=alt.Scale(type="utc", nice=False))
-    cells = rows.assign(asset=rows["asset"].map(names), stop=stops[starts.get_indexer(rows["date"])])
+    monday = np.timedelta64(4 if unit == "week" else 0, "D")  # a week of NumPy begins on a Thursday
+    cells = (dates.to_numpy() - monday).astype(f"datetime64[{code}]")  # pandas has no decades
+    numbers = np.arange(cells[0], cells[-1] + 2).astype("datetime64[s]") + monday
+    starts, stops = pd.DatetimeIndex(numbers[:-1]), pd.DatetimeIndex(numbers[1:])
+    rows = data.points.assign(start=starts[starts.searchsorted(data.points["date"], side="right") - 1])
+    rows = rows.groupby(["asset", "start"], sort=False).agg({"value": "mean", "date": "first"}).reset_index()
+    counts = rows["start"].value_counts().reindex(starts, fill_value=0)
+    x = alt.X("start:T", axis=x_dates(data, room)["axis"], scale=alt.Scale(type="utc", nice=False))
+    cells = rows.assign(asset=rows["asset"].map(names), stop=stops[starts.get_indexer(rows["start"])])
     chart = alt.Chart(inline(cells)).transform_calculate(when=_WHEN).mark_rect()
     chart = chart.encode(x, frame.colour(rows["value"]), y=frame.y_names(left), x2="stop:T")
     chart = chart.encode(tooltip=[DATE, ASSET, number("value", data.labels[0])])
@@ -216,13 +217,10 @@ def _lines(x: alt.X, colour: Any, rows: pd.DataFrame, data: ChartData, options: 
 def _labels(points: pd.DataFrame, options: "Options") -> pd.DataFrame:
     """Return where the names at the ends of the lines stand; none if they lack room."""
     panels = points.groupby("panel", sort=False)
-    pixels = ((options.height or 470) - 170) / panels.ngroups
+    pixels = frame.panel_height(options, panels.ngroups)
     labels = []
     for panel, rows in panels:
-        ends, (low, high) = (
-            rows.groupby("asset")["value"].last().sort_values(),
-            (rows["value"].min(), rows["value"].max()),
-        )
+        ends, low, high = rows.groupby("asset")["value"].last().sort_values(), rows["value"].min(), rows["value"].max()
         steps = np.arange(len(ends)) * 16 * ((high - low) or 1) / pixels
         if len(ends) > 1 and len(ends) * steps[1] > high - low:
             return pd.DataFrame()

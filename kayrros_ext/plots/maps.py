@@ -130,6 +130,7 @@ def _labels(rows: pd.DataFrame, place: Projection, size: tuple[float, float]) ->
         if len(texts["town"]) == size[0] // 90:
             break
         if side := _find_side(f"· {name}", place(longitude, latitude), boxes, size, gap=-2):
+            side |= {"text": f"{name} ·"} if side["align"] == "right" else {}  # the dot is at the town
             texts["town"].append({"longitude": longitude, "latitude": latitude, "until": 1000, **side})
     options: Any = {name: alt.ExprRef(f"datum.{name}") for name in ("align", "dx")}
     return [

@@ -151,6 +151,13 @@ def test_towns_are_those_of_the_region() -> None:
     assert 3 <= len(names) <= 9
 
 
+def test_dot_of_a_town_is_at_the_town() -> None:
+    """Also where its name stands at the left."""
+    towns = texts(spec_of({"a": (0.0, 0.0), "b": (120.0, 10.0), "c": (-120.0, -10.0)}), "town")
+    assert {row["align"] for row in towns} == {"left", "right"}
+    assert all(row["text"].endswith("·") == (row["align"] == "right") for row in towns)
+
+
 def test_assets_without_a_centroid_are_counted() -> None:
     """In a note; a map of none is refused."""
     spec = spec_of({"a": (4.0, 52.0), "b": None})

@@ -259,6 +259,14 @@ def test_other_kinds_over_time_shade_failed_requests(kind: Any) -> None:
         assert "Blank: not observed." in words(attrs.evolve(results, gaps=()).plot(kind=kind))
 
 
+def test_failed_requests_before_and_after_the_data_are_named() -> None:
+    """A chart that ends early says so, unless the request was for other assets."""
+    gap = Gap(datetime(2024, 1, 4, tzinfo=UTC), datetime(2024, 2, 2, tzinfo=UTC), ("id1",))
+    results = attrs.evolve(results_of({"a": [1.0, 2.0, 3.0], "b": [2.0]}), gaps=(gap,))
+    assert "No data: the request for 4 Jan 2024 to 2 Feb 2024 failed." in words(results.plot())
+    assert "No data" not in words(results.plot(assets="a"))
+
+
 # Axes.
 
 
@@ -377,6 +385,27 @@ def test_names_stand_at_the_ends_of_lines() -> None:
     assert not [part for part in parts(close.to_dict()) if part.get("field") == "asset" and part.get("legend")]
     equal = results_of({"a": [5.0, 5.0], "b": [5.0, 5.0]}).plot()
     assert [part for part in parts(equal.to_dict()) if part.get("field") == "asset" and part.get("legend")]
+
+
+@pytest.mark.parametrize("height", [150, 170, 250, 600])
+@pytest.mark.parametrize("count", [1, 4])
+def test_names_do_not_touch_in_a_chart_of_any_height(height: int, count: int) -> None:
+    """They stand in the legend of a low one, also if there are charts of several metrics."""
+    metrics = ("a_bbl", "b_bbl", "c_bbl", "d_bbl", "e_bbl")[:: 1 if height == 600 else 5]
+    values: dict[str, Values] = {f"Tank {number}": [1.0, 2.0 + number / 9] for number in range(count)}
+    picture = svg(results_of(values, metric=metrics).plot(metric=metrics, height=height))
+    assert {f"Tank {number}" for number in range(count)} == set(re.findall(r">(Tank \d)<", picture))
+    for names in re.findall(r"role-mark [^>]*names.*?</g>", picture, re.DOTALL):
+        places = sorted(float(y) for y in re.findall(r"translate\([\d.]+,\s*([-\d.]+)\)[^>]*>Tank \d", names))
+        assert min([15, *np.diff(places)]) >= 12
+
+
+@pytest.mark.parametrize("kind", ["line", "change", "heatmap", "latest"])
+def test_names_of_columns_are_names_of_assets(kind: Any) -> None:
+    """An asset can have the name of a column of the chart's own table."""
+    names = ["value", "date", "panel", "asset", "part", "index"]
+    chart = results_of({name: [1.0, 2.0] for name in names}).plot(kind=kind)
+    assert {row["asset"] for row in rows(chart)} == set(names)
 
 
 LONG = [f"Terminal of the northern bay {'x' * 30} number {number} {'y' * 60}" for number in range(6)]
@@ -518,6 +547,10 @@ def test_heatmap_shows_many_assets() -> None:
     long = results_of({"a": [1.0] * 900, "b": {0: 2.0, 800: 2.0}}).plot(kind="heatmap")
     assert "A cell is the mean of a week." in words(long)
     assert "mark-rect role-mark layer_0_marks" in svg(long)
+    weekly = rows(results_of({"a": [1.0, 2.0]}, step=7).plot(kind="heatmap"))
+    assert [date.fromtimestamp(row["start"] / 1000).weekday() for row in weekly] == [0, 0]
+    monthly = rows(results_of({"a": {"2024-01-31": 1.0, "2024-02-29": 2.0}}).plot(kind="heatmap"))
+    assert monthly[0]["date"] == int(datetime(2024, 1, 31, tzinfo=UTC).timestamp() * 1000)
     assert not re.search(r'rect mark" d="M[^"h]*h0v', svg(long))
     assert "Blank: not observed." in words(long)
     diverging = results_of({"a": [-5.0, 2.0]}).plot(kind="heatmap").to_dict()
@@ -546,6 +579,8 @@ def test_sums_by_parent_and_in_total() -> None:
         ("Total of 3 assets", 22.0),
     ]
     assert "A sum is over the assets with a value on the date, and some have none." in words(total)
+    assert "Total of 1 asset" in words(results_of({"a": [1.0], "b": [None]}).plot(by="total"))
+    assert "previous date, 1 Jan to 2 Jan 2024. Total of 3 assets" in words(results.plot(by="total", kind="change"))
     parent = results.plot(by="parent")
     assert {row["asset"]: row["value"] for row in rows(parent)} == {"Terminal N": 22.0, "Terminal S": 100.0}
     assert "A sum is" not in words(parent)
@@ -562,6 +597,26 @@ def test_several_metrics_have_a_chart_each() -> None:
     assert {row["asset"] for row in rows(chart)} == {"b"}
     resolved = [part["resolve"] for part in parts(chart.to_dict()) if "resolve" in part]
     assert resolved == [{"scale": {"y": "independent"}}]
+
+
+def test_several_metrics_keep_their_own_assets_and_steps() -> None:
+    """An asset of one metric alone is shown, weekly values are a line next to daily ones, and equal labels differ."""
+    several = [("a", "x_bbl", 1, 30), ("b", "y_bbl", 7, 5), ("c", "X_bbl", 1, 30)]
+    body = [
+        {"asset_id": name, "results": [
+            {"value_date": str(FIRST + timedelta(days=day * step)), "metrics": [{"name": metric, "value": 1.0}]}
+            for day in range(count)
+        ]}
+        for name, metric, step, count in several
+    ]  # fmt: skip
+    results = Results.from_json(json.dumps({"assets": body}).encode())
+    chart = results.plot(metric=["x_bbl", "y_bbl"])
+    assert lines(chart) == {"a": [30], "b": [5]}
+    assert "not observed" not in words(chart)
+    assert {"x_bbl", "X_bbl"} <= set(texts(results.plot(metric=["x_bbl", "X_bbl"])))
+    assert "Y, bbl has no value of these assets." in words(results.plot(metric=["x_bbl", "y_bbl"], assets=1))
+    total = results.plot(metric=["x_bbl", "y_bbl"], by="total")
+    assert {row["panel"] for row in rows(total)} == {"X, bbl", "Y, bbl"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in get_args(Kind) if kind != "line"])
@@ -841,6 +896,12 @@ def test_terminal_chart_breaks_lines_at_gaps() -> None:
     )
     most, least = (max(text.split("\n"), key=lambda line: line.count("•")).count("•") for text in (complete, broken))
     assert most * 0.9 > least > most * 0.7
+
+
+@pytest.mark.parametrize("values", [[5e-324], [0.0, 5e-324], [-1e300, 1e300], [1e300, 1e300]])
+def test_terminal_chart_draws_tiny_and_huge_values(values: list[float]) -> None:
+    """Also the smallest number there is."""
+    assert "Stored volume, bbl" in terminal_chart(results_of({"a": values}), colour=False)
 
 
 def test_terminal_chart_draws_fewer_points_than_it_has_dots() -> None:
