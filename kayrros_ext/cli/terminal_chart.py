@@ -2,7 +2,6 @@
 
 import math
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 from kayrros_ext._text import format_day, format_short, printable, shorten
@@ -24,6 +23,7 @@ def terminal_chart(
     metric: "Names | None" = None,
     assets: "Names | int | None" = None,
     *,
+    by: str = "asset",
     width: int = 80,
     height: int = 20,
     colour: bool = True,
@@ -38,7 +38,7 @@ def terminal_chart(
     from kayrros_ext.plots.data import read
 
     most = min(len(COLOURS), height - 9)  # a line each in the legend, below a plot of at least four lines and its frame
-    data = read(results, metric, assets, limit=most)
+    data = read(results, metric, assets, by=by, limit=most)
     names, label = data.assets, data.labels[0]
     if len(data.labels) > 1:
         hint = "Draw one metric at a time, or write a picture to a file."
@@ -96,8 +96,8 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
     """Return about `count` round numbers, the first not above `low` and the last not below `high`."""
     if low == high:
         low, high = min(low, 0.0), max(high, 0.0) or 1.0
-    raw = max(high / count - low / count, sys.float_info.min)
+    raw = high / count - low / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = power * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [float(f"{number * step:.12g}") for number in range(first, max(last, first + 1) + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]

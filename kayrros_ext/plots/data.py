@@ -113,6 +113,7 @@ def read(
     shown = distinct(map(str, columns))
     series = [frame.reindex(columns=columns).rename(columns=shown).unstack() for frame in frames.values()]
     points = pd.concat(series, keys=labels, names=["panel", "asset", "date"]).dropna().rename("value").reset_index()
+    points["value"] = points["value"].where(points["value"].abs() > 1e-300, 0.0)  # Vega divides by them
     notes += [f"{label} has no value of these assets." for label in labels if label not in {*points["panel"]}]
     lines = [points["panel"], points["asset"]]
     steps = points.groupby(lines, sort=False)["date"].diff()

@@ -52,7 +52,8 @@ class Drawing:
         footer = alt.Chart(ONE_ROW).mark_text(style="note", text=lines, dx=-self.left, clip=False)
         footer = footer.encode(x=alt.value(0), y=alt.value(0))
         if isinstance(chart, alt.LayerChart):  # below the labels of its axis
-            chart += footer.encode(y=alt.value("height"), yOffset=alt.value(46))
+            # A new chart, because += would add the footer to that of a page, which has its own.
+            chart = chart + footer.encode(y=alt.value("height"), yOffset=alt.value(46))
         else:
             chart = alt.vconcat(chart, footer.properties(width=width - self.left, height=15 * len(lines)))
         title, subtitle = wrap(self.title, width / 18), wrap(self.subtitle, width / 13)

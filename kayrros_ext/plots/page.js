@@ -5,7 +5,7 @@ const status = document.getElementById("values");
 const shownDate = document.getElementById("date");
 const list = document.getElementById("names");
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const formatDate = (date) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC", ...(date % 864e5 && { timeStyle: "short" }) }).format(date);
+const formatDate = (date) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC", ...(date % 864e5 && { timeStyle: "short" }) }).format(date).replace("Sept", "Sep");
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
 let view, drawnWidth, hasCursor, only, index, names, dates, atDate, pointerX, over;
 
@@ -13,12 +13,11 @@ function showValues(date, asset) {
   const values = (atDate.get(date) ?? []).filter((row) => names.length || asset === undefined || row.asset === asset);
   const texts = new Map(); // of several metrics, if there are
   for (const row of values) texts.set(row.asset, [...(texts.get(row.asset) ?? []), number.format(row.value)]);
-  status.textContent = values.length ? [formatDate(date), ...values.slice(0, 6).map((row) => `${row.asset ?? row.panel} ${number.format(row.value)}`)].join(" · ") : "";
+  status.textContent = values.length ? [formatDate(date), ...values.slice(0, names.length ? undefined : 6).map((row) => `${row.asset ?? row.panel}${names.length && row.panel ? `, ${row.panel}` : ""} ${number.format(row.value)}`)].join(" · ") : "";
   status.classList.toggle("unseen", names.length > 0);
   shownDate.textContent = values.length && names.length ? formatDate(date) : "";
   for (const button of list.querySelectorAll("button")) {
-    const text = texts.get(button.dataset.name);
-    button.lastChild.textContent = text === undefined ? button.dataset.name : `${button.dataset.name}  ${text.join(" · ")}`;
+    button.lastChild.textContent = (texts.get(button.dataset.name) ?? []).map((text, number) => (number ? " · " : "  ") + text).join("");
   }
 }
 
@@ -44,7 +43,7 @@ function makeButton(name, colour) {
   const button = document.createElement("button");
   const swatch = document.createElement("i");
   swatch.style.background = colour;
-  button.append(swatch, name);
+  button.append(swatch, name, document.createElement("b")); // its value at a date
   button.dataset.name = name;
   button.dir = "auto";
   button.ariaPressed = "true";
@@ -80,7 +79,8 @@ async function draw() {
       if (over !== undefined && names.length) return followPointer();
       if (date) index = dates.indexOf(+date[0]);
       view.signal("at_date", null).runAsync();
-      showValues(date ? +date[0] : null, over);
+      // Later, because a tap on a name ends this, and the names must not move before its click.
+      setTimeout(() => over === asset?.[0] && showValues(date ? +date[0] : null, over));
     });
   }
   if (params.includes("map_zoom")) zoomMap(view, chart);

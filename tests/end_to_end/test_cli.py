@@ -225,6 +225,8 @@ def test_unknown_metric_lists_the_available_ones(inside: Inside, tmp_path: Path)
         (2, "x.gif", ["plot", TANKS, "-o", "x.gif"], {}),
         (2, "-o map.html", ["plot", TANKS, "--kind", "map"], {}),
         (2, "800x450", ["plot", TANKS, "--size", "800 by 450", "-o", "x.png"], {}),
+        (2, "--title does not apply", ["plot", TANKS, "--title", "Mine"], {}),
+        (2, "--theme does not apply", ["plot", TANKS, "--theme", "dark"], {}),
         (
             2,
             "Use one of None, 'date', 'week'",
@@ -716,6 +718,7 @@ def test_plot_draws_in_the_terminal_or_to_a_file(inside: Inside, tmp_path: Path)
     assert piped.returncode == 0
     assert "\x1b" not in piped.stdout
     assert "2 Jan 2024" in piped.stdout
+    assert "can't be added up" in inside("plot", TANKS, "--by", "total").stderr
     path = tmp_path / "x.svg"
     done = inside("plot", TANKS, "--all", "-o", path)
     assert (done.stdout, done.stderr) == (f"{path}\n", "24 rows\n")

@@ -7,6 +7,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
+import pyarrow as pa
 import pytest
 
 from kayrros_ext import Results
@@ -189,8 +191,8 @@ def test_keys_move_between_dates(show: Any) -> None:
     for key, shown in [
         ("ArrowRight", "1 Jan 2024"),
         ("ArrowRight", "8 Jan 2024"),
-        ("End", "30 Sept 2024"),
-        ("ArrowLeft", "23 Sept 2024"),
+        ("End", "30 Sep 2024"),
+        ("ArrowLeft", "23 Sep 2024"),
         ("Home", "1 Jan 2024"),
         ("ArrowLeft", "1 Jan 2024"),
         ("Escape", ""),
@@ -233,6 +235,22 @@ def test_every_kind_is_drawn_and_read_out(show: Any, kind: str) -> None:
     sentences = page.locator("#alternative li").all_text_contents()
     assert len(sentences) == 3
     assert sentences[1].startswith(f"Volume, bbl, {EVIL}: 120 values, lowest 37 on ")
+
+
+def test_status_names_the_metric_of_each_value(show: Any) -> None:
+    """Of several metrics all values are there, also those of the last line; the button of a line has its values apart."""
+    names = tuple(f"Tank {number}" for number in range(6))
+    first = waves(names)
+    table = first.table.to_pylist()
+    rows = table + [{**row, "metric": "fill_pct"} for row in table]
+    results = attrs.evolve(first, table=pa.Table.from_pylist(rows, schema=first.table.schema))
+    page = show(results, metric=["volume_bbl", "fill_pct"])
+    page.focus("#chart")
+    page.keyboard.press("ArrowRight")
+    values = page.text_content("#values").split(" · ")
+    assert values[1] == "Tank 0, Volume, bbl 50"
+    assert values[-1] == "Tank 5, Fill, % 0"
+    assert page.locator("#names b").all_inner_texts()[0].strip() == "50 · 50"
 
 
 def test_small_charts_share_the_rule(show: Any) -> None:

@@ -719,6 +719,7 @@ NASTY: dict[str, dict[str, Values]] = {
         name: [1.0, 2.0, 3.0]
         for name in (*LONG[:2], "خزان", "東京湾", "🛢️", "<b>$x^2$</b>", "a\x1b[31m\0\u202eb\u2028c")
     },
+    "tiny": {"a": [5e-324, 0.0, 5e-324]},
     "gaps": {"a": {0: 1.0, 1: None, 2: 3.0, 9: 1.0, 10: 2.0}, "b": [None, None]},
     "first and last date": {"a": {"0001-01-01": 1.0, "0001-01-02": 1.0, "9999-12-30": 1.0, "9999-12-31": 2.0}},
 }
@@ -800,6 +801,15 @@ def test_page_is_self_contained(tmp_path: Path, kind: Any) -> None:
         for text in (*scripts, *page.contents["style"])
     }
     assert hashes == set(re.findall("'sha256-([^']+)'", policy))
+
+
+@pytest.mark.parametrize("kind", OVER_TIME)
+def test_page_shows_its_notes_once(tmp_path: Path, kind: Any) -> None:
+    """In its footer, and not in the drawing too."""
+    chart = generated(assets=3, dates=120).plot(tmp_path / "a.html", kind=kind)
+    data = json.loads(Page(tmp_path / "a.html").contents["script"][0])
+    assert not [part for part in parts({**data, "config": None}) if part.get("style") == "note"]
+    assert "Source: Kayrros" in words(chart)
 
 
 def test_names_are_never_markup(tmp_path: Path) -> None:

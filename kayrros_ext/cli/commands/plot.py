@@ -84,6 +84,12 @@ def plot(
         if kind != "line":
             raise UsageError(f"The kind {kind} can't be drawn in the terminal.", hint=f"Add -o {kind}.html or .png.")
         require_size(*_chart_size())
+        pictures = {"facet": facet, "statistic": statistic, "title": title, "subtitle": subtitle, "size": size}
+        for name, value in (pictures | {"theme": None if theme == "auto" else theme}).items():
+            if value is not None:
+                raise UsageError(
+                    f"--{name} does not apply to a chart in the terminal.", hint="Add -o chart.png, or omit it."
+                )
     options: dict[str, Any] = {"kind": kind, "by": by, "theme": theme, "facet": facet}
     options |= {"statistic": statistic, "title": title, "subtitle": subtitle, **_parse_size(size)}
     Options(**options)  # and the packages, before anything is sent
@@ -106,7 +112,7 @@ def plot(
         context.info(str(tally))
     else:
         width, height = _chart_size()
-        print(terminal_chart(received, metric, assets, width=width, height=height, colour=has_colour()))
+        print(terminal_chart(received, metric, assets, by=by, width=width, height=height, colour=has_colour()))
     tally.exit_if_partial(context)
 
 
