@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # One chart holds this many lines that are told apart; more have a chart each, whose title is so wide in pixels.
 MAX_LINES, MAX_PANELS, TITLE = 6, 200, 175
 # What a cell of a heatmap may cover, with its code in NumPy and its longest length in days.
-CELLS = {"day": ("D", 1), "week": ("W", 7), "month": ("M", 31), "year": ("Y", 366), "decade": ("10Y", 3653)}
-CELLS |= {"century": ("100Y", 36525)}
+CELLS = {"hour": ("h", 1 / 24), "day": ("D", 1), "week": ("W", 7), "month": ("M", 31), "year": ("Y", 366)}
+CELLS |= {"decade": ("10Y", 3653), "century": ("100Y", 36525)}
 # Years of the range that a season is compared with.
 YEARS = 5
 DAY = pd.Timedelta(days=1)
@@ -149,7 +149,7 @@ def heatmap(data: ChartData, options: "Options") -> Drawing:
     chart = alt.Chart(inline(cells)).transform_calculate(when=_WHEN).mark_rect()
     chart = chart.encode(x, frame.colour(rows["value"]), y=frame.y_names(left), x2="stop:T")
     chart = chart.encode(tooltip=[DATE, ASSET, number("value", data.labels[0])])
-    notes = [f"A cell is the mean of a {unit}."] if data.step < size * DAY * 0.9 else []
+    notes = [f"A cell is the mean of a{'n' * (unit == 'hour')} {unit}."] if data.step < size * DAY * 0.9 else []
     blank = counts < len(names)
     notes += ["Blank: not observed."] * any(map(data.is_unobserved, starts[blank], stops[blank]))
     height = max(len(names) * max(15, min(28, 280 // len(names))), 60)

@@ -547,6 +547,10 @@ def test_heatmap_shows_many_assets() -> None:
     long = results_of({"a": [1.0] * 900, "b": {0: 2.0, 800: 2.0}}).plot(kind="heatmap")
     assert "A cell is the mean of a week." in words(long)
     assert "mark-rect role-mark layer_0_marks" in svg(long)
+    hours = {f"2024-01-01T{hour:02}:00:00Z": float(hour) for hour in range(24)}
+    assert len(rows(results_of({"a": hours}).plot(kind="heatmap"))) == 24
+    halves = {f"2024-01-01T{hour:02}:{minute}:00Z": 1.0 for hour in range(3) for minute in ("00", "30")}
+    assert "A cell is the mean of an hour." in words(results_of({"a": halves}).plot(kind="heatmap"))
     weekly = rows(results_of({"a": [1.0, 2.0]}, step=7).plot(kind="heatmap"))
     assert [date.fromtimestamp(row["start"] / 1000).weekday() for row in weekly] == [0, 0]
     monthly = rows(results_of({"a": {"2024-01-31": 1.0, "2024-02-29": 2.0}}).plot(kind="heatmap"))
