@@ -99,8 +99,7 @@ def read(
     notes: list[str] = []
     frames = {name: _read(results, name, ids, by, notes) for name in (find_metric(one, results.table) for one in names)}
     labels = [*map(_label, frames)]
-    if len({*labels}) < len(labels):
-        labels = [*distinct(frames).values()]
+    labels = labels if len({*labels}) == len(labels) else [*distinct(frames).values()]
     if by == "total" and len(frames) > 1:  # of different assets
         frames = {name: frame.set_axis(["Total"], axis=1) for name, frame in frames.items()}
     # Of several metrics, the assets of the first, then those that only another one has.
@@ -109,9 +108,8 @@ def read(
     if limit and limit < len(columns):
         largest = f"{limit} largest" if limit > 1 else "largest"
         notes.append(f"Shown: the {largest} of {plural(len(columns), 'asset')}, by mean absolute value.")
-        columns = columns[:limit]
-    shown = distinct(map(str, columns))
-    series = [frame.reindex(columns=columns).rename(columns=shown).unstack() for frame in frames.values()]
+    shown = distinct(map(str, columns[:limit]))
+    series = [frame.reindex(columns=[*shown]).rename(columns=shown).unstack() for frame in frames.values()]
     points = pd.concat(series, keys=labels, names=["panel", "asset", "date"]).dropna().rename("value").reset_index()
     points["value"] = points["value"].where(points["value"].abs() > 1e-300, 0.0)  # Vega divides by them
     notes += [f"{label} has no value of these assets." for label in labels if label not in {*points["panel"]}]
@@ -120,21 +118,14 @@ def read(
     step = pd.Timedelta(days=1) if steps.isna().all() else steps.quantile(interpolation="lower")
     usual = steps.groupby(points["panel"], sort=False).transform("quantile", interpolation="lower")
     points["part"] = (steps > usual * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
-    sizes = points.groupby([*lines, points["part"]])["value"].transform("size")
-    points["alone"] = sizes.where(sizes == 1)
+    points["alone"] = points.groupby([*lines, points["part"]])["value"].transform("size").where(lambda size: size == 1)
     dates = pd.DatetimeIndex(points["date"].sort_values().unique())
-    failed = [
-        gap for gap in results.gaps if not gap.is_outside and not (ids and gap.assets and {*ids}.isdisjoint(gap.assets))
-    ]
-    spans = [
-        (pd.Timestamp(gap.start.replace(tzinfo=None)), pd.Timestamp(gap.stop.replace(tzinfo=None))) for gap in failed
-    ]
+    failed = [gap for gap in results.gaps if not gap.is_outside]
+    failed = [gap for gap in failed if not (ids and gap.assets and {*ids}.isdisjoint(gap.assets))]
+    spans = [tuple(pd.Timestamp(at.replace(tzinfo=None)) for at in (gap.start, gap.stop)) for gap in failed]
     if texts := list(dict.fromkeys(" to ".join(format_day(date.normalize()) for date in span) for span in spans)):
         notes.append(f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed.")
-    # A chart ends with its data, so that a failed request of forty years does not hide them.
-    gaps = [
-        (max(start, dates[0]), min(stop, dates[-1])) for start, stop in spans if start < dates[-1] and stop > dates[0]
-    ]
+    gaps = [(max(a, dates[0]), min(b, dates[-1])) for a, b in spans if a < dates[-1] and b > dates[0]]
     return ChartData(points, labels, [*shown.values()], dates, step, [*dict.fromkeys(notes)], gaps)
 
 
@@ -146,8 +137,7 @@ def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes
     dated = rows.filter(rows["value_date"].is_valid())
     if not dated["value"].drop_null():
         raise UsageError(f"There is nothing to draw, because no row of {metric!r:.80} has a date and a value.")
-    if count := len(rows) - len(dated):
-        notes.append(f"{plural(count, 'value')} without a date left out.")
+    notes += [f"{plural(count, 'value')} without a date left out."] if (count := len(rows) - len(dated)) else []
     results = attrs.evolve(results, table=dated)
     if by == "asset":
         frame = results.to_pandas(wide=metric)
@@ -157,8 +147,7 @@ def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes
         wide = results.to_pandas(wide=metric, by="parent")
         frame, counts = wide[metric], wide[f"{metric}_asset_count"]
         if by == "total":
-            count = len(dated.filter(dated["value"].is_valid())["asset_id"].unique())
-            name = f"Total of {plural(count, 'asset')}"
+            name = f"Total of {plural(len(dated.filter(dated['value'].is_valid())['asset_id'].unique()), 'asset')}"
             frame, counts = frame.sum(axis=1, min_count=1).to_frame(name), counts.sum(axis=1).to_frame(name)
         if (counts[counts > 0].min() < counts.max()).any():
             notes.append("A sum is over the assets with a value on the date, and some have none.")

@@ -52,8 +52,7 @@ class Drawing:
         footer = alt.Chart(ONE_ROW).mark_text(style="note", text=lines, dx=-self.left, clip=False)
         footer = footer.encode(x=alt.value(0), y=alt.value(0))
         if isinstance(chart, alt.LayerChart):  # below the labels of its axis
-            # A new chart, because += would add the footer to that of a page, which has its own.
-            chart = chart + footer.encode(y=alt.value("height"), yOffset=alt.value(46))
+            chart = chart + footer.encode(y=alt.value("height"), yOffset=alt.value(46))  # += would change it for pages
         else:
             chart = alt.vconcat(chart, footer.properties(width=width - self.left, height=15 * len(lines)))
         title, subtitle = wrap(self.title, width / 18), wrap(self.subtitle, width / 13)
@@ -92,21 +91,14 @@ def facet(
         return single(layers, options, 300, data=inline(rows.drop(columns="panel")))
     columns = 1 if stacked else min(len(panels), max(options.inner // 220, 1), 6)
     width = (options.inner - AXIS - SPACING * (columns - 1) - right) / columns
-    height = (
-        max(width / 2, 90) if columns > 1 and not options.height else panel_height(options, -(-len(panels) // columns))
-    )
+    height = max(width / 2, 90) if columns > 1 else 180
+    if options.height:
+        height = max((options.height - 150) / -(-len(panels) // columns) - 40, 40)
     by = alt.Facet(field="panel", type="nominal", sort=panels, header=alt.Header(labelLimit=width))
     spacing = alt.RowColnumber(row=2 * SPACING, column=SPACING)
     charts = alt.layer(*layers, data=inline(rows), width=width, height=height)
     charts = charts.facet(by, columns=columns, spacing=spacing, bounds="flush")
     return charts.resolve_scale(y="independent") if stacked else charts
-
-
-def panel_height(options: "Options", count: int) -> float:
-    """Return the height of each of the charts that stand above each other, or about that of a single one, in pixels."""
-    if options.height:
-        return max((options.height - 150) / count - 40, 40 if count > 1 else 15)
-    return 180 if count > 1 else 300
 
 
 def wrap(text: str, ems: float) -> list[str]:

@@ -59,8 +59,8 @@ def line(data: ChartData, options: "Options") -> Drawing:
     count, stacked = len(data.assets), len(data.labels) > 1
     split = not stacked and count > 1 and (count > MAX_LINES if options.facet is None else options.facet)
     if count > MAX_LINES and not split:
-        hint = "Pass fewer assets, or facet=True."
-        raise UsageError(f"{count} assets are too many for {MAX_LINES} lines in a chart.", hint=hint)
+        text = f"{count} assets are too many for {MAX_LINES} lines in a chart."
+        raise UsageError(text, hint="Pass fewer assets, or facet=True.")
     points = data.thinned(options.inner)
     notes = ["A line breaks where an asset was not observed."] * data.breaks() + data.notes
     x = x_dates(data, 190 if split else options.inner, zooms=options.moves)
@@ -75,9 +75,8 @@ def line(data: ChartData, options: "Options") -> Drawing:
     colour = alt.Color("asset:N", scale=alt.Scale(domain=[*names.values()]), legend=legend)
     points, right = pd.concat([points, labels]), 12 if labels.empty else names_width(names.values())
     layers = _lines(x, colour, points, data, options)
-    return Drawing(
-        frame.facet(layers, points, options, stacked=stacked, right=right), subtitle, notes, [*names.values()]
-    )
+    chart = frame.facet(layers, points, options, stacked=stacked, right=right)
+    return Drawing(chart, subtitle, notes, [*names.values()])
 
 
 def seasonal(data: ChartData, options: "Options") -> Drawing:
@@ -85,8 +84,8 @@ def seasonal(data: ChartData, options: "Options") -> Drawing:
     year = data.dates[-1].year
     before = [one for one in data.dates.year.unique() if year - YEARS <= one < year]
     if not before:
-        hint = "Get more years, or draw kind='line'."
-        raise UsageError(f"There is no year before {year} to compare it with.", hint=hint)
+        text = f"There is no year before {year} to compare it with."
+        raise UsageError(text, hint="Get more years, or draw kind='line'.")
     unit: Any = "utcdayofyear" if data.step < 2 * DAY else "utcweek" if data.step < 11 * DAY else "utcmonth"
     axis = alt.Axis(format="%b", tickCount={"interval": "month", "step": 1 if len(data.assets) == 1 else 4})
     base = alt.Chart().encode(x=alt.X("date:T", timeUnit=unit, axis=axis, scale=alt.Scale(type="utc")))
@@ -143,14 +142,13 @@ def heatmap(data: ChartData, options: "Options") -> Drawing:
     starts, stops = pd.DatetimeIndex(numbers[:-1]), pd.DatetimeIndex(numbers[1:])
     rows = data.points.assign(start=starts[starts.searchsorted(data.points["date"], side="right") - 1])
     rows = rows.groupby(["asset", "start"], sort=False).agg({"value": "mean", "date": "first"}).reset_index()
-    counts = rows["start"].value_counts().reindex(starts, fill_value=0)
     x = alt.X("start:T", axis=x_dates(data, room)["axis"], scale=alt.Scale(type="utc", nice=False))
     cells = rows.assign(asset=rows["asset"].map(names), stop=stops[starts.get_indexer(rows["start"])])
     chart = alt.Chart(inline(cells)).transform_calculate(when=_WHEN).mark_rect()
     chart = chart.encode(x, frame.colour(rows["value"]), y=frame.y_names(left), x2="stop:T")
     chart = chart.encode(tooltip=[DATE, ASSET, number("value", data.labels[0])])
     notes = [f"A cell is the mean of a{'n' * (unit == 'hour')} {unit}."] if data.step < size * DAY * 0.9 else []
-    blank = counts < len(names)
+    blank = rows["start"].value_counts().reindex(starts, fill_value=0) < len(names)
     notes += ["Blank: not observed."] * any(map(data.is_unobserved, starts[blank], stops[blank]))
     height = max(len(names) * max(15, min(28, 280 // len(names))), 60)
     chart = frame.single([*_bands(data), chart], options, height)
@@ -217,7 +215,8 @@ def _lines(x: alt.X, colour: Any, rows: pd.DataFrame, data: ChartData, options: 
 def _labels(points: pd.DataFrame, options: "Options") -> pd.DataFrame:
     """Return where the names at the ends of the lines stand; none if they lack room."""
     panels = points.groupby("panel", sort=False)
-    pixels = frame.panel_height(options, panels.ngroups)
+    low, usual = (40, 180) if panels.ngroups > 1 else (15, 300)  # about, and as `facet` makes them
+    pixels = max((options.height - 150) / panels.ngroups - 40, low) if options.height else usual
     labels = []
     for panel, rows in panels:
         ends, low, high = rows.groupby("asset")["value"].last().sort_values(), rows["value"].min(), rows["value"].max()
@@ -232,9 +231,8 @@ def _labels(points: pd.DataFrame, options: "Options") -> pd.DataFrame:
 
 def _bands(data: ChartData) -> list[alt.Chart]:
     """Return a layer of bands over the parts that could not be fetched, if there are any."""
-    band = alt.Chart(inline(pd.DataFrame(data.gaps, columns=["date", "stop"]))).mark_rect(
-        style="unavailable", clip=True
-    )
+    rows = inline(pd.DataFrame(data.gaps, columns=["date", "stop"]))
+    band = alt.Chart(rows).mark_rect(style="unavailable", clip=True)
     return [band.encode(x=alt.X("date:T", scale=alt.Scale(type="utc")), x2="stop:T")] if data.gaps else []
 
 
