@@ -55,14 +55,14 @@ class Options:
         choices["facet"] = (None, True, False) if self.kind == "line" else (None,)
         choices["statistic"] = (None, *STATISTICS.get(str(self.kind), ()))
         hints = {
-            name: f"Use one of {', '.join(map(repr, values))}{f': omit {name} for this kind' * (values == (None,))}."
+            name: f"Use one of {', '.join(map(repr, values))}." if len(values) > 1 else f"Omit {name} for this kind."
             for name, values in choices.items()
             if getattr(self, name) not in values
         }
         hints |= {
             name: "Pass a string." for name in ("title", "subtitle") if not isinstance(getattr(self, name), str | None)
         }
-        for name, pixels, least in (("width", self.width, 200), ("height", self.height or 150, 150)):
+        for name, pixels, least in (("width", self.width, 200), ("height", self.height or 220, 220)):
             if type(pixels) is not int or not least <= pixels <= 5000:
                 hints[name] = f"Pass a number of pixels, {least} to 5000."
         for name, hint in hints.items():

@@ -107,12 +107,13 @@ def seasonal(data: ChartData, options: "Options") -> Drawing:
 
 def change(data: ChartData, options: "Options") -> Drawing:
     """Draw the difference to the previous date of each asset, or to the last one of the week before."""
-    points, step = data.points, data.step
+    points, step = data.points.assign(begin=data.points["date"]), data.step
     if options.statistic == "week":
         step = max(step, 7 * DAY)
-        points = points.groupby(["asset", points["date"].dt.to_period("W")], sort=False).tail(1)
+        mondays = points["date"].dt.normalize() - points["date"].dt.day_of_week.to_numpy().astype("timedelta64[D]")
+        points = points.assign(begin=mondays).groupby(["asset", "begin"], sort=False).tail(1)
     lines = points.groupby("asset", sort=False)
-    is_near = lines["date"].diff() <= step * BREAK_FACTOR
+    is_near = lines["begin"].diff() <= step * BREAK_FACTOR
     rows = points[["asset", "date"]].assign(value=lines["value"].diff())[is_near]
     if rows.empty:
         text = "There is nothing to draw, because no asset has values on two successive dates."
@@ -138,8 +139,9 @@ def heatmap(data: ChartData, options: "Options") -> Drawing:
     code, size = CELLS[unit := next(units, "century")]
     monday = np.timedelta64(4 if unit == "week" else 0, "D")  # a week of NumPy begins on a Thursday
     cells = (dates.to_numpy() - monday).astype(f"datetime64[{code}]")  # pandas has no decades
-    numbers = np.arange(cells[0], cells[-1] + 2).astype("datetime64[s]") + monday
-    starts, stops = pd.DatetimeIndex(numbers[:-1]), pd.DatetimeIndex(numbers[1:])
+    first, last = cells[[0, -1]].astype("int64")
+    ends = np.arange(first, last + 2).astype(cells.dtype).astype("datetime64[s]") + monday
+    starts, stops = pd.DatetimeIndex(ends[:-1]), pd.DatetimeIndex(ends[1:])
     rows = data.points.assign(start=starts[starts.searchsorted(data.points["date"], side="right") - 1])
     rows = rows.groupby(["asset", "start"], sort=False).agg({"value": "mean", "date": "first"}).reset_index()
     x = alt.X("start:T", axis=x_dates(data, room)["axis"], scale=alt.Scale(type="utc", nice=False))
