@@ -109,15 +109,22 @@ def read(
         largest = f"{limit} largest" if limit > 1 else "largest"
         notes.append(f"Shown: the {largest} of {plural(len(columns), 'asset')}, by mean absolute value.")
     shown = distinct(map(str, columns[:limit]))
-    series = [frame.reindex(columns=[*shown]).rename(columns=shown).unstack() for frame in frames.values()]
-    points = pd.concat(series, keys=labels, names=["panel", "asset", "date"]).dropna().rename("value").reset_index()
+    # An asset may be named as a column of the points. An index of several levels would not hold dates in the year 1.
+    points = pd.concat(
+        [
+            frame.reindex(columns=[*shown]).set_axis(range(len(shown)), axis=1).rename_axis("date").reset_index()
+            .melt("date", var_name="asset").dropna().assign(panel=label)
+            for label, frame in zip(labels, frames.values(), strict=True)
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+    points["asset"] = points["asset"].map(dict(enumerate(shown.values())))
     points["value"] = points["value"].where(points["value"].abs() > 1e-300, 0.0)  # Vega divides by them
     notes += [f"{label} has no value of these assets." for label in labels if label not in {*points["panel"]}]
     lines = [points["panel"], points["asset"]]
     steps = points.groupby(lines, sort=False)["date"].diff()
-    step = pd.Timedelta(days=1) if steps.isna().all() else steps.quantile(interpolation="lower")
-    usual = steps.groupby(points["panel"], sort=False).transform("quantile", interpolation="lower")
-    points["part"] = (steps > usual * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
+    breaks = [one > _median(one) * BREAK_FACTOR for _, one in steps.groupby(points["panel"], sort=False)]
+    points["part"] = pd.concat(breaks).groupby(lines, sort=False).cumsum()
     points["alone"] = points.groupby([*lines, points["part"]])["value"].transform("size").where(lambda size: size == 1)
     dates = pd.DatetimeIndex(points["date"].sort_values().unique())
     failed = [gap for gap in results.gaps if not gap.is_outside]
@@ -126,7 +133,7 @@ def read(
     if texts := list(dict.fromkeys(" to ".join(format_day(date.normalize()) for date in span) for span in spans)):
         notes.append(f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed.")
     gaps = [(max(a, dates[0]), min(b, dates[-1])) for a, b in spans if a < dates[-1] and b > dates[0]]
-    return ChartData(points, labels, [*shown.values()], dates, step, [*dict.fromkeys(notes)], gaps)
+    return ChartData(points, labels, [*shown.values()], dates, _median(steps), [*dict.fromkeys(notes)], gaps)
 
 
 def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes: list[str]) -> pd.DataFrame:
@@ -152,6 +159,12 @@ def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes
         if (counts[counts > 0].min() < counts.max()).any():
             notes.append("A sum is over the assets with a value on the date, and some have none.")
     return frame
+
+
+def _median(steps: "pd.Series[pd.Timedelta]") -> pd.Timedelta:
+    """Return the median of the steps between dates, one of them; a day without any."""
+    steps = steps.dropna()
+    return pd.Timedelta(days=1) if steps.empty else steps.quantile(interpolation="lower")
 
 
 def _label(metric: str) -> str:

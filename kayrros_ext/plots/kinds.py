@@ -134,7 +134,7 @@ def heatmap(data: ChartData, options: "Options") -> Drawing:
     """Draw the values of many assets by date as colours, the largest asset first."""
     names, dates = fit_names(data.assets, options.inner * (0.42 if options.is_narrow else 0.3)), data.dates
     left = names_width(names.values())
-    days, room = (dates[-1] - dates[0]) / DAY, options.inner - left
+    days, room = np.ptp(dates.to_numpy()) / np.timedelta64(1, "D"), options.inner - left
     units = (unit for unit, (_, size) in CELLS.items() if size * DAY >= data.step * 0.9 and days / size < room / 2)
     code, size = CELLS[unit := next(units, "century")]
     monday = np.timedelta64(4 if unit == "week" else 0, "D")  # a week of NumPy begins on a Thursday
