@@ -395,7 +395,9 @@ def test_rows_without_a_date_are_kept(fake: Platform, kayrros: Kayrros, mirror: 
     mirror.sync(kayrros, dataset.id)
     assert rows(mirror.read(dataset.id).table) == rows(kayrros.results(dataset.id).table)
     assert counts(mirror.sync(kayrros, dataset.id)) == (0, 0, 0)
-    months = duckdb_folder(tmp_path / "lake" / "data").project("month").fetchall()
+    # Older versions of DuckDB do not take that partition for null.
+    month = "nullif(month, '__HIVE_DEFAULT_PARTITION__')"
+    months = duckdb_folder(tmp_path / "lake" / "data").project(month).fetchall()
     assert sorted(months, key=str) == [("2024-01",), (None,), (None,)]
     del dates[1]
     fake.add(payload, id=dataset.id)
@@ -646,7 +648,7 @@ def test_files_say_what_they_are(kayrros: Kayrros, mirror: Mirror, tanks: Datase
     assert json.loads(metadata["units"]) == {FILL: "%", "stored_volume_bbl": "bbl"}
     assert metadata["attribution"]
     assert metadata["dataset_id"] == tanks.id
-    assert pq.read_table(path).schema.equals(kayrros.results(tanks.id).table.schema)
+    assert pq.ParquetFile(path).schema_arrow.equals(kayrros.results(tanks.id).table.schema)
 
 
 def test_synced_revisions_reach_the_fake(fake: Platform, kayrros: Kayrros, tanks: Dataset) -> None:
