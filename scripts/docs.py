@@ -24,7 +24,7 @@ import yaml
 import kayrros_ext
 import kayrros_ext.testing
 import kayrros_openapi.models
-from kayrros_ext import KayrrosError, MockError, dlt, doctor, plots
+from kayrros_ext import KayrrosError, MockError, dlt, doctor
 from kayrros_ext._text import DOCS_URL
 from kayrros_ext.testing import prism_mock
 from scripts.cli_examples import run_examples
@@ -73,7 +73,7 @@ REFERENCE = {
     "Dask": "python/dask.md",
     "Spark": "python/spark.md",
     "Fake and mock": "python/testing.md",
-    "Charts, dlt and doctor": "python/add-ons.md",
+    "dlt and doctor": "python/add-ons.md",
     "Generated client": "python/client.md",
     "Generated models": "python/models.md",
     "Commands": "commands.md",
@@ -87,7 +87,7 @@ REFERENCE = {
     "License": "license.md",
     "Contributing": "contributing.md",
 }
-ADD_ONS = (plots, dlt, doctor)
+ADD_ONS = (dlt, doctor)
 LICENSE_PAGE = """\
 # License
 
@@ -160,7 +160,7 @@ def python_pages() -> dict[str, str]:
         "errors": ("Errors", "kayrros_ext", sorted(errors, key=depth)),
         "testing": ("The fake and the mock", "kayrros_ext.testing", [*kayrros_ext.testing.__all__, *fixtures]),
         "add-ons": (
-            "Charts, dlt and doctor",
+            "dlt and doctor",
             "kayrros_ext",
             [f"{part.__name__[12:]}.{name}" for part in ADD_ONS for name in part.__all__],
         ),

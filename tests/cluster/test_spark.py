@@ -512,7 +512,7 @@ def test_a_gap_fails_with_our_error_or_is_left_out(session: Any, serve: Any) -> 
 
     def is_broken(request: Request) -> bool:
         start, stop = request.json["time_range"].values()
-        return bool(start <= day_ms <= stop and stop - start < 8 * DAY_MS)
+        return bool(start <= day_ms <= stop and stop - start < 20 * DAY_MS)
 
     platform.fail_when(is_broken, Fault.status(500), operation="getDatasetResults")
     options = {"start": "2024-01", "stop": "2024-03"}
