@@ -351,7 +351,7 @@ def test_slow_reader_of_a_non_blocking_pipe_gets_every_byte(
 def test_limit_on_the_size_of_a_file_is_reported(unbuffered: str, kayrros: Command, tmp_path: Path) -> None:
     """`ulimit -f` cuts the file short, and the exit code says so."""
     with (tmp_path / "x.csv").open("wb") as file:
-        environment = kayrros.variables(PYTHONUNBUFFERED=unbuffered)
+        environment = kayrros.variables(PYTHONUNBUFFERED=unbuffered, PYTHONDONTWRITEBYTECODE="1")
         limit = ["bash", "-c", f"ulimit -f 4; {KAYRROS} results {TANKS}"]
         limited = subprocess.run(limit, env=environment, stdout=file, stderr=subprocess.PIPE, check=False)
     assert (limited.returncode, limited.stderr.count(b"\n")) == (1, 1 + (b" rows" in limited.stderr))

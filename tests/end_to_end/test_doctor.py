@@ -113,7 +113,8 @@ def test_a_report_that_does_not_fit_is_an_error_in_words(kayrros: Command, tmp_p
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
     try:
-        done = kayrros("doctor", "--yes", "-o", tmp_path / "out")
+        # Python would leave truncated .pyc files, which break each later import.
+        done = kayrros("doctor", "--yes", "-o", tmp_path / "out", PYTHONDONTWRITEBYTECODE="1")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert done.returncode == 1

@@ -181,7 +181,7 @@ def test_a_file_beyond_the_limit_fails_alone(kayrros: Command, tmp_path: Path) -
     """`ulimit -f` concerns the large dataset, and the others are written."""
     large = kayrros.platform.generate(name="Large", assets=100, dates=40)
     kayrros.platform.add_collection("All", [*list(kayrros.platform.datasets)[:3], large.id], id="all")
-    script = f"ulimit -f 40; {KAYRROS} export all --format csv -o {tmp_path}"
+    script = f"ulimit -f 40; PYTHONDONTWRITEBYTECODE=1 {KAYRROS} export all --format csv -o {tmp_path}"
     done = subprocess.run(["bash", "-c", script], env=kayrros.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 5, done.stderr
     assert "Large" in done.stderr

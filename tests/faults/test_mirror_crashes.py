@@ -187,7 +187,8 @@ def test_full_disk_leaves_the_mirror_as_it_was(
         mirror.sync(kayrros, dataset.id)
     before = mirror.read(dataset.id).table
     revise(platform, dataset, 1)
-    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, -1))\n{SYNC}"
+    limit = "sys.dont_write_bytecode = True; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, -1))"
+    code = f"import resource, sys; {limit}\n{SYNC}"
     command = [sys.executable, "-c", code, str(folder), dataset.id, "5"]
     run = subprocess.run(command, env=served, capture_output=True, text=True, check=False)
     assert "MirrorError" in run.stderr

@@ -258,10 +258,11 @@ def test_no_temporary_file_is_left(error: BaseException | None, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("rows", [1, 1000], ids=["at the end", "in a row"])
-def test_full_disk_leaves_no_file(rows: int, tmp_path: Path) -> None:
+def test_full_disk_leaves_no_file(rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error has its cause, which XlsxWriter wraps. A limit on the size of files stands for the disk."""
     metrics: dict[str, Any] = {f"m{number}": 1.0 for number in range(rows)}
     parts = [part(**metrics)]
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # else it would leave truncated .pyc files
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
     try:
