@@ -96,6 +96,7 @@ def _values_of(table: pa.Table, metric: str, by: str | None) -> "pd.DataFrame":
             f"Values of {metric!r} can't be added up over assets, judging by its name.",
             hint=f"Additive metrics: {list_names(filter(is_additive, metrics))}. For others, group to_pandas() by "
             "parent_asset_name and choose an aggregate, such as mean().",
+            hint_cli="Draw a volume or a rate with --metric, or omit --by.",
         )
     if incomplete := rows[["asset_id", "value_date"]].isna().any(axis=1).sum():
         raise UsageError(
