@@ -11,8 +11,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from kayrros_ext import AccessDeniedError, Kayrros, LoginError, NotFoundError
+from kayrros_ext import AccessDeniedError, APIError, Kayrros, LoginError, NotFoundError
+from kayrros_ext._config.settings import BASE_URL
 from kayrros_ext.testing import Fault, Platform
+from kayrros_ext.testing.http import Request
 from kayrros_ext.testing.operations import OPERATIONS
 from kayrros_openapi.api.datasets import get_dataset_results
 from tests.support.recording import Traffic
@@ -95,6 +97,18 @@ def test_the_fault_of_an_exchange_is_its_own(platform: Platform, traffic: Traffi
     for exchange in traffic.exchanges:
         fails = exchange.request.headers["x-fail"] == "1"
         assert (exchange.fault, exchange.status) == (("HTML with status 503", 503) if fails else (None, 200))
+
+
+def test_a_late_answer_to_another_test_changes_no_exchange(platform: Platform, traffic: Traffic) -> None:
+    """A thread of the test before may still wait for it."""
+    path = f"/v1/collection/dataset/summary/{DATASET}"
+    late = httpx.Request("GET", BASE_URL + path)
+    with Traffic()._exchange(platform.transport(), late):
+        platform.fail_next(503)
+        with platform.connect(retries=0, token=platform.give_token()) as kayrros, pytest.raises(APIError):
+            kayrros.metadata(DATASET)
+        platform.handle(Request("GET", late.url.host, path, dict(late.headers), b""))
+    assert [exchange.fault for exchange in traffic.exchanges] == ["status 503", None]
 
 
 # A test file for a run of its own with the plugin of the suite. Each test named `bad` must fail with its docstring.

@@ -29,10 +29,12 @@ TRAFFIC = pytest.StashKey["Traffic"]()
 class Traffic:
     """The exchanges of a test, in the order of their requests."""
 
+    # Of all tests, because a thread of the one before may still wait for its answer.
+    _numbers = itertools.count()
+
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
         self._numbered: dict[str, Exchange] = {}
-        self._numbers = itertools.count()
         self._served: set[bytes] = set()
         self._judged = 0
 
