@@ -69,11 +69,11 @@ def require_size(width: int, height: int) -> None:
 
 def _draw(data: "ChartData", width: int, height: int, *, colour: bool) -> str:
     from kayrros_ext._results.convert import import_optional
-    from kayrros_ext.plots.data import to_ms
+    from kayrros_ext.plots.data import thin, to_ms
 
     plotext: Any = import_optional("plotext", extra="plots")
     # A letter of braille has two dots side by side, and a line four points in a dot at most.
-    points, times = data.thinned((width - 10) / 2), to_ms(data.dates)
+    points, times = thin(data.points, (width - 10) / 2), to_ms(data.dates)
     step, margin = max(-(-len(times) // max(2, (width - 10) // 16)), 1), 86_400_000 * (len(times) == 1)
     values = nice_ticks(float(points["value"].min()), float(points["value"].max()), max(2, min(6, height // 3)))
     figure = plotext.figure

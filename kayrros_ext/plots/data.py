@@ -62,15 +62,6 @@ class ChartData:
         rows = self.points.assign(before=values.shift(), when=self.points["date"].map(format_day))
         return rows.groupby("asset", sort=False).tail(1)[["asset", "value", "before", "when"]]
 
-    def thinned(self, width: float) -> pd.DataFrame:
-        """Return the points of which at most four of a line share a pixel: the first, last, lowest and highest."""
-        if len(self.points) <= 4 * width:
-            return self.points
-        pixels = pd.cut(pd.Series(to_ms(self.points["date"])), math.ceil(width), labels=False)
-        cells = self.points.groupby(["panel", "asset", "part", pixels], sort=False)["value"]
-        kept = {*cells.idxmin(), *cells.idxmax(), *cells.head(1).index, *cells.tail(1).index}
-        return self.points.loc[sorted(kept)]
-
     def is_unobserved(self, start: pd.Timestamp, stop: pd.Timestamp) -> bool:
         """Return whether no request failed for any time between two dates without a value."""
         return not any(first < stop and last > start for first, last in self.gaps)
@@ -170,6 +161,16 @@ def _median(steps: "pd.Series[pd.Timedelta]") -> pd.Timedelta:
 def _label(metric: str) -> str:
     name, unit = split_unit(printable(metric))
     return f"{name[:1].upper()}{name[1:]}{f', {unit}' * bool(unit)}"
+
+
+def thin(points: pd.DataFrame, width: float) -> pd.DataFrame:
+    """Return the points of which at most four of a line share a pixel: the first, last, lowest and highest."""
+    if len(points) <= 4 * width:
+        return points
+    pixels = pd.cut(pd.Series(to_ms(points["date"]), points.index), math.ceil(width), labels=False)
+    cells = points.groupby(["panel", "asset", "part", pixels], sort=False)["value"]
+    kept = {*cells.idxmin(), *cells.idxmax(), *cells.head(1).index, *cells.tail(1).index}
+    return points.loc[sorted(kept)]
 
 
 def to_ms(dates: Any) -> list[int]:

@@ -10,7 +10,7 @@ import pandas as pd
 from kayrros_ext._text import format_day, format_short, plural, printable
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots import frame, maps
-from kayrros_ext.plots.data import BREAK_FACTOR, ChartData
+from kayrros_ext.plots.data import BREAK_FACTOR, ChartData, thin
 from kayrros_ext.plots.frame import ASSET, DATE, Drawing, fit_names, inline, names_width, number, x_dates
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def line(data: ChartData, options: "Options") -> Drawing:
     if count > MAX_LINES and not split:
         text = f"{count} assets are too many for {MAX_LINES} lines in a chart."
         raise UsageError(text, hint="Pass fewer assets, or facet=True.")
-    points = data.thinned(options.inner)
+    points = thin(data.points, options.inner)
     notes = ["A line breaks where an asset was not observed."] * data.breaks() + data.notes
     x = x_dates(data, 190 if split else options.inner, zooms=options.moves)
     subtitle = data.period if stacked else f"{data.labels[0]}, {data.period}"
@@ -114,7 +114,7 @@ def change(data: ChartData, options: "Options") -> Drawing:
         points = points.assign(begin=mondays).groupby(["asset", "begin"], sort=False).tail(1)
     lines = points.groupby("asset", sort=False)
     is_near = lines["begin"].diff() <= step * BREAK_FACTOR
-    rows = points[["asset", "date"]].assign(value=lines["value"].diff())[is_near]
+    rows = points[["panel", "asset", "date", "part"]].assign(value=lines["value"].diff())[is_near]
     if rows.empty:
         text = "There is nothing to draw, because no asset has values on two successive dates."
         raise UsageError(text, hint="Draw kind='latest'.")
@@ -127,7 +127,9 @@ def change(data: ChartData, options: "Options") -> Drawing:
     skipped = len(points) - lines.ngroups - len(rows)
     notes = [f"{plural(skipped, 'change')} over a break in the data left out."] if skipped else []
     subtitle = f"{data.labels[0]}, change to the previous {options.statistic}, {data.period}"
-    return Drawing(frame.facet([*_bands(data), bars], _split(rows), options), subtitle, [*data.notes, *notes])
+    return Drawing(
+        frame.facet([*_bands(data), bars], _split(thin(rows, room)), options), subtitle, [*data.notes, *notes]
+    )
 
 
 def heatmap(data: ChartData, options: "Options") -> Drawing:
@@ -199,9 +201,9 @@ def _lines(x: alt.X, colour: Any, rows: pd.DataFrame, data: ChartData, options: 
         rule = points.encode(y=alt.Undefined, color=alt.Undefined).mark_rule(style="cursor", clip=True)
         layers["rule"] = rule.add_params(alt.param("at_date", value=None), alt.param("only", value=None))
     layers |= zip(["bands"], _bands(data), strict=False)  # if there are gaps
-    layers["lines"] = values.mark_line(clip=True).encode(detail="part:N")
+    layers["lines"] = values.mark_line(clip=options.moves).encode(detail="part:N")
     if rows["alone"].any():
-        layers["dots"] = values.transform_filter("datum.alone").mark_point(style="dot", clip=True)
+        layers["dots"] = values.transform_filter("datum.alone").mark_point(style="dot", clip=options.moves)
     isolated: Any = alt.param("isolated", value={})
     if "label" in rows:
         names = base.transform_filter("isValid(datum.label)").mark_text(style="label", dx=8, clip=False)

@@ -28,7 +28,7 @@ from kayrros_ext import ExportError, Gap, MissingExtraError, Results, UsageError
 from kayrros_ext._text import cell_width, format_short, shorten
 from kayrros_ext.cli.terminal_chart import terminal_chart
 from kayrros_ext.plots import Kind
-from kayrros_ext.plots.data import read
+from kayrros_ext.plots.data import read, thin
 from kayrros_ext.plots.frame import fit_names, themes
 from kayrros_ext.testing import Platform
 
@@ -756,6 +756,9 @@ def test_long_lines_keep_their_extremes() -> None:
     shown = [row["value"] for row in rows(results_of({"a": values}).plot())]
     assert len(shown) <= 4 * 800
     assert (max(shown), min(shown), shown[0], shown[-1]) == (99.0, -99.0, values[0], values[9999])
+    changes = [row["value"] for row in rows(results_of({"a": values}).plot(kind="change"))]
+    assert len(changes) <= 4 * 800
+    assert (max(changes), min(changes)) == (values[7001] + 99.0, -99.0 - values[6999])
 
 
 def test_text_falls_back_to_a_generic_font() -> None:
@@ -924,7 +927,7 @@ def test_terminal_chart_draws_fewer_points_than_it_has_dots() -> None:
     """Its extremes stay."""
     values = {day: float(day % 10) for day in range(5000)} | {2500: 500.0}
     data = read(results_of({"a": values}), None, None, limit=6)
-    assert len(data.thinned(35)) <= 4 * 35
+    assert len(thin(data.points, 35)) <= 4 * 35
     assert terminal_chart(results_of({"a": values}), colour=False).count("500") == 1
 
 
