@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -19,6 +20,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from kayrros_ext._download.headers import STRONG_ETAG
 from kayrros_ext._files import copy_mode, rename_to_new
+from kayrros_ext._threads import run_in_daemon
 from kayrros_ext.errors import DownloadError, KayrrosError
 
 _ORIGIN_ATTRIBUTE = "user.kayrros_ext.origin"
@@ -137,8 +139,13 @@ class PartialFile:
 
     def sync(self, expected: Iterable[str]) -> tuple[int, dict[str, str]]:
         """Sync the part to disk, and return its size and digests there. The size is 0 if another file is in its place."""
-        os.fsync(self._file.fileno())
-        digests = hexdigests(self._file, expected)
+        hashing = run_in_daemon(
+            partial(hexdigests, self._file, expected), "kayrros-digests"
+        )  # takes as long as the sync
+        try:
+            os.fsync(self._file.fileno())
+        finally:
+            digests = hashing.result()
         info = os.fstat(self._file.fileno())
         return info.st_size if os.path.samestat(info, self.path.lstat()) else 0, digests
 
