@@ -29,7 +29,7 @@ def run() -> Report:
     with tempfile.TemporaryDirectory() as folder:
         checkout = copy_checkout(Path(folder) / "checkout")
         copies.run(checkout, PYTHON, "scripts/generate.py").check_returncode()
-        shutil.rmtree(checkout / "tests")  # so that the tests end at once
+        shutil.rmtree(checkout / "tests")  # so that the tests stop at once
         every = list(_saves(checkout))
     median = {held: statistics.median(one[held] for one in every) for held in LINES}
     first, told, _ = median.values()
@@ -63,8 +63,8 @@ def _saves(checkout: Path) -> Iterator[dict[str, float]]:
                     until(held)
                     seconds[held] = time.perf_counter() - begin
                 yield seconds
-                until("tests ended")
+                until("tests stopped")
                 spec.write_text(before, "utf-8")
-                until("tests ended")
+                until("tests stopped")
         finally:
             process.terminate()
