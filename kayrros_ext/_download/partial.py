@@ -139,14 +139,9 @@ class PartialFile:
 
     def sync(self, expected: Iterable[str]) -> tuple[int, dict[str, str]]:
         """Sync the part to disk, and return its size and digests there. The size is 0 if another file is in its place."""
-        hashing = run_in_daemon(
-            partial(hexdigests, self._file, expected), "kayrros-digests"
-        )  # takes as long as the sync
-        try:
-            os.fsync(self._file.fileno())
-        finally:
-            digests = hashing.result()
-        info = os.fstat(self._file.fileno())
+        hashing = run_in_daemon(partial(hexdigests, self._file, expected), "kayrros-digests")
+        os.fsync(self._file.fileno())  # takes about as long
+        digests, info = hashing.result(), os.fstat(self._file.fileno())
         return info.st_size if os.path.samestat(info, self.path.lstat()) else 0, digests
 
     def finish(self, target: Path, sha256: str, *, replace: bool) -> None:
