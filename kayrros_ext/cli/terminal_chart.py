@@ -39,7 +39,7 @@ def terminal_chart(
 
     most = min(len(COLOURS), height - 9)  # a line each in the legend, below a plot of at least four lines and its frame
     data = read(results, metric, assets, by=by, limit=most)
-    names, label = data.assets, data.labels[0]
+    names, label = [*data.assets], data.labels[0]
     if len(data.labels) > 1:
         hint = "Draw one metric at a time, or write a picture to a file."
         raise UsageError(f"A terminal has room for one metric, not {len(data.labels)}.", hint=hint)
@@ -79,7 +79,7 @@ def _draw(data: "ChartData", width: int, height: int, *, colour: bool) -> str:
     figure = plotext.figure
     figure.clear()
     for (name, _), line in points.groupby(["asset", "part"], sort=False):
-        number = data.assets.index(name)
+        number = [*data.assets].index(name)
         marker = plotext.marker("braille" if colour else MARKERS[number], COLOURS[number])
         signal = figure.signal(to_ms(line["date"]), line["value"].tolist(), marker=marker)
         figure.draw(signal.lines() if len(line) > 1 else signal)

@@ -93,12 +93,12 @@ def draw(
     from kayrros_ext.plots import kinds, page
     from kayrros_ext.plots.data import read
 
-    data = read(results, metric, assets, by=options.by, limit=LIMITS.get(options.kind, 6))
+    statistic = options.statistic or STATISTICS.get(options.kind, (None,))[0]
+    data = read(results, metric, assets, by=options.by, limit=LIMITS.get(options.kind, 6), statistic=statistic)
     if len(data.labels) > 1 and options.kind != "line":
         text = f"The kind {options.kind!r} shows one metric, not {len(data.labels)}."
         raise UsageError(text, hint="Draw one metric at a time.")
     suffix = target.suffix.lower() if target else ".html"
-    statistic = options.statistic or STATISTICS.get(options.kind, (None,))[0]
     options = attrs.evolve(options, statistic=statistic, moves=suffix == ".html")
     page.use_offline_renderer()
     drawing = kinds.draw(data, results, options)

@@ -19,7 +19,7 @@ from kayrros_ext.errors import UsageError
 if TYPE_CHECKING:
     from kayrros_ext import Results
 
-# A line breaks where two dates are further apart than this many median steps.
+# A line breaks where two dates are further apart than this many of its median steps.
 BREAK_FACTOR = 1.5
 
 
@@ -28,13 +28,13 @@ class ChartData:
     """The points of lines, and a sentence for all that is left out.
 
     Points have the columns `panel` (the label of a metric, with its unit), `asset` (the largest first), `date`, `value`,
-    `part` (the number of an unbroken part of a line) and `alone` (1 in a part of one point). The step is the median time
-    between two dates of a line.
+    `part` (the number of an unbroken part of a line) and `alone` (1 in a part of one point). `assets` has the name or id in
+    the results by the name that is shown. The step is the median time between two dates of a line.
     """
 
     points: pd.DataFrame
     labels: list[str]
-    assets: list[str]
+    assets: dict[str, str]
     dates: pd.DatetimeIndex
     step: pd.Timedelta
     notes: list[str]
@@ -74,9 +74,10 @@ class ChartData:
 
 
 def read(
-    results: "Results", metric: Names | None, assets: "Names | int | None", *, by: str = "asset", limit: int | None
-) -> ChartData:
-    """Select the data of a chart, of each metric. Raises UsageError."""
+    results: "Results", metric: Names | None, assets: "Names | int | None", *, limit: int | None, by: str = "asset",
+    statistic: str | None = "mean",
+) -> ChartData:  # fmt: skip
+    """Select the data of a chart, of each metric; the largest assets by their latest or mean value. Raises UsageError."""
     available = [*metric_units(results.table)]
     if not available:
         raise UsageError("There is nothing to draw, because the results have no row with a metric.")
@@ -86,19 +87,24 @@ def read(
     elif assets is not None:
         limit = None
         ids = None if assets == "all" else find_assets(parse_names("assets", assets), results.assets)  # type: ignore[arg-type]
-    names = available[:1] if metric is None else parse_names("metric", metric)
+    metrics = available[:1] if metric is None else parse_names("metric", metric)
     notes: list[str] = []
-    frames = {name: _read(results, name, ids, by, notes) for name in (find_metric(one, results.table) for one in names)}
+    frames = {
+        name: _read(results, name, ids, by, notes) for name in (find_metric(one, results.table) for one in metrics)
+    }
     labels = [*map(_label, frames)]
     labels = labels if len({*labels}) == len(labels) else [*distinct(frames).values()]
     if by == "total" and len(frames) > 1:  # of different assets
         frames = {name: frame.set_axis(["Total"], axis=1) for name, frame in frames.items()}
     # Of several metrics, the assets of the first, then those that only another one has.
-    means = (frame.abs().mean().dropna().sort_values(ascending=False, kind="stable") for frame in frames.values())
-    columns = pd.concat(means).index.drop_duplicates()
+    by_latest = statistic == "latest"
+    sizes = (frame.ffill().iloc[-1].abs() if by_latest else frame.abs().mean() for frame in frames.values())
+    sizes = (size.dropna().sort_values(ascending=False, kind="stable") for size in sizes)
+    columns = pd.concat(sizes).index.drop_duplicates()
     if limit and limit < len(columns):
         largest = f"{limit} largest" if limit > 1 else "largest"
-        notes.append(f"Shown: the {largest} of {plural(len(columns), 'asset')}, by mean absolute value.")
+        by_size = f"by {'latest' if by_latest else 'mean'} absolute value"
+        notes.append(f"Shown: the {largest} of {plural(len(columns), 'asset')}, {by_size}.")
     shown = distinct(map(str, columns[:limit]))
     # An asset may be named as a column of the points. An index of several levels would not hold dates in the year 1.
     points = pd.concat(
@@ -114,8 +120,8 @@ def read(
     notes += [f"{label} has no value of these assets." for label in labels if label not in {*points["panel"]}]
     lines = [points["panel"], points["asset"]]
     steps = points.groupby(lines, sort=False)["date"].diff()
-    breaks = [one > _median(one) * BREAK_FACTOR for _, one in steps.groupby(points["panel"], sort=False)]
-    points["part"] = pd.concat(breaks).groupby(lines, sort=False).cumsum()
+    usual = steps.groupby(lines, sort=False).transform("quantile", interpolation="lower")
+    points["part"] = (steps > usual * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
     points["alone"] = points.groupby([*lines, points["part"]])["value"].transform("size").where(lambda size: size == 1)
     dates = pd.DatetimeIndex(points["date"].sort_values().unique())
     failed = [gap for gap in results.gaps if not gap.is_outside]
@@ -124,7 +130,9 @@ def read(
     if texts := list(dict.fromkeys(" to ".join(format_day(date.normalize()) for date in span) for span in spans)):
         notes.append(f"No data: the request for {', '.join(texts[:3])}{' and more' * (len(texts) > 3)} failed.")
     gaps = [(max(a, dates[0]), min(b, dates[-1])) for a, b in spans if a < dates[-1] and b > dates[0]]
-    return ChartData(points, labels, [*shown.values()], dates, _median(steps), [*dict.fromkeys(notes)], gaps)
+    step = steps.quantile(interpolation="lower") if steps.any() else pd.Timedelta(days=1)
+    names = dict(zip(shown.values(), shown, strict=True))
+    return ChartData(points, labels, names, dates, step, [*dict.fromkeys(notes)], gaps)
 
 
 def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes: list[str]) -> pd.DataFrame:
@@ -150,12 +158,6 @@ def _read(results: "Results", metric: str, ids: list[str] | None, by: str, notes
         if (counts[counts > 0].min() < counts.max()).any():
             notes.append("A sum is over the assets with a value on the date, and some have none.")
     return frame
-
-
-def _median(steps: "pd.Series[pd.Timedelta]") -> pd.Timedelta:
-    """Return the median of the steps between dates, one of them; a day without any."""
-    steps = steps.dropna()
-    return pd.Timedelta(days=1) if steps.empty else steps.quantile(interpolation="lower")
 
 
 def _label(metric: str) -> str:

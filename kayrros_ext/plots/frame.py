@@ -5,6 +5,7 @@ least 20 apart in CIELAB; their contrast with the background is at least 3.9. Li
 """
 
 import json
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -16,6 +17,7 @@ import attrs
 import pandas as pd
 
 from kayrros_ext._text import MONTHS, cell_width, distinct
+from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.data import ChartData, to_ms
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ DATE, ASSET = alt.Tooltip("when:N", title="Date"), alt.Tooltip("asset:N", title=
 class Drawing:
     """A chart without its frame, its texts, a sentence for all that is left out, and the lines with a colour each.
 
-    `left` is the width of what stands at the left of the plot, in pixels.
+    `left` is the width of what stands at the left of the plot, in pixels; `below` the height of what stands below it.
     """
 
     chart: Any
@@ -43,6 +45,7 @@ class Drawing:
     notes: Sequence[str]
     names: Sequence[str] = ()
     left: float = AXIS
+    below: float = 46
     title: str = ""
 
     def framed(self, options: "Options", theme: str) -> Any:
@@ -51,8 +54,9 @@ class Drawing:
         lines = [line for note in self.notes for line in wrap(note, width / 11)]
         footer = alt.Chart(ONE_ROW).mark_text(style="note", text=lines, dx=-self.left, clip=False)
         footer = footer.encode(x=alt.value(0), y=alt.value(0))
-        if isinstance(chart, alt.LayerChart):  # below the labels of its axis
-            chart = chart + footer.encode(y=alt.value("height"), yOffset=alt.value(46))  # += would change it for pages
+        if isinstance(chart, alt.LayerChart):
+            # += would change it for pages.
+            chart = chart + footer.encode(y=alt.value("height"), yOffset=alt.value(self.below))
         else:
             chart = alt.vconcat(chart, footer.properties(width=width - self.left, height=15 * len(lines)))
         title, subtitle = wrap(self.title, width / 18), wrap(self.subtitle, width / 13)
@@ -73,24 +77,30 @@ def inline(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     return {"values": [{str(key): value for key, value in row.items() if value == value} for row in records]}  # noqa: PLR0124
 
 
-def single(layers: Sequence[Any], options: "Options", height: float, **properties: Any) -> Any:
-    """Return the layers as a chart that is as wide with all its texts as the options say, and so high without a height."""
+def single(layers: Sequence[Any], options: "Options", height: float, *, least: float = 50, **properties: Any) -> Any:
+    """Return the layers as a chart that is as wide with all its texts as the options say, and so high without a height.
+
+    `least` is the least height without texts. Raises UsageError if it has no room.
+    """
+    if options.height and options.height < least + 150:
+        hint = f"Pass {math.ceil(least) + 150} or more, or omit it."
+        raise UsageError(f"height is {options.height}, which is too small for this chart.", hint=hint)
     fit = alt.AutoSizeParams(type="fit" if options.height else "fit-x", contains="padding")
     return alt.layer(*layers, width=options.width, height=options.height or height, autosize=fit, **properties)
 
 
 def facet(
-    layers: Sequence[Any], rows: pd.DataFrame, options: "Options", *, stacked: bool = False, right: float = 12
-) -> Any:
+    layers: Sequence[Any], rows: pd.DataFrame, options: "Options", *, stacked: bool = False, right: float = 12,
+    least: float = 50,
+) -> Any:  # fmt: skip
     """Return the layers as a chart, or as a small chart for each panel of the rows: in columns, or stacked.
 
     `right` is the width of what stands at their right, in pixels.
     """
     panels = [*rows["panel"].unique()]
     if len(panels) == 1:
-        return single(layers, options, 300, data=inline(rows.drop(columns="panel")))
-    columns = 1 if stacked else min(len(panels), max(options.inner // 220, 1), 6)
-    width = (options.inner - AXIS - SPACING * (columns - 1) - right) / columns
+        return single(layers, options, 300, least=least, data=inline(rows.drop(columns="panel")))
+    columns, width = grid(1 if stacked else len(panels), options, right)
     height = max(width / 2, 90) if columns > 1 else 180
     if options.height:
         height = max((options.height - 150) / -(-len(panels) // columns) - 40, 40)
@@ -99,6 +109,12 @@ def facet(
     charts = alt.layer(*layers, data=inline(rows), width=width, height=height)
     charts = charts.facet(by, columns=columns, spacing=spacing, bounds="flush")
     return charts.resolve_scale(y="independent") if stacked else charts
+
+
+def grid(count: int, options: "Options", right: float = 12) -> tuple[int, float]:
+    """Return the columns of small charts, about as many as rows, and the width of each without its texts."""
+    columns = min(count if count < 4 else math.ceil(math.sqrt(count)), max(options.inner // 220, 1), 6)
+    return columns, (options.inner - AXIS - SPACING * (columns - 1) - right) / columns
 
 
 def wrap(text: str, ems: float) -> list[str]:

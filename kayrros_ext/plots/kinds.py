@@ -46,8 +46,7 @@ def draw(data: ChartData, results: "Results", options: "Options") -> Drawing:
         drawing = kinds[options.kind](data, options)
     label = " and ".join(data.labels)
     title = printable(options.title or results.dataset_name or label)
-    of = f". {data.assets[0]}" if options.kind in {"seasonal", "change"} and len(data.assets) == 1 else ""
-    subtitle = printable(options.subtitle or f"{drawing.subtitle}{of}")
+    subtitle = printable(options.subtitle or drawing.subtitle)
     if title == label:
         subtitle = (rest := subtitle.removeprefix(f"{title}, "))[:1].upper() + rest[1:]
     notes = [*drawing.notes, f"Source: Kayrros. {printable(results.attribution)}"]
@@ -58,12 +57,14 @@ def line(data: ChartData, options: "Options") -> Drawing:
     """Draw values over time: a line for each asset, in a chart for each metric or, with `facet`, for each asset."""
     count, stacked = len(data.assets), len(data.labels) > 1
     split = not stacked and count > 1 and (count > MAX_LINES if options.facet is None else options.facet)
+    if stacked and options.facet:
+        raise UsageError("A chart for each asset shows one metric.", hint="Draw one metric at a time.")
     if count > MAX_LINES and not split:
         text = f"{count} assets are too many for {MAX_LINES} lines in a chart."
-        raise UsageError(text, hint="Pass fewer assets, or facet=True.")
+        raise UsageError(text, hint=f"Pass fewer assets, or {'one metric' if stacked else 'facet=True'}.")
     points = thin(data.points, options.inner)
     notes = ["A line breaks where an asset was not observed."] * data.breaks() + data.notes
-    x = x_dates(data, 190 if split else options.inner, zooms=options.moves)
+    x = x_dates(data, frame.grid(count if split else 1, options)[1], zooms=options.moves)
     subtitle = data.period if stacked else f"{data.labels[0]}, {data.period}"
     if split:
         points = _split(points)
@@ -71,11 +72,13 @@ def line(data: ChartData, options: "Options") -> Drawing:
     names = fit_names(data.assets, options.inner * (0.78 if options.is_narrow else 0.24))
     points = points.assign(asset=points["asset"].map(names))
     labels = pd.DataFrame() if options.is_narrow else _labels(points, options)
-    legend = alt.Legend(columns=1 if options.is_narrow else 3) if options.has_legend and labels.empty else None
+    columns = max(int(options.inner // (names_width(names.values()) + 40)), 1)
+    legend = alt.Legend(columns=columns) if options.has_legend and labels.empty else None
+    least = 50 + 20 * -(-count // columns) * bool(legend)
     colour = alt.Color("asset:N", scale=alt.Scale(domain=[*names.values()]), legend=legend)
     points, right = pd.concat([points, labels]), 12 if labels.empty else names_width(names.values())
     layers = _lines(x, colour, points, data, options)
-    chart = frame.facet(layers, points, options, stacked=stacked, right=right)
+    chart = frame.facet(layers, points, options, stacked=stacked, right=right, least=least)
     return Drawing(chart, subtitle, notes, [*names.values()])
 
 
@@ -87,7 +90,10 @@ def seasonal(data: ChartData, options: "Options") -> Drawing:
         text = f"There is no year before {year} to compare it with."
         raise UsageError(text, hint="Get more years, or draw kind='line'.")
     unit: Any = "utcdayofyear" if data.step < 2 * DAY else "utcweek" if data.step < 11 * DAY else "utcmonth"
-    axis = alt.Axis(format="%b", tickCount={"interval": "month", "step": 1 if len(data.assets) == 1 else 4})
+    _, room = frame.grid(len(data.assets), options)
+    axis = alt.Axis(
+        format="%b", tickCount={"interval": "month", "step": next(n for n in (1, 2, 3, 4, 6) if room * n > 450)}
+    )
     base = alt.Chart().encode(x=alt.X("date:T", timeUnit=unit, axis=axis, scale=alt.Scale(type="utc")))
     low, mean = (alt.Y(f"{name}(value):Q", scale=alt.Scale(zero=False)) for name in ("min", "mean"))
     years = base.transform_filter(f"utcyear(datum.date) >= {year - YEARS} && utcyear(datum.date) < {year}")
@@ -102,31 +108,39 @@ def seasonal(data: ChartData, options: "Options") -> Drawing:
     notes += [f"The line breaks where {year} has no value."] * data.breaks(year)
     period = " to ".join(map(str, dict.fromkeys([before[0], before[-1]])))
     subtitle = f"{data.labels[0]}, {year} (line) against the range and the mean (dashed) of {period}"
-    return Drawing(frame.facet(layers, _split(data.points), options), subtitle, [*data.notes, *notes])
+    chart = frame.facet(layers, _split(data.points), options)
+    return Drawing(chart, f"{subtitle}{_only(data.points)}", [*data.notes, *notes])
 
 
 def change(data: ChartData, options: "Options") -> Drawing:
     """Draw the difference to the previous date of each asset, or to the last one of the week before."""
-    points, step = data.points.assign(begin=data.points["date"]), data.step
+    points, step, notes = data.points, data.step, []
     if options.statistic == "week":
         step = max(step, 7 * DAY)
         mondays = points["date"].dt.normalize() - points["date"].dt.day_of_week.to_numpy().astype("timedelta64[D]")
         points = points.assign(begin=mondays).groupby(["asset", "begin"], sort=False).tail(1)
+        is_near = points.groupby("asset", sort=False)["begin"].diff() <= step * BREAK_FACTOR
+        if data.dates[-1] + data.step < mondays.max() + 7 * DAY:
+            notes.append(f"The last week is not over: its data end on {format_day(data.dates[-1])}.")
+    else:
+        is_near = points.groupby("asset", sort=False)["part"].diff() == 0
     lines = points.groupby("asset", sort=False)
-    is_near = lines["begin"].diff() <= step * BREAK_FACTOR
     rows = points[["panel", "asset", "date", "part"]].assign(value=lines["value"].diff())[is_near]
     if rows.empty:
         text = "There is nothing to draw, because no asset has values on two successive dates."
         raise UsageError(text, hint="Draw kind='latest'.")
-    room = options.inner / (1 if len(data.assets) == 1 else 4)
+    count = rows["asset"].nunique()
+    _, room = frame.grid(count, options)
     width = max(room * 0.7 / ((data.dates[-1] - data.dates[0]) / step + 1), 1)
     # The first two colours of the theme.
     sign = alt.Color("sign:N", scale=alt.Scale(domain=["fall", "rise"]), legend=None)
     bars = alt.Chart().transform_calculate(when=_WHEN, sign="datum.value < 0 ? 'fall' : 'rise'").mark_bar(width=width)
     bars = bars.encode(x_dates(data, room, margin=True), sign, y="value:Q", tooltip=[DATE, number("value", "Change")])
-    skipped = len(points) - lines.ngroups - len(rows)
-    notes = [f"{plural(skipped, 'change')} over a break in the data left out."] if skipped else []
-    subtitle = f"{data.labels[0]}, change to the previous {options.statistic}, {data.period}"
+    if skipped := len(points) - lines.ngroups - len(rows):
+        notes.append(f"{plural(skipped, 'change')} over a break in the data left out.")
+    if without := len(data.assets) - count:
+        notes.append(f"{plural(without, 'asset')} without a change left out.")
+    subtitle = f"{data.labels[0]}, change to the previous {options.statistic}, {data.period}{_only(rows)}"
     return Drawing(
         frame.facet([*_bands(data), bars], _split(thin(rows, room)), options), subtitle, [*data.notes, *notes]
     )
@@ -155,7 +169,7 @@ def heatmap(data: ChartData, options: "Options") -> Drawing:
     blank = rows["start"].value_counts().reindex(starts, fill_value=0) < len(names)
     notes += ["Blank: not observed."] * any(map(data.is_unobserved, starts[blank], stops[blank]))
     height = max(len(names) * max(15, min(28, 280 // len(names))), 60)
-    chart = frame.single([*_bands(data), chart], options, height)
+    chart = frame.single([*_bands(data), chart], options, height, least=len(names) * 13)
     return Drawing(chart, f"{data.labels[0]}, {data.period}", [*data.notes, *notes], left=left)
 
 
@@ -172,13 +186,14 @@ def latest(data: ChartData, options: "Options") -> Drawing:
         before.encode(x="before:Q", tooltip=[ASSET, number("before", "Before")]),
         base.mark_text(style="label", dx=6, clip=False).encode(x=alt.value("width"), text="short:N"),
     ]
-    chart = frame.single(layers, options, max(len(rows) * 24, 50))
+    chart = frame.single(layers, options, max(len(rows) * 24, 50), least=len(rows) * 13)
     if options.statistic == "mean":
-        return Drawing(chart, f"{data.labels[0]}, mean value, {data.period}", data.notes, left=left)
+        return Drawing(chart, f"{data.labels[0]}, mean value, {data.period}", data.notes, left=left, below=30)
     date = format_day(data.dates[-1])
     older = int((rows["when"] != date).sum())
     notes = [*data.notes, *[f"The latest value of {plural(older, 'asset')} is older."] * bool(older)]
-    return Drawing(chart, f"{data.labels[0]}, latest value, {date}; the line marks the value before", notes, left=left)
+    subtitle = f"{data.labels[0]}, latest value, {date}; the line marks the value before"
+    return Drawing(chart, subtitle, notes, left=left, below=30)
 
 
 def _lines(x: alt.X, colour: Any, rows: pd.DataFrame, data: ChartData, options: "Options") -> list[alt.Chart]:
@@ -238,6 +253,11 @@ def _bands(data: ChartData) -> list[alt.Chart]:
     rows = inline(pd.DataFrame(data.gaps, columns=["date", "stop"]))
     band = alt.Chart(rows).mark_rect(style="unavailable", clip=True)
     return [band.encode(x=alt.X("date:T", scale=alt.Scale(type="utc")), x2="stop:T")] if data.gaps else []
+
+
+def _only(rows: pd.DataFrame) -> str:
+    """Return the end of a subtitle, which names the asset of a chart without small charts."""
+    return f". {rows['asset'].iloc[0]}" if rows["asset"].nunique() == 1 else ""
 
 
 def _split(rows: pd.DataFrame) -> pd.DataFrame:

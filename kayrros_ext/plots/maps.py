@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kayrros_ext._text import cell_width, format_day, format_short, plural, printable
+from kayrros_ext._text import cell_width, format_day, format_short, plural
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.data import ChartData
 from kayrros_ext.plots.frame import ASSET, DATE, ONE_ROW, Drawing, colour, fit_names, inline, number, single
@@ -37,11 +37,12 @@ def draw_map(data: ChartData, assets: pa.Table, options: "Options") -> Drawing:
     """
     columns = ("asset_id", "asset_name", "asset_centroid_longitude", "asset_centroid_latitude")
     centroids = {
-        printable(name): (longitude, latitude)
+        name: (longitude, latitude)
         for *names, longitude, latitude in zip(*(assets[column].to_pylist() for column in columns), strict=True)
         for name in names
         if name and longitude is not None and latitude is not None and abs(latitude) <= 90
     }
+    centroids = {shown: centroids[name] for shown, name in data.assets.items() if name in centroids}
     places = pd.DataFrame.from_dict(centroids, orient="index", columns=["longitude", "latitude"])
     rows = data.summary(options.statistic).join(places, on="asset", how="inner")
     if rows.empty:
@@ -71,20 +72,21 @@ def draw_map(data: ChartData, assets: pa.Table, options: "Options") -> Drawing:
     )
     sea = alt.Chart(ONE_ROW).mark_rect(style="sea").encode(x=alt.value(0), y=alt.value(0))
     sea = sea.encode(x2=alt.value("width"), y2=alt.value("height"))
+    count = len(data.assets) - len(rows)
+    notes = [f"{plural(count, 'asset')} without a centroid left out."] if count else []
     layers = [
         layer.encode(longitude="longitude:Q", latitude="latitude:Q")
-        for layer in (symbols, *_labels(rows, place, (width, height)))
+        for layer in (symbols, *_labels(rows, place, (width, height), notes))
     ]
     background = [sea, alt.Chart(land).mark_geoshape(style="land")]
     data_of_land = {"land": _read("world.json.gz" if is_world else "region.json.gz")}
     chart = single([*background, *layers], options, height, projection=projection, datasets=data_of_land)
     chart = chart.add_params(*(alt.param(f"map_{name}", value=int(name == "zoom")) for name in ("zoom", "x", "y")))
-    count = len(data.assets) - len(rows)
-    notes = [f"{plural(count, 'asset')} without a centroid left out."] if count else []
+    notes += [f"The map is {format_short(width / pixels * EARTH_KM)} km wide."] * (not is_world)
     notes.append(f"Coast and borders: Natural Earth, accurate to about {30 if is_world else 2} km. Towns: GeoNames.")
     when = data.period if options.statistic == "mean" else format_day(data.dates[-1])
     subtitle = f"{data.labels[0]}, {options.statistic} value, {when}"
-    return Drawing(chart, subtitle, [*data.notes, *notes], left=0)
+    return Drawing(chart, subtitle, [*data.notes, *notes], left=0, below=16)
 
 
 def _projection(longitude: Any, latitude: Any) -> tuple[tuple[float, float], bool, Projection]:
@@ -111,8 +113,8 @@ def _projection(longitude: Any, latitude: Any) -> tuple[tuple[float, float], boo
     return (math.degrees(east), math.degrees(north)), is_world, world if is_world else region
 
 
-def _labels(rows: pd.DataFrame, place: Projection, size: tuple[float, float]) -> list[alt.Chart]:
-    """Return the names of towns and of symbols, where they have room. Symbols that touch share their number.
+def _labels(rows: pd.DataFrame, place: Projection, size: tuple[float, float], notes: list[str]) -> list[alt.Chart]:
+    """Return the names of towns and of symbols, where they have room. Symbols that touch share their number, and a note.
 
     In a map that the reader enlarges, the number disappears, because the symbols come apart.
     """
@@ -120,6 +122,7 @@ def _labels(rows: pd.DataFrame, place: Projection, size: tuple[float, float]) ->
     for row in rows.to_dict("records"):
         spot = place(row["longitude"], row["latitude"])
         groups.setdefault(next((one for one in groups if math.dist(one, spot) < TOUCHING), spot), []).append(row)
+    notes += ["Of assets whose symbols touch, the colour is that of the largest."] * (len(groups) < len(rows))
     names, boxes = fit_names(rows["asset"], 185), [(x - 7, y - 7, x + 7, y + 7) for x, y in groups]
     texts: dict[str, list[dict[str, Any]]] = {"town": [], "label": []}
     for spot, (row, *others) in groups.items() if len(groups) <= MAX_NAMES else []:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_labels_do_not_overlap() -> None:
     """Nor run off the map: one without room is left out."""
     places = [(60.0 + 140 * (number % 4), 40.0 + 14 * (number // 4)) for number in range(12)]
     rows = [{"asset": f"Site {x:.0f}-{y:.0f}", "value": 1.0, "longitude": x, "latitude": y} for x, y in places]
-    layers = maps._labels(pd.DataFrame(rows), lambda *spot: spot, (600, 300))
+    layers = maps._labels(pd.DataFrame(rows), lambda *spot: spot, (600, 300), [])
     boxes = [(x - 7, y - 7, x + 7, y + 7) for x, y in places]
     texts = [row for layer in layers[::-1] for row in layer.to_dict()["datasets"].popitem()[1]]
     assert sum(row["text"].startswith("Site") for row in texts) > 3
@@ -142,6 +143,24 @@ def test_more_than_fifteen_symbols_have_no_names() -> None:
     """They would hide the map. The tooltip has them."""
     spec = spec_of({f"a{number}": (number, 50.0 + number % 3) for number in range(20)})
     assert texts(spec, "label") == []
+
+
+def test_names_that_look_equal_are_two_assets() -> None:
+    """Each has its own place."""
+    spec = spec_of({"Foo\tbar": (4.0, 52.0), "Foo bar": (5.0, 52.0), "Bar": (6.0, 52.0)})
+    places = {row["asset"]: row["longitude"] for row in spec["datasets"].values() for row in row if "asset" in row}
+    assert places == {"Foo bar (2)": 4.0, "Foo bar": 5.0, "Bar": 6.0}
+    assert "without a centroid" not in json.dumps(spec)
+
+
+def test_notes_say_how_wide_a_map_is_and_whose_colour_a_shared_symbol_has() -> None:
+    """Around a few tanks, there may be no coast and no town."""
+    near = json.dumps(spec_of({"a": (-96.76, 35.94), "b": (-96.76001, 35.94), "c": (-96.75, 35.95)}))
+    assert "Of assets whose symbols touch, the colour is that of the largest." in near
+    assert re.search(r"The map is [\d.]+ km wide\.", near)
+    far = json.dumps(spec_of({"a": (0.0, 0.0), "b": (120.0, 10.0), "c": (-120.0, -10.0)}))
+    assert "touch" not in far
+    assert "km wide" not in far
 
 
 def test_towns_are_those_of_the_region() -> None:

@@ -224,6 +224,15 @@ def test_monthly_series_has_no_breaks() -> None:
     assert "not observed" not in words(chart)
 
 
+def test_each_line_has_its_own_cadence() -> None:
+    """A weekly line among daily ones is not full of breaks, and its changes are drawn."""
+    results = results_of({"daily": dict.fromkeys(range(29), 1.0), "weekly": dict.fromkeys(range(0, 29, 7), 2.0)})
+    assert lines(results.plot()) == {"weekly": [5], "daily": [29]}
+    changes = results.plot(kind="change")
+    assert [row["asset"] for row in rows(changes)].count("weekly") == 4
+    assert "left out" not in words(changes)
+
+
 @pytest.mark.parametrize("facet", [False, True])
 def test_failed_requests_are_shaded_and_named(facet: bool) -> None:
     """A break that one explains is not called "not observed", and another one is."""
@@ -538,6 +547,62 @@ def test_change_is_the_difference_to_the_previous_date_or_week() -> None:
     assert [row["value"] for row in rows(ends)] == [3.0]
     with pytest.raises(UsageError, match="no asset has values on two successive dates"):
         results_of({"a": [1.0]}).plot(kind="change")
+
+
+def test_change_names_its_only_asset_and_counts_those_without_one() -> None:
+    """An asset of one value has no change."""
+    shown = words(results_of({"a": [1.0, 2.0], "b": [3.0]}).plot(kind="change"))
+    assert "2024. a" in shown
+    assert "1 asset without a change left out." in shown
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_bars_of_changes_fill_their_chart(width: int, count: int) -> None:
+    """They neither touch nor are they hairlines, in charts of any width; and no value is lost."""
+    values: dict[str, Values] = {f"a{number}": [float(day % 7) for day in range(53)] for number in range(count)}
+    chart = results_of(values, step=7).plot(kind="change", width=width)
+    assert len(rows(chart)) == 52 * count
+    [bar] = {part["width"] for part in parts(chart.to_dict()) if part.get("type") == "bar"}
+    step = bar / 0.7
+    [plot] = [part["spec"]["width"] for part in parts(chart.to_dict()) if "spec" in part] or [width - 86]
+    assert plot / 56 < step < plot / 50
+
+
+def test_change_says_that_the_last_week_is_not_over() -> None:
+    """Its bar would look like a fall."""
+    note = "The last week is not over: its data end on"
+    assert f"{note} 17 Jan 2024." in words(results_of({"a": [1.0] * 17}).plot(kind="change", statistic="week"))
+    assert note not in words(results_of({"a": [1.0] * 21}).plot(kind="change", statistic="week"))  # a Sunday
+    assert note not in words(results_of({"a": [1.0] * 3}, step=7).plot(kind="change", statistic="week"))
+
+
+def test_latest_shows_those_of_the_largest_latest_value() -> None:
+    """A ranking has its first place."""
+    values: dict[str, Values] = {f"a{number}": [50.0] * 9 for number in range(30)}
+    results = results_of({**values, "grown": [1.0] * 8 + [400.0]})
+    assert rows(results.plot(kind="latest"))[0]["asset"] == "grown"
+    assert "Shown: the 30 largest of 31 assets, by latest absolute value." in words(results.plot(kind="latest"))
+    assert "grown" not in words(results.plot(kind="latest", statistic="mean"))
+
+
+@pytest.mark.parametrize(("kind", "least"), [("latest", 410), ("heatmap", 410), ("line", 260)])
+def test_height_without_room_is_refused(kind: Any, least: int) -> None:
+    """The error says how much is needed."""
+    count = 6 if kind == "line" else 20
+    results = results_of({f"Tank number {number}": [1.0, 2.0] for number in range(count)})
+    with pytest.raises(UsageError, match=f"height is {least - 1}, which is too small.*Pass {least} or more"):
+        results.plot(kind=kind, height=least - 1, width=400)
+    results.plot(kind=kind, height=least, width=400)
+
+
+def test_small_charts_have_one_metric() -> None:
+    """The hint leads to a chart."""
+    results = results_of({f"a{number}": [1.0, 2.0] for number in range(7)}, metric=("a_bbl", "b_bbl"))
+    with pytest.raises(UsageError, match="too many for 6 lines.*Pass fewer assets, or one metric"):
+        results.plot(metric=["a_bbl", "b_bbl"], assets="all")
+    with pytest.raises(UsageError, match="one metric.*Draw one metric at a time"):
+        results.plot(metric=["a_bbl", "b_bbl"], facet=True)
 
 
 def test_heatmap_shows_many_assets() -> None:
