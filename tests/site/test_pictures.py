@@ -231,7 +231,7 @@ def test_every_kind_is_drawn_and_read_out(show: Any, kind: str) -> None:
     assert page.title() == f"{EVIL} tanks"
     assert page.locator("img").count() == 0
     shown = page.locator("#chart svg").text_content()
-    assert {"seasonal": "Sep", "latest": "50"}.get(kind, "2026") in shown
+    assert {"seasonal": "Oct", "latest": "50"}.get(kind, "2026") in shown
     sentences = page.locator("#alternative li").all_text_contents()
     assert len(sentences) == 3
     assert sentences[1].startswith(f"Volume, bbl, {EVIL}: 120 values, lowest 37 on ")
