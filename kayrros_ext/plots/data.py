@@ -120,8 +120,8 @@ def read(
     notes += [f"{label} has no value of these assets." for label in labels if label not in {*points["panel"]}]
     lines = [points["panel"], points["asset"]]
     steps = points.groupby(lines, sort=False)["date"].diff()
-    usual = steps.groupby(lines, sort=False).transform("quantile", interpolation="lower")
-    points["part"] = (steps > usual * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
+    usual = steps.dropna().groupby(lines, sort=False).transform("quantile", interpolation="lower")
+    points["part"] = (steps > usual.reindex(steps.index) * BREAK_FACTOR).groupby(lines, sort=False).cumsum()
     points["alone"] = points.groupby([*lines, points["part"]])["value"].transform("size").where(lambda size: size == 1)
     dates = pd.DatetimeIndex(points["date"].sort_values().unique())
     failed = [gap for gap in results.gaps if not gap.is_outside]
