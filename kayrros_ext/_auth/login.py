@@ -47,7 +47,7 @@ LOGIN_PATH = next(operation.path for operation in OPERATIONS if operation.id == 
 class TokenSource:
     """The token of an account. One login at a time, whoever asks; blocking, and safe to share between threads.
 
-    `log_in` returns a new token. Without credentials, it is None. Other processes share the cache.
+    `log_in` returns a new token; pass None if there are no credentials. Other processes share the cache.
     """
 
     def __init__(

@@ -325,8 +325,8 @@ class Results:
             kind: "line"; "seasonal", the last year against the range of the five before; "change" to the previous date;
                 "heatmap" of assets by dates; "latest" values as bars; "map".
             metric: its name, or several, with a chart each; by default the first of the table.
-            assets: ids or names; a number, for that many of the largest by mean absolute value; or "all". By default the 6
-                largest, 30 in "latest", 100 in a heatmap, and all on a map.
+            assets: ids or names; a number, for that many of the largest by mean absolute value, or by the latest where that
+                is shown; or "all". By default the 6 largest, 30 in "latest", 100 in a heatmap, and all on a map.
             by: "parent" or "total" to draw sums, such as of a terminal.
             facet: whether each asset has a chart of its own; by default if there are more than 6.
             statistic: "latest" or "mean" of a map and of "latest"; "date" or "week", to which a change is the difference.
@@ -334,7 +334,7 @@ class Results:
             title: by default the name of the dataset.
             subtitle: by default metric, unit and period.
             width: of the picture in pixels, of which a PNG has two for each.
-            height: likewise; by default as high as the chart needs.
+            height: likewise; by default as high as the chart needs. One without room for the chart is refused.
 
         Returns:
             An Altair chart, which a notebook shows and `.properties`, `.interactive` and `+` modify.

@@ -23,8 +23,9 @@ from kayrros_ext.plots.data import ChartData, to_ms
 if TYPE_CHECKING:
     from kayrros_ext.plots import Options
 
-# Pixels: padding of a picture, space between charts, axis of values; and the width of a letter of one pixel, on average.
-PADDING, SPACING, AXIS, LETTER = 14, 20, 46, 0.55
+# Pixels: padding of a picture, space between charts, axis of values, and height of all texts around a chart, about; and the
+# width of a letter of one pixel, on average.
+PADDING, SPACING, AXIS, TEXTS, LETTER = 14, 20, 46, 150, 0.55
 # Hours and months between two ticks.
 TICK_HOURS = (1, 3, 6, 12, 24, 48, 168, 336)
 TICK_MONTHS = (1, 2, 3, 6, *(12 * factor * 10**power for power in range(5) for factor in (1, 2, 5)))
@@ -77,13 +78,13 @@ def inline(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     return {"values": [{str(key): value for key, value in row.items() if value == value} for row in records]}  # noqa: PLR0124
 
 
-def single(layers: Sequence[Any], options: "Options", height: float, *, least: float = 50, **properties: Any) -> Any:
+def single(layers: Sequence[Any], options: "Options", height: float, *, least: int = 50, **properties: Any) -> Any:
     """Return the layers as a chart that is as wide with all its texts as the options say, and so high without a height.
 
     `least` is the least height without texts. Raises UsageError if it has no room.
     """
-    if options.height and options.height < least + 150:
-        hint = f"Pass {math.ceil(least) + 150} or more, or omit it."
+    if options.height and options.height < least + TEXTS:
+        hint = f"Pass {least + TEXTS} or more, or omit it."
         raise UsageError(f"height is {options.height}, which is too small for this chart.", hint=hint)
     fit = alt.AutoSizeParams(type="fit" if options.height else "fit-x", contains="padding")
     return alt.layer(*layers, width=options.width, height=options.height or height, autosize=fit, **properties)
@@ -91,7 +92,7 @@ def single(layers: Sequence[Any], options: "Options", height: float, *, least: f
 
 def facet(
     layers: Sequence[Any], rows: pd.DataFrame, options: "Options", *, stacked: bool = False, right: float = 12,
-    least: float = 50,
+    least: int = 50,
 ) -> Any:  # fmt: skip
     """Return the layers as a chart, or as a small chart for each panel of the rows: in columns, or stacked.
 
@@ -103,7 +104,7 @@ def facet(
     columns, width = grid(1 if stacked else len(panels), options, right)
     height = max(width / 2, 90) if columns > 1 else 180
     if options.height:
-        height = max((options.height - 150) / -(-len(panels) // columns) - 40, 40)
+        height = max((options.height - TEXTS) / -(-len(panels) // columns) - 40, 40)
     by = alt.Facet(field="panel", type="nominal", sort=panels, header=alt.Header(labelLimit=width))
     spacing = alt.RowColnumber(row=2 * SPACING, column=SPACING)
     charts = alt.layer(*layers, data=inline(rows), width=width, height=height)

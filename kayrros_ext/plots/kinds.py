@@ -91,9 +91,8 @@ def seasonal(data: ChartData, options: "Options") -> Drawing:
         raise UsageError(text, hint="Get more years, or draw kind='line'.")
     unit: Any = "utcdayofyear" if data.step < 2 * DAY else "utcweek" if data.step < 11 * DAY else "utcmonth"
     _, room = frame.grid(len(data.assets), options)
-    axis = alt.Axis(
-        format="%b", tickCount={"interval": "month", "step": next(n for n in (1, 2, 3, 4, 6) if room * n > 450)}
-    )
+    months = next(count for count in (1, 2, 3, 4, 6) if room / 12 * count > 37)  # pixels from tick to tick
+    axis = alt.Axis(format="%b", tickCount={"interval": "month", "step": months})
     base = alt.Chart().encode(x=alt.X("date:T", timeUnit=unit, axis=axis, scale=alt.Scale(type="utc")))
     low, mean = (alt.Y(f"{name}(value):Q", scale=alt.Scale(zero=False)) for name in ("min", "mean"))
     years = base.transform_filter(f"utcyear(datum.date) >= {year - YEARS} && utcyear(datum.date) < {year}")
@@ -119,12 +118,10 @@ def change(data: ChartData, options: "Options") -> Drawing:
         step = max(step, 7 * DAY)
         mondays = points["date"].dt.normalize() - points["date"].dt.day_of_week.to_numpy().astype("timedelta64[D]")
         points = points.assign(begin=mondays).groupby(["asset", "begin"], sort=False).tail(1)
-        is_near = points.groupby("asset", sort=False)["begin"].diff() <= step * BREAK_FACTOR
         if data.dates[-1] + data.step < mondays.max() + 7 * DAY:
             notes.append(f"The last week is not over: its data end on {format_day(data.dates[-1])}.")
-    else:
-        is_near = points.groupby("asset", sort=False)["part"].diff() == 0
     lines = points.groupby("asset", sort=False)
+    is_near = lines["begin"].diff() <= step * BREAK_FACTOR if options.statistic == "week" else lines["part"].diff() == 0
     rows = points[["panel", "asset", "date", "part"]].assign(value=lines["value"].diff())[is_near]
     if rows.empty:
         text = "There is nothing to draw, because no asset has values on two successive dates."
@@ -141,9 +138,8 @@ def change(data: ChartData, options: "Options") -> Drawing:
     if without := len(data.assets) - count:
         notes.append(f"{plural(without, 'asset')} without a change left out.")
     subtitle = f"{data.labels[0]}, change to the previous {options.statistic}, {data.period}{_only(rows)}"
-    return Drawing(
-        frame.facet([*_bands(data), bars], _split(thin(rows, room)), options), subtitle, [*data.notes, *notes]
-    )
+    chart = frame.facet([*_bands(data), bars], _split(thin(rows, room)), options)
+    return Drawing(chart, subtitle, [*data.notes, *notes])
 
 
 def heatmap(data: ChartData, options: "Options") -> Drawing:
@@ -235,7 +231,7 @@ def _labels(points: pd.DataFrame, options: "Options") -> pd.DataFrame:
     """Return where the names at the ends of the lines stand; none if they lack room."""
     panels = points.groupby("panel", sort=False)
     low, usual = (40, 180) if panels.ngroups > 1 else (15, 300)  # about, and as `facet` makes them
-    pixels = max((options.height - 150) / panels.ngroups - 40, low) if options.height else usual
+    pixels = max((options.height - frame.TEXTS) / panels.ngroups - 40, low) if options.height else usual
     labels = []
     for panel, rows in panels:
         ends, low, high = rows.groupby("asset")["value"].last().sort_values(), rows["value"].min(), rows["value"].max()

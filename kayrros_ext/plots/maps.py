@@ -15,7 +15,7 @@ import pyarrow as pa
 from kayrros_ext._text import cell_width, format_day, format_short, plural
 from kayrros_ext.errors import UsageError
 from kayrros_ext.plots.data import ChartData
-from kayrros_ext.plots.frame import ASSET, DATE, ONE_ROW, Drawing, colour, fit_names, inline, number, single
+from kayrros_ext.plots.frame import ASSET, DATE, ONE_ROW, TEXTS, Drawing, colour, fit_names, inline, number, single
 
 if TYPE_CHECKING:
     from kayrros_ext.plots import Options
@@ -50,7 +50,7 @@ def draw_map(data: ChartData, assets: pa.Table, options: "Options") -> Drawing:
     centre, is_world, project = _projection(rows["longitude"], rows["latitude"])
     east, north = project(rows["longitude"], rows["latitude"])
     half_x, half_y = (max(side.abs().max(), MIN_KM / 2 / EARTH_KM) for side in (east, north))
-    width, height = options.inner, (options.height or 0) - 150
+    width, height = options.inner, (options.height or 0) - TEXTS
     if height < 100:
         height = round(width * (0.49 if is_world else min(max(half_y / half_x, 0.5), 0.9)))
     pixels = width / 5.41 if is_world else min((width / 2 - 70) / half_x, (height / 2 - 40) / half_y)
