@@ -91,7 +91,7 @@ def seasonal(data: ChartData, options: "Options") -> Drawing:
         raise UsageError(text, hint="Get more years, or draw kind='line'.")
     unit: Any = "utcdayofyear" if data.step < 2 * DAY else "utcweek" if data.step < 11 * DAY else "utcmonth"
     _, room = frame.grid(len(data.assets), options)
-    months = next(count for count in (1, 2, 3, 4, 6) if room / 12 * count > 37)  # pixels from tick to tick
+    months = next(count for count in (1, 2, 3, 4, 6) if room / 12 * count > 37.5)  # pixels from tick to tick
     axis = alt.Axis(format="%b", tickCount={"interval": "month", "step": months})
     base = alt.Chart().encode(x=alt.X("date:T", timeUnit=unit, axis=axis, scale=alt.Scale(type="utc")))
     low, mean = (alt.Y(f"{name}(value):Q", scale=alt.Scale(zero=False)) for name in ("min", "mean"))
